@@ -1,0 +1,30 @@
+package spool
+
+// Time is the moment that pure code is told. Timers, ages and margins go by Age;
+// Wall is for people and for records that carry no timestamp.
+type Time struct {
+	Wall int64 // ms since 1970; may jump either way
+	// Age is the spool clock, ms: it began with the spool, counts while the host
+	// runs (suspended or not), is stored with every commit and never goes back.
+	Age int64
+}
+
+// Section is a run of entries of one lane, as committed or as read back.
+type Section struct {
+	Lane  LaneID
+	Spans []Span // indexes of the entries in Bytes, ascending; one span unless it was rewritten
+	Bytes []byte // entries, see AppendEntry; read only, valid until released
+}
+
+// NewLane says that a topic got its lane.
+type NewLane struct {
+	ID    LaneID
+	Topic string
+}
+
+// Committed is what one spool commit made durable, as the core is told.
+type Committed struct {
+	Writes   uint64 // every Write with an ID up to this one is durable
+	Lanes    []NewLane
+	Sections []Section // in spool order
+}
