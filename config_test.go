@@ -1,0 +1,193 @@
+package spoold
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+func validConfig() Config {
+	c := DefaultConfig()
+	c.BootstrapServers = []string{"localhost:9092"}
+	c.SpoolPath = "spool"
+	return c
+}
+
+func TestDefaultsAreValidOnceBrokersAndSpoolAreNamed(t *testing.T) {
+	c := validConfig()
+	if err := c.Validate(); err != nil {
+		t.Fatalf("Validate() = %v", err)
+	}
+}
+
+func TestEveryKeyHasHelpAndReadsBackWhatItPrints(t *testing.T) {
+	c := validConfig()
+	seen := map[string]bool{}
+	for _, k := range Keys() {
+		if k.Help == "" {
+			t.Errorf("%s has no help", k.Name)
+		}
+		if seen[k.Name] {
+			t.Errorf("%s is in the table twice", k.Name)
+		}
+		seen[k.Name] = true
+		text, ok := c.Get(k.Name)
+		if !ok {
+			t.Fatalf("Get(%s) knows no such key", k.Name)
+		}
+		if k.Name == "delivery.timeout.ms" {
+			continue // its default, not given, is no value
+		}
+		var d Config
+		if err := d.Set(k.Name, text); err != nil {
+			t.Errorf("Set(%s, %q) = %v", k.Name, text, err)
+		}
+		if again, _ := d.Get(k.Name); again != text {
+			t.Errorf("%s: %q reads back as %q", k.Name, text, again)
+		}
+	}
+}
+
+func TestZeroConfigIsRefusedWithEveryFaultNamed(t *testing.T) {
+	var c Config
+	err := c.Validate()
+	for _, key := range []string{"bootstrap.servers", "spool.path", "acks", "enable.idempotence", "max.request.size"} {
+		if err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("Validate() of a zero Config does not name %s: %v", key, err)
+		}
+	}
+	var fault *ConfigError
+	if !errors.As(err, &fault) {
+		t.Errorf("Validate() = %T, want a *ConfigError inside", err)
+	}
+}
+
+func TestSetParsesNumbersSizesAndTimes(t *testing.T) {
+	for _, tt := range []struct{ key, value, want string }{
+		{"linger.ms", "7", "7"},
+		{"linger.ms", "2s", "2000"},
+		{"batch.size", "16384", "16384"},
+		{"batch.size", "64KiB", "65536"},
+		{"spool.max.bytes", "8GiB", "8589934592"},
+		{"spool.max.bytes", "1GB", "1000000000"},
+		{"idempotency.window", "7d", "168h"},
+		{"idempotency.window", "90m", "1h30m"},
+		{"shutdown.timeout", "0", "0s"},
+		{"acks", "-1", "-1"},
+		{"compression.codec", "zstd", "zstd"},
+		{"send.buffer.bytes", "-1", "-1"},
+		{"security.protocol", "PLAINTEXT", "PLAINTEXT"},
+	} {
+		c := validConfig()
+		if err := c.Set(tt.key, tt.value); err != nil {
+			t.Errorf("Set(%s, %q) = %v", tt.key, tt.value, err)
+			continue
+		}
+		key, _ := canonical(tt.key)
+		if got, _ := c.Get(key); got != tt.want {
+			t.Errorf("Set(%s, %q) gives %q, want %q", tt.key, tt.value, got, tt.want)
+		}
+	}
+}
+
+func TestSetRefusesWithTheKeyAndWhatToDo(t *testing.T) {
+	for _, tt := range []struct{ key, value, want string }{
+		{"linger.mss", "5", "did you mean linger.ms?"},
+		{"bootstrap.server", "a:1", "did you mean bootstrap.servers?"},
+		{"spool.pathh", "x", "did you mean spool.path?"},
+		{"completely.different", "x", "unknown key"},
+		{"", "x", "empty key"},
+		{"linger.ms", "soon", "number of milliseconds"},
+		{"linger.ms", "-1", "must be between 0 ms"},
+		{"batch.size", "10 apples", "must be a size"},
+		{"idempotency.window", "24", "needs a unit"},
+		{"idempotency.window", "1m", "must be between 15m and"},
+		{"enable.idempotence", "false", "idempotently only"},
+		{"enable.idempotence", "maybe", "true or false"},
+		{"acks", "1", "acks=all only"},
+		{"acks", "0", "acks=all only"},
+		{"retries", "0", "must be between 1"},
+		{"max.in.flight.requests.per.connection", "6", "must be between 1 and 5"},
+		{"compression.type", "brotli", "must be one of none, gzip"},
+		{"compression.gzip.level", "0", "1 to 9"},
+		{"send.buffer.bytes", "-2", "must be between -1"},
+		{"security.protocol", "SASL_SSL", "not supported yet"},
+		{"transactional.id", "t", "not supported yet"},
+		{"sasl.mechanism", "PLAIN", "not supported yet"},
+		{"ssl.truststore.location", "/x", "not supported yet"},
+		{"partitioner.ignore.keys", "true", "not supported yet"},
+		{"http.listen", "8082", "host:port"},
+	} {
+		c := validConfig()
+		err := c.Set(tt.key, tt.value)
+		var fault *ConfigError
+		if !errors.As(err, &fault) || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("Set(%s, %q) = %v, want a *ConfigError with %q", tt.key, tt.value, err, tt.want)
+		}
+	}
+}
+
+func TestSecretsStayOutOfErrors(t *testing.T) {
+	c := validConfig()
+	if err := c.Set("sasl.jaas.config", `password="hunter2"`); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("Set(sasl.jaas.config) = %v", err)
+	}
+}
+
+func TestJavaOnlyKeysAreAcceptedAndReportedOnce(t *testing.T) {
+	c := validConfig()
+	for _, key := range []string{"key.serializer", "key.serializer", "metrics.num.samples", "interceptor.classes", "partitioner.class"} {
+		if err := c.Set(key, "org.example.X"); err != nil {
+			t.Errorf("Set(%s) = %v", key, err)
+		}
+	}
+	if w := c.Warnings(); len(w) != 4 {
+		t.Errorf("Warnings() = %q, want 4", w)
+	}
+}
+
+func TestDeliveryTimeoutIsAcceptedAndSaidNotToApply(t *testing.T) {
+	c := validConfig()
+	if err := c.Set("delivery.timeout.ms", "120000"); err != nil {
+		t.Fatal(err)
+	}
+	if w := c.Warnings(); len(w) != 1 || !strings.Contains(w[0], "does not apply") {
+		t.Errorf("Warnings() = %q", w)
+	}
+	if err := c.Validate(); err != nil {
+		t.Errorf("Validate() = %v", err)
+	}
+}
+
+func TestConflictsAreRefusedNotAdjusted(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*Config)
+		want   string
+	}{
+		{"delivery timeout under linger and request timeout", func(c *Config) { c.DeliveryTimeout = time.Second }, "delivery.timeout.ms"},
+		{"buffer under two batches", func(c *Config) { c.BufferMemory, c.BatchSize = 1<<20, 1<<20 }, "buffer.memory"},
+		{"same broker twice", func(c *Config) { c.BootstrapServers = []string{"a:1", "a:1"} }, "twice"},
+		{"broker without port", func(c *Config) { c.BootstrapServers = []string{"a"} }, "not host:port"},
+		{"spool under two segments", func(c *Config) { c.SpoolMaxBytes = 100 << 20 }, "spool.max.bytes"},
+		{"acks through the field", func(c *Config) { c.Acks = "1" }, "acks"},
+	} {
+		c := validConfig()
+		tt.change(&c)
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: Validate() = %v, want %q", tt.name, err, tt.want)
+		}
+	}
+}
+
+func TestWarningsOfACopyDoNotReachTheOriginal(t *testing.T) {
+	a := validConfig()
+	_ = a.Set("key.serializer", "x")
+	b := a
+	_ = b.Set("value.serializer", "x")
+	_ = a.Set("metric.reporters", "x")
+	if w := b.Warnings(); len(w) != 2 || !strings.HasPrefix(w[1], "value.serializer") {
+		t.Errorf("copy's Warnings() = %q", w)
+	}
+}

@@ -1,0 +1,33 @@
+package spoold
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/spoold/spoold/sender/loop"
+)
+
+// Env is what the program supplies, as opposed to what an operator says (Config).
+// The zero value is the real world.
+type Env struct {
+	// Now is the wall clock: timestamps of records that carry none. nil: time.Now.
+	Now func() time.Time
+	// Dial opens connections to brokers. nil: a net.Dialer with the buffer
+	// sizes of the configuration.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Seed makes jitter and the choice of sticky partitions repeatable. 0: random.
+	Seed uint64
+	// Logger gets one line per change of state. nil: nothing is logged.
+	Logger *slog.Logger
+	// Hooks are called on the goroutine that delivers: they must not block, and
+	// must not call the Producer.
+	Hooks Hooks
+	// AdoptSpool takes over a spool that was moved here on purpose from another
+	// machine or directory. It is recorded in the spool.
+	AdoptSpool bool
+}
+
+// Hooks tell a program what happens. Each func may be nil.
+type Hooks = loop.Hooks
