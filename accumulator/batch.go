@@ -1,6 +1,9 @@
 package accumulator
 
 import (
+	"encoding/binary"
+	"fmt"
+
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 )
@@ -35,3 +38,146 @@ type Batch struct {
 
 // Records is the encoded records, not compressed.
 func (b *Batch) Records() []byte { return b.Buf[protocol.BatchHeaderSize:] }
+
+// add appends one record. The buffer may grow.
+func (b *Batch) add(i spool.Index, timestamp int64, body []byte) {
+	if b.Count == 0 {
+		b.FirstTimestamp, b.MaxTimestamp = timestamp, timestamp
+	}
+	b.Buf = spool.AppendRecord(b.Buf, body, timestamp-b.FirstTimestamp, b.Count)
+	b.Count++
+	b.MaxTimestamp = max(b.MaxTimestamp, timestamp)
+	if n := len(b.Spans); n > 0 && b.Spans[n-1].End == i {
+		b.Spans[n-1].End++
+	} else {
+		b.Spans = append(b.Spans, spool.Span{First: i, End: i + 1})
+	}
+}
+
+// Indexes calls yield with each entry of the batch, in order.
+func (b *Batch) Indexes(yield func(int, spool.Index) bool) {
+	n := 0
+	for _, sp := range b.Spans {
+		for i := sp.First; i < sp.End; i++ {
+			if !yield(n, i) {
+				return
+			}
+			n++
+		}
+	}
+}
+
+// Split cuts the batch in two halves that keep every record's sequence (as
+// Kafka's ProducerBatch.split does). It needs at least two records and the bytes.
+func (b *Batch) Split() (left, right *Batch, err error) {
+	if b.Count < 2 {
+		return nil, nil, fmt.Errorf("accumulator: a batch of %d records cannot be split", b.Count)
+	}
+	half := b.Count / 2
+	left, right = b.sibling(b.Base), b.sibling(b.Base.Next(int(half)))
+	rest := b.Records()
+	for n, i := range b.Indexes {
+		var body []byte
+		var delta int64
+		if delta, body, rest, err = cutRecord(rest); err != nil {
+			return nil, nil, err
+		}
+		if int32(n) < half {
+			left.add(i, b.FirstTimestamp+delta, body)
+		} else {
+			right.add(i, b.FirstTimestamp+delta, body)
+		}
+	}
+	return left, right, nil
+}
+
+func (b *Batch) sibling(base protocol.Sequence) *Batch {
+	return &Batch{
+		Lane: b.Lane, Topic: b.Topic, TopicID: b.TopicID, Partition: b.Partition,
+		Identity: b.Identity, Base: base, created: b.created, full: true,
+		Buf: make([]byte, protocol.BatchHeaderSize, len(b.Buf)),
+	}
+}
+
+// cutRecord takes the first record off records that this package encoded.
+func cutRecord(records []byte) (timestampDelta int64, body, rest []byte, err error) {
+	size, n := binary.Varint(records)
+	if n <= 0 || size < 3 || size > int64(len(records)-n) {
+		return 0, nil, nil, fmt.Errorf("accumulator: record length %d in %d bytes", size, len(records))
+	}
+	raw, rest := records[n:n+int(size)], records[n+int(size):]
+	timestampDelta, n = binary.Varint(raw[1:])
+	if n <= 0 {
+		return 0, nil, nil, fmt.Errorf("accumulator: timestamp delta of a record")
+	}
+	_, m := binary.Varint(raw[1+n:])
+	if m <= 0 {
+		return 0, nil, nil, fmt.Errorf("accumulator: offset delta of a record")
+	}
+	return timestampDelta, raw[1+n+m:], rest, nil
+}
+
+// Builder makes a sealed batch again from the spool, after a start or when its
+// bytes were given up for others: the same records, so the same batch.
+type Builder struct {
+	Batch *Batch
+	next  int // span
+	at    spool.Index
+}
+
+// NewBuilder begins to build the batch of a seal.
+func NewBuilder(topic string, s *spool.Seal) *Builder {
+	b := &Batch{
+		Lane: s.Lane, Topic: topic, TopicID: s.TopicID, Partition: s.Partition,
+		Identity: s.Identity, Base: s.Base, Ordinal: s.Ordinal, full: true,
+		Buf: make([]byte, protocol.BatchHeaderSize, 4096),
+	}
+	bu := &Builder{Batch: b, at: s.Spans[0].First}
+	b.Spans = make([]spool.Span, 0, len(s.Spans))
+	return bu
+}
+
+// Next is the index to read from.
+func (bu *Builder) Next() spool.Index { return bu.at }
+
+// Feed adds those entries of sections that belong to the seal and reports whether
+// the batch is whole. next is where the sections end: an entry of the seal below
+// it that was not in them is an error.
+func (bu *Builder) Feed(s *spool.Seal, sections []spool.Section, next spool.Index) (bool, error) {
+	for _, sec := range sections {
+		rest := sec.Bytes
+		for _, sp := range sec.Spans {
+			for i := sp.First; i < sp.End; i++ {
+				e, r, err := spool.NextEntry(rest)
+				if err != nil {
+					return false, fmt.Errorf("accumulator: entry %d of lane %d: %w", i, sec.Lane, err)
+				}
+				rest = r
+				if bu.next < len(s.Spans) && i == bu.at {
+					bu.Batch.add(i, e.Timestamp, e.Body)
+					bu.advance(s)
+				}
+			}
+		}
+	}
+	if bu.next == len(s.Spans) {
+		if bu.Batch.Count != s.Count {
+			return false, fmt.Errorf("accumulator: seal at sequence %d counts %d records, its spans %d", s.Base, s.Count, bu.Batch.Count)
+		}
+		return true, nil
+	}
+	if bu.at < next {
+		return false, fmt.Errorf("accumulator: entry %d of lane %d is sealed but not in the spool", bu.at, s.Lane)
+	}
+	return false, nil
+}
+
+func (bu *Builder) advance(s *spool.Seal) {
+	bu.at++
+	if bu.at == s.Spans[bu.next].End {
+		bu.next++
+		if bu.next < len(s.Spans) {
+			bu.at = s.Spans[bu.next].First
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package accumulator
+
+import (
+	"math/rand/v2"
+
+	"github.com/spoold/spoold/protocol"
+)
+
+// Config bounds an Accumulator. All must be positive.
+type Config struct {
+	BatchSize    int   // bytes of a batch, header included; one larger record goes alone
+	BufferMemory int   // bytes of all batches together, queued and in flight
+	LingerMs     int64 // how long a batch waits for company; 0: not at all
+	Seed         uint64
+}
+
+// Accumulator is all batches in memory. Not safe for concurrent use: the sender
+// owns it.
+type Accumulator struct {
+	cfg  Config
+	used int // capacity of all live buffers; at most BufferMemory, but for one batch per caller's need
+	free [][]byte
+	rng  *rand.Rand
+	// Hurry makes every batch ready at once (flush, close).
+	Hurry bool
+}
+
+// New makes an empty Accumulator.
+func New(cfg Config) *Accumulator {
+	if cfg.BatchSize < protocol.BatchHeaderSize+64 {
+		cfg.BatchSize = protocol.BatchHeaderSize + 64
+	}
+	return &Accumulator{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x5ea1))}
+}
+
+// Used is how many bytes the batches take.
+func (a *Accumulator) Used() int { return a.used }
+
+// Room reports whether n more bytes fit into the budget.
+func (a *Accumulator) Room(n int) bool { return a.used+n <= a.cfg.BufferMemory }
+
+// Adopt counts a batch that was built elsewhere (see Builder, Batch.Split).
+func (a *Accumulator) Adopt(b *Batch) { a.used += cap(b.Buf) }
+
+// Recycle takes back a batch that nothing refers to any more.
+func (a *Accumulator) Recycle(b *Batch) {
+	if b.Buf == nil {
+		return
+	}
+	a.used -= cap(b.Buf)
+	if cap(b.Buf) == a.cfg.BatchSize && len(a.free) < 64 {
+		a.free = append(a.free, b.Buf[:protocol.BatchHeaderSize])
+	}
+	b.Buf = nil
+}
+
+// buffer makes room for a batch whose first record takes size bytes. hint is how
+// large the partition's last batch became: quiet partitions stay small.
+func (a *Accumulator) buffer(size, hint int) []byte {
+	want := protocol.BatchHeaderSize + size
+	c := max(want, min(hint+hint/8, a.cfg.BatchSize), 512)
+	if c > a.cfg.BatchSize/2 && want <= a.cfg.BatchSize {
+		c = a.cfg.BatchSize
+		if n := len(a.free); n > 0 {
+			buf := a.free[n-1]
+			a.free = a.free[:n-1]
+			a.used += c
+			return buf
+		}
+	}
+	a.used += c
+	return make([]byte, protocol.BatchHeaderSize, c)
+}
+
+// grow gives b room for size more bytes and reports false if the budget has none.
+func (a *Accumulator) grow(b *Batch, size int) bool {
+	need := len(b.Buf) + size
+	if need <= cap(b.Buf) {
+		return true
+	}
+	c := max(min(2*cap(b.Buf), a.cfg.BatchSize), need)
+	if !a.Room(c - cap(b.Buf)) {
+		return false
+	}
+	var buf []byte
+	if n := len(a.free); n > 0 && c <= a.cfg.BatchSize {
+		c = a.cfg.BatchSize
+		buf = a.free[n-1][:len(b.Buf)]
+		a.free = a.free[:n-1]
+	} else {
+		buf = make([]byte, len(b.Buf), c)
+	}
+	copy(buf, b.Buf)
+	a.used += c - cap(b.Buf)
+	b.Buf = buf
+	return true
+}

@@ -1,0 +1,359 @@
+package accumulator
+
+import (
+	"fmt"
+	"sort"
+
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/spool"
+)
+
+// Lane is a topic's way from the spool into batches: one cursor, live or behind.
+type Lane struct {
+	ID      spool.LaneID
+	Topic   string
+	TopicID protocol.TopicID // bound incarnation, for new batches
+
+	// End is one above the last committed entry.
+	End spool.Index
+	// pos is the cursor: everything below was taken, passed over, or has left. Live
+	// means pos == End.
+	pos spool.Index
+	// frontier is one above the highest entry ever handed out: facts begin there or
+	// above, never at pos.
+	frontier spool.Index
+	// taken: settled, sealed, or in a batch.
+	taken *spool.Set
+
+	facts     spool.Facts
+	fresh     spool.Facts // facts that no Write holds yet
+	stickyAt  int         // facts.Sticky[stickyAt] was used last
+	runBytes  int         // given to the current sticky run
+	count     int32       // partitions now, by metadata; 0: not known
+	parts     []*Partition
+	beyond    map[int32]*Partition // asked for by number, above count
+	unblocked int                  // of parts: how many can be written to
+	Closed    bool                 // the lane is parked as a whole: takes nothing
+}
+
+// NewLane begins a lane. frontier is one above the highest entry that was ever
+// sealed; settled and sealed entries must be given to Take.
+func NewLane(id spool.LaneID, topic string, end, frontier spool.Index, facts spool.Facts) *Lane {
+	return &Lane{ID: id, Topic: topic, End: end, frontier: frontier, facts: facts, taken: spool.NewSet(0)}
+}
+
+// Take notes that entries are not to be handed out (again).
+func (l *Lane) Take(sp spool.Span) { l.taken.Add(sp) }
+
+// Live reports whether the cursor is at the end.
+func (l *Lane) Live() bool { return l.pos >= l.End }
+
+// Position is the cursor, moved over what was taken already.
+func (l *Lane) Position() spool.Index {
+	if l.pos < l.End {
+		l.pos = min(l.taken.NextAbsent(l.pos), l.End)
+	}
+	return l.pos
+}
+
+// Partition is the queue of partition n, made if need be. n may lie above the
+// number of partitions that the topic has: then it waits until it exists.
+func (l *Lane) Partition(n int32) *Partition {
+	if n < l.count {
+		return l.parts[n]
+	}
+	if p := l.beyond[n]; p != nil {
+		return p
+	}
+	p := &Partition{ID: n, lane: l, blocked: true}
+	if l.beyond == nil {
+		l.beyond = make(map[int32]*Partition)
+	}
+	l.beyond[n] = p
+	return p
+}
+
+// Partitions is how many partitions are known; 0: none yet.
+func (l *Lane) Partitions() int32 { return l.count }
+
+// SetPartitions says how many partitions the topic has now. New ones are blocked
+// until Block says otherwise. Fewer than before is ignored: Kafka cannot take
+// partitions away, and a stale broker may answer late.
+func (l *Lane) SetPartitions(n int32) {
+	for i := l.count; i < n; i++ {
+		p := l.beyond[i]
+		delete(l.beyond, i)
+		if p == nil {
+			p = &Partition{ID: i, lane: l, blocked: true}
+		}
+		l.parts = append(l.parts, p)
+		l.count = i + 1
+	}
+}
+
+// Block says whether anything can be sealed for the partition now. A
+// partition that was passed over and can be written again makes the cursor go
+// back; Rewind does it.
+func (l *Lane) Block(p *Partition, blocked bool) {
+	if p.blocked == blocked || p.ID >= l.count {
+		return
+	}
+	p.blocked = blocked
+	if blocked {
+		l.unblocked--
+	} else {
+		l.unblocked++
+	}
+}
+
+// Rewind moves the cursor back to the first entry that was passed over for a
+// partition that can be written again, and reports whether it did.
+func (l *Lane) Rewind() bool {
+	to := l.pos
+	for _, p := range l.parts {
+		if p.passed && !p.blocked && p.passedFrom < to {
+			to = p.passedFrom
+		}
+	}
+	for _, p := range l.parts {
+		p.returning = p.passed && !p.blocked && p.passedFrom >= to
+	}
+	if to == l.pos {
+		return false
+	}
+	l.pos = to
+	return true
+}
+
+// Untake gives entries of partition p back to the spool, to be handed out again
+// in order, and with them all that waits in its queue: nothing may overtake them.
+func (l *Lane) Untake(a *Accumulator, p *Partition, spans []spool.Span) {
+	for _, sp := range spans {
+		l.taken.Remove(sp)
+		p.passOver(sp.First)
+	}
+	l.Evict(a, p)
+}
+
+// Evict gives the queue of p back to the spool, to make room.
+func (l *Lane) Evict(a *Accumulator, p *Partition) {
+	for _, b := range p.queue {
+		for _, sp := range b.Spans {
+			l.taken.Remove(sp)
+			p.passOver(sp.First)
+		}
+		a.Recycle(b)
+	}
+	clear(p.queue)
+	p.queue, p.queued = p.queue[:0], 0
+}
+
+// EvictBlocked gives up what blocked partitions hold and reports how much it was.
+func (l *Lane) EvictBlocked(a *Accumulator) int {
+	before := a.used
+	for _, p := range l.parts {
+		if p.blocked && len(p.queue) > 0 {
+			l.Evict(a, p)
+		}
+	}
+	for _, p := range l.beyond {
+		if len(p.queue) > 0 {
+			l.Evict(a, p)
+		}
+	}
+	return before - a.used
+}
+
+// ResetFacts forgets how entries above the frontier were spread: the topic is a
+// new one. Queues must be empty.
+func (l *Lane) ResetFacts(id protocol.TopicID, n int32) {
+	l.TopicID, l.facts, l.fresh, l.stickyAt, l.runBytes = id, spool.Facts{}, spool.Facts{}, 0, 0
+	l.parts, l.beyond, l.count, l.unblocked = nil, nil, 0, 0
+	l.pos = 0
+	l.frontier = l.taken.NextAbsent(0)
+	l.SetPartitions(n)
+}
+
+// FreshFacts are the facts that no Write holds yet; they are handed out once.
+func (l *Lane) FreshFacts() (spool.Facts, bool) {
+	f := l.fresh
+	l.fresh = spool.Facts{}
+	return f, len(f.Counts)+len(f.Sticky) > 0
+}
+
+// Feed takes what it can of sections, which must begin at or below the cursor and
+// have no gap above it but entries that have left. It returns whether all was
+// taken or passed over; if not, the cursor stands at the first that was not.
+func (l *Lane) Feed(a *Accumulator, now int64, sections []spool.Section) (all bool, err error) {
+	if l.count == 0 || l.Closed {
+		return false, nil
+	}
+	for k := range sections {
+		if all, err = l.feed(a, now, &sections[k]); !all || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// Skip moves the cursor up to next: the feed showed that nothing is left below.
+func (l *Lane) Skip(next spool.Index) { l.pos = min(max(l.pos, next), l.End) }
+
+func (l *Lane) feed(a *Accumulator, now int64, sec *spool.Section) (bool, error) {
+	rest := sec.Bytes
+	var run spool.Span // taken, not in the set yet
+	defer func() { l.taken.Add(run) }()
+	for _, sp := range sec.Spans {
+		for i := sp.First; i < sp.End; i++ {
+			e, r, err := spool.NextEntry(rest)
+			if err != nil {
+				return false, fmt.Errorf("accumulator: entry %d of topic %q: %w", i, l.Topic, err)
+			}
+			rest = r
+			if i < l.pos || i < l.frontier && l.taken.Contains(i) {
+				l.pos = max(l.pos, i+1)
+				continue
+			}
+			taken, ok := l.place(a, now, i, &e)
+			if !ok {
+				return false, nil
+			}
+			if taken {
+				if run.End != i {
+					l.taken.Add(run)
+					run.First = i
+				}
+				run.End = i + 1
+			}
+			l.pos = i + 1
+			l.frontier = max(l.frontier, i+1)
+		}
+	}
+	return true, nil
+}
+
+// place puts one entry into its partition's queue (taken) or passes it over; !ok:
+// neither, the lane stops here.
+func (l *Lane) place(a *Accumulator, now int64, i spool.Index, e *spool.Entry) (taken, ok bool) {
+	p := l.choose(a, i, e)
+	if p.passed {
+		if !p.returning || p.blocked {
+			p.returning = false // from here on the cursor has gone by again
+			return false, true
+		}
+		p.passed, p.returning = false, false
+	}
+	if p.blocked && p.queued >= 2*a.cfg.BatchSize || !p.add(a, now, i, e) {
+		// A partition that cannot be written must not hold the others up, but
+		// where none can, reading on would only pass over everything.
+		if !p.blocked || l.unblocked == 0 {
+			return false, false
+		}
+		p.passed, p.returning, p.passedFrom = true, false, i
+		return false, true
+	}
+	return true, true
+}
+
+// choose is the partitioner: explicit, by key, or sticky (DESIGN 2.4).
+func (l *Lane) choose(a *Accumulator, i spool.Index, e *spool.Entry) *Partition {
+	switch {
+	case e.Partition >= 0:
+		return l.Partition(e.Partition)
+	case e.HasKey:
+		n := l.countAt(i)
+		return l.Partition(int32(protocol.Murmur2(e.Key)&0x7fffffff) % n)
+	}
+	return l.Partition(l.stickyFor(a, i, len(e.Body)+spool.RecordHead))
+}
+
+// countAt is the number of partitions that keys of entry i are spread over.
+func (l *Lane) countAt(i spool.Index) int32 {
+	c := l.facts.Counts
+	last := len(c) - 1
+	if last < 0 || i >= l.frontier && i >= c[last].From && c[last].Count != l.count {
+		f := spool.CountFact{From: i, Count: l.count}
+		if last < 0 {
+			f.From = 0
+		}
+		l.facts.Counts = append(l.facts.Counts, f)
+		l.fresh.Counts = append(l.fresh.Counts, f)
+		return l.count
+	}
+	for last > 0 && c[last].From > i {
+		last--
+	}
+	return c[last].Count
+}
+
+// stickyFor is the partition of the sticky run that entry i is in. At the frontier a
+// new run begins when the current batch is full or its partition cannot be written.
+func (l *Lane) stickyFor(a *Accumulator, i spool.Index, size int) int32 {
+	s := l.facts.Sticky
+	last := len(s) - 1
+	if last < 0 || i >= l.frontier && i >= s[last].From {
+		if last >= 0 {
+			p := l.Partition(s[last].Partition)
+			stuck := p.blocked && l.unblocked > 0
+			if !stuck && !p.overflows(a, size) && l.runBytes+size <= a.cfg.BatchSize || l.count == 1 {
+				l.runBytes += size
+				return p.ID
+			}
+		}
+		f := spool.StickyFact{From: i, Partition: l.pick(a)}
+		l.runBytes = size
+		if last >= 0 && s[last].Partition == f.Partition {
+			return f.Partition
+		}
+		l.facts.Sticky = append(s, f)
+		l.fresh.Sticky = append(l.fresh.Sticky, f)
+		l.stickyAt = last + 1
+		return f.Partition
+	}
+	k := l.stickyAt
+	if k > last || s[k].From > i || k < last && s[k+1].From <= i {
+		k = max(sort.Search(len(s), func(k int) bool { return s[k].From > i })-1, 0)
+		l.stickyAt = k
+	}
+	return s[k].Partition
+}
+
+// pick is the next sticky partition: of two at random among those that can be
+// written, the one with less in its queue (after KIP-794's adaptive choice).
+func (l *Lane) pick(a *Accumulator) int32 {
+	x, y := l.draw(a), l.draw(a)
+	if l.parts[y].queued < l.parts[x].queued {
+		return y
+	}
+	return x
+}
+
+func (l *Lane) draw(a *Accumulator) int32 {
+	if l.unblocked == 0 {
+		return a.rng.Int32N(l.count)
+	}
+	k := a.rng.IntN(l.unblocked)
+	for n, p := range l.parts {
+		if !p.blocked {
+			if k == 0 {
+				return int32(n)
+			}
+			k--
+		}
+	}
+	return 0
+}
+
+// Prune forgets sticky runs that lie wholly below settled.
+func (l *Lane) Prune(settled spool.Index) {
+	s := l.facts.Sticky
+	k := 0
+	for k+1 < len(s) && s[k+1].From <= settled {
+		k++
+	}
+	if k < 64 && k < len(s)/2 || k == 0 {
+		return
+	}
+	l.facts.Sticky = append(s[:0:0], s[k:]...)
+	l.stickyAt = max(l.stickyAt-k, 0)
+}

@@ -1,0 +1,119 @@
+package accumulator
+
+import (
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/spool"
+)
+
+// Partition is one partition's queue of batches that are not sealed yet.
+type Partition struct {
+	ID   int32
+	lane *Lane
+	// queue[0] is the oldest; only the last one takes records.
+	queue  []*Batch
+	queued int // bytes in queue
+	hint   int // size of the last batch that was popped
+
+	// Blocked: nothing can be sealed for it now (no leader, parked, in doubt…). Set
+	// with Lane.Block. Its queue may be given up for others.
+	blocked bool
+	// passed: entries from passedFrom on were left in the spool, so it takes
+	// nothing until the cursor has come back there.
+	passed     bool
+	passedFrom spool.Index
+	returning  bool // passed, and the cursor stands at or below passedFrom
+}
+
+// passOver notes that the entry at i waits in the spool.
+func (p *Partition) passOver(i spool.Index) {
+	if !p.passed || i < p.passedFrom {
+		p.passedFrom = i
+	}
+	p.passed, p.returning = true, false
+}
+
+// Queued is how many bytes wait to be sealed.
+func (p *Partition) Queued() int { return p.queued }
+
+// Empty reports whether nothing waits in memory.
+func (p *Partition) Empty() bool { return len(p.queue) == 0 }
+
+// Passed reports whether entries of the partition wait in the spool behind the cursor.
+func (p *Partition) Passed() bool { return p.passed }
+
+// overflows reports whether a record of size bytes does not fit the open batch.
+func (p *Partition) overflows(a *Accumulator, size int) bool {
+	n := len(p.queue)
+	if n == 0 {
+		return false
+	}
+	b := p.queue[n-1]
+	return b.full || len(b.Buf)+size > a.cfg.BatchSize
+}
+
+// add puts a record into the open batch or a new one. It reports false if the
+// budget has no room, and then changes nothing.
+func (p *Partition) add(a *Accumulator, now int64, i spool.Index, e *spool.Entry) bool {
+	size := len(e.Body) + spool.RecordHead
+	if n := len(p.queue); n > 0 {
+		b := p.queue[n-1]
+		if !b.full && len(b.Buf)+size <= a.cfg.BatchSize {
+			if !a.grow(b, size) {
+				return false
+			}
+			before := len(b.Buf)
+			b.add(i, e.Timestamp, e.Body)
+			p.queued += len(b.Buf) - before
+			return true
+		}
+		b.full = true
+	}
+	// The first batch of all may always be made: a record larger than the whole
+	// budget must still go.
+	if a.used > 0 && !a.Room(max(size+protocol.BatchHeaderSize, min(p.hint, a.cfg.BatchSize))) {
+		return false
+	}
+	b := &Batch{
+		Lane: p.lane.ID, Topic: p.lane.Topic, TopicID: p.lane.TopicID, Partition: p.ID,
+		created: now, Buf: a.buffer(size, p.hint),
+	}
+	b.add(i, e.Timestamp, e.Body)
+	b.full = len(b.Buf) >= a.cfg.BatchSize
+	p.queue = append(p.queue, b)
+	p.queued += len(b.Buf)
+	return true
+}
+
+// Head is the batch to be sealed next, or nil.
+func (p *Partition) Head() *Batch {
+	if len(p.queue) == 0 {
+		return nil
+	}
+	return p.queue[0]
+}
+
+// Ready reports whether the head may be sealed now; else at says when (Age), or 0
+// if there is none.
+func (p *Partition) Ready(a *Accumulator, now int64) (ready bool, at int64) {
+	if len(p.queue) == 0 {
+		return false, 0
+	}
+	b := p.queue[0]
+	at = b.created + a.cfg.LingerMs
+	if a.Hurry || b.full || len(p.queue) > 1 || now >= at {
+		return true, at
+	}
+	return false, at
+}
+
+// Pop takes the head out of the queue. It takes no more records.
+func (p *Partition) Pop() *Batch {
+	b := p.queue[0]
+	b.full = true
+	p.queued -= len(b.Buf)
+	p.hint = len(b.Buf)
+	copy(p.queue, p.queue[1:])
+	p.queue[len(p.queue)-1] = nil
+	p.queue = p.queue[:len(p.queue)-1]
+	return b
+}

@@ -1,0 +1,287 @@
+package recovery
+
+import (
+	"fmt"
+
+	"github.com/spoold/spoold/idempotence"
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/spool"
+)
+
+// maxOdd is how many out-of-order answers in a row, each against what the leader
+// had just said, are taken for a passing matter (a leader that is about to move).
+const maxOdd = 5
+
+// Described takes the leader's answer to Ask.
+func (r *Resolver) Described(now spool.Time, n Named) {
+	if r.phase != asking {
+		return
+	}
+	r.named, r.known = -1, false
+	switch {
+	case !n.Present:
+		r.absent()
+	case n.Epoch > int32(r.f.Identity.Epoch):
+		r.finish(Step{Do: Stop, Detail: fmt.Sprintf(
+			"the leader knows producer id %d at epoch %d, this spool only used %d", r.f.Identity.ID, n.Epoch, r.f.Identity.Epoch)})
+	case n.Epoch < int32(r.f.Identity.Epoch):
+		r.olderEpoch(n)
+	default:
+		r.sameEpoch(n)
+	}
+}
+
+// absent: the leader has no state for our producer id.
+func (r *Resolver) absent() {
+	for i := range r.batches {
+		if r.batches[i].Doubtful {
+			r.phase = tailing // before any copy is sent
+			return
+		}
+	}
+	r.phase = sending
+}
+
+// olderEpoch: nothing of our epoch is in this leader's log.
+func (r *Resolver) olderEpoch(n Named) {
+	if r.f.Settled != protocol.NoSequence {
+		r.park(spool.ParkLogWentBack, fmt.Sprintf(
+			"the leader knows epoch %d, but epoch %d was acked up to sequence %d", n.Epoch, r.f.Identity.Epoch, r.f.Settled))
+		return
+	}
+	r.phase = sending
+}
+
+func (r *Resolver) sameEpoch(n Named) {
+	// before is the sequence that a log without any of the batches ends at.
+	base := r.f.Next
+	if len(r.batches) > 0 {
+		base = r.batches[0].Base
+	}
+	if n.LastSequence < 0 {
+		r.park(spool.ParkUnexpectedState, "the leader knows our epoch, but no sequence")
+		return
+	}
+	ahead := base.Distance(n.LastSequence.Next(1)) // records of ours in the log, from base on
+	total := base.Distance(r.f.Next)
+	switch {
+	case ahead == 0:
+		r.known = true
+		r.phase = sending
+	case ahead <= total:
+		r.endsInside(ahead, n)
+	case ahead > 1<<30:
+		r.park(spool.ParkLogWentBack, fmt.Sprintf(
+			"the leader's last sequence is %d, but everything below %d was acked", n.LastSequence, base))
+	default:
+		r.finish(Step{Do: Stop, Detail: fmt.Sprintf(
+			"the leader's last sequence of producer %v is %d, this spool sealed none at or above %d", r.f.Identity, n.LastSequence, r.f.Next)})
+	}
+}
+
+// endsInside: the log ends with record number ahead of what is in doubt.
+func (r *Resolver) endsInside(ahead int, n Named) {
+	for i := range r.batches {
+		ahead -= int(r.batches[i].Count)
+		if ahead == 0 {
+			r.known, r.named, r.phase = true, i, sending
+			return
+		}
+		if ahead < 0 {
+			break
+		}
+	}
+	r.park(spool.ParkUnexpectedState, fmt.Sprintf(
+		"the leader's last sequence is %d, and no sealed batch ends there", n.LastSequence))
+}
+
+// Denied says that we have no right to ask (READ on the topic). What is in doubt
+// is sent again one at a time, on the strength of the margin alone.
+func (r *Resolver) Denied() {
+	if r.phase == asking {
+		r.denied = true
+	}
+}
+
+// TailRead takes what ReadTail showed.
+func (r *Resolver) TailRead(now spool.Time, t Tail) {
+	if r.phase != tailing && r.phase != proving {
+		return
+	}
+	if t.Err != "" {
+		r.park(spool.ParkTailUnreadable, t.Err)
+		return
+	}
+	found, offsets := r.find(t.Batches)
+	over := r.overtaken()
+	if r.phase == proving {
+		r.proved(found, offsets)
+		return
+	}
+	r.settled(found, "tail", offsets)
+	switch {
+	case over > 0 && found < over:
+		r.park(spool.ParkOvertaken, fmt.Sprintf(
+			"a later batch was acked at offset %d, and batch at sequence %d is not in the log below it", r.batches[over-found].Offset, r.batches[0].Base))
+	case over > 0:
+		r.settleAcked()
+		r.afterOvertaken()
+	case len(r.batches) == 0:
+		r.phase = sending
+	case t.LogStart > r.batches[0].Tail:
+		r.park(spool.ParkTailUnreadable, fmt.Sprintf(
+			"the log begins at offset %d, but a batch in doubt may lie at %d", t.LogStart, r.batches[0].Tail))
+	default:
+		r.notFound(now)
+	}
+}
+
+// find is how many batches from the front the log covers, with their offsets.
+// A batch may have been cut in two since it was sent: what counts is that the
+// log holds its sequences.
+func (r *Resolver) find(log []Logged) (int, []protocol.Offset) {
+	upTo := -1
+	offsets := make([]protocol.Offset, len(r.batches))
+	for i := range r.batches {
+		b := &r.batches[i]
+		offsets[i] = protocol.NoOffset
+		for _, l := range log {
+			if l.Identity != r.f.Identity {
+				continue
+			}
+			skip := l.Base.Distance(b.Base)
+			if skip < int(l.Count) && skip+int(b.Count) <= int(l.Count) {
+				offsets[i] = l.Offset + protocol.Offset(skip)
+				upTo = i
+			}
+		}
+	}
+	// Sequences are contiguous in a log: what ends with a batch holds those before it.
+	return upTo + 1, offsets[:upTo+1]
+}
+
+// settleAcked settles what was acked behind the batches that the tail showed.
+func (r *Resolver) settleAcked() {
+	n := 0
+	for n < len(r.batches) && r.batches[n].Acked {
+		n++
+	}
+	r.settled(n, "answer", nil)
+}
+
+func (r *Resolver) afterOvertaken() {
+	r.phase = asking
+	if r.overtaken() > 0 {
+		r.phase = tailing
+	}
+}
+
+// proved: the batch that the leader named was looked for below the high watermark.
+func (r *Resolver) proved(found int, offsets []protocol.Offset) {
+	if found <= r.named {
+		r.settled(found, "tail", offsets)
+		r.phase = pausing // not replicated yet: ask again later
+		return
+	}
+	r.settled(found, "tail", offsets)
+	r.phase = sending
+}
+
+// notFound: the leader has no state, and nothing of what is left is in the log's tail.
+func (r *Resolver) notFound(now spool.Time) {
+	m := idempotence.Margin{Wall: now.Wall, Ms: r.f.MarginMs}
+	b := &r.batches[0]
+	switch {
+	case !b.Doubtful:
+		r.phase = sending
+	case !r.inside(now, b):
+		r.park(spool.ParkOutsideMargin, fmt.Sprintf(
+			"batch at sequence %d is not in the log and too old to be sent again: the broker could not tell a late copy", b.Base))
+	case r.f.Settled != protocol.NoSequence && m.Inside(r.f.LastMaxTimestamp):
+		r.park(spool.ParkStateForgotten, fmt.Sprintf(
+			"the leader has forgotten producer %v, which it acked up to sequence %d less than %d ms ago", r.f.Identity, r.f.Settled, r.f.MarginMs))
+	default:
+		r.phase = sending
+	}
+}
+
+// Resent takes the answer to Resend: code, and the offset if it is None. lost
+// says that no answer came, or none that says whether it was appended.
+func (r *Resolver) Resent(code protocol.ErrorCode, offset protocol.Offset, lost bool) {
+	if r.phase != sending || len(r.batches) == 0 {
+		return
+	}
+	i := max(r.named, 0)
+	b := &r.batches[i]
+	class := code.Class()
+	switch {
+	case lost:
+		b.Doubtful = true
+		r.phase = pausing
+	case class == protocol.Success, class == protocol.Duplicate:
+		r.acked(i, offset)
+	case class == protocol.Fenced:
+		r.phase = pausing // the question tells who has the higher epoch
+	case r.denied && class == protocol.OutOfOrder:
+		r.park(spool.ParkUnexpectedState, fmt.Sprintf(
+			"batch at sequence %d is out of order, and we may not ask the leader why (READ on the topic is missing)", b.Base))
+	case r.named >= 0:
+		// It is in the log: a refusal of a further copy proves nothing (S2).
+		r.refused = true
+	case class == protocol.OutOfOrder:
+		if r.odd++; r.odd > maxOdd {
+			r.park(spool.ParkUnexpectedState, fmt.Sprintf(
+				"batch at sequence %d is refused as out of order, though the leader's last sequence is the one before", b.Base))
+			return
+		}
+		r.phase = pausing
+	case class == protocol.Refused:
+		r.hole(i)
+	default:
+		r.phase = pausing
+	}
+}
+
+// acked: batch i was answered; the answer waited for the high watermark, so all
+// before it are replicated too.
+func (r *Resolver) acked(i int, offset protocol.Offset) {
+	offsets := make([]protocol.Offset, i+1)
+	for k := range offsets {
+		offsets[k] = protocol.NoOffset
+	}
+	offsets[i] = offset
+	r.settled(i+1, "answer", offsets)
+	r.known = true
+}
+
+// hole: batch i was refused for good and the leader says that it is not in its log.
+func (r *Resolver) hole(i int) {
+	final := !r.batches[i].Doubtful
+	if !final && !r.known {
+		r.park(spool.ParkHole, fmt.Sprintf(
+			"batch at sequence %d was refused, more than one copy of it was sent, and the leader has no state to keep the others out", r.batches[i].Base))
+		return
+	}
+	r.finish(Step{Do: Hole, Index: i, Final: final})
+}
+
+// Paused says that a Pause is over.
+func (r *Resolver) Paused() {
+	if r.phase == pausing {
+		r.phase, r.refused = asking, false
+		if r.overtaken() > 0 {
+			r.phase = tailing
+		}
+	}
+}
+
+// Interrupted says that the leader or the connection went away: whatever was
+// under way is asked anew.
+func (r *Resolver) Interrupted() {
+	if r.phase != ended {
+		r.phase, r.refused, r.named = asking, false, -1
+		if r.overtaken() > 0 {
+			r.phase = tailing
+		}
+	}
+}
