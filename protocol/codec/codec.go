@@ -146,4 +146,3 @@ func zstdLevel(level int) int {
 	}
 	return int(zstd.EncoderLevelFromZstd(level))
 }
-

@@ -156,7 +156,7 @@ func unzstd(dst, src []byte, limit int) ([]byte, error) {
 		switch {
 		case err == nil:
 			return out, nil
-		case !errors.Is(err, zstd.ErrDecoderSizeExceeded) && !errors.Is(err, zstd.ErrWindowSizeExceeded):
+		case !errors.Is(err, zstd.ErrDecoderSizeExceeded):
 			return dst[:have], err
 		case room >= limit:
 			return dst[:have], ErrTooLarge
