@@ -1,0 +1,175 @@
+package spoold
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// SendFunc is Send with a callback: f is told once what Delivery.Acked would say.
+// Callbacks run one after the other on a goroutine of their own, those of one partition in
+// order; a slow one delays the others and, once callbacks.max are outstanding, SendFunc
+// itself, which waits at most max.block.ms (ErrFull). After a crash f is gone, and its record is
+// delivered all the same: Hooks.BatchAcked tells. If SendFunc returns an error, f is not
+// called.
+func (p *Producer) SendFunc(ctx context.Context, r Record, f func(Ack, error)) error {
+	if err := p.callbacks.enter(ctx, p.cfg.MaxBlock); err != nil {
+		return err
+	}
+	d, err := p.Send(ctx, r)
+	if err != nil {
+		p.callbacks.leave(1)
+		return err
+	}
+	p.callbacks.add(d, f)
+	return nil
+}
+
+// callbacks runs the functions of SendFunc. Its goroutine looks at what is
+// outstanding whenever something was acked: at the oldest ones as a rule, and at all of
+// them now and then, since a stuck topic must not hide the others.
+type callbacks struct {
+	slots chan struct{} // one token per outstanding callback
+	wake  chan struct{} // something was acked, or added
+	quit  chan struct{}
+	once  sync.Once
+	ended sync.WaitGroup
+
+	mu    sync.Mutex
+	added []callback
+}
+
+type callback struct {
+	delivery Delivery
+	f        func(Ack, error)
+
+	// What a look found.
+	ack      Ack
+	err      error
+	answered bool
+}
+
+const (
+	callbackWindow = 1024 // how far a quick look goes past the oldest unanswered
+	callbackSweep  = 20 * time.Millisecond
+)
+
+func newCallbacks(most int64) *callbacks {
+	c := &callbacks{slots: make(chan struct{}, most), wake: make(chan struct{}, 1), quit: make(chan struct{})}
+	c.ended.Go(c.run)
+	return c
+}
+
+// enter takes a slot.
+func (c *callbacks) enter(ctx context.Context, wait time.Duration) error {
+	select {
+	case c.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case c.slots <- struct{}{}:
+		return nil
+	case <-t.C:
+		return errCallbacksFull
+	case <-c.quit:
+		return ErrClosed
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (c *callbacks) leave(n int) {
+	for range n {
+		<-c.slots
+	}
+}
+
+func (c *callbacks) add(d Delivery, f func(Ack, error)) {
+	c.mu.Lock()
+	c.added = append(c.added, callback{delivery: d, f: f})
+	c.mu.Unlock()
+	c.poke()
+}
+
+// poke makes the goroutine look. It never blocks.
+func (c *callbacks) poke() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (c *callbacks) run() {
+	var waiting []callback
+	var swept time.Time
+	sweep := time.NewTimer(time.Hour)
+	defer sweep.Stop()
+	for over := false; !over; {
+		select {
+		case <-c.wake:
+		case <-sweep.C:
+		case <-c.quit:
+			over = true
+		}
+		c.mu.Lock()
+		waiting = append(waiting, c.added...)
+		clear(c.added)
+		c.added = c.added[:0]
+		c.mu.Unlock()
+
+		all := over || time.Since(swept) >= callbackSweep
+		waiting = c.look(waiting, all, over)
+		if all {
+			swept = time.Now()
+		} else {
+			sweep.Reset(callbackSweep)
+		}
+	}
+}
+
+// look calls what is answered and returns the rest. all: in one window, however much waits.
+// over: everything is answered by now, if only by ErrClosed.
+func (c *callbacks) look(waiting []callback, all, over bool) []callback {
+	for {
+		window := waiting
+		if !all && len(window) > callbackWindow {
+			window = window[:callbackWindow]
+		}
+		// From the newest to the oldest: whatever was acked before something that is
+		// seen to be acked is seen, too. So those of a partition are called in order.
+		for i := len(window) - 1; i >= 0; i-- {
+			w := &window[i]
+			w.ack, w.err, w.answered = w.delivery.poll()
+			if !w.answered && over {
+				w.err, w.answered = ErrClosed, true
+			}
+		}
+		kept := window[:0]
+		for _, w := range window {
+			if !w.answered {
+				kept = append(kept, w)
+				continue
+			}
+			w.f(w.ack, w.err)
+			c.leave(1)
+		}
+		rest := waiting[len(window):]
+		if len(kept) == 0 && len(rest) > 0 {
+			clear(window)
+			waiting = rest
+			continue
+		}
+		n := len(kept) + copy(waiting[len(kept):], rest)
+		clear(waiting[n:])
+		return waiting[:n]
+	}
+}
+
+// close tells what is outstanding and ends the goroutine.
+func (c *callbacks) close() {
+	c.once.Do(func() { close(c.quit) })
+	c.ended.Wait()
+}

@@ -1,0 +1,159 @@
+package spoold
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/spoold/spoold/sender"
+	"github.com/spoold/spoold/sender/loop"
+	"github.com/spoold/spoold/spool"
+	"github.com/spoold/spoold/spool/bolt"
+)
+
+// engine is one life of the spool: what opens with it and dies with it. A Producer has one
+// after the other if the disk was full when a commit was made: nothing that was in
+// memory is believed then, and the spool is opened again exactly as at a start.
+type engine struct {
+	store    *bolt.Store
+	loop     *loop.Loop
+	replaced chan struct{} // closed when another engine, or none, has taken its place
+}
+
+// open wires spool/bolt, sender and loop.
+func (p *Producer) open() (*engine, error) {
+	c := &p.cfg
+	store, rec, err := bolt.Open(bolt.Options{
+		Path:         c.SpoolPath,
+		SegmentBytes: c.SpoolSegmentBytes,
+		MaxBytes:     c.SpoolMaxBytes,
+		MinFreeBytes: minFree(c.SpoolMinFreeBytes),
+		SettleAfter:  c.SpoolSettle,
+		KeyWindow:    c.IdempotencyWindow,
+		MaxKeys:      int(c.IdempotencyKeys),
+		Adopt:        p.env.AdoptSpool,
+		Now:          p.env.Now,
+		Observe:      p.env.Hooks.SpoolCommit,
+	})
+	if err != nil {
+		return nil, err
+	}
+	e := &engine{store: store, replaced: make(chan struct{})}
+	e.loop = p.newLoop(store, rec)
+	e.loop.Run()
+	return e, nil
+}
+
+// minFree: in the configuration 0 means no floor; for the store it means the default.
+func minFree(bytes int64) int64 {
+	if bytes == 0 {
+		return -1
+	}
+	return bytes
+}
+
+func (p *Producer) newLoop(store *bolt.Store, rec *spool.Recovered) *loop.Loop {
+	c := &p.cfg
+	core := sender.New(sender.Config{
+		BatchSize:         int(max(c.BatchSize, 1)),
+		BufferMemory:      int(c.BufferMemory),
+		MaxRequestSize:    int(c.MaxRequestSize),
+		MaxInFlight:       int(c.MaxInFlight),
+		LingerMs:          c.Linger.Milliseconds(),
+		RequestTimeoutMs:  c.RequestTimeout.Milliseconds(),
+		RetryBackoffMs:    c.RetryBackoff.Milliseconds(),
+		RetryBackoffMaxMs: c.RetryBackoffMax.Milliseconds(),
+		MetadataMaxAgeMs:  c.MetadataMaxAge.Milliseconds(),
+		MarginMs:          c.ProducerStateMargin.Milliseconds(),
+		AutoCreate:        c.TopicsCreate,
+		Seed:              p.env.Seed,
+	}, rec)
+	codec, level := c.codec()
+	return loop.New(core, store, rec, loop.Options{
+		Servers:           c.BootstrapServers,
+		ClientID:          c.ClientID,
+		Version:           Version(),
+		Codec:             codec,
+		Level:             level,
+		ReconnectBackoff:  c.ReconnectBackoff,
+		ReconnectMax:      max(c.ReconnectMax, c.ReconnectBackoff),
+		ConnectTimeout:    c.ConnectTimeout,
+		ConnectTimeoutMax: c.ConnectTimeoutMax,
+		MaxIdle:           c.ConnectionsMaxIdle,
+		Dial:              p.env.Dial,
+		Hooks:             p.env.Hooks,
+		Delivered:         p.callbacks.poke,
+	})
+}
+
+// flush waits for the open group's commit, then for everything in it and before it.
+func (e *engine) flush(ctx context.Context) error {
+	if err := e.store.Sync(ctx); err != nil {
+		return err
+	}
+	err := e.loop.Flush(ctx, e.store.Stats().Counters.Accepted)
+	if errors.Is(err, loop.ErrOver) {
+		return ErrClosed
+	}
+	return err
+}
+
+// supervise waits for the engine's end, closes its spool, and opens another one if
+// the reason was a full disk. One goroutine of the Producer runs it.
+func (p *Producer) supervise(e *engine) {
+	for {
+		opened := time.Now()
+		<-e.loop.Over()
+		err := e.loop.Err()
+		if closeErr := e.close(); err == nil {
+			err = closeErr
+		}
+		next, err := p.reopen(opened, err)
+		if next == nil {
+			p.stopped(err)
+			close(e.replaced)
+			return
+		}
+		p.engine.Store(next)
+		close(e.replaced)
+		e = next
+	}
+}
+
+// closeTime bounds the last commit: it needs no cluster, only the disk.
+const closeTime = 30 * time.Second
+
+func (e *engine) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	return e.store.Close(ctx)
+}
+
+// reopenPause keeps a disk that stays full from being opened over and over.
+const reopenPause = 5 * time.Second
+
+// reopen gives the engine that follows one that ended with err, or nil and why there is none.
+func (p *Producer) reopen(opened time.Time, err error) (*engine, error) {
+	if !as[*SpaceError](err) {
+		return nil, err
+	}
+	if lived := time.Since(opened); lived < reopenPause {
+		t := time.NewTimer(reopenPause - lived)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-p.quit:
+		}
+	}
+	select {
+	case <-p.quit:
+		return nil, err
+	default:
+	}
+	p.env.Logger.Warn("disk was full in a commit, opening the spool again", "event", "spool.reopen", "err", err)
+	next, openErr := p.open()
+	if openErr != nil {
+		return nil, errors.Join(openErr, err)
+	}
+	return next, nil
+}

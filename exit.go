@@ -1,0 +1,53 @@
+package spoold
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+
+	"github.com/spoold/spoold/sender"
+)
+
+// Exit codes of the command line (sysexits).
+const (
+	ExitOK          = 0
+	ExitProblem     = 1 // a check found one
+	ExitUsage       = 64
+	ExitCorrupt     = 65
+	ExitUnavailable = 69 // the cluster did not answer in time
+	ExitSoftware    = 70 // our own bug
+	ExitCantCreate  = 73
+	ExitIO          = 74 // on the spool
+	ExitTemporary   = 75 // spool locked or full
+	ExitPermission  = 77
+	ExitConfig      = 78
+)
+
+// ExitCode is the code that a program should end with after err.
+func ExitCode(err error) int {
+	var path *fs.PathError
+	switch {
+	case err == nil:
+		return ExitOK
+	case as[*ConfigError](err), as[*ForeignClusterError](err), as[*StoppedError](err), as[*VersionError](err), errors.Is(err, ErrForeign):
+		return ExitConfig
+	case as[*CorruptError](err), as[*sender.DamageError](err):
+		return ExitCorrupt
+	case as[*LockedError](err), errors.Is(err, ErrFull), errors.Is(err, ErrKeyWindow):
+		return ExitTemporary
+	case errors.Is(err, fs.ErrPermission):
+		return ExitPermission
+	case errors.Is(err, ErrUnknown):
+		return ExitIO
+	case errors.Is(err, context.DeadlineExceeded):
+		return ExitUnavailable
+	case errors.As(err, &path):
+		if path.Op == "mkdir" || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) {
+			return ExitCantCreate
+		}
+		return ExitIO
+	case errors.Is(err, ErrTooLarge), errors.Is(err, ErrInvalidRecord), errors.Is(err, ErrKeyReused), as[*RefusedError](err):
+		return ExitProblem
+	}
+	return ExitSoftware
+}

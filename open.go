@@ -1,0 +1,90 @@
+package spoold
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"runtime/debug"
+	"syscall"
+	"time"
+)
+
+// Open opens the spool, or makes it, and begins to deliver what is in it. It needs no
+// cluster. The error is a *ConfigError (all faults joined), a *LockedError, ErrForeign,
+// a *VersionError, a *CorruptError (nothing was sent), or the file system's; ExitCode tells
+// them apart. Close the Producer when done.
+func Open(cfg Config, env Env) (*Producer, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	p := &Producer{
+		cfg: cfg, env: env.withDefaults(&cfg), opened: time.Now(),
+		done: make(chan struct{}), quit: make(chan struct{}), closed: make(chan struct{}),
+		callbacks: newCallbacks(cfg.CallbacksMax),
+	}
+	e, err := p.open()
+	if err != nil {
+		p.callbacks.close()
+		return nil, err
+	}
+	p.engine.Store(e)
+	go p.supervise(e)
+	return p, nil
+}
+
+// withDefaults replaces what is not given by the real world.
+func (env Env) withDefaults(cfg *Config) Env {
+	if env.Now == nil {
+		env.Now = time.Now
+	}
+	if env.Dial == nil {
+		env.Dial = dialer(cfg.SendBuffer, cfg.ReceiveBuffer)
+	}
+	if env.Seed == 0 {
+		env.Seed = rand.Uint64()
+	}
+	if env.Logger == nil {
+		env.Logger = slog.New(slog.DiscardHandler)
+	}
+	return env
+}
+
+// dialer sets the socket buffers; -1 leaves them to the system.
+func dialer(send, receive int64) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	d := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
+		var err error
+		ctlErr := raw.Control(func(fd uintptr) {
+			if send > 0 {
+				err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF, int(send))
+			}
+			if receive > 0 && err == nil {
+				err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, int(receive))
+			}
+		})
+		if ctlErr != nil {
+			return ctlErr
+		}
+		return err
+	}}
+	return d.DialContext
+}
+
+// Version is this module's version, as the program was built with it.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if info.Main.Path == modulePath {
+		return info.Main.Version
+	}
+	for _, m := range info.Deps {
+		if m.Path == modulePath {
+			return m.Version
+		}
+	}
+	return "unknown"
+}
+
+const modulePath = "github.com/spoold/spoold"

@@ -1,0 +1,150 @@
+package spoold
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spoold/spoold/sender"
+	"github.com/spoold/spoold/sender/loop"
+)
+
+// Producer is an open spool and what delivers from it. Its methods are safe for
+// concurrent use.
+type Producer struct {
+	cfg       Config
+	env       Env
+	callbacks *callbacks
+	opened    time.Time
+
+	engine atomic.Pointer[engine]
+	done   chan struct{} // closed when nothing is taken or delivered any more
+	quit   chan struct{} // closed when Close begins
+	closed chan struct{} // closed when Close has finished
+
+	closeOnce sync.Once
+
+	mu  sync.Mutex
+	err error // why it ended; nil after Close
+}
+
+// current is the engine that takes records now.
+func (p *Producer) current() (*engine, error) {
+	select {
+	case <-p.done:
+		if err := p.Err(); err != nil {
+			return nil, err
+		}
+		return nil, ErrClosed
+	case <-p.quit:
+		return nil, ErrClosed
+	default:
+		return p.engine.Load(), nil
+	}
+}
+
+// Done is closed when the Producer takes and delivers nothing any more: after Close,
+// or when it had to stop. Then Err says why.
+func (p *Producer) Done() <-chan struct{} { return p.done }
+
+// Err is why the Producer stopped by itself: nil while it runs and after Close. It is
+// an ErrUnknown after a failure of the disk, an ErrForeign when somebody else used its identity
+// (a copied or rolled-back spool), or what ExitCode knows besides.
+func (p *Producer) Err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
+}
+
+// Flush waits until everything that was sent before the call has been acked or
+// dead-lettered; batches do not linger meanwhile. The context bounds the wait: without
+// a cluster it would last for ever.
+func (p *Producer) Flush(ctx context.Context) error {
+	for {
+		e, err := p.current()
+		if err != nil {
+			return err
+		}
+		err = e.flush(ctx)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		if err = p.afterRefusal(ctx, e, err); err != nil {
+			return err
+		}
+	}
+}
+
+// Close takes nothing more, waits for answers that are under way until ctx ends, writes
+// down what they said, and closes the spool. What is not acked then stays spooled for
+// the next Open. It does not wait for the backlog: Flush does. Closing twice is no error. Not
+// to be called from a hook or a callback.
+func (p *Producer) Close(ctx context.Context) error {
+	p.closeOnce.Do(func() { go p.shut(ctx) })
+	<-p.closed
+	return p.Err()
+}
+
+// shut is Close, once.
+func (p *Producer) shut(ctx context.Context) {
+	defer close(p.closed)
+	close(p.quit)
+	for { // a spool that was just opened again is closed, too
+		e := p.engine.Load()
+		e.loop.Close(ctx)
+		<-e.replaced
+		if e == p.engine.Load() {
+			break
+		}
+	}
+	<-p.done
+	p.callbacks.close()
+}
+
+// ResolveChoice is an operator's word for records in doubt on a parked partition.
+type ResolveChoice = sender.Choice
+
+// Choices of Resolve.
+const (
+	Resend     = sender.ResolveResend     // send them again: may duplicate
+	Delivered  = sender.ResolveDelivered  // count them as acked: may lose
+	DeadLetter = sender.ResolveDeadLetter // put them aside
+)
+
+// Resolution is what Resolve did.
+type Resolution = sender.Resolved
+
+// Resolve releases a parked partition, or all of a topic's with partition -1. It speaks only of
+// sealed records in doubt; those behind them are delivered as always. Recorded in the spool.
+func (p *Producer) Resolve(ctx context.Context, topic string, partition int32, c ResolveChoice) (Resolution, error) {
+	e, err := p.current()
+	if err != nil {
+		return Resolution{}, err
+	}
+	r, err := e.loop.Resolve(ctx, topic, partition, c)
+	if errors.Is(err, loop.ErrOver) {
+		err = ErrClosed
+	}
+	return r, err
+}
+
+// Note is the value of a note that was committed with records, and whether there is one.
+func (p *Producer) Note(name string) ([]byte, bool) {
+	return p.engine.Load().store.Note(name)
+}
+
+// Warnings are remarks on the configuration (see Config.Warnings).
+func (p *Producer) Warnings() []string { return p.cfg.Warnings() }
+
+// stopped ends the Producer; the first reason counts.
+func (p *Producer) stopped(err error) {
+	p.mu.Lock()
+	if p.err == nil && err != nil {
+		p.err = fmt.Errorf("spoold: stopped: %w", err)
+	}
+	p.mu.Unlock()
+	close(p.done)
+}

@@ -1,0 +1,153 @@
+package spoold
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/spool"
+	"github.com/spoold/spoold/spool/bolt"
+)
+
+// Send spools one record and returns at once; Delivery tells when it is durable and when
+// it is acked. The record's bytes are copied. Records of one goroutine for one
+// topic-partition are delivered in the order of their Sends.
+//
+// It waits only while the spool is full, at most max.block.ms or until ctx ends: then ErrFull, or
+// the context's error, and the record was not taken. ErrTooLarge, ErrInvalidRecord: it never can
+// be. ErrClosed, or ErrUnknown after a disk failure: this Producer takes no more.
+// Safe for concurrent use.
+func (p *Producer) Send(ctx context.Context, r Record) (Delivery, error) {
+	if err := p.check(&r); err != nil {
+		return Delivery{}, err
+	}
+	timestamp := p.timestamp(&r)
+	for {
+		e, err := p.current()
+		if err != nil {
+			return Delivery{}, err
+		}
+		t, err := e.store.Append(ctx, r.Topic, timestamp, r.Partition.Number(), r.Key, r.Value, r.Headers)
+		if err == nil {
+			return Delivery{t, timestamp}, nil
+		}
+		if err = p.afterRefusal(ctx, e, err); err != nil {
+			return Delivery{}, err
+		}
+	}
+}
+
+// SendBatch spools all records and notes of a batch in one commit, or none of them, and
+// returns at once. With a Key that was used before, nothing is spooled and the
+// deliveries are those of the first batch; ErrKeyReused if that one had other
+// records. ErrKeyWindow: too many keys within 15 minutes, try again later. Otherwise as Send.
+func (p *Producer) SendBatch(ctx context.Context, b Batch) (Deliveries, error) {
+	in, err := p.input(&b)
+	if err != nil {
+		return Deliveries{}, err
+	}
+	for {
+		e, err := p.current()
+		if err != nil {
+			return Deliveries{}, err
+		}
+		t, err := e.store.AppendBatch(ctx, in)
+		if err == nil {
+			return Deliveries{t, in.Records}, nil
+		}
+		if err = p.afterRefusal(ctx, e, err); err != nil {
+			return Deliveries{}, err
+		}
+	}
+}
+
+func (p *Producer) input(b *Batch) (*bolt.BatchInput, error) {
+	in := &bolt.BatchInput{Key: b.Key, Records: make([]bolt.Record, len(b.Records))}
+	for i := range b.Records {
+		r := &b.Records[i]
+		if err := p.check(r); err != nil {
+			return nil, fmt.Errorf("record %d of %d: %w", i, len(b.Records), err)
+		}
+		in.Records[i] = bolt.Record{Topic: r.Topic, Timestamp: p.timestamp(r), Partition: r.Partition.Number(),
+			Key: r.Key, Value: r.Value, Headers: r.Headers}
+	}
+	for _, n := range b.Notes {
+		if len(n.Name) == 0 || len(n.Name) > 255 || len(n.Value) > 4096 {
+			return nil, fmt.Errorf("%w: note %.40q has a name of %d bytes (1 to 255) and a value of %d (up to 4096)",
+				ErrInvalidRecord, n.Name, len(n.Name), len(n.Value))
+		}
+		in.Notes = append(in.Notes, bolt.Note{Name: n.Name, Value: n.Value})
+	}
+	if len(b.Records) == 0 && len(b.Notes) == 0 {
+		return nil, fmt.Errorf("%w: a batch needs a record or a note", ErrInvalidRecord)
+	}
+	return in, nil
+}
+
+func (p *Producer) timestamp(r *Record) int64 {
+	if r.Timestamp.IsZero() {
+		return p.env.Now().UnixMilli()
+	}
+	return r.Timestamp.UnixMilli()
+}
+
+// afterRefusal decides what an append that failed means: nil to try once more, on
+// the spool as it was opened again after a full disk. The record was not taken.
+func (p *Producer) afterRefusal(ctx context.Context, e *engine, err error) error {
+	if !errors.Is(err, bolt.ErrPoisoned) && !errors.Is(err, bolt.ErrClosed) {
+		return err
+	}
+	select {
+	case <-e.replaced: // by another engine, or by none: current tells
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// check refuses what could never be delivered.
+func (p *Producer) check(r *Record) error {
+	if err := checkTopic(r.Topic); err != nil {
+		return err
+	}
+	if r.Partition.Number() < protocol.NoPartition {
+		return fmt.Errorf("%w: partition %d", ErrInvalidRecord, r.Partition.Number())
+	}
+	if !r.Timestamp.IsZero() && r.Timestamp.UnixMilli() < 0 {
+		return fmt.Errorf("%w: its timestamp %v is before 1970, which Kafka cannot keep", ErrInvalidRecord, r.Timestamp)
+	}
+	size := protocol.BatchHeaderSize + spool.RecordSize(spool.BodySize(r.Key, r.Value, r.Headers), 0, 0)
+	if int64(size) > p.cfg.MaxRequestSize {
+		return fmt.Errorf("%w: %d bytes for topic %s, max.request.size is %d (and the topic's max.message.bytes must allow it)",
+			ErrTooLarge, size, r.Topic, p.cfg.MaxRequestSize)
+	}
+	return nil
+}
+
+// MaxTopicLength is how many bytes a topic's name may have.
+const MaxTopicLength = 249
+
+// checkTopic is Kafka's rule for names (Topic.validate), and keeps off its internal topics.
+func checkTopic(name string) error {
+	if len(name) == 0 || len(name) > MaxTopicLength || name == "." || name == ".." {
+		return fmt.Errorf("%w: topic %.40q: a name has 1 to %d of the characters a-z A-Z 0-9 . _ - and is not . or ..",
+			ErrInvalidRecord, name, MaxTopicLength)
+	}
+	for i := range len(name) {
+		if !topicLetter[name[i]] {
+			return fmt.Errorf("%w: topic %.40q: %q is not one of a-z A-Z 0-9 . _ -", ErrInvalidRecord, name, name[i])
+		}
+	}
+	if name == "__consumer_offsets" || name == "__transaction_state" || name == "__share_group_state" {
+		return fmt.Errorf("%w: topic %s is the cluster's own", ErrInvalidRecord, name)
+	}
+	return nil
+}
+
+var topicLetter = func() (ok [256]bool) {
+	for c := range 256 {
+		ok[c] = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-'
+	}
+	return ok
+}()

@@ -1,0 +1,137 @@
+package loop
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spoold/spoold/sender"
+)
+
+// ErrOver says that the loop has ended.
+var ErrOver = errors.New("loop: ended")
+
+// Over is closed when the loop has ended, whatever ended it.
+func (l *Loop) Over() <-chan struct{} { return l.over }
+
+// Err is why the loop ended: nil after Close. It may be asked once Over is closed.
+func (l *Loop) Err() error {
+	select {
+	case <-l.over:
+		return l.err
+	default:
+		return nil
+	}
+}
+
+// Close sends nothing new, waits for answers that are under way until ctx ends, and
+// ends the loop. What was not answered stays spooled, and is resolved at the next
+// start. The store must still take Writes: it is closed after the loop.
+func (l *Loop) Close(ctx context.Context) {
+	l.inbox.post(func() {
+		l.closing = true
+	})
+	select {
+	case <-l.over:
+	case <-ctx.Done():
+		l.inbox.post(func() { l.finish(nil) })
+		<-l.over
+	}
+}
+
+// Flush waits until everything that was committed when the store counted accepted
+// records has been acked or dead-lettered. Batches do not linger meanwhile.
+func (l *Loop) Flush(ctx context.Context, accepted uint64) error {
+	w := &flushWaiter{accepted: accepted, done: make(chan struct{})}
+	if !l.inbox.post(func() {
+		l.progress.waiters = append(l.progress.waiters, w)
+		l.checkFlush()
+	}) {
+		return ErrOver
+	}
+	select {
+	case <-w.done:
+		return nil
+	case <-ctx.Done():
+		l.inbox.post(func() { l.progress.drop(w) })
+		return context.Cause(ctx)
+	case <-l.over:
+		return ErrOver
+	}
+}
+
+func (l *Loop) checkFlush() {
+	if l.progress.check() && !l.closing && !l.finished {
+		l.carry(l.core.Flush(l.now))
+	}
+}
+
+// Resolve carries an operator's word for what is in doubt to the core, and returns
+// once its effect is durable.
+func (l *Loop) Resolve(ctx context.Context, topic string, partition int32, choice sender.Choice) (sender.Resolved, error) {
+	type answer struct {
+		resolved sender.Resolved
+		err      error
+	}
+	done := make(chan answer, 1)
+	if !l.inbox.post(func() {
+		effects, resolved, err := l.core.Resolve(l.now, topic, partition, choice)
+		l.carry(effects)
+		done <- answer{resolved, err}
+	}) {
+		return sender.Resolved{}, ErrOver
+	}
+	select {
+	case a := <-done:
+		return a.resolved, a.err
+	case <-ctx.Done():
+		return sender.Resolved{}, context.Cause(ctx)
+	case <-l.over:
+		return sender.Resolved{}, ErrOver
+	}
+}
+
+// stop carries out Effects.Stop: nothing more is sent, and once the Write beside
+// it is durable the loop ends.
+func (l *Loop) stop(e *sender.Effects) {
+	l.closing = true
+	l.stopWith = e.Stop
+	if e.Write == nil {
+		l.finish(e.Stop)
+		return
+	}
+	l.stopAfter = e.Write.ID
+	for _, event := range e.Events {
+		l.opt.Hooks.tell(event)
+	}
+}
+
+// checkQuiet ends a closing loop when no answer is under way.
+func (l *Loop) checkQuiet() {
+	if !l.closing || l.stopWith != nil {
+		return
+	}
+	for _, k := range l.links.open {
+		if k.outstanding > 0 {
+			return
+		}
+	}
+	l.finish(nil)
+}
+
+// finish makes run return after the case at hand; the first reason counts.
+func (l *Loop) finish(err error) {
+	if !l.finished {
+		l.finished, l.err = true, err
+	}
+}
+
+// end waits for everything that the loop started.
+func (l *Loop) end() {
+	l.publish()
+	l.timer.Stop()
+	l.cancel()
+	l.inbox.close()
+	l.ended.Wait() // l.ctx has closed the connections
+	l.feeder.close()
+	l.encoder.close()
+}

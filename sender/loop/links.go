@@ -1,0 +1,286 @@
+package loop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/protocol/conn"
+	"github.com/spoold/spoold/sender"
+)
+
+// wire is what the loop needs of a connection (protocol/conn).
+type wire interface {
+	Version(key, most int16) (int16, bool)
+	Do(req kmsg.Request, timeout time.Duration, done conn.Done)
+	Produce(p *conn.ProduceRequest, timeout time.Duration, done conn.Done)
+	Close(err error)
+	Done() <-chan struct{}
+	Err() error
+}
+
+// seedLink is the number of the link to a bootstrap server, whose own number is not known.
+const seedLink int32 = -2
+
+// link is one connection, open or on its way. The loop owns it.
+type link struct {
+	broker      int32
+	conn        wire     // nil while it is dialled
+	connecting  []uint64 // requests that asked for it
+	outstanding int      // requests given to conn and not answered to the core
+	since       int64    // Age when it opened
+	heard       int64    // Age of the last answer
+	gone        error    // it has ended: nothing more is given to it
+}
+
+func (k *link) open() bool { return k.conn != nil && k.gone == nil }
+
+// pace is how soon a broker is dialled again, and how long that may take.
+type pace struct {
+	next     backoff.BackOff
+	notUntil int64 // Age
+	failures int
+}
+
+// links is the loop's connections and what it knows of where brokers are.
+type links struct {
+	open    map[int32]*link
+	paces   map[int32]*pace
+	book    map[int32]string // from Metadata
+	seed    int              // bootstrap server to begin with next
+	waiting []sender.Request // AnyBroker, until some connection is open
+}
+
+// connect carries out KindConnect.
+func (l *Loop) connect(r *sender.Request) {
+	k := l.links.open[r.Broker]
+	switch {
+	case k != nil && k.open():
+		l.reply(sender.Response{ID: r.ID, Conn: connInfo(k)})
+	case k != nil && k.gone == nil:
+		k.connecting = append(k.connecting, r.ID)
+	case k != nil:
+		l.reply(sender.Response{ID: r.ID, Err: fmt.Errorf("loop: broker %d: %w", r.Broker, k.gone)})
+	case l.links.book[r.Broker] == "":
+		l.reply(sender.Response{ID: r.ID, Err: fmt.Errorf("loop: broker %d has no known address", r.Broker)})
+	default:
+		k = &link{broker: r.Broker, connecting: []uint64{r.ID}}
+		l.links.open[r.Broker] = k
+		l.dial(k, []string{l.links.book[r.Broker]})
+	}
+}
+
+// dial opens a connection on a goroutine of its own: the first of addrs that takes it.
+func (l *Loop) dial(k *link, addrs []string) {
+	p := l.pace(k.broker)
+	wait := max(0, p.notUntil-l.now.Age)
+	timeout := l.connectTimeout(p.failures)
+	l.ended.Go(func() {
+		var c wire
+		err := sleep(l.ctx, wait)
+		for i := 0; err == nil && c == nil && i < len(addrs); i++ {
+			var fault error
+			if c, fault = l.opt.dial(l.ctx, addrs[i], timeout); fault != nil {
+				c = nil
+				if i == len(addrs)-1 || l.ctx.Err() != nil {
+					err = fault
+				}
+			}
+		}
+		if c == nil {
+			l.inbox.post(func() { l.connected(k, nil, err) })
+			return
+		}
+		// From here on the dialer watches over the connection.
+		stop := context.AfterFunc(l.ctx, func() { c.Close(ErrOver) })
+		l.inbox.post(func() { l.connected(k, c, nil) })
+		<-c.Done()
+		stop()
+		l.inbox.post(func() { l.lost(k) })
+	})
+}
+
+// connected takes the result of dial.
+func (l *Loop) connected(k *link, c wire, err error) {
+	if err != nil {
+		l.failed(k.broker)
+		delete(l.links.open, k.broker)
+		for _, id := range k.connecting {
+			l.handle(sender.Response{ID: id, Err: err})
+		}
+		if k.broker == seedLink {
+			l.refuseWaiting(err)
+		}
+		return
+	}
+	k.conn, k.since, k.heard = c, l.now.Age, l.now.Age
+	for _, r := range l.links.waiting {
+		l.control(k, &r)
+	}
+	l.links.waiting = nil
+	for _, id := range k.connecting {
+		l.handle(sender.Response{ID: id, Conn: connInfo(k)})
+	}
+	k.connecting = nil
+}
+
+func connInfo(k *link) sender.Conn {
+	produce, _ := k.conn.Version(protocol.ProduceKey, -1)
+	return sender.Conn{Broker: k.broker, ProduceMax: produce}
+}
+
+// lost is told when a connection has ended and has called back for every request.
+func (l *Loop) lost(k *link) {
+	k.gone = k.conn.Err()
+	if k.gone == nil {
+		k.gone = conn.ErrClosed
+	}
+	// One that ended at once counts as a failure: else a broker that takes
+	// connections only to close them would be dialled without a pause.
+	if l.now.Age-k.since < l.opt.ReconnectMax.Milliseconds() {
+		l.failed(k.broker)
+	} else {
+		delete(l.links.paces, k.broker)
+	}
+	l.buried(k)
+}
+
+// buried forgets a link that has ended once its last answer was handed to the
+// core, and tells the core that it is gone.
+func (l *Loop) buried(k *link) {
+	if k.gone == nil || k.outstanding > 0 || l.links.open[k.broker] != k {
+		return
+	}
+	delete(l.links.open, k.broker)
+	if k.broker != seedLink && !l.closing {
+		l.carry(l.core.Disconnected(l.now, k.broker, k.gone))
+	}
+}
+
+// anyLink is the open link that is most likely to answer soon, or nil.
+func (l *Loop) anyLink() *link {
+	var best *link
+	for _, k := range l.links.open {
+		if !k.open() {
+			continue
+		}
+		if best == nil || k.outstanding < best.outstanding ||
+			k.outstanding == best.outstanding && (k.heard > best.heard || k.heard == best.heard && k.broker > best.broker) {
+			best = k
+		}
+	}
+	return best
+}
+
+// any carries out a request to AnyBroker.
+func (l *Loop) any(r *sender.Request) {
+	if k := l.anyLink(); k != nil {
+		l.control(k, r)
+		return
+	}
+	l.links.waiting = append(l.links.waiting, *r)
+	if l.links.open[seedLink] != nil {
+		return
+	}
+	servers := l.opt.Servers
+	order := make([]string, 0, len(servers))
+	for i := range servers {
+		order = append(order, servers[(l.links.seed+i)%len(servers)])
+	}
+	l.links.seed = (l.links.seed + 1) % len(servers)
+	k := &link{broker: seedLink}
+	l.links.open[seedLink] = k
+	l.dial(k, order)
+}
+
+func (l *Loop) refuseWaiting(err error) {
+	waiting := l.links.waiting
+	l.links.waiting = nil
+	for i := range waiting {
+		l.handle(sender.Response{ID: waiting[i].ID, Err: fmt.Errorf("loop: none of %d bootstrap servers answers: %w", len(l.opt.Servers), err)})
+	}
+}
+
+// learn keeps the addresses of a Metadata answer.
+func (l *Loop) learn(resp kmsg.Response) {
+	meta, ok := resp.(*kmsg.MetadataResponse)
+	if !ok || len(meta.Brokers) == 0 {
+		return
+	}
+	clear(l.links.book)
+	for i := range meta.Brokers {
+		b := &meta.Brokers[i]
+		l.links.book[b.NodeID] = net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
+	}
+}
+
+// closeIdle ends connections that nothing was asked of for long, and the one to
+// a bootstrap server once brokers are known by number.
+func (l *Loop) closeIdle() {
+	numbered := 0
+	for _, k := range l.links.open {
+		if k.open() && k.broker != seedLink {
+			numbered++
+		}
+	}
+	idle := l.opt.MaxIdle.Milliseconds()
+	for _, k := range l.links.open {
+		if !k.open() || k.outstanding > 0 {
+			continue
+		}
+		if k.broker == seedLink && numbered > 0 || idle > 0 && l.now.Age-k.heard >= idle {
+			k.conn.Close(errIdle)
+		}
+	}
+}
+
+var errIdle = errors.New("loop: connection was idle (connections.max.idle.ms)")
+
+func (l *Loop) pace(broker int32) *pace {
+	p := l.links.paces[broker]
+	if p == nil {
+		p = &pace{next: backoff.NewExponentialBackOff(
+			backoff.WithInitialInterval(l.opt.ReconnectBackoff),
+			backoff.WithMaxInterval(l.opt.ReconnectMax),
+			backoff.WithMultiplier(2), backoff.WithRandomizationFactor(0.2), backoff.WithMaxElapsedTime(0))}
+		l.links.paces[broker] = p
+	}
+	return p
+}
+
+func (l *Loop) failed(broker int32) {
+	p := l.pace(broker)
+	p.failures++
+	p.notUntil = l.now.Age + p.next.NextBackOff().Milliseconds()
+}
+
+func (l *Loop) connectTimeout(failures int) time.Duration {
+	d := l.opt.ConnectTimeout
+	for range failures {
+		if d *= 2; d >= l.opt.ConnectTimeoutMax {
+			return l.opt.ConnectTimeoutMax
+		}
+	}
+	return d
+}
+
+func sleep(ctx context.Context, ms int64) error {
+	if ms <= 0 {
+		return ctx.Err()
+	}
+	t := time.NewTimer(time.Duration(ms) * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

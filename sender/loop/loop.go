@@ -1,0 +1,270 @@
+package loop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spoold/spoold/accumulator"
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/sender"
+	"github.com/spoold/spoold/spool"
+	"github.com/spoold/spoold/spool/bolt"
+)
+
+// Core is what decides (package sender).
+type Core interface {
+	Start(now spool.Time) *sender.Effects
+	Committed(now spool.Time, c *spool.Committed) *sender.Effects
+	Fed(now spool.Time, f *sender.Fed) *sender.Effects
+	Handle(now spool.Time, r sender.Response) *sender.Effects
+	Disconnected(now spool.Time, broker int32, err error) *sender.Effects
+	Tick(now spool.Time) *sender.Effects
+	Flush(now spool.Time) *sender.Effects
+	Resolve(now spool.Time, topic string, partition int32, c sender.Choice) (*sender.Effects, sender.Resolved, error)
+	Status(now spool.Time) sender.Status
+}
+
+// Store is what is durable (package spool/bolt).
+type Store interface {
+	Submit(w *spool.Write, urgent bool)
+	Commits() <-chan *bolt.Commit
+	Resolve(d bolt.Delivery)
+	Read(lane spool.LaneID, from spool.Index, max int, buf []byte) ([]spool.Section, spool.Index, []byte, error)
+	Now() spool.Time
+	Stats() bolt.Stats
+}
+
+// Options are the loop's part of the configuration. All must be given.
+type Options struct {
+	Servers           []string // bootstrap.servers
+	ClientID          string
+	Version           string // of spoold, for brokers' metrics
+	Codec             protocol.Codec
+	Level             int
+	ReconnectBackoff  time.Duration
+	ReconnectMax      time.Duration
+	ConnectTimeout    time.Duration
+	ConnectTimeoutMax time.Duration
+	MaxIdle           time.Duration // connections.max.idle.ms; not positive: never
+	Dial              func(ctx context.Context, network, addr string) (net.Conn, error)
+	Hooks             Hooks
+	Delivered         func() // called after deliveries were resolved; must not block. nil: not
+
+	dial func(ctx context.Context, addr string, timeout time.Duration) (wire, error) // tests
+}
+
+// Loop carries out what the core decides. See the package's promise.
+type Loop struct {
+	core  Core
+	store Store
+	opt   Options
+
+	inbox    *inbox
+	snapshot atomic.Pointer[Snapshot]
+	over     chan struct{} // closed when run has returned
+	err      error         // why; valid once over is closed
+
+	ctx    context.Context // ends with the loop: dialers and their pauses
+	cancel context.CancelFunc
+	ended  sync.WaitGroup // dialers, each of which then watches over its connection
+
+	// What follows is run's alone.
+	now       spool.Time
+	commits   <-chan *bolt.Commit
+	links     links
+	encoder   *encoder
+	encodings map[*accumulator.Batch]*encoding
+	feeder    *feeder
+	progress  *progress
+	replies   []sender.Response // answers that need no wire, until the effects at hand are carried out
+	timer     *time.Timer
+	wakeAt    int64  // Age; 0: never
+	published int64  // Age
+	changed   bool   // since published
+	closing   bool   // no new requests: answers only
+	stopAfter uint64 // Write to make durable before stopping
+	stopWith  error
+	finished  bool
+}
+
+// New makes a loop over a store that was just opened. The core belongs to the
+// loop from here on. Run starts it.
+func New(core Core, store Store, rec *spool.Recovered, opt Options) *Loop {
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &Loop{
+		core: core, store: store, opt: opt,
+		inbox: newInbox(), over: make(chan struct{}),
+		ctx: ctx, cancel: cancel,
+		commits:   store.Commits(),
+		links:     links{open: make(map[int32]*link), paces: make(map[int32]*pace), book: make(map[int32]string)},
+		encoder:   newEncoder(opt.Codec, opt.Level, min(4, runtime.GOMAXPROCS(0))),
+		encodings: make(map[*accumulator.Batch]*encoding),
+		progress:  newProgress(rec),
+	}
+	if l.opt.dial == nil {
+		l.opt.dial = l.dialConn
+	}
+	l.feeder = &feeder{read: store.Read, fed: l.fed}
+	l.now = store.Now()
+	l.publish()
+	return l
+}
+
+// Run starts the loop's goroutines.
+func (l *Loop) Run() {
+	l.feeder.start()
+	go l.run()
+}
+
+func (l *Loop) run() {
+	defer close(l.over)
+	l.timer = time.NewTimer(time.Hour)
+	l.carry(l.core.Start(l.now))
+	for !l.finished {
+		l.arm()
+		select {
+		case <-l.inbox.signal:
+			l.now = l.store.Now()
+			for _, message := range l.inbox.take() {
+				message()
+				l.flushReplies()
+			}
+		case c, ok := <-l.commits:
+			l.now = l.store.Now()
+			l.committed(c, ok)
+		case <-l.timer.C:
+			l.now = l.store.Now()
+			l.tick()
+		}
+		l.flushReplies()
+		l.checkQuiet()
+		l.changed = true
+		if l.now.Age-l.published >= snapshotEvery {
+			l.publish()
+		}
+	}
+	l.end()
+}
+
+// arm sets the timer to what comes first: the core's wake-up or a snapshot that is due.
+func (l *Loop) arm() {
+	next := l.now.Age + 60_000 // a suspended host's timers stand still: look now and then
+	if l.wakeAt != 0 {
+		next = min(next, l.wakeAt)
+	}
+	if l.changed {
+		next = min(next, l.published+snapshotEvery)
+	}
+	l.timer.Reset(time.Duration(max(0, next-l.now.Age)) * time.Millisecond)
+}
+
+func (l *Loop) tick() {
+	l.closeIdle()
+	if l.wakeAt != 0 && l.now.Age >= l.wakeAt && !l.closing {
+		l.wakeAt = 0
+		l.carry(l.core.Tick(l.now))
+	}
+	if l.changed && l.now.Age-l.published >= snapshotEvery {
+		l.publish()
+	}
+}
+
+// committed takes what a spool commit made durable.
+func (l *Loop) committed(c *bolt.Commit, ok bool) {
+	if !ok {
+		l.finish(errors.New("loop: the spool was closed"))
+		return
+	}
+	if c.Err != nil {
+		l.finish(c.Err)
+		return
+	}
+	l.progress.committed(&c.Committed)
+	effects := l.core.Committed(l.now, &c.Committed)
+	writes := c.Writes
+	c.Release() // the core has copied what it keeps
+	l.carry(effects)
+	l.checkFlush()
+	if l.stopWith != nil && writes >= l.stopAfter {
+		l.finish(l.stopWith)
+	}
+}
+
+// handle gives one Response to the core.
+func (l *Loop) handle(r sender.Response) {
+	l.carry(l.core.Handle(l.now, r))
+}
+
+// reply gives a Response after the effects at hand were carried out: the core is
+// not called while it waits for what it asked.
+func (l *Loop) reply(r sender.Response) { l.replies = append(l.replies, r) }
+
+func (l *Loop) flushReplies() {
+	for len(l.replies) > 0 && !l.finished {
+		r := l.replies[0]
+		l.replies = l.replies[1:]
+		l.handle(r)
+	}
+}
+
+// fed is called by the reader.
+func (l *Loop) fed(f sender.Fed, buf []byte, err error) {
+	l.inbox.post(func() {
+		if err != nil {
+			l.finish(fmt.Errorf("loop: read back lane %d from %d: %w", f.Lane, f.From, err))
+			return
+		}
+		effects := l.core.Fed(l.now, &f)
+		l.feeder.give(buf)
+		l.carry(effects)
+	})
+}
+
+// carry carries out effects in field order. A core call is not made inside it.
+func (l *Loop) carry(e *sender.Effects) {
+	if e == nil || l.finished {
+		return
+	}
+	if e.Write != nil {
+		l.store.Submit(e.Write, e.Urgent)
+	}
+	if e.Stop != nil {
+		l.stop(e)
+		return
+	}
+	if !l.closing {
+		for _, b := range e.Sealed {
+			l.encode(b)
+		}
+		for i := range e.Requests {
+			l.request(&e.Requests[i])
+		}
+	}
+	for i := range e.Deliver {
+		d := &e.Deliver[i]
+		l.progress.delivered(d)
+		l.store.Resolve(bolt.Delivery(*d))
+	}
+	if len(e.Feed) > 0 {
+		l.feeder.ask(e.Feed)
+	}
+	for _, b := range e.Recycle {
+		l.recycle(b)
+	}
+	for _, event := range e.Events {
+		l.opt.Hooks.tell(event)
+	}
+	l.wakeAt = e.WakeAt
+	if len(e.Deliver) > 0 {
+		if l.opt.Delivered != nil {
+			l.opt.Delivered()
+		}
+		l.checkFlush()
+	}
+}

@@ -1,0 +1,116 @@
+package loop
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/spoold/spoold/accumulator"
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/protocol/conn"
+	"github.com/spoold/spoold/sender"
+)
+
+// request carries one out. Whatever happens, one Response comes of it.
+func (l *Loop) request(r *sender.Request) {
+	switch {
+	case r.Kind == sender.KindConnect:
+		l.connect(r)
+	case r.Kind == sender.KindControl && r.Broker == sender.AnyBroker:
+		l.any(r)
+	default:
+		k := l.links.open[r.Broker]
+		switch {
+		case k == nil || k.conn == nil:
+			l.reply(sender.Response{ID: r.ID, Err: fmt.Errorf("loop: broker %d is not connected", r.Broker)})
+		case k.gone != nil:
+			l.reply(sender.Response{ID: r.ID, Err: fmt.Errorf("loop: broker %d: %w", r.Broker, k.gone)})
+		case r.Kind == sender.KindProduce:
+			l.produce(k, r)
+		default:
+			l.control(k, r)
+		}
+	}
+}
+
+func (l *Loop) control(k *link, r *sender.Request) {
+	version, ok := k.conn.Version(r.Message.Key(), r.MaxVersion)
+	if !ok {
+		l.reply(sender.Response{ID: r.ID, Err: &UnsupportedError{Broker: k.broker, Request: kmsg.NameForKey(r.Message.Key())}})
+		return
+	}
+	r.Message.SetVersion(version)
+	k.outstanding++
+	k.conn.Do(r.Message, time.Duration(r.Timeout)*time.Millisecond, l.done(k, r.ID))
+}
+
+func (l *Loop) produce(k *link, r *sender.Request) {
+	version, ok := k.conn.Version(protocol.ProduceKey, produceCap(r.Batches))
+	if !ok {
+		l.reply(sender.Response{ID: r.ID, Err: &UnsupportedError{Broker: k.broker, Request: "Produce"}})
+		return
+	}
+	parts := make([]part, len(r.Batches))
+	for i, b := range r.Batches {
+		parts[i] = part{
+			to:       protocol.ProducePartition{Topic: b.Topic, TopicID: b.TopicID, Partition: b.Partition},
+			encoding: l.encoding(b),
+		}
+	}
+	k.outstanding++
+	k.conn.Produce(&conn.ProduceRequest{
+		Version:       version,
+		TimeoutMillis: int32(min(r.Timeout, 1<<31-1)),
+		Encode: func(dst []protocol.ProducePartition) ([]protocol.ProducePartition, error) {
+			for i := range parts {
+				p := parts[i].to
+				p.Batch = parts[i].encoding.bytes()
+				dst = append(dst, p)
+			}
+			return dst, nil
+		},
+	}, time.Duration(r.Timeout)*time.Millisecond, l.done(k, r.ID))
+}
+
+// produceCap is the highest version that the batches can go in: from 13 on topics go by
+// id, and an older cluster gives none.
+func produceCap(batches []*accumulator.Batch) int16 {
+	for _, b := range batches {
+		if b.TopicID.IsZero() {
+			return 12
+		}
+	}
+	return -1
+}
+
+// part is one partition's place in a Produce request.
+type part struct {
+	to       protocol.ProducePartition
+	encoding *encoding
+}
+
+// done passes an answer to the loop, from the connection's reader.
+func (l *Loop) done(k *link, id uint64) conn.Done {
+	return func(resp kmsg.Response, written bool, err error) {
+		l.inbox.post(func() {
+			k.outstanding--
+			if err == nil {
+				k.heard = l.now.Age
+				l.learn(resp)
+			}
+			l.handle(sender.Response{ID: id, Err: err, Written: written, Message: resp})
+			l.buried(k)
+		})
+	}
+}
+
+// UnsupportedError says that a broker does not know a request.
+type UnsupportedError struct {
+	Broker  int32
+	Request string
+}
+
+func (e *UnsupportedError) Error() string {
+	return fmt.Sprintf("loop: broker %d does not know the request %s: it needs Kafka 2.8 or newer", e.Broker, e.Request)
+}

@@ -1,0 +1,155 @@
+package spoold
+
+import (
+	"context"
+	"time"
+
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/sender"
+	"github.com/spoold/spoold/sender/loop"
+)
+
+// Status is everything at one moment, as /api/status prints it. Counters are kept since
+// the spool was created, on disk with what they count: at any instant Accepted =
+// Acked + Pending + DeadLettered + Expired. It never changes; ask again for a newer one.
+type Status struct {
+	Version       string    `json:"version"`
+	Time          time.Time `json:"time"`
+	UptimeSeconds float64   `json:"uptime_seconds"`
+
+	Accepted     uint64 `json:"accepted"`
+	Acked        uint64 `json:"acked"`
+	Committed    uint64 `json:"committed"` // of Acked, in Kafka transactions
+	Pending      uint64 `json:"pending"`
+	DeadLettered uint64 `json:"dead_lettered"`
+	Expired      uint64 `json:"expired"`
+
+	SpoolPath        string  `json:"spool_path"`
+	SpoolBytes       int64   `json:"spool_bytes"`
+	SpoolLimitBytes  int64   `json:"spool_limit_bytes"`
+	DiskFreeBytes    int64   `json:"disk_free_bytes"`
+	Segments         int     `json:"segments"`
+	OldestAgeSeconds float64 `json:"oldest_age_seconds"` // of the oldest pending record; 0: none
+	IdempotencyKeys  int     `json:"idempotency_keys"`
+
+	Link             string  `json:"link"` // "up" or "down"
+	LinkSinceSeconds float64 `json:"link_since_seconds"`
+	LinkError        string  `json:"link_error,omitempty"`
+	Brokers          int     `json:"brokers"` // connected
+	ClusterID        string  `json:"cluster_id"`
+	Producer         string  `json:"producer"` // producer id/epoch of this start; "" before the first contact
+	Retries          uint64  `json:"retries"`  // batches sent once more, since this start
+
+	State  string        `json:"state"` // "running", "closing" or "stopped"
+	Error  string        `json:"error,omitempty"`
+	Topics []TopicStatus `json:"topics"`
+}
+
+// TopicStatus is one topic.
+type TopicStatus struct {
+	Topic      string            `json:"topic"`
+	TopicID    string            `json:"topic_id,omitempty"`
+	Accepted   uint64            `json:"accepted"`
+	Pending    uint64            `json:"pending"`
+	State      string            `json:"state"` // "delivering", "idle", "waiting", "unknown-topic", "parked", "resolving"
+	Detail     string            `json:"detail,omitempty"`
+	Partitions []PartitionStatus `json:"partitions"`
+}
+
+// PartitionStatus is one partition that something was sent to, or that is parked.
+type PartitionStatus struct {
+	Partition  int32  `json:"partition"`
+	Leader     int32  `json:"leader"` // -1: none known
+	State      string `json:"state"`  // "ready", "waiting", "asking", "resolving", "parked"
+	InFlight   int    `json:"in_flight"`
+	InDoubt    int    `json:"in_doubt"`    // records sealed and not settled
+	LastOffset int64  `json:"last_offset"` // of the last acked record; -1: none
+	Producer   string `json:"producer,omitempty"`
+	ParkReason string `json:"park_reason,omitempty"`
+	ParkedAt   int64  `json:"parked_at,omitempty"` // ms since 1970
+	Detail     string `json:"detail,omitempty"`
+	MayAsk     bool   `json:"may_ask"` // false: no right to read the topic, so one batch in flight
+}
+
+// statusWait bounds how long Status waits for the loop, which is never busy for long.
+const statusWait = time.Second
+
+// Status is the present state. It is also given after Close: the last one.
+func (p *Producer) Status() *Status {
+	ctx, cancel := context.WithTimeout(context.Background(), statusWait)
+	defer cancel()
+	return p.status(p.engine.Load().loop.Refresh(ctx))
+}
+
+// Peek is Status as it was published last, at most about 100 ms old while things
+// change. It asks nobody and costs little.
+func (p *Producer) Peek() *Status { return p.status(p.engine.Load().loop.Snapshot()) }
+
+func (p *Producer) status(s *loop.Snapshot) *Status {
+	c := &s.Store.Counters
+	st := &Status{
+		Version: Version(), Time: time.UnixMilli(s.Now.Wall), UptimeSeconds: time.Since(p.opened).Seconds(),
+		Accepted: c.Accepted, Acked: c.Acked, Pending: c.Pending(), DeadLettered: c.DeadLettered, Expired: c.Expired,
+		SpoolPath: p.cfg.SpoolPath, SpoolBytes: s.Store.Bytes, SpoolLimitBytes: s.Store.Limit, DiskFreeBytes: s.Store.Free,
+		Segments: s.Store.Segments, OldestAgeSeconds: float64(s.Store.OldestAge) / 1000, IdempotencyKeys: s.Store.Keys,
+		Link: "down", LinkError: s.Core.LinkErr, Brokers: s.Core.Brokers, ClusterID: s.Core.ClusterID,
+		Producer: identityText(s.Core.Producer), Retries: s.Core.Retries,
+		State: "running", Topics: make([]TopicStatus, 0, len(s.Core.Topics)),
+	}
+	if s.Core.LinkUp {
+		st.Link = "up"
+	}
+	if s.Core.LinkSince >= 0 {
+		st.LinkSinceSeconds = float64(s.Now.Age-s.Core.LinkSince) / 1000
+	}
+	select {
+	case <-p.quit:
+		st.State = "closing"
+	default:
+	}
+	select {
+	case <-p.done:
+		st.State = "stopped"
+	default:
+	}
+	if err := p.Err(); err != nil {
+		st.Error = err.Error()
+	}
+	for i := range s.Core.Topics {
+		st.Topics = append(st.Topics, topicStatus(&s.Core.Topics[i]))
+	}
+	return st
+}
+
+func topicStatus(t *sender.TopicStatus) TopicStatus {
+	ts := TopicStatus{
+		Topic: t.Topic, Accepted: uint64(t.End), Pending: uint64(t.End - t.Settled), State: t.State, Detail: t.Detail,
+		Partitions: make([]PartitionStatus, 0, len(t.Partitions)),
+	}
+	if !t.TopicID.IsZero() {
+		ts.TopicID = t.TopicID.String()
+	}
+	for i := range t.Partitions {
+		q := &t.Partitions[i]
+		ts.Partitions = append(ts.Partitions, PartitionStatus{
+			Partition: q.Partition, Leader: q.Leader, State: q.State, InFlight: q.InFlight, InDoubt: q.InDoubt,
+			LastOffset: int64(q.LastOffset), Producer: identityText(q.Identity),
+			ParkReason: q.Park.Reason, ParkedAt: q.Park.At, Detail: firstOf(q.Park.Detail, q.Detail), MayAsk: q.MayAsk,
+		})
+	}
+	return ts
+}
+
+func identityText(id protocol.ProducerIdentity) string {
+	if !id.Valid() {
+		return ""
+	}
+	return id.String()
+}
+
+func firstOf(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
