@@ -59,11 +59,7 @@ func decompress(dst, src []byte, c protocol.Codec, limit int) ([]byte, error) {
 var (
 	gzipReaders  = sync.Pool{New: func() any { return new(gzip.Reader) }}
 	lz4Readers   = sync.Pool{New: func() any { return lz4.NewReader(nil) }}
-	zstdDecoders = sync.Pool{New: func() any {
-		d, _ := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecodeAllCapLimit(true)) // fails only on bad options
-		return d
-	}}
+	zstdDecoders = sync.Pool{New: func() any { return newZstd(usualWindow) }}
 )
 
 // readAll appends what r has, at most limit bytes.
@@ -141,25 +137,35 @@ func unsnappyBlock(dst, src []byte, limit int) ([]byte, error) {
 	return dst[:have+n], nil
 }
 
-// unzstd decodes into memory that grows until the data fit: frames need not say
-// how large they are, and may lie.
+// Windows that a zstd frame may ask memory for: up to level 19 they are at most 8 MiB,
+// and Kafka's own reader takes 128 MiB.
+const (
+	usualWindow = 8 << 20
+	maxWindow   = 128 << 20
+)
+
+func newZstd(window uint64) *zstd.Decoder {
+	d, _ := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxWindow(window)) // fails only on bad options
+	return d
+}
+
 func unzstd(dst, src []byte, limit int) ([]byte, error) {
 	d, _ := zstdDecoders.Get().(*zstd.Decoder)
-	defer zstdDecoders.Put(d)
-	have := len(dst)
-	for room := 64<<10 + 8*len(src); ; room *= 4 {
-		room = min(room, limit)
-		if cap(dst)-have < room {
-			dst = append(make([]byte, 0, have+room), dst[:have]...)
-		}
-		out, err := d.DecodeAll(src, dst[:have:have+room])
-		switch {
-		case err == nil:
-			return out, nil
-		case !errors.Is(err, zstd.ErrDecoderSizeExceeded):
-			return dst[:have], err
-		case room >= limit:
-			return dst[:have], ErrTooLarge
-		}
+	out, err := readZstd(dst, src, d, limit)
+	zstdDecoders.Put(d)
+	if !errors.Is(err, zstd.ErrWindowSizeExceeded) {
+		return out, err
 	}
+	d = newZstd(maxWindow) // rare, and too large to keep
+	defer d.Close()
+	return readZstd(dst, src, d, limit)
+}
+
+func readZstd(dst, src []byte, d *zstd.Decoder, limit int) ([]byte, error) {
+	if err := d.Reset(bytes.NewReader(src)); err != nil {
+		return dst, err
+	}
+	defer func() { _ = d.Reset(nil) }() // lets go of src
+	return readAll(dst, d, limit)
 }

@@ -2,7 +2,8 @@
 // lz4 and zstd.
 //
 // Promise: what Compress wrote, brokers and consumers of any language can read;
-// Decompress never yields, or takes memory for, much more than it is allowed.
+// Decompress never yields more than it is allowed, and takes memory for little more
+// than that (a zstd frame's window, up to 128 MiB, comes on top).
 // Encoders and decoders are pooled; both functions may be called from any goroutine.
 //
 // Snappy is written as one raw block, which Java's, librdkafka's and franz-go's
