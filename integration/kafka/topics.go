@@ -1,0 +1,193 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Admin is a client that goes around the links, for what has no function here.
+func (c *Cluster) Admin() *kadm.Client { return c.adm }
+
+// CreateTopic makes a topic on all brokers and waits until each partition has a leader.
+func (c *Cluster) CreateTopic(ctx context.Context, topic string, partitions int32, configs map[string]string) error {
+	values := make(map[string]*string, len(configs))
+	for k, v := range configs {
+		values[k] = &v
+	}
+	answer, err := c.adm.CreateTopic(ctx, partitions, int16(len(c.brokers)), values, topic)
+	if err == nil {
+		err = answer.Err
+	}
+	if err != nil {
+		return fmt.Errorf("kafka: create topic %s: %w", topic, err)
+	}
+	for p := range partitions {
+		if _, err := c.Leader(ctx, topic, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DeleteTopic deletes a topic and waits until the cluster no longer lists it.
+func (c *Cluster) DeleteTopic(ctx context.Context, topic string) error {
+	answer, err := c.adm.DeleteTopic(ctx, topic)
+	if err == nil {
+		err = answer.Err
+	}
+	if err != nil {
+		return fmt.Errorf("kafka: delete topic %s: %w", topic, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	err = until(ctx, func() (bool, error) {
+		topics, err := c.adm.ListTopics(ctx, topic)
+		if err != nil {
+			return false, nil // asked again until ctx ends
+		}
+		return !topics.Has(topic), nil
+	})
+	if err != nil {
+		return fmt.Errorf("kafka: topic %s is still listed after its deletion: %w", topic, err)
+	}
+	return nil
+}
+
+// AlterTopicConfig sets configuration keys of a topic.
+func (c *Cluster) AlterTopicConfig(ctx context.Context, topic string, configs map[string]string) error {
+	var alter []kadm.AlterConfig
+	for k, v := range configs {
+		alter = append(alter, kadm.AlterConfig{Op: kadm.SetConfig, Name: k, Value: &v})
+	}
+	answers, err := c.adm.AlterTopicConfigs(ctx, alter, topic)
+	for _, a := range answers {
+		if err == nil {
+			err = a.Err
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("kafka: alter the configuration of topic %s: %w", topic, err)
+	}
+	return nil
+}
+
+// Leader is the number (from 0) of the broker that leads a partition. It waits
+// while there is none.
+func (c *Cluster) Leader(ctx context.Context, topic string, partition int32) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	leader := -1
+	err := until(ctx, func() (bool, error) {
+		topics, err := c.adm.ListTopics(ctx, topic)
+		if err != nil {
+			return false, nil // asked again until ctx ends
+		}
+		d, ok := topics[topic].Partitions[partition]
+		leader = int(d.Leader) - 1
+		return ok && d.Err == nil && leader >= 0, nil
+	})
+	if err != nil {
+		return -1, fmt.Errorf("kafka: leader of %s-%d: %w", topic, partition, err)
+	}
+	return leader, nil
+}
+
+// InSync waits until every partition of a topic has all its replicas in sync.
+func (c *Cluster) InSync(ctx context.Context, topic string) error {
+	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	defer cancel()
+	err := until(ctx, func() (bool, error) {
+		topics, err := c.adm.ListTopics(ctx, topic)
+		if err != nil || len(topics[topic].Partitions) == 0 {
+			return false, nil // asked again until ctx ends
+		}
+		for _, p := range topics[topic].Partitions {
+			if p.Err != nil || p.Leader < 0 || len(p.ISR) < len(p.Replicas) {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+	if err != nil {
+		return fmt.Errorf("kafka: replicas of %s are not in sync: %w", topic, err)
+	}
+	return nil
+}
+
+// Record is what a reader finds in a log.
+type Record = kgo.Record
+
+// Scan reads a topic from its start up to where it ends now, as another client
+// sees it, and calls f with each record, in offset order within a partition.
+func (c *Cluster) Scan(ctx context.Context, topic string, f func(*Record) error) error {
+	ends, err := c.adm.ListEndOffsets(ctx, topic)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("kafka: end offsets of %s: %w", topic, err)
+	}
+	starts, err := c.adm.ListStartOffsets(ctx, topic)
+	if err != nil {
+		return fmt.Errorf("kafka: start offsets of %s: %w", topic, err)
+	}
+	left := make(map[int32]int64)
+	from := make(map[int32]kgo.Offset)
+	ends.Each(func(o kadm.ListedOffset) {
+		first, _ := starts.Lookup(topic, o.Partition)
+		if o.Offset > first.Offset {
+			left[o.Partition] = o.Offset
+			from[o.Partition] = kgo.NewOffset().At(first.Offset)
+		}
+	})
+	if len(left) == 0 {
+		return nil
+	}
+	var seeds []string
+	for _, b := range c.brokers {
+		seeds = append(seeds, b.internal)
+	}
+	reader, err := kgo.NewClient(kgo.SeedBrokers(seeds...), kgo.KeepControlRecords(),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))
+	if err != nil {
+		return fmt.Errorf("kafka: reader: %w", err)
+	}
+	defer reader.Close()
+	for len(left) > 0 {
+		fetches := reader.PollFetches(ctx)
+		if err := fetches.Err0(); err != nil {
+			return fmt.Errorf("kafka: read %s, %d partitions not at their end: %w", topic, len(left), err)
+		}
+		var failed error
+		fetches.EachRecord(func(r *kgo.Record) {
+			end, open := left[r.Partition]
+			if !open || failed != nil {
+				return // written after we began to read
+			}
+			if !r.Attrs.IsControl() {
+				failed = f(r)
+			}
+			if r.Offset+1 >= end {
+				delete(left, r.Partition)
+			}
+		})
+		if failed != nil {
+			return failed
+		}
+	}
+	return nil
+}
+
+// ReadAll is what Scan finds, by partition.
+func (c *Cluster) ReadAll(ctx context.Context, topic string) (map[int32][]*Record, error) {
+	found := make(map[int32][]*Record)
+	err := c.Scan(ctx, topic, func(r *Record) error {
+		found[r.Partition] = append(found[r.Partition], r)
+		return nil
+	})
+	return found, err
+}
