@@ -54,6 +54,9 @@ func (a *Accumulator) Recycle(b *Batch) {
 	b.Buf = nil
 }
 
+// Forget gives up a batch whose bytes somebody may still read.
+func (a *Accumulator) Forget(b *Batch) { a.used -= cap(b.Buf) }
+
 // buffer makes room for a batch whose first record takes size bytes. hint is how
 // large the partition's last batch became: quiet partitions stay small.
 func (a *Accumulator) buffer(size, hint int) []byte {

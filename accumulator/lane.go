@@ -33,6 +33,7 @@ type Lane struct {
 	parts     []*Partition
 	beyond    map[int32]*Partition // asked for by number, above count
 	unblocked int                  // of parts: how many can be written to
+	touched   []*Partition         // got their first batch since Touched
 	Closed    bool                 // the lane is parked as a whole: takes nothing
 }
 
@@ -72,6 +73,9 @@ func (l *Lane) Partition(n int32) *Partition {
 	l.beyond[n] = p
 	return p
 }
+
+// Writable reports whether any partition can be written to now.
+func (l *Lane) Writable() bool { return l.unblocked > 0 && !l.Closed }
 
 // Partitions is how many partitions are known; 0: none yet.
 func (l *Lane) Partitions() int32 { return l.count }
@@ -194,6 +198,15 @@ func (l *Lane) Feed(a *Accumulator, now int64, sections []spool.Section) (all bo
 		}
 	}
 	return true, nil
+}
+
+// Touched calls yield with each partition whose queue went from empty to not
+// empty since the last call.
+func (l *Lane) Touched(yield func(*Partition)) {
+	for _, p := range l.touched {
+		yield(p)
+	}
+	l.touched = l.touched[:0]
 }
 
 // Skip moves the cursor up to next: the feed showed that nothing is left below.

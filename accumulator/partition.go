@@ -38,6 +38,9 @@ func (p *Partition) Queued() int { return p.queued }
 // Empty reports whether nothing waits in memory.
 func (p *Partition) Empty() bool { return len(p.queue) == 0 }
 
+// Blocked reports what Lane.Block said last.
+func (p *Partition) Blocked() bool { return p.blocked }
+
 // Passed reports whether entries of the partition wait in the spool behind the cursor.
 func (p *Partition) Passed() bool { return p.passed }
 
@@ -79,6 +82,9 @@ func (p *Partition) add(a *Accumulator, now int64, i spool.Index, e *spool.Entry
 	}
 	b.add(i, e.Timestamp, e.Body)
 	b.full = len(b.Buf) >= a.cfg.BatchSize
+	if len(p.queue) == 0 {
+		p.lane.touched = append(p.lane.touched, p)
+	}
 	p.queue = append(p.queue, b)
 	p.queued += len(b.Buf)
 	return true

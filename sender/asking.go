@@ -1,0 +1,231 @@
+package sender
+
+import (
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/recovery"
+)
+
+// asking is one question to a leader about one partition: who is known there, and,
+// while nothing is in doubt, where the log ends. Both answers are waited for.
+type asking struct {
+	named     *recovery.Named
+	denied    bool
+	logEnd    protocol.Offset
+	gotEnd    bool
+	needsEnd  bool
+	failed    bool
+	wantFresh bool // the failure calls for metadata
+	foreign   string
+}
+
+// ask puts the questions of all partitions that have one, one request per broker.
+func (s *Sender) ask() {
+	for _, b := range s.brokers {
+		if !b.up {
+			continue
+		}
+		var parts []*partition
+		for _, p := range s.active {
+			if p.wantAsk && p.phase == resolving && p.leader == b.id && p.via.gen == b.gen {
+				p.wantAsk = false
+				parts = append(parts, p)
+			}
+		}
+		if len(parts) > 0 {
+			s.askBroker(b, parts)
+		}
+	}
+}
+
+func (s *Sender) askBroker(b *broker, parts []*partition) {
+	d := kmsg.NewPtrDescribeProducersRequest()
+	l := kmsg.NewPtrListOffsetsRequest()
+	l.ReplicaID = -1
+	dq := &request{kind: reqDescribe}
+	lq := &request{kind: reqLogEnd}
+	for _, p := range parts {
+		a := &asking{needsEnd: len(p.window) == 0 && len(p.limbo) == 0}
+		p.asking = a
+		dq.parts, dq.asks = append(dq.parts, p), append(dq.asks, a)
+		d.Topics = addDescribe(d.Topics, p)
+		if a.needsEnd {
+			lq.parts, lq.asks = append(lq.parts, p), append(lq.asks, a)
+			l.Topics = addLogEnd(l.Topics, p)
+		}
+	}
+	s.request(Request{Kind: KindControl, Broker: b.id, Message: d, MaxVersion: -1}, dq)
+	if len(lq.parts) > 0 {
+		s.request(Request{Kind: KindControl, Broker: b.id, Message: l, MaxVersion: -1}, lq)
+	}
+}
+
+func addDescribe(ts []kmsg.DescribeProducersRequestTopic, p *partition) []kmsg.DescribeProducersRequestTopic {
+	for i := range ts {
+		if ts[i].Topic == p.lane.topic {
+			ts[i].Partitions = append(ts[i].Partitions, p.id)
+			return ts
+		}
+	}
+	t := kmsg.NewDescribeProducersRequestTopic()
+	t.Topic, t.Partitions = p.lane.topic, []int32{p.id}
+	return append(ts, t)
+}
+
+func addLogEnd(ts []kmsg.ListOffsetsRequestTopic, p *partition) []kmsg.ListOffsetsRequestTopic {
+	part := kmsg.NewListOffsetsRequestTopicPartition()
+	part.Partition, part.Timestamp, part.CurrentLeaderEpoch = p.id, -1, -1
+	for i := range ts {
+		if ts[i].Topic == p.lane.topic {
+			ts[i].Partitions = append(ts[i].Partitions, part)
+			return ts
+		}
+	}
+	t := kmsg.NewListOffsetsRequestTopic()
+	t.Topic, t.Partitions = p.lane.topic, []kmsg.ListOffsetsRequestTopicPartition{part}
+	return append(ts, t)
+}
+
+func (s *Sender) onDescribe(q *request, resp Response) {
+	r, ok := resp.Message.(*kmsg.DescribeProducersResponse)
+	for k, p := range q.parts {
+		a := q.asks[k]
+		if p.asking != a {
+			continue // asked anew meanwhile
+		}
+		if !ok || resp.Err != nil {
+			a.failed = true
+			p.detail = errText(resp.Err)
+		} else {
+			s.described(p, a, r)
+		}
+		s.maybeAnswered(p, a)
+	}
+}
+
+func (s *Sender) described(p *partition, a *asking, r *kmsg.DescribeProducersResponse) {
+	for i := range r.Topics {
+		if r.Topics[i].Topic != p.lane.topic {
+			continue
+		}
+		for j := range r.Topics[i].Partitions {
+			rp := &r.Topics[i].Partitions[j]
+			if rp.Partition != p.id {
+				continue
+			}
+			code := protocol.ErrorCode(rp.ErrorCode)
+			switch {
+			case code == protocol.None:
+				p.mayAsk = true
+				s.named(p, a, rp.ActiveProducers)
+			case code.Class() == protocol.Authorization:
+				a.denied = true
+				if p.mayAsk {
+					p.mayAsk = false
+					s.event(TopicTrouble{Topic: p.lane.topic, Code: code,
+						Message: "this principal may write but not read the topic: grant READ, so that spoold can ask what became of a batch; until then one request is in flight per partition"})
+				}
+			default:
+				a.failed, a.wantFresh = true, code.Class() == protocol.RefreshRetriable
+				p.detail = "DescribeProducers: " + code.String()
+			}
+			return
+		}
+	}
+	a.failed = true
+	p.detail = "DescribeProducers: the response does not mention the partition"
+}
+
+// named picks our producer id out of those that the leader knows.
+func (s *Sender) named(p *partition, a *asking, producers []kmsg.DescribeProducersResponseTopicPartitionActiveProducer) {
+	id := p.ids.Identity.ID
+	if !p.ids.Identity.Valid() {
+		id = s.former.ID
+	}
+	n := recovery.Named{}
+	for i := range producers {
+		switch pid := protocol.ProducerID(producers[i].ProducerID); {
+		case pid < 0:
+		case pid == id:
+			n = recovery.Named{Present: true, Epoch: producers[i].ProducerEpoch, LastSequence: protocol.Sequence(producers[i].LastSequence)}
+		case pid == s.former.ID && id != s.identity.ID:
+			a.foreign = "the leader knows producer id " + strconv.FormatInt(int64(pid), 10) +
+				", which this spool's former start had but never used here"
+		}
+	}
+	a.named = &n
+}
+
+func (s *Sender) onLogEnd(q *request, resp Response) {
+	r, ok := resp.Message.(*kmsg.ListOffsetsResponse)
+	for k, p := range q.parts {
+		a := q.asks[k]
+		if p.asking != a {
+			continue
+		}
+		a.gotEnd = true
+		if !ok || resp.Err != nil {
+			a.failed = true
+		} else {
+			s.logEnd(p, a, r)
+		}
+		s.maybeAnswered(p, a)
+	}
+}
+
+func (s *Sender) logEnd(p *partition, a *asking, r *kmsg.ListOffsetsResponse) {
+	for i := range r.Topics {
+		if r.Topics[i].Topic != p.lane.topic {
+			continue
+		}
+		for j := range r.Topics[i].Partitions {
+			rp := &r.Topics[i].Partitions[j]
+			if rp.Partition != p.id {
+				continue
+			}
+			code := protocol.ErrorCode(rp.ErrorCode)
+			if code != protocol.None || rp.Offset < 0 {
+				a.failed, a.wantFresh = true, code.Class() == protocol.RefreshRetriable
+				p.detail = "ListOffsets: " + code.String()
+				return
+			}
+			a.logEnd = protocol.Offset(rp.Offset)
+			return
+		}
+	}
+	a.failed = true
+	p.detail = "ListOffsets: the response does not mention the partition"
+}
+
+// maybeAnswered tells the resolver once everything that was asked is answered.
+func (s *Sender) maybeAnswered(p *partition, a *asking) {
+	if a.named == nil && !a.denied && !a.failed || a.needsEnd && !a.gotEnd {
+		return
+	}
+	p.asking = nil
+	s.activate(p)
+	if a.failed {
+		if a.wantFresh {
+			p.needMeta = s.refresh()
+		}
+		s.trouble(p, p.detail)
+		return // the resolver still wants to ask
+	}
+	if a.foreign != "" {
+		s.stopForGood(p, a.foreign)
+		return
+	}
+	if a.needsEnd {
+		p.tailBase = max(p.tailBase, a.logEnd)
+	}
+	if a.denied {
+		p.resolver.Denied()
+		return
+	}
+	p.resolver.Described(s.now, *a.named)
+}
+
+func itoa(n int32) string { return strconv.Itoa(int(n)) }

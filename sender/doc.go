@@ -1,0 +1,27 @@
+// Package sender decides what goes to the cluster, when, and under which identity:
+// ready, drain, mute, in flight, retry, resolve. It is Kafka's Sender and the
+// idempotent half of its TransactionManager, with the spool under them.
+//
+// Promise: no byte of a batch leaves before its seal is durable; a partition's
+// batches are sent in the order of the spool and settled in that order; a
+// sequence is never given twice in an epoch; what cannot be known is parked, never
+// guessed. Every call ends with the effects to carry out and never blocks.
+//
+// How to drive it (sender/loop does):
+//
+//  1. New with what the start found, then Start.
+//  2. Every call returns *Effects. Carry them out in the order of their fields, before
+//     the next call: submit Write; make the bytes of Sealed; send Requests; tell
+//     Deliver; read Feed; report Events; poison on Stop; call Tick at WakeAt.
+//  3. Committed for every spool commit, in order; Handle for every request's answer;
+//     Disconnected after a connection is gone and all its requests were answered;
+//     Fed for every Feed.
+//
+// The package is pure: no clock, lock, goroutine or channel, so that the whole
+// protocol can be stepped by hand and simulated from a seed.
+//
+// Files, in the order a record meets them: lanes.go (from the spool into batches),
+// metadata.go and brokers.go (where to), identity.go (as whom), drain.go (seals),
+// produce.go (requests and answers), resolving.go, asking.go and tail.go (doubt),
+// hole.go (refusals), operator.go (spoold resolve), status.go.
+package sender

@@ -1,0 +1,45 @@
+package sender
+
+import "fmt"
+
+// ForeignClusterError says that the cluster is not the one this spool is bound to.
+type ForeignClusterError struct{ Bound, Found string }
+
+func (e *ForeignClusterError) Error() string {
+	return fmt.Sprintf("sender: this spool belongs to cluster %s, but the brokers are of cluster %s: check bootstrap.servers, or use another spool.path; nothing was sent", e.Bound, e.Found)
+}
+
+// StoppedError says that somebody else used this spool's identity: the spool is
+// an older copy, or has a clone (P11).
+type StoppedError struct {
+	Reason   string
+	Recorded bool // an earlier start saw it
+}
+
+func (e *StoppedError) Error() string {
+	when := ""
+	if e.Recorded {
+		when = " (seen by an earlier start)"
+	}
+	return "sender: this spool is a restored or cloned copy" + when + ": " + e.Reason + "; nothing was sent. Keep the original, and start this host with an empty spool.path"
+}
+
+// RefusedError says that the cluster refused a record for good.
+type RefusedError struct {
+	Code    string // Kafka's name of it
+	Message string // the broker's words, or ""
+}
+
+func (e *RefusedError) Error() string {
+	if e.Message == "" {
+		return "sender: the cluster refused the record for good: " + e.Code
+	}
+	return "sender: the cluster refused the record for good: " + e.Code + ": " + e.Message
+}
+
+// DamageError says that the spool handed out something that its own records
+// contradict. Nothing is guessed from it (P10).
+type DamageError struct{ Err error }
+
+func (e *DamageError) Error() string { return "sender: " + e.Err.Error() }
+func (e *DamageError) Unwrap() error { return e.Err }

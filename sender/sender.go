@@ -1,0 +1,344 @@
+package sender
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/spoold/spoold/accumulator"
+	"github.com/spoold/spoold/idempotence"
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/spool"
+)
+
+// Config is what the sender goes by. Zero values are replaced by Kafka's defaults.
+type Config struct {
+	BatchSize         int   // bytes; 16384
+	BufferMemory      int   // bytes of batches in memory; 32 MiB
+	MaxRequestSize    int   // bytes of one Produce request, but for its first batch; 1 MiB
+	MaxInFlight       int   // requests per connection, 1 to 5; 5
+	LingerMs          int64 // 0 means 0
+	RequestTimeoutMs  int64 // 30000
+	RetryBackoffMs    int64 // 100
+	RetryBackoffMaxMs int64 // 1000
+	MetadataMaxAgeMs  int64 // 300000
+	MarginMs          int64 // see idempotence.Margin; 20 hours
+	AutoCreate        bool  // ask the cluster to create topics that it does not have
+	Seed              uint64
+}
+
+func (c Config) withDefaults() Config {
+	def := func(v *int64, d int64) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	defInt := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	defInt(&c.BatchSize, 16384)
+	defInt(&c.BufferMemory, 32<<20)
+	defInt(&c.MaxRequestSize, 1<<20)
+	if c.MaxInFlight < 1 || c.MaxInFlight > idempotence.MaxInFlight {
+		c.MaxInFlight = idempotence.MaxInFlight
+	}
+	def(&c.RequestTimeoutMs, 30_000)
+	def(&c.RetryBackoffMs, 100)
+	def(&c.RetryBackoffMaxMs, 1000)
+	def(&c.MetadataMaxAgeMs, 300_000)
+	def(&c.MarginMs, 20*3600*1000)
+	return c
+}
+
+// Sender is the whole producer but for IO. Not safe for concurrent use: the loop
+// owns it.
+type Sender struct {
+	cfg Config
+	now spool.Time
+	eff Effects
+	rng *rand.Rand
+	acc *accumulator.Accumulator
+
+	lanes   []*lane // ascending by ID
+	byTopic map[string]*lane
+	active  []*partition // those with anything to do, in no order that matters
+	brokers []*broker    // ascending by id
+	turn    int          // where the next drain begins, so that none starves
+
+	clusterID string
+	former    protocol.ProducerIdentity // of the last start that had one
+	identity  protocol.ProducerIdentity // of this start; valid once it is durable
+	identify  identify
+	meta      metadata
+	link      link
+
+	reqs    map[uint64]*request
+	reqID   uint64
+	feedID  uint64
+	feeding int    // bytes asked for and not here yet
+	epoch   uint64 // rises when there may be room or a way again: see lane.stalled
+	ordinal uint64 // of the last seal
+
+	w       spool.Write // being composed
+	sealed  []*inflight // whose seals w holds
+	then    []func()    // to do when w is durable
+	urgent  bool
+	dirty   []*partition // whose state w must hold
+	writeID uint64
+	writes  []pendingWrite
+
+	flushing bool
+	retries  uint64
+	stop     error
+}
+
+type pendingWrite struct {
+	id     uint64
+	sealed []*inflight
+	then   []func()
+}
+
+// New makes a sender from what a start found. rec is not kept.
+func New(cfg Config, rec *spool.Recovered) *Sender {
+	cfg = cfg.withDefaults()
+	s := &Sender{
+		cfg: cfg,
+		rng: rand.New(rand.NewPCG(cfg.Seed, rec.Incarnation)),
+		acc: accumulator.New(accumulator.Config{
+			BatchSize: cfg.BatchSize, BufferMemory: cfg.BufferMemory, LingerMs: cfg.LingerMs, Seed: cfg.Seed,
+		}),
+		byTopic:   make(map[string]*lane),
+		clusterID: rec.ClusterID,
+		former:    rec.Former,
+		identity:  protocol.NoIdentity,
+		reqs:      make(map[uint64]*request),
+		epoch:     1,
+	}
+	s.link.since = -1
+	for i := range rec.Lanes {
+		s.addRecoveredLane(&rec.Lanes[i])
+	}
+	for i := range rec.Partitions {
+		s.restorePartition(&rec.Partitions[i])
+	}
+	for i := range rec.Seals {
+		s.restoreSeal(&rec.Seals[i])
+	}
+	for _, l := range s.lanes {
+		l.acc = accumulator.NewLane(l.id, l.topic, l.end, l.frontier, l.facts)
+		l.acc.TopicID = l.bound
+		for sp := range l.settled.Spans {
+			l.acc.Take(sp)
+		}
+		for _, p := range l.parts {
+			for _, inf := range p.window {
+				for _, sp := range inf.seal.Spans {
+					l.acc.Take(sp)
+				}
+			}
+			for _, inf := range p.limbo {
+				for _, sp := range inf.seal.Spans {
+					l.acc.Take(sp)
+				}
+			}
+			if len(p.limbo) > 0 && p.ids.Settled != protocol.NoSequence && p.ids.LastOffset != protocol.NoOffset {
+				// Something was acked behind it already: all of it lies below.
+				p.limboReady, p.limboTo = true, p.ids.LastOffset
+			}
+			p.q = l.acc.Partition(p.id)
+		}
+	}
+	if rec.Stopped != "" {
+		s.stop = &StoppedError{Reason: rec.Stopped, Recorded: true}
+	}
+	return s
+}
+
+// Start begins to work: it asks for metadata if there is anything to deliver.
+func (s *Sender) Start(now spool.Time) *Effects {
+	s.begin(now)
+	var r Recovery
+	for _, l := range s.lanes {
+		r.Pending += uint64(int(l.end) - l.settled.CountIn(spool.Span{End: l.end}))
+		for _, p := range l.parts {
+			if n := len(p.window) + len(p.limbo); n > 0 {
+				r.Seals += n
+				r.Partitions++
+			}
+		}
+	}
+	s.eff.Events = append(s.eff.Events, r)
+	return s.end()
+}
+
+// Tick is to be called at WakeAt.
+func (s *Sender) Tick(now spool.Time) *Effects {
+	s.begin(now)
+	return s.end()
+}
+
+// Flush makes everything spooled so far ready at once, until it has left.
+func (s *Sender) Flush(now spool.Time) *Effects {
+	s.begin(now)
+	s.flushing = true
+	for _, l := range s.lanes {
+		l.flushTo = l.end
+	}
+	return s.end()
+}
+
+// Pending is how many entries of topic below end have not left; for Flush and tests.
+func (s *Sender) Pending() uint64 {
+	var n uint64
+	for _, l := range s.lanes {
+		n += uint64(l.end) - uint64(l.settled.CountIn(spool.Span{End: l.end}))
+	}
+	return n
+}
+
+// Seeds of the effects: every public method begins and ends with these.
+
+func (s *Sender) begin(now spool.Time) {
+	if now.Age < s.now.Age {
+		now.Age = s.now.Age
+	}
+	s.now = now
+	e := &s.eff
+	clear(e.Sealed)
+	clear(e.Requests)
+	clear(e.Recycle)
+	*e = Effects{
+		Sealed: e.Sealed[:0], Requests: e.Requests[:0], Deliver: e.Deliver[:0], Feed: e.Feed[:0],
+		Recycle: e.Recycle[:0], Events: e.Events[:0],
+	}
+}
+
+func (s *Sender) end() *Effects {
+	if s.stop == nil {
+		s.progress()
+	}
+	s.emit()
+	s.eff.Stop = s.stop
+	if s.stop != nil {
+		s.eff.Requests, s.eff.Feed, s.eff.WakeAt = s.eff.Requests[:0], s.eff.Feed[:0], 0
+	}
+	return &s.eff
+}
+
+// progress is the Sender's runOnce: whatever can be done now is done.
+func (s *Sender) progress() {
+	s.flushed()
+	for _, p := range s.active {
+		s.advance(p)
+		if s.stop != nil {
+			return
+		}
+	}
+	s.control()
+	s.ask()
+	s.produce()
+	s.feed()
+	s.retire()
+}
+
+// retire drops from active what has nothing to do.
+func (s *Sender) retire() {
+	k := 0
+	for _, p := range s.active {
+		if p.idle() {
+			p.active = false
+			continue
+		}
+		s.active[k] = p
+		k++
+	}
+	clear(s.active[k:])
+	s.active = s.active[:k]
+}
+
+func (s *Sender) activate(p *partition) {
+	if !p.active {
+		p.active = true
+		s.active = append(s.active, p)
+	}
+}
+
+// wake asks for a Tick at the latest at age at.
+func (s *Sender) wake(at int64) {
+	if at <= s.now.Age {
+		at = s.now.Age + 1
+	}
+	if s.eff.WakeAt == 0 || at < s.eff.WakeAt {
+		s.eff.WakeAt = at
+	}
+}
+
+// emit closes the Write that was composed, if there is one.
+func (s *Sender) emit() {
+	for _, p := range s.dirty {
+		p.dirty = false
+		s.w.Partitions = append(s.w.Partitions, p.state())
+	}
+	s.dirty = s.dirty[:0]
+	if len(s.sealed) > 0 {
+		s.addFacts()
+	}
+	if s.w.Empty() {
+		return
+	}
+	s.writeID++
+	w := s.w
+	w.ID = s.writeID
+	s.writes = append(s.writes, pendingWrite{id: w.ID, sealed: s.sealed, then: s.then})
+	s.eff.Write, s.eff.Urgent = &w, s.urgent
+	s.w, s.sealed, s.then, s.urgent = spool.Write{}, nil, nil, false
+}
+
+// addFacts makes the facts that sealed records were placed by durable with them.
+func (s *Sender) addFacts() {
+	for _, l := range s.lanes {
+		if f, ok := l.acc.FreshFacts(); ok {
+			s.w.Facts = append(s.w.Facts, spool.LaneFacts{Lane: l.id, Facts: f})
+		}
+	}
+}
+
+// durable is told which Writes were committed.
+func (s *Sender) durable(upTo uint64) {
+	k := 0
+	for ; k < len(s.writes) && s.writes[k].id <= upTo; k++ {
+		for _, inf := range s.writes[k].sealed {
+			inf.durable = true
+		}
+		for _, f := range s.writes[k].then {
+			f()
+		}
+	}
+	s.writes = append(s.writes[:0], s.writes[k:]...)
+}
+
+// mark has p's state written with the next Write.
+func (s *Sender) mark(p *partition) {
+	if !p.dirty {
+		p.dirty = true
+		s.dirty = append(s.dirty, p)
+	}
+}
+
+func (s *Sender) event(e Event) { s.eff.Events = append(s.eff.Events, e) }
+
+func (s *Sender) audit(format string, args ...any) {
+	s.w.Audit = append(s.w.Audit, spool.AuditEntry{At: s.now.Wall, What: fmt.Sprintf(format, args...)})
+}
+
+// backoff is how long to wait before try number attempt, from 1: exponential, with
+// a jitter of 20 % either way (KIP-580).
+func (s *Sender) backoff(attempt int) int64 {
+	d := s.cfg.RetryBackoffMs
+	for i := 1; i < attempt && d < s.cfg.RetryBackoffMaxMs; i++ {
+		d *= 2
+	}
+	d = min(d, max(s.cfg.RetryBackoffMaxMs, s.cfg.RetryBackoffMs))
+	return max(d*(80+s.rng.Int64N(41))/100, 1)
+}

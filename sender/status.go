@@ -1,0 +1,68 @@
+package sender
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/spool"
+)
+
+// Status is a copy of what is known now; it shares nothing with the sender.
+func (s *Sender) Status(now spool.Time) Status {
+	st := Status{
+		ClusterID: s.clusterID, Producer: s.identity,
+		LinkUp: s.link.up, LinkErr: s.link.err, LinkSince: max(s.link.since, 0),
+		Brokers: s.connected(), Retries: s.retries,
+	}
+	for _, l := range s.lanes {
+		st.Topics = append(st.Topics, s.topicStatus(l))
+	}
+	slices.SortFunc(st.Topics, func(a, b TopicStatus) int { return strings.Compare(a.Topic, b.Topic) })
+	return st
+}
+
+func (s *Sender) topicStatus(l *lane) TopicStatus {
+	t := TopicStatus{
+		Lane: l.id, Topic: l.topic, TopicID: l.bound, End: l.end, Settled: l.settled.Low(), State: "idle",
+	}
+	pending := l.settled.Low() < l.end
+	resolving, parked := false, false
+	for _, p := range l.parts {
+		if p.phase == fresh && p.idle() && p.ids.LastOffset == protocol.NoOffset && !p.park.Parked() {
+			continue
+		}
+		ps := s.partitionStatus(p)
+		parked = parked || ps.State == "parked"
+		resolving = resolving || ps.State == "resolving"
+		t.Partitions = append(t.Partitions, ps)
+	}
+	switch {
+	case parked:
+		t.State = "parked"
+	case pending && l.code != protocol.None:
+		t.State, t.Detail = "unknown-topic", l.code.String()
+	case pending && !s.link.up:
+		t.State, t.Detail = "waiting", s.link.err
+	case resolving:
+		t.State = "resolving"
+	case pending:
+		t.State = "delivering"
+	}
+	return t
+}
+
+func (s *Sender) partitionStatus(p *partition) PartitionStatus {
+	ps := PartitionStatus{
+		Partition: p.id, Leader: p.leader, State: phaseNames[p.phase], InFlight: len(p.window),
+		InDoubt: 0, LastOffset: p.ids.LastOffset, Identity: p.ids.Identity, Park: p.park,
+		Detail: p.detail, MayAsk: p.mayAsk,
+	}
+	if p.asking != nil {
+		ps.State = "asking"
+	}
+	if p.phase != ready {
+		ps.InDoubt = p.inDoubt()
+	}
+	return ps
+}

@@ -1,0 +1,171 @@
+package sender
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/recovery"
+)
+
+const (
+	tailBytes = 1 << 20 // of one Fetch
+	fetchMax  = 12      // from version 13 on topics go by id only
+)
+
+// tailRead is a look at the log of one partition: the batch headers of our producer id.
+type tailRead struct {
+	from, to protocol.Offset // to NoOffset: up to the high watermark
+	next     protocol.Offset
+	waiting  bool
+	retryAt  int64
+	seen     recovery.Tail
+}
+
+// readTail reads the log of p from from on. The records themselves are not looked at.
+func (s *Sender) readTail(p *partition, from, to protocol.Offset) {
+	t := p.tail
+	if t == nil || t.from != from || t.to != to {
+		t = &tailRead{from: from, to: to, next: from}
+		p.tail = t
+	}
+	if t.waiting {
+		return
+	}
+	if s.now.Age < t.retryAt {
+		s.wake(t.retryAt)
+		return
+	}
+	if s.meta.gen < p.needMeta {
+		s.meta.want = true
+		return
+	}
+	t.waiting = true
+	r := kmsg.NewPtrFetchRequest()
+	r.ReplicaID, r.MaxWaitMillis, r.MinBytes, r.MaxBytes = -1, 0, 0, tailBytes
+	r.SessionEpoch = -1
+	topic := kmsg.NewFetchRequestTopic()
+	topic.Topic = p.lane.topic
+	part := kmsg.NewFetchRequestTopicPartition()
+	part.Partition, part.FetchOffset, part.PartitionMaxBytes = p.id, int64(t.next), tailBytes
+	part.CurrentLeaderEpoch, part.LogStartOffset = -1, -1
+	topic.Partitions = append(topic.Partitions, part)
+	r.Topics = append(r.Topics, topic)
+	s.request(Request{Kind: KindControl, Broker: p.leader, Message: r, MaxVersion: fetchMax},
+		&request{kind: reqTail, parts: []*partition{p}, tail: t})
+}
+
+func (s *Sender) onTail(q *request, resp Response) {
+	p, t := q.parts[0], q.tail
+	if p.tail != t {
+		return // given up meanwhile
+	}
+	s.activate(p)
+	t.waiting = false
+	r, ok := resp.Message.(*kmsg.FetchResponse)
+	if !ok || resp.Err != nil {
+		s.tailTrouble(p, t, "Fetch: "+errText(resp.Err), true)
+		return
+	}
+	if code := protocol.ErrorCode(r.ErrorCode); code != protocol.None {
+		s.tailTrouble(p, t, "Fetch: "+code.String(), true)
+		return
+	}
+	for i := range r.Topics {
+		for j := range r.Topics[i].Partitions {
+			rp := &r.Topics[i].Partitions[j]
+			if r.Topics[i].Topic == p.lane.topic && rp.Partition == p.id {
+				s.tailPart(p, t, rp)
+				return
+			}
+		}
+	}
+	s.tailTrouble(p, t, "Fetch: the response does not mention the partition", false)
+}
+
+func (s *Sender) tailTrouble(p *partition, t *tailRead, detail string, fresh bool) {
+	p.detail = detail
+	if fresh {
+		p.needMeta = s.refresh()
+	}
+	p.attempts++
+	t.retryAt = s.now.Age + s.backoff(p.attempts)
+	s.wake(t.retryAt)
+}
+
+// tailPart takes one answer: more of the log, or a reason why there is none.
+func (s *Sender) tailPart(p *partition, t *tailRead, rp *kmsg.FetchResponseTopicPartition) {
+	code := protocol.ErrorCode(rp.ErrorCode)
+	switch {
+	case code == protocol.OffsetOutOfRange && protocol.Offset(rp.LogStartOffset) > t.next:
+		t.seen.LogStart = protocol.Offset(rp.LogStartOffset)
+		s.tailDone(p, t)
+		return
+	case code == protocol.OffsetOutOfRange:
+		// Above the end: nothing is there, which must not be taken for "not found"
+		// while the high watermark of a new leader may still lag.
+		s.tailTrouble(p, t, "Fetch: offset "+fmt.Sprint(t.next)+" is out of range", true)
+		return
+	case code.Class() == protocol.Authorization:
+		t.seen.Err = "the log cannot be read: " + code.String() + ": grant READ on the topic"
+		s.tailDone(p, t)
+		return
+	case code != protocol.None:
+		s.tailTrouble(p, t, "Fetch: "+code.String(), code.Class() == protocol.RefreshRetriable)
+		return
+	}
+	if start := protocol.Offset(rp.LogStartOffset); start > t.seen.LogStart {
+		t.seen.LogStart = start
+	}
+	if err := s.headers(p, t, rp.RecordBatches); err != nil {
+		s.tailTrouble(p, t, "Fetch: "+err.Error(), false)
+		return
+	}
+	end := protocol.Offset(rp.HighWatermark)
+	switch {
+	case t.to != protocol.NoOffset && t.next >= t.to, t.to == protocol.NoOffset && t.next >= end:
+		s.tailDone(p, t)
+	case t.next >= end:
+		// An ack showed that the high watermark was higher: a new leader learns it late.
+		s.tailTrouble(p, t, "waiting for the high watermark", false)
+	}
+}
+
+// headers notes the batches of our producer id and moves on behind the last whole one.
+func (s *Sender) headers(p *partition, t *tailRead, log []byte) error {
+	id := p.ids.Identity.ID
+	for len(log) > 0 {
+		h, _, rest, err := protocol.NextBatchHeader(log)
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("offset %d: %w", t.next, err)
+		}
+		log = rest
+		if h.LastOffset() < t.next {
+			continue // a broker may begin with the batch before
+		}
+		t.next = h.LastOffset() + 1
+		if h.Identity.ID == id && h.Attributes&protocol.AttributeControl == 0 {
+			t.seen.Batches = append(t.seen.Batches, recovery.Logged{
+				Identity: h.Identity, Base: h.Base, Count: h.LastOffsetDelta + 1, Offset: h.BaseOffset,
+			})
+		}
+	}
+	return nil
+}
+
+func (s *Sender) tailDone(p *partition, t *tailRead) {
+	p.tail = nil
+	if p.phase == limbo {
+		s.limboSeen(p, t.seen)
+		return
+	}
+	if p.phase == resolving {
+		p.resolver.TailRead(s.now, t.seen)
+	}
+}
