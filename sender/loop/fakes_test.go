@@ -63,9 +63,9 @@ func (c *fakeCore) Handle(_ spool.Time, r sender.Response) *sender.Effects {
 	outcome := "ok"
 	if r.Err != nil {
 		outcome = "error"
-	}
-	if r.Written {
-		outcome += " written"
+		if r.Written {
+			outcome += " written"
+		}
 	}
 	e := c.called("handle", fmt.Sprintf(" %d %s", r.ID, outcome))
 	c.mu.Lock()

@@ -126,6 +126,7 @@ func (l *Loop) run() {
 	defer close(l.over)
 	l.timer = time.NewTimer(time.Hour)
 	l.carry(l.core.Start(l.now))
+	l.flushReplies()
 	for !l.finished {
 		l.arm()
 		select {
