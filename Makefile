@@ -1,0 +1,32 @@
+# Each target is one line and can be typed without make.
+FUZZTIME ?= 20s
+LINT = bin/golangci-lint-2.15.0
+# Folders with tests against real Kafka: they need Java 17 and Maven, and fail without.
+KAFKA = $(shell grep -rlE '^//go:build kafka' --include='*_test.go' . | xargs -n1 dirname | sort -u)
+
+.PHONY: build test race fuzz kafka crash crash-ci bench vet lint check
+
+build:
+	go build -o bin/spoold ./cmd/spoold
+test:
+	go test ./...
+race:
+	go test -race ./...
+fuzz:
+	set -e; for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; done; done
+kafka:
+	go test -tags kafka -count=1 -p 1 -timeout 15m $(KAFKA)
+crash:
+	go test -tags crash -count=1 -v -timeout 90m ./integration/crash -kills 200 -outage 3m -backlog 2048
+crash-ci:
+	go test -tags crash -count=1 -v -timeout 20m ./integration/crash
+bench:
+	cd integration/bench && go run .
+vet:
+	go vet -tags kafka,crash ./... && cd integration/bench && go vet ./...
+lint: $(LINT)
+	$(LINT) run
+check: vet lint test race kafka crash-ci
+
+$(LINT):
+	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 && mv bin/golangci-lint $(LINT)
