@@ -160,8 +160,11 @@ func TestProduceGoesToTheLogInEveryVersionTheBrokerHas(t *testing.T) {
 	fetch := kmsg.NewPtrFetchRequest()
 	fetch.Version, _ = c.Version(fetch.Key(), 12)
 	fetch.MaxBytes = 1 << 20
-	fetch.Topics = []kmsg.FetchRequestTopic{{Topic: "orders", TopicID: id,
-		Partitions: []kmsg.FetchRequestTopicPartition{{CurrentLeaderEpoch: -1, PartitionMaxBytes: 1 << 20, LastFetchedEpoch: -1, LogStartOffset: -1}}}}
+	part := kmsg.NewFetchRequestTopicPartition() // not a literal: real brokers refuse tags that lack their defaults
+	part.PartitionMaxBytes = 1 << 20
+	topic := kmsg.NewFetchRequestTopic()
+	topic.Topic, topic.TopicID, topic.Partitions = "orders", id, append(topic.Partitions, part)
+	fetch.Topics = append(fetch.Topics, topic)
 	a := wait(t, ask(t, c, fetch, time.Minute), "a fetch")
 	if a.err != nil {
 		t.Fatal(a.err)

@@ -99,6 +99,8 @@ func (w *writer) send(q *call) {
 	if err = c.nc.SetWriteDeadline(q.deadline); err == nil {
 		err = w.put(pieces, size)
 	}
+	clear(pieces) // the batches are their owner's again: hold on to none of them
+	clear(w.partitions)
 	c.mu.Lock()
 	q.writing = false
 	c.wrote.Broadcast()
@@ -118,7 +120,6 @@ func (w *writer) encode(q *call) ([][]byte, int, error) {
 		w.single[0] = w.buf
 		return w.single[:], len(w.buf), nil
 	}
-	clear(w.partitions)
 	partitions, err := q.produce.Encode(w.partitions[:0])
 	if err != nil {
 		return nil, 0, fmt.Errorf("conn: Produce request for %s: %w", w.c.addr, err)
