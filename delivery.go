@@ -12,7 +12,7 @@ import (
 // zero Delivery answers ErrUnknown.
 type Delivery struct {
 	ticket    bolt.Ticket
-	timestamp int64 // the record's, ms since 1970
+	timestamp int64 // the record's, ms since 1970, or bolt.NoTimestamp
 }
 
 // Spooled waits until the record is on disk, synced. nil: it survives whatever
@@ -43,17 +43,20 @@ func (d Delivery) poll() (a Ack, err error, ok bool) {
 }
 
 func (d Delivery) ack(a bolt.Ack) Ack {
-	timestamp := d.timestamp
-	if a.Timestamp >= 0 {
-		timestamp = a.Timestamp
+	ack := Ack{Partition: a.Partition, Offset: int64(a.Offset)}
+	switch {
+	case a.Timestamp >= 0:
+		ack.Timestamp = time.UnixMilli(a.Timestamp)
+	case d.timestamp != bolt.NoTimestamp:
+		ack.Timestamp = time.UnixMilli(d.timestamp)
 	}
-	return Ack{Partition: a.Partition, Offset: int64(a.Offset), Timestamp: time.UnixMilli(timestamp)}
+	return ack
 }
 
 // Deliveries are those of one Batch, in the order of its records.
 type Deliveries struct {
 	tickets bolt.Tickets
-	records []bolt.Record // as they were asked for: their timestamps
+	records []bolt.RecordInput // as they were asked for: their timestamps
 }
 
 // Len is how many records the batch has.

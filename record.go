@@ -53,5 +53,5 @@ type Batch struct {
 type Ack struct {
 	Partition int32
 	Offset    int64     // -1: it is there, but its place is not known
-	Timestamp time.Time // the record's, or the broker's on a LogAppendTime topic
+	Timestamp time.Time // the record's, or the broker's on a LogAppendTime topic; zero: not known
 }

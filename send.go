@@ -28,7 +28,13 @@ func (p *Producer) Send(ctx context.Context, r Record) (Delivery, error) {
 		if err != nil {
 			return Delivery{}, err
 		}
-		t, err := e.store.Append(ctx, r.Topic, timestamp, r.Partition.Number(), r.Key, r.Value, r.Headers)
+		// With no room it comes back at once; only then is a timer worth its price.
+		t, err := e.store.Append(noWait, r.Topic, timestamp, r.Partition.Number(), r.Key, r.Value, r.Headers)
+		if errors.Is(err, ErrFull) {
+			wait, cancel := context.WithTimeoutCause(ctx, p.cfg.MaxBlock, errMaxBlock)
+			t, err = e.store.Append(wait, r.Topic, timestamp, r.Partition.Number(), r.Key, r.Value, r.Headers)
+			cancel()
+		}
 		if err == nil {
 			return Delivery{t, timestamp}, nil
 		}
@@ -52,7 +58,12 @@ func (p *Producer) SendBatch(ctx context.Context, b Batch) (Deliveries, error) {
 		if err != nil {
 			return Deliveries{}, err
 		}
-		t, err := e.store.AppendBatch(ctx, in)
+		t, err := e.store.AppendBatch(noWait, in)
+		if errors.Is(err, ErrFull) {
+			wait, cancel := context.WithTimeoutCause(ctx, p.cfg.MaxBlock, errMaxBlock)
+			t, err = e.store.AppendBatch(wait, in)
+			cancel()
+		}
 		if err == nil {
 			return Deliveries{t, in.Records}, nil
 		}
@@ -62,14 +73,27 @@ func (p *Producer) SendBatch(ctx context.Context, b Batch) (Deliveries, error) {
 	}
 }
 
+// noWait is a context that has ended: whoever would wait under it does not.
+var noWait = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+var errMaxBlock = errors.New("max.block.ms ran out")
+
 func (p *Producer) input(b *Batch) (*bolt.BatchInput, error) {
-	in := &bolt.BatchInput{Key: b.Key, Records: make([]bolt.Record, len(b.Records))}
+	in := &bolt.BatchInput{Key: b.Key, Records: make([]bolt.RecordInput, len(b.Records))}
 	for i := range b.Records {
 		r := &b.Records[i]
 		if err := p.check(r); err != nil {
 			return nil, fmt.Errorf("record %d of %d: %w", i, len(b.Records), err)
 		}
-		in.Records[i] = bolt.Record{Topic: r.Topic, Timestamp: p.timestamp(r), Partition: r.Partition.Number(),
+		timestamp := p.timestamp(r)
+		if b.Key != "" && r.Timestamp.IsZero() {
+			timestamp = bolt.NoTimestamp // a repeat must be the same records, whenever it comes
+		}
+		in.Records[i] = bolt.RecordInput{Topic: r.Topic, Timestamp: timestamp, Partition: r.Partition.Number(),
 			Key: r.Key, Value: r.Value, Headers: r.Headers}
 	}
 	for _, n := range b.Notes {

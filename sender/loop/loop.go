@@ -34,7 +34,7 @@ type Core interface {
 type Store interface {
 	Submit(w *spool.Write, urgent bool)
 	Commits() <-chan *bolt.Commit
-	Resolve(d bolt.Delivery)
+	Resolve(d *bolt.Delivery)
 	Read(lane spool.LaneID, from spool.Index, max int, buf []byte) ([]spool.Section, spool.Index, []byte, error)
 	Now() spool.Time
 	Stats() bolt.Stats
@@ -250,7 +250,7 @@ func (l *Loop) carry(e *sender.Effects) {
 	for i := range e.Deliver {
 		d := &e.Deliver[i]
 		l.progress.delivered(d)
-		l.store.Resolve(bolt.Delivery(*d))
+		l.store.Resolve((*bolt.Delivery)(d))
 	}
 	if len(e.Feed) > 0 {
 		l.feeder.ask(e.Feed)
