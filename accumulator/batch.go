@@ -32,6 +32,10 @@ type Batch struct {
 	// Ordinal is the seal's, 0 before.
 	Ordinal uint64
 
+	// Shell is the shell's own, which alone reads and writes it: the batch as it was
+	// encoded for the wire, so that it is forgotten together with the batch.
+	Shell any
+
 	created int64 // Age when its first record joined: linger counts from here
 	full    bool
 }

@@ -84,6 +84,9 @@ func (s *Sender) rerouted(p *partition, via route) {
 
 // drain seals what is ready, as much as may be unanswered.
 func (s *Sender) drain(p *partition) {
+	if s.closing {
+		return
+	}
 	if s.now.Age < p.retryAt {
 		s.wake(p.retryAt)
 		return

@@ -23,12 +23,15 @@ func (l *Loop) Err() error {
 	}
 }
 
-// Close sends nothing new, waits for answers that are under way until ctx ends, and
+// Close seals nothing new, sends what is sealed, waits for answers until ctx ends, and
 // ends the loop. What was not answered stays spooled, and is resolved at the next
 // start. The store must still take Writes: it is closed after the loop.
 func (l *Loop) Close(ctx context.Context) {
 	l.inbox.post(func() {
-		l.closing = true
+		if !l.closing {
+			l.closing = true
+			l.carry(l.core.Closing(l.now))
+		}
 	})
 	select {
 	case <-l.over:
@@ -91,23 +94,23 @@ func (l *Loop) Resolve(ctx context.Context, topic string, partition int32, choic
 }
 
 // stop carries out Effects.Stop: nothing more is sent, and once the Write beside
-// it is durable the loop ends.
+// it is durable the loop ends. The core repeats Stop with every call.
 func (l *Loop) stop(e *sender.Effects) {
-	l.closing = true
-	l.stopWith = e.Stop
-	if e.Write == nil {
-		l.finish(e.Stop)
-		return
-	}
-	l.stopAfter = e.Write.ID
 	for _, event := range e.Events {
 		l.opt.Hooks.tell(event)
 	}
+	if e.Write != nil {
+		l.stopAfter = e.Write.ID
+	}
+	l.closing, l.stopWith = true, e.Stop
+	if l.durable >= l.stopAfter {
+		l.finish(e.Stop)
+	}
 }
 
-// checkQuiet ends a closing loop when no answer is under way.
+// checkQuiet ends a closing loop when no seal and no answer is under way.
 func (l *Loop) checkQuiet() {
-	if !l.closing || l.stopWith != nil {
+	if !l.closing || l.stopWith != nil || l.awaited > l.durable {
 		return
 	}
 	for _, k := range l.links.open {

@@ -78,7 +78,10 @@ func (c *fakeCore) Disconnected(_ spool.Time, broker int32, _ error) *sender.Eff
 }
 func (c *fakeCore) Tick(spool.Time) *sender.Effects  { return c.called("tick", "") }
 func (c *fakeCore) Flush(spool.Time) *sender.Effects { return c.called("flush", "") }
-func (c *fakeCore) Status(spool.Time) sender.Status  { return sender.Status{} }
+func (c *fakeCore) Closing(spool.Time) *sender.Effects {
+	return c.called("closing", "")
+}
+func (c *fakeCore) Status(spool.Time) sender.Status { return sender.Status{} }
 func (c *fakeCore) Resolve(_ spool.Time, topic string, _ int32, _ sender.Choice) (*sender.Effects, sender.Resolved, error) {
 	return c.called("resolve", " "+topic), sender.Resolved{}, nil
 }

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/spoold/spoold/accumulator"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/spool"
@@ -26,6 +25,7 @@ type Core interface {
 	Disconnected(now spool.Time, broker int32, err error) *sender.Effects
 	Tick(now spool.Time) *sender.Effects
 	Flush(now spool.Time) *sender.Effects
+	Closing(now spool.Time) *sender.Effects
 	Resolve(now spool.Time, topic string, partition int32, c sender.Choice) (*sender.Effects, sender.Resolved, error)
 	Status(now spool.Time) sender.Status
 }
@@ -79,7 +79,6 @@ type Loop struct {
 	commits   <-chan *bolt.Commit
 	links     links
 	encoder   *encoder
-	encodings map[*accumulator.Batch]*encoding
 	feeder    *feeder
 	progress  *progress
 	replies   []sender.Response // answers that need no wire, until the effects at hand are carried out
@@ -87,7 +86,9 @@ type Loop struct {
 	wakeAt    int64  // Age; 0: never
 	published int64  // Age
 	changed   bool   // since published
-	closing   bool   // no new requests: answers only
+	awaited   uint64 // last urgent Write
+	durable   uint64 // every Write up to this one is
+	closing   bool   // what is sealed goes out, and answers come; nothing else
 	stopAfter uint64 // Write to make durable before stopping
 	stopWith  error
 	finished  bool
@@ -101,11 +102,10 @@ func New(core Core, store Store, rec *spool.Recovered, opt Options) *Loop {
 		core: core, store: store, opt: opt,
 		inbox: newInbox(), over: make(chan struct{}),
 		ctx: ctx, cancel: cancel,
-		commits:   store.Commits(),
-		links:     links{open: make(map[int32]*link), paces: make(map[int32]*pace), book: make(map[int32]string)},
-		encoder:   newEncoder(opt.Codec, opt.Level, min(4, runtime.GOMAXPROCS(0))),
-		encodings: make(map[*accumulator.Batch]*encoding),
-		progress:  newProgress(rec),
+		commits:  store.Commits(),
+		links:    links{open: make(map[int32]*link), paces: make(map[int32]*pace), book: make(map[int32]string)},
+		encoder:  newEncoder(opt.Codec, opt.Level, min(4, runtime.GOMAXPROCS(0))),
+		progress: newProgress(rec),
 	}
 	if l.opt.dial == nil {
 		l.opt.dial = l.dialConn
@@ -188,11 +188,11 @@ func (l *Loop) committed(c *bolt.Commit, ok bool) {
 	}
 	l.progress.committed(&c.Committed)
 	effects := l.core.Committed(l.now, &c.Committed)
-	writes := c.Writes
+	l.durable = max(l.durable, c.Writes)
 	c.Release() // the core has copied what it keeps
 	l.carry(effects)
 	l.checkFlush()
-	if l.stopWith != nil && writes >= l.stopAfter {
+	if l.stopWith != nil && l.durable >= l.stopAfter {
 		l.finish(l.stopWith)
 	}
 }
@@ -233,19 +233,20 @@ func (l *Loop) carry(e *sender.Effects) {
 		return
 	}
 	if e.Write != nil {
+		if e.Urgent {
+			l.awaited = e.Write.ID
+		}
 		l.store.Submit(e.Write, e.Urgent)
 	}
 	if e.Stop != nil {
 		l.stop(e)
 		return
 	}
-	if !l.closing {
-		for _, b := range e.Sealed {
-			l.encode(b)
-		}
-		for i := range e.Requests {
-			l.request(&e.Requests[i])
-		}
+	for _, b := range e.Sealed {
+		l.encode(b)
+	}
+	for i := range e.Requests {
+		l.request(&e.Requests[i])
 	}
 	for i := range e.Deliver {
 		d := &e.Deliver[i]

@@ -105,8 +105,8 @@ func TestProduceSendsAVerifiableBatchAndKeepsItsBytesForAnotherCopy(t *testing.T
 		w.answer(nil, true, nil)
 		r.core.expect(t, "handle 3 error written", "handle 4 ok")
 		r.loop.Refresh(context.Background())
-		if n := len(r.loop.encodings); n != 0 {
-			t.Errorf("codec %d: %d encodings are kept after the batch was recycled", codec, n)
+		if b.Shell != nil {
+			t.Errorf("codec %d: the encoding is kept after the batch was recycled", codec)
 		}
 		select {
 		case extra := <-w.sent:
@@ -187,7 +187,7 @@ func TestFlushEndsWithItsContextAndIsForgotten(t *testing.T) {
 	}
 }
 
-func TestCloseLetsAnswersComeAndSendsNothingNew(t *testing.T) {
+func TestCloseLetsAnswersComeAndAsksNothingNew(t *testing.T) {
 	r := newRig(t, Options{}, nil)
 	w := newFakeWire()
 	r.connected(t, w, sender.Effects{Requests: []sender.Request{control(3, 1)}},
@@ -195,12 +195,7 @@ func TestCloseLetsAnswersComeAndSendsNothingNew(t *testing.T) {
 	w.expect(t, "Metadata")
 	closed := make(chan struct{})
 	go func() { r.loop.Close(context.Background()); close(closed) }()
-	for r.loop.inbox.post(func() {}) { // until Close's own message has been taken
-		done := make(chan bool)
-		if r.loop.inbox.post(func() { done <- r.loop.closing }) && <-done {
-			break
-		}
-	}
+	r.core.expect(t, "closing")
 	w.answer(metadata(1), true, nil)
 	<-closed
 	r.core.expect(t, "handle 3 ok")
@@ -213,6 +208,33 @@ func TestCloseLetsAnswersComeAndSendsNothingNew(t *testing.T) {
 		t.Errorf("sent %s while closing", got)
 	default:
 	}
+}
+
+func TestCloseSendsWhatIsBeingSealedAndWaitsForItsAnswer(t *testing.T) {
+	r := newRig(t, Options{}, nil)
+	w := newFakeWire()
+	b := sealedBatch(1)
+	r.connected(t, w, sender.Effects{Requests: []sender.Request{control(3, 1)}})
+	w.expect(t, "Metadata")
+	r.core.on("handle", sender.Effects{Write: &spool.Write{ID: 5}, Urgent: true, Sealed: []*accumulator.Batch{b}})
+	r.core.on("committed", sender.Effects{Requests: []sender.Request{{ID: 4, Kind: sender.KindProduce, Broker: 1, Batches: []*accumulator.Batch{b}, Timeout: 1000}}})
+	w.answer(metadata(1), true, nil)
+	r.core.expect(t, "handle 3 ok")
+	closed := make(chan struct{})
+	go func() { r.loop.Close(context.Background()); close(closed) }()
+	r.core.expect(t, "closing")
+	r.store.expect(t, "submit 5 true")
+	r.store.commits <- &bolt.Commit{Committed: spool.Committed{Writes: 5}}
+	r.core.expect(t, "committed 5")
+	w.expect(t, "Produce v9 1 <nil>")
+	select {
+	case <-closed:
+		t.Fatal("Close did not wait for the answer")
+	default:
+	}
+	w.answer(nil, true, nil)
+	r.core.expect(t, "handle 4 ok")
+	<-closed
 }
 
 func TestCloseDoesNotWaitLongerThanItsContext(t *testing.T) {
@@ -230,6 +252,7 @@ func TestStopEndsTheLoopOnceItsWriteIsDurable(t *testing.T) {
 	r := newRig(t, Options{}, nil)
 	reason := errors.New("somebody else used it")
 	r.core.on("start", sender.Effects{Write: &spool.Write{ID: 3}, Stop: reason})
+	r.core.on("committed", sender.Effects{Stop: reason}) // the core repeats it
 	r.loop.Run()
 	r.core.expect(t, "start")
 	r.store.commits <- &bolt.Commit{Committed: spool.Committed{Writes: 2}}

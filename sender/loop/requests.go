@@ -12,9 +12,11 @@ import (
 	"github.com/spoold/spoold/sender"
 )
 
-// request carries one out. Whatever happens, one Response comes of it.
+// request carries one out. Whatever happens, one Response comes of it, but while closing.
 func (l *Loop) request(r *sender.Request) {
 	switch {
+	case l.closing && r.Kind != sender.KindProduce:
+		// The next start asks again.
 	case r.Kind == sender.KindConnect:
 		l.connect(r)
 	case r.Kind == sender.KindControl && r.Broker == sender.AnyBroker:
