@@ -145,7 +145,10 @@ func (s *Sender) into(l *lane, sections []spool.Section) bool {
 
 // feed asks for what lanes that are behind may take now.
 func (s *Sender) feed() {
-	chunk := min(max(s.cfg.BufferMemory/8, 64<<10), 1<<20)
+	if s.closing {
+		return
+	}
+	chunk := min(max(s.cfg.BufferMemory/8, 256), 1<<20)
 	starving := false
 	for k := range s.lanes {
 		l := s.lanes[(k+s.turn)%len(s.lanes)]
@@ -165,7 +168,7 @@ func (s *Sender) feed() {
 			starving = true
 			continue
 		}
-		if !s.acc.Room(s.feeding + chunk) {
+		if !s.acc.Room(s.feeding+chunk) && s.acc.Used()+s.feeding > 0 {
 			starving = true
 			continue
 		}

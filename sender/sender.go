@@ -89,6 +89,7 @@ type Sender struct {
 	writes  []pendingWrite
 
 	flushing bool
+	closing  bool // see Closing
 	retries  uint64
 	stop     error
 }
