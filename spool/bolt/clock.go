@@ -1,0 +1,69 @@
+package bolt
+
+import (
+	"encoding/hex"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/spoold/spoold/spool"
+	"golang.org/x/sys/unix"
+)
+
+// clock is the spool clock: it goes on where the last commit left it, runs with
+// CLOCK_BOOTTIME (suspended or not), and never goes back.
+type clock struct {
+	wall func() time.Time
+	boot func() int64 // CLOCK_BOOTTIME, ms
+	base int64        // age when boot time was zero
+	last atomic.Int64
+}
+
+// newClock continues the clock of a spool. While the host stayed up, time went
+// on; over a reboot nothing is known (the wall clock may have jumped), so none is added.
+func newClock(o *Options, head spool.Head) *clock {
+	c := &clock{wall: o.Now, boot: bootTime}
+	if o.faults.boot != nil {
+		c.boot = o.faults.boot
+	}
+	now := c.boot()
+	age := head.Age
+	if head.Boot == bootID() && now > head.BootTime {
+		age += now - head.BootTime
+	}
+	c.base = age - now
+	c.last.Store(age)
+	return c
+}
+
+func (c *clock) now() spool.Time {
+	age := c.base + c.boot()
+	for {
+		last := c.last.Load()
+		if age <= last {
+			return spool.Time{Wall: c.wall().UnixMilli(), Age: last}
+		}
+		if c.last.CompareAndSwap(last, age) {
+			return spool.Time{Wall: c.wall().UnixMilli(), Age: age}
+		}
+	}
+}
+
+func bootTime() int64 {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		return 0
+	}
+	return ts.Nano() / int64(time.Millisecond)
+}
+
+// bootID tells one boot of the kernel from another; zero where it cannot be known.
+func bootID() (id [16]byte) {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return id
+	}
+	_, _ = hex.Decode(id[:], []byte(strings.ReplaceAll(strings.TrimSpace(string(b)), "-", "")))
+	return id
+}

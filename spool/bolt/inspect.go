@@ -1,0 +1,193 @@
+package bolt
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spoold/spoold/spool"
+)
+
+// Inspection is a spool that no daemon has, opened to look at. Nothing is changed.
+type Inspection struct {
+	Recovered *spool.Recovered
+	Stats     Stats
+
+	dir   string
+	lock  *lock
+	found *surveyed
+}
+
+// Look opens a spool read-only and verifies the active segment. *LockedError: a daemon
+// has it; fs.ErrNotExist: there is none. Close lets a daemon start again.
+func Look(path string) (*Inspection, error) {
+	l, err := takeLock(path, false)
+	if err != nil {
+		return nil, err
+	}
+	found, err := survey(path, l, false)
+	if err == nil && found == nil {
+		err = fmt.Errorf("bolt: no spool in %s: %w", path, fs.ErrNotExist)
+	}
+	if err != nil {
+		l.release()
+		return nil, err
+	}
+	in := &Inspection{Recovered: found.state.Recovered(), dir: path, lock: l, found: found}
+	in.Stats = Stats{
+		Bytes: found.index.bytes, Segments: 1, Block: found.head.Block, Counters: found.state.Counters(),
+		DeadLetters: found.state.DeadLetters(), Lanes: found.state.Lanes(), DiskBytes: found.hwm,
+	}
+	for _, k := range found.keys {
+		in.Stats.Keys += len(k.records)
+	}
+	for _, info := range found.state.Segments() {
+		in.Stats.Segments++
+		in.Stats.Bytes += info.Bytes
+		in.Stats.DiskBytes += info.Bytes
+	}
+	return in, nil
+}
+
+// Close gives the lock back.
+func (in *Inspection) Close() { in.lock.release() }
+
+// Inspect is Look for one who only wants to know what a start would find.
+func Inspect(path string) (*spool.Recovered, Stats, error) {
+	in, err := Look(path)
+	if err != nil {
+		return nil, Stats{}, err
+	}
+	in.Close()
+	return in.Recovered, in.Stats, nil
+}
+
+// SegmentStats are the numbers of one segment, for ls.
+type SegmentStats struct {
+	Number  uint64
+	Path    string
+	Active  bool
+	Blocks  uint64
+	Bytes   int64 // of live blocks; of an older one, when it was left
+	Pending int   // records that have not left
+}
+
+// Segments lists the segments, oldest first.
+func (in *Inspection) Segments() []SegmentStats {
+	var out []SegmentStats
+	total := int(in.Recovered.Counters.Pending())
+	for _, info := range in.found.state.Segments() {
+		x := newSealed(in.dir, info, in.found.state)
+		out = append(out, SegmentStats{Number: info.Number, Path: x.path, Blocks: info.Blocks, Bytes: info.Bytes, Pending: x.pending})
+		total -= x.pending
+	}
+	path := filepath.Join(in.dir, segmentName(in.found.number))
+	return append(out, SegmentStats{Number: in.found.number, Path: path, Active: true, Blocks: in.found.head.Blocks, Bytes: in.found.index.bytes, Pending: total})
+}
+
+// EntryInfo is one record that has not left.
+type EntryInfo struct {
+	Lane    spool.LaneID
+	Topic   string
+	Index   spool.Index
+	Segment uint64
+	Block   uint64
+	Raw     []byte // as spool.AppendEntry wrote it; valid during the call
+}
+
+// errStop ends a walk early.
+var errStop = errors.New("bolt: stop")
+
+// Entries calls yield with every record that has not left, lane by lane, ascending, until
+// it returns false. Older segments are verified before any of their records is shown.
+func (in *Inspection) Entries(yield func(EntryInfo) bool) error {
+	type source struct {
+		number uint64
+		f      *os.File
+		refs   map[spool.LaneID][]ref
+	}
+	var sources []source
+	defer func() {
+		for _, x := range sources {
+			_ = x.f.Close()
+		}
+	}()
+	numbers := []uint64{in.found.number}
+	for _, info := range in.found.state.Segments() {
+		numbers = append(numbers, info.Number)
+	}
+	for _, n := range numbers {
+		im, err := readFile(in.dir, n, imageParts{bodies: true})
+		if err != nil {
+			return err
+		}
+		f, err := os.Open(filepath.Join(in.dir, segmentName(n)))
+		if err != nil {
+			return fmt.Errorf("bolt: %w", err)
+		}
+		x := source{n, f, map[spool.LaneID][]ref{}}
+		for id, l := range im.index().lanes {
+			x.refs[id] = l.refs
+		}
+		sources = append(sources, x)
+	}
+	type part struct {
+		ref
+		src int
+	}
+	for i := range in.found.state.Lanes() {
+		id := spool.LaneID(i)
+		var parts []part
+		for k, x := range sources {
+			for _, r := range x.refs[id] {
+				parts = append(parts, part{r, k})
+			}
+		}
+		slices.SortFunc(parts, func(a, b part) int { return cmp.Compare(a.span.First, b.span.First) })
+		settled := in.found.state.Settled(id)
+		for _, p := range parts {
+			if p.left(settled) {
+				continue
+			}
+			info := EntryInfo{Lane: id, Topic: in.found.state.Topic(id), Segment: sources[p.src].number, Block: p.block.number}
+			if err := p.entries(sources[p.src].f, settled, info, yield); err != nil {
+				if errors.Is(err, errStop) {
+					return nil
+				}
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// entries yields those of one section that have not left.
+func (r *ref) entries(f *os.File, settled *spool.Set, info EntryInfo, yield func(EntryInfo) bool) error {
+	b := make([]byte, r.len)
+	if _, err := f.ReadAt(b, r.block.offset+int64(r.off)); err != nil {
+		return fmt.Errorf("bolt: %w", err)
+	}
+	if spool.CRC(b) != r.crc {
+		return corrupt(info.Segment, r.block.number, "checksum of lane %d's entries %v", info.Lane, r.span)
+	}
+	sect := spool.Section{Lane: info.Lane, Spans: r.spans, Bytes: b}
+	if sect.Spans == nil {
+		sect.Spans = []spool.Span{r.span}
+	}
+	stop := false
+	err := eachEntry(&sect, func(i spool.Index, raw []byte) {
+		if stop || settled.Contains(i) {
+			return
+		}
+		info.Index, info.Raw = i, raw
+		stop = !yield(info)
+	})
+	if err == nil && stop {
+		return errStop
+	}
+	return err
+}

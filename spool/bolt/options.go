@@ -1,0 +1,145 @@
+package bolt
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spoold/spoold/spool"
+)
+
+// Options say where a spool is and how large it may become. The zero value of
+// every field but Path means the default.
+type Options struct {
+	Path         string        // directory; made with mode 0700 if it is missing
+	SegmentBytes int64         // live bytes at which the active segment is left for a new one; 64 MiB
+	MaxBytes     int64         // above it Append waits, then ErrFull; 8 GiB
+	MinFreeBytes int64         // free space of the file system to leave to others; 1 GiB. Negative: none
+	GroupBytes   int           // a group stops gathering here, and is full at four times that; 1 MiB
+	SettleAfter  time.Duration // how long a Write that is not urgent waits for company; 1 s
+	KeyWindow    time.Duration // how long idempotency keys are known; 24 h, never below 15 min
+	MaxKeys      int           // how many are known; 500,000
+	Adopt        bool          // take over a spool that was made elsewhere (recorded)
+	Now          func() time.Time
+	// Observe is called after each commit, by the committer. It must not block.
+	Observe func(CommitStats)
+
+	faults *faults // tests only
+}
+
+// Sizes.
+const (
+	defaultSegmentBytes = 64 << 20
+	defaultMaxBytes     = 8 << 30
+	defaultMinFree      = 1 << 30
+	defaultGroupBytes   = 1 << 20
+	defaultKeyWindow    = 24 * time.Hour
+	defaultMaxKeys      = 500_000
+	keyFloor            = 15 * time.Minute
+	maxGroupFactor      = 4
+	maxNoteName         = 255
+	maxNoteValue        = 4 << 10
+	maxTopic            = 249
+)
+
+// MaxBatchBytes is the largest batch, and record, that a spool takes, encoded.
+const MaxBatchBytes = 64 << 20
+
+func (o *Options) withDefaults() Options {
+	d := *o
+	setDefault(&d.SegmentBytes, defaultSegmentBytes)
+	setDefault(&d.MaxBytes, defaultMaxBytes)
+	setDefault(&d.MinFreeBytes, defaultMinFree)
+	setDefault(&d.GroupBytes, defaultGroupBytes)
+	setDefault(&d.SettleAfter, time.Second)
+	setDefault(&d.KeyWindow, defaultKeyWindow)
+	setDefault(&d.MaxKeys, defaultMaxKeys)
+	d.KeyWindow = max(d.KeyWindow, keyFloor)
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	if d.faults == nil {
+		d.faults = &faults{}
+	}
+	return d
+}
+
+func setDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// What callers may branch on.
+var (
+	// ErrFull: no room within the limits until something is delivered, and
+	// the context ended first. Nothing was stored.
+	ErrFull = errors.New("bolt: the spool is full")
+	// ErrClosed: Close was called. Nothing was stored.
+	ErrClosed = errors.New("bolt: the spool is closed")
+	// ErrPoisoned: a commit failed. Whether the record is stored is unknown
+	// until the spool is opened again.
+	ErrPoisoned = errors.New("bolt: outcome unknown: a commit failed")
+	// ErrKeyReused: the idempotency key was used for other records.
+	ErrKeyReused = errors.New("bolt: idempotency key was used for other records")
+	// ErrKeyWindow: as many keys as are allowed came within 15 minutes.
+	ErrKeyWindow = errors.New("bolt: no room for another idempotency key for now")
+	// ErrTooLarge: the record, batch or note is over its limit.
+	ErrTooLarge = errors.New("bolt: too large")
+	// ErrInvalid: a topic or note name that cannot be stored.
+	ErrInvalid = errors.New("bolt: invalid")
+	// ErrForeign: the spool was made on another machine, or is a copy.
+	ErrForeign = errors.New("bolt: the spool was made elsewhere, or is a copy of one (take it over with --adopt-spool if the original is gone)")
+	// ErrDeadLettered is what Acked says of a record that was moved to the
+	// dead letters when nobody knows the reason any more.
+	ErrDeadLettered = errors.New("bolt: the record was moved to the dead letters")
+	// ErrExpired is what Acked says of a record that policy dropped.
+	ErrExpired = errors.New("bolt: the record was dropped by policy")
+)
+
+// LockedError says that another process has the spool.
+type LockedError struct {
+	Path string
+	PID  int // 0: not known
+}
+
+func (e *LockedError) Error() string {
+	if e.PID == 0 {
+		return fmt.Sprintf("bolt: spool %s is in use by another process", e.Path)
+	}
+	return fmt.Sprintf("bolt: spool %s is in use by process %d", e.Path, e.PID)
+}
+
+// VersionError says that a newer program wrote the spool.
+type VersionError struct {
+	Path string
+	Err  error
+}
+
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("bolt: %s: %v: use that program", e.Path, e.Err)
+}
+func (e *VersionError) Unwrap() error { return e.Err }
+
+// SpaceError says that a commit found the disk full in spite of all precautions.
+// The outcome of its records, and of those behind them, is unknown; a new
+// Open tells. It is also ErrPoisoned.
+type SpaceError struct{ Err error }
+
+func (e *SpaceError) Error() string        { return fmt.Sprintf("bolt: commit: %v", e.Err) }
+func (e *SpaceError) Unwrap() error        { return e.Err }
+func (e *SpaceError) Is(target error) bool { return target == ErrPoisoned }
+
+// CommitStats is what one commit did.
+type CommitStats struct {
+	Duration time.Duration // from taking the group to the sync
+	Records  int
+	Bytes    int // of the block
+	Writes   int // Writes carried out
+	Rotated  bool
+}
+
+func corrupt(segment, block uint64, format string, args ...any) *spool.CorruptError {
+	return &spool.CorruptError{Segment: segment, Block: block, What: fmt.Sprintf(format, args...)}
+}

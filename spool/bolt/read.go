@@ -1,0 +1,284 @@
+package bolt
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"unsafe"
+
+	"github.com/spoold/spoold/spool"
+	bbolt "go.etcd.io/bbolt"
+)
+
+// Read copies entries of a lane into buf, from an index on: about max bytes, at least one section
+// if there is one. Every entry in [from, next) that has not left the spool is
+// in the sections; the first section may begin below from, and some of their entries may have left.
+// Sections point into buf2, which is buf or a larger one. Damage is a *spool.CorruptError. For one
+// reader at a time; blocks on the disk.
+func (s *Store) Read(lane spool.LaneID, from spool.Index, max int, buf []byte) (sections []spool.Section, next spool.Index, buf2 []byte, err error) {
+	r := reading{s: s, lane: lane, at: from, max: max, buf: buf[:0]}
+	for again := 0; ; {
+		more, err := r.step()
+		if errors.Is(err, errMoved) && again < 100 {
+			again++ // it settled, or was carried elsewhere, while we looked
+			continue
+		}
+		if err != nil {
+			return nil, from, r.buf, err
+		}
+		if !more {
+			break
+		}
+	}
+	off := 0
+	for i := range r.out {
+		n := r.lens[i]
+		r.out[i].Bytes = r.buf[off : off+n : off+n]
+		off += n
+	}
+	return r.out, r.at, r.buf, nil
+}
+
+var errMoved = errors.New("bolt: moved")
+
+type reading struct {
+	s    *Store
+	lane spool.LaneID
+	at   spool.Index
+	max  int
+	buf  []byte
+	out  []spool.Section
+	lens []int
+}
+
+func (r *reading) done() bool { return len(r.out) > 0 && len(r.buf) >= r.max }
+
+// step reads what one segment has at r.at.
+func (r *reading) step() (more bool, err error) {
+	if r.done() {
+		return false, nil
+	}
+	s := r.s
+	s.view.RLock()
+	if int(r.lane) >= s.state.Lanes() {
+		s.view.RUnlock()
+		return false, nil
+	}
+	end := s.state.End(r.lane)
+	r.at = s.state.Settled(r.lane).NextAbsent(r.at)
+	if r.at >= end {
+		r.at = end
+		s.view.RUnlock()
+		return false, nil
+	}
+	for _, x := range s.sealed {
+		if x.holds(r.lane, r.at) {
+			s.view.RUnlock()
+			return true, r.sealed(x)
+		}
+	}
+	refs := r.collect(s.active.index)
+	if len(refs) == 0 {
+		number := s.active.number
+		s.view.RUnlock()
+		return false, corrupt(number, spool.NoBlock, "record %d of lane %d is nowhere", r.at, r.lane)
+	}
+	a := s.active
+	tx, err := a.db.Begin(false)
+	s.view.RUnlock()
+	if errors.Is(err, bbolt.ErrDatabaseNotOpen) {
+		return true, errMoved
+	}
+	if err != nil {
+		return false, fmt.Errorf("bolt: read: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	for i := range refs {
+		if err := r.active(a, tx, &refs[i]); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// collect gives the sections from r.at on, as many as there is room for, as
+// long as no other segment may have what is between them.
+func (r *reading) collect(x *index) []ref {
+	l := x.lanes[r.lane]
+	if l == nil {
+		return nil
+	}
+	settled := r.s.state.Settled(r.lane)
+	room := r.max - len(r.buf)
+	var refs []ref
+	at := r.at
+	for i := l.search(at); i < len(l.refs) && (room > 0 || len(refs) == 0 && len(r.out) == 0); i++ {
+		c := l.refs[i]
+		if at = settled.NextAbsent(at); c.span.First > at {
+			break // what is needed next is elsewhere
+		}
+		if c.span.End <= at {
+			continue
+		}
+		refs = append(refs, c)
+		room -= c.len
+		at = c.span.End
+	}
+	return refs
+}
+
+// active reads one section of the active segment. bbolt finds it; the bytes
+// are read from the file, not from the map: a bad sector is an error then, not a fault.
+func (r *reading) active(a *active, tx *bbolt.Tx, c *ref) error {
+	b := tx.Bucket(blockName(c.block.number))
+	if b == nil {
+		return corrupt(a.number, c.block.number, "it is missing")
+	}
+	v := b.Get(keyData)
+	if len(v) != c.block.size {
+		return corrupt(a.number, c.block.number, "it has %d bytes, %d were written", len(v), c.block.size)
+	}
+	if len(v) < pageSize/4 {
+		// It may be a part of the tree's page, or a copy of that.
+		return r.take(bytes.NewReader(v), a.number, c, 0)
+	}
+	// The value is in the map at its place in the file; its page cannot be used again while tx is open.
+	offset := int64(uintptr(unsafe.Pointer(&v[0])) - a.db.Info().Data)
+	return r.take(a.file, a.number, c, offset)
+}
+
+func (r *reading) sealed(x *sealed) error {
+	err := r.sealedLocked(x)
+	r.s.cache.touch(x) // may unload another one: not with x locked
+	return err
+}
+
+func (r *reading) sealedLocked(x *sealed) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if err := x.load(); err != nil {
+		r.s.view.RLock()
+		defer r.s.view.RUnlock()
+		for _, y := range r.s.sealed {
+			if x == y {
+				return err
+			}
+		}
+		return errMoved // off the list by now
+	}
+	r.s.view.RLock()
+	refs := r.collect(x.index)
+	r.s.view.RUnlock()
+	if len(refs) == 0 {
+		return corrupt(x.info.Number, spool.NoBlock, "record %d of lane %d is missing", r.at, r.lane)
+	}
+	for i := range refs {
+		if err := r.take(x.file, x.info.Number, &refs[i], refs[i].block.offset); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// take reads one section and verifies it.
+func (r *reading) take(f io.ReaderAt, segment uint64, c *ref, offset int64) error {
+	start := len(r.buf)
+	if cap(r.buf)-start < c.len {
+		grown := make([]byte, start, 2*(start+c.len))
+		copy(grown, r.buf)
+		r.buf = grown
+	}
+	r.buf = r.buf[:start+c.len]
+	if _, err := f.ReadAt(r.buf[start:], offset+int64(c.off)); err != nil {
+		r.buf = r.buf[:start]
+		return fmt.Errorf("bolt: read block %d of segment %d: %w", c.block.number, segment, err)
+	}
+	if spool.CRC(r.buf[start:]) != c.crc {
+		r.buf = r.buf[:start]
+		return corrupt(segment, c.block.number, "checksum of lane %d's entries %v", r.lane, c.span)
+	}
+	spans := c.spans
+	if spans == nil {
+		spans = []spool.Span{c.span}
+	}
+	r.out = append(r.out, spool.Section{Lane: r.lane, Spans: spans})
+	r.lens = append(r.lens, c.len)
+	r.at = c.span.End
+	return nil
+}
+
+// deadEntries are copies of entries that go to the dead letters.
+type deadEntries map[spool.LaneID]map[spool.Index][]byte
+
+// deadEntries reads what writes move to the dead letters.
+func (s *Store) deadEntries(writes []*spool.Write) (deadEntries, error) {
+	var out deadEntries
+	for _, w := range writes {
+		for i := range w.DeadLetters {
+			d := &w.DeadLetters[i]
+			b, err := s.readEntry(d.Lane, d.Index)
+			if err != nil {
+				return nil, err
+			}
+			if out == nil {
+				out = make(deadEntries)
+			}
+			if out[d.Lane] == nil {
+				out[d.Lane] = make(map[spool.Index][]byte)
+			}
+			out[d.Lane][d.Index] = b
+		}
+	}
+	return out, nil
+}
+
+func (e deadEntries) find(lane spool.LaneID, at spool.Index) ([]byte, error) {
+	b, ok := e[lane][at]
+	if !ok {
+		return nil, fmt.Errorf("bolt: dead letter %d of lane %d was not read", at, lane)
+	}
+	return b, nil
+}
+
+// readEntry reads the bytes of one entry that has not left.
+func (s *Store) readEntry(lane spool.LaneID, at spool.Index) ([]byte, error) {
+	sections, _, _, err := s.Read(lane, at, 1, nil)
+	if err != nil {
+		return nil, err
+	}
+	var found []byte
+	for i := range sections {
+		err := eachEntry(&sections[i], func(index spool.Index, raw []byte) {
+			if index == at {
+				found = append([]byte(nil), raw...)
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if found == nil {
+		return nil, fmt.Errorf("bolt: record %d of lane %d is not in the spool any more", at, lane)
+	}
+	return found, nil
+}
+
+// eachEntry calls yield with each entry's index and bytes.
+func eachEntry(sect *spool.Section, yield func(spool.Index, []byte)) error {
+	b := sect.Bytes
+	for _, sp := range sect.Spans {
+		for i := sp.First; i < sp.End; i++ {
+			_, rest, err := spool.NextEntry(b)
+			if err != nil {
+				return fmt.Errorf("bolt: record %d of lane %d: %w", i, sect.Lane, err)
+			}
+			yield(i, b[:len(b)-len(rest)])
+			b = rest
+		}
+	}
+	if len(b) != 0 {
+		return fmt.Errorf("bolt: %d bytes behind the records of lane %d", len(b), sect.Lane)
+	}
+	return nil
+}

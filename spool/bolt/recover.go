@@ -1,0 +1,313 @@
+package bolt
+
+import (
+	"cmp"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/spool"
+	"golang.org/x/sys/unix"
+)
+
+// Open opens the spool in a directory, or makes one. It reads and checks all that it will
+// rely on, and makes one commit: that of the new incarnation.
+func Open(options Options) (*Store, *spool.Recovered, error) {
+	o := options.withDefaults()
+	if err := os.MkdirAll(o.Path, 0o700); err != nil {
+		return nil, nil, fmt.Errorf("bolt: %w", err)
+	}
+	l, err := takeLock(o.Path, true)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := newStore(o, l)
+	r, err := s.start()
+	if err != nil {
+		if s.active != nil {
+			_ = s.active.db.Close()
+		}
+		l.release()
+		return nil, nil, err
+	}
+	go s.run()
+	return s, r, nil
+}
+
+func newStore(o Options, l *lock) *Store {
+	s := &Store{
+		opt: o, dir: o.Path, lock: l, boot: bootID(), hardCap: maxGroupFactor * o.GroupBytes,
+		lanes:   make(map[string]*lane),
+		kick:    make(chan struct{}, 1),
+		commits: make(chan *Commit, 2),
+		abort:   make(chan struct{}),
+		ended:   make(chan struct{}),
+		past:    newReceipt(),
+	}
+	close(s.past.done)
+	s.keys = spool.NewKeyIndex(spool.KeyRule{Window: o.KeyWindow.Milliseconds(), Floor: keyFloor.Milliseconds(), Max: o.MaxKeys})
+	s.timing.stuckSince = make(map[uint64]stuck)
+	s.open = s.newGroup()
+	return s
+}
+
+// start does what Open promises.
+func (s *Store) start() (*spool.Recovered, error) {
+	found, err := survey(s.dir, s.lock, true)
+	if err != nil {
+		return nil, err
+	}
+	fresh := found == nil
+	if fresh {
+		if err := createSegment(s.dir, 1, s.ahead()+allocateStep, s.opt.faults); err != nil {
+			return nil, err
+		}
+		found = &surveyed{number: 1, state: spool.NewState(), head: spool.Head{}}
+	}
+	s.state = found.state
+	s.clock = newClock(&s.opt, found.head)
+	if err := s.openActive(found); err != nil {
+		return nil, err
+	}
+	for _, info := range s.state.Segments() {
+		s.sealed = append(s.sealed, newSealed(s.dir, info, s.state))
+	}
+	s.loadKeys(found)
+	for i := range s.state.Lanes() {
+		id := spool.LaneID(i)
+		l := &lane{id: id, topic: s.state.Topic(id), end: s.state.End(id)}
+		s.lanes[l.topic] = l
+		s.laneByID = append(s.laneByID, l)
+	}
+	if err := s.firstCommit(fresh); err != nil {
+		return nil, err
+	}
+	if err := s.lock.write(s.state.Binding.SpoolID); err != nil {
+		return nil, err
+	}
+	s.checkSpace(true)
+	return s.state.Recovered(), nil
+}
+
+func (s *Store) openActive(found *surveyed) error {
+	path := filepath.Join(s.dir, segmentName(found.number))
+	a := &active{number: found.number, head: found.head, index: newIndex(), stateBytes: found.stateBytes}
+	if found.index != nil {
+		a.index = found.index
+	}
+	var err error
+	if a.db, a.file, err = openBolt(path, s.mmapSize()); err != nil {
+		return fmt.Errorf("bolt: open %s: %w", path, err)
+	}
+	s.active = a
+	a.hwm, a.allocated = found.hwm, found.hwm
+	return nil
+}
+
+// loadKeys fills the index of idempotency keys, oldest first.
+func (s *Store) loadKeys(found *surveyed) {
+	type homed struct {
+		rec   spool.KeyRecord
+		block *spool.KeyBlock
+	}
+	var all []homed
+	for _, k := range found.keys {
+		b := &spool.KeyBlock{Number: k.number, Segment: k.segment}
+		for _, r := range k.records {
+			all = append(all, homed{r, b})
+		}
+		if k.segment == found.number {
+			s.active.keyBytes += int64(k.size) + keyBlockRoom
+		}
+	}
+	slices.SortStableFunc(all, func(a, b homed) int { return cmp.Compare(a.rec.Age, b.rec.Age) })
+	for i := range all {
+		s.keys.Add(all[i].rec, all[i].block)
+	}
+	s.keys.Expire(s.clock.now().Age)
+}
+
+// firstCommit binds a new spool, or checks the binding of an old one, and begins the incarnation.
+func (s *Store) firstCommit(fresh bool) error {
+	b := &s.state.Binding
+	machine := machineID()
+	t := &transaction{number: s.active.head.Block + 1, target: s.active}
+	switch {
+	case fresh:
+		id := make([]byte, 16)
+		_, _ = rand.Read(id) // never fails
+		*b = spool.Binding{SpoolID: base64.RawURLEncoding.EncodeToString(id), MachineID: machine, LockInode: s.lock.inode, Former: protocol.NoIdentity}
+	case b.MachineID != machine || b.LockInode != s.lock.inode:
+		if !s.opt.Adopt {
+			return ErrForeign
+		}
+		what := fmt.Sprintf("adopted: machine %q, lock file %d; before: machine %q, lock file %d", machine, s.lock.inode, b.MachineID, b.LockInode)
+		b.MachineID, b.LockInode = machine, s.lock.inode
+		w := &spool.Write{Audit: []spool.AuditEntry{{At: s.clock.now().Wall, What: what}}}
+		if err := s.state.Apply(w, nil, &t.changes); err != nil {
+			return err
+		}
+	}
+	b.Incarnation++
+	s.state.Rebind(&t.changes)
+	t.gone = s.active.index.sweep(s.state)
+	_ = s.reserve(t.target, stateReserve)
+	if err := s.write(t); err != nil {
+		return s.poison(fmt.Errorf("first commit: %w", err))
+	}
+	s.done(t)
+	return nil
+}
+
+// surveyed is what a directory holds.
+type surveyed struct {
+	number     uint64 // of the active segment
+	head       spool.Head
+	state      *spool.State
+	stateBytes int64
+	index      *index
+	hwm        int64
+	keys       []surveyKeys
+}
+
+type surveyKeys struct {
+	segment, number uint64
+	size            int
+	records         []spool.KeyRecord
+}
+
+// survey finds the active segment and reads it, checks that all others are there, and reads
+// their keys. clean: it drops caches, and removes what does not belong. It
+// returns nil for a directory in which no spool was ever made.
+func survey(dir string, l *lock, clean bool) (*surveyed, error) {
+	numbers, temps, err := listSegments(dir)
+	if err != nil {
+		return nil, err
+	}
+	if clean {
+		for _, name := range temps {
+			if err := removeFile(dir, name); err != nil {
+				return nil, err
+			}
+		}
+		for _, n := range numbers {
+			if err := dropCache(filepath.Join(dir, segmentName(n))); err != nil {
+				return nil, err
+			}
+		}
+	}
+	v, empty, err := newest(dir, numbers)
+	if err != nil {
+		return nil, err
+	}
+	if v == nil && l.spoolID != "" {
+		return nil, corrupt(1, spool.NoBlock, "the lock file speaks of spool %s, but no segment holds it", l.spoolID)
+	}
+	listed := map[uint64]bool{}
+	if v != nil {
+		listed[v.number] = true
+		for _, info := range v.state.Segments() {
+			listed[info.Number] = true
+			if err := v.older(dir, &info); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if clean {
+		for _, n := range numbers {
+			if !listed[n] || slices.Contains(empty, n) {
+				if err := removeFile(dir, segmentName(n)); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	return v, nil
+}
+
+// newest reads the highest-numbered segment that holds a state. Those above it
+// were made, but nothing was committed to them.
+func newest(dir string, numbers []uint64) (v *surveyed, empty []uint64, err error) {
+	for _, n := range slices.Backward(numbers) {
+		im, err := readFile(dir, n, imageParts{state: true, bodies: true})
+		if err != nil {
+			return nil, nil, err
+		}
+		if im.head == nil {
+			empty = append(empty, n)
+			continue
+		}
+		v := &surveyed{number: n, head: *im.head, state: im.state, stateBytes: im.stateBytes, index: im.index(), hwm: int64(im.pages.hwm) * pageSize}
+		v.addKeys(im)
+		return v, empty, v.checkLanes()
+	}
+	return nil, empty, nil
+}
+
+func readFile(dir string, number uint64, want imageParts) (*image, error) {
+	f, err := os.OpenFile(filepath.Join(dir, segmentName(number)), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, corrupt(number, spool.NoBlock, "the file is missing")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("bolt: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	im, err := readImage(f, number, want)
+	if errors.Is(err, spool.ErrFormatVersion) {
+		return nil, &VersionError{Path: f.Name(), Err: err}
+	}
+	return im, err
+}
+
+// older checks that a listed segment is there, and reads its keys.
+func (v *surveyed) older(dir string, info *spool.SegmentInfo) error {
+	im, err := readFile(dir, info.Number, imageParts{keysOnly: true})
+	if err != nil {
+		return err
+	}
+	if err := im.matches(info); err != nil {
+		return err
+	}
+	v.addKeys(im)
+	return nil
+}
+
+func (v *surveyed) addKeys(im *image) {
+	for _, k := range im.keyOf {
+		v.keys = append(v.keys, surveyKeys{im.number, k.number, k.size, k.records})
+	}
+}
+
+// checkLanes compares blocks and list of segments with the lanes.
+func (v *surveyed) checkLanes() error {
+	check := func(segment uint64, id spool.LaneID, sp spool.Span) error {
+		if int(id) >= v.state.Lanes() || sp.End > v.state.End(id) || sp.First >= sp.End {
+			return corrupt(segment, spool.NoBlock, "entries %v of lane %d, which ends before", sp, id)
+		}
+		return nil
+	}
+	for _, info := range v.state.Segments() {
+		for _, e := range info.Extents {
+			if err := check(info.Number, e.Lane, e.Span); err != nil {
+				return err
+			}
+		}
+		if info.Number >= v.number {
+			return corrupt(info.Number, spool.NoBlock, "it is listed as older than segment %d", v.number)
+		}
+	}
+	for id, l := range v.index.lanes {
+		for i := range l.refs {
+			if err := check(v.number, id, l.refs[i].span); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

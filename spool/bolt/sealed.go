@@ -1,0 +1,157 @@
+package bolt
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"sync"
+
+	"github.com/spoold/spoold/spool"
+	"golang.org/x/sys/unix"
+)
+
+// sealed is a segment that is not active any more: its file never changes again.
+// info and pending are under Store.view; the rest has its own lock.
+type sealed struct {
+	info    spool.SegmentInfo
+	pending int // entries that have not left
+	state   *spool.State
+	path    string
+
+	mu       sync.Mutex
+	file     *os.File
+	index    *index
+	verified bool
+	used     uint64 // by sealedCache
+}
+
+func newSealed(dir string, info spool.SegmentInfo, state *spool.State) *sealed {
+	x := &sealed{info: info, state: state, path: filepath.Join(dir, segmentName(info.Number))}
+	for _, e := range info.Extents {
+		x.pending += e.Len() - state.Settled(e.Lane).CountIn(e.Span)
+	}
+	return x
+}
+
+// lane gives the extents of one lane. They never change.
+func (x *sealed) lane(id spool.LaneID) []spool.Extent {
+	all := x.info.Extents
+	lo := sort.Search(len(all), func(i int) bool { return all[i].Lane >= id })
+	hi := sort.Search(len(all), func(i int) bool { return all[i].Lane > id })
+	return all[lo:hi]
+}
+
+// settle counts again after sp of a lane has left. Under view.
+func (x *sealed) settle(id spool.LaneID, sp spool.Span) {
+	touched := false
+	for _, e := range x.lane(id) {
+		touched = touched || e.First < sp.End && sp.First < e.End
+	}
+	if !touched {
+		return
+	}
+	x.pending = 0
+	for _, e := range x.info.Extents {
+		x.pending += e.Len() - x.state.Settled(e.Lane).CountIn(e.Span)
+	}
+}
+
+// holds reports whether an entry that has not left must be here.
+func (x *sealed) holds(id spool.LaneID, at spool.Index) bool {
+	l := x.lane(id)
+	i := sort.Search(len(l), func(i int) bool { return l[i].End > at })
+	return i < len(l) && l[i].First <= at
+}
+
+// load opens and reads the file. The first time, every byte of it is
+// verified before any record is handed out. Under x.mu.
+func (x *sealed) load() error {
+	if x.index != nil {
+		return nil
+	}
+	f, err := os.OpenFile(x.path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return corrupt(x.info.Number, spool.NoBlock, "the file is missing")
+	}
+	if err != nil {
+		return fmt.Errorf("bolt: %w", err)
+	}
+	im, err := readImage(f, x.info.Number, imageParts{bodies: !x.verified})
+	if err == nil {
+		err = im.matches(&x.info)
+	}
+	if err != nil {
+		_ = f.Close()
+		return err
+	}
+	x.verified = true
+	x.file, x.index = f, im.index()
+	return nil
+}
+
+// matches compares a file with what the list of segments says of it.
+func (im *image) matches(info *spool.SegmentInfo) error {
+	h := im.head
+	if h == nil || h.Blocks != info.Blocks || h.BlockSum != info.Sum || h.Keys != info.Keys || h.KeySum != info.KeySum {
+		return corrupt(im.number, spool.NoBlock, "it is not the file that the list of segments speaks of")
+	}
+	return nil
+}
+
+// index makes an index of an image.
+func (im *image) index() *index {
+	x := newIndex()
+	for i := range im.blocks {
+		b := &im.blocks[i]
+		x.add(b.number, b.offset, b.size, b.crc, b.sections)
+	}
+	return x
+}
+
+func (x *sealed) unload() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.file != nil {
+		_ = x.file.Close()
+	}
+	x.file, x.index = nil, nil
+}
+
+// sealedCache keeps the indexes of a few sealed segments: one takes up to a
+// hundredth of its file.
+type sealedCache struct {
+	mu    sync.Mutex
+	clock uint64
+	open  []*sealed
+}
+
+const maxLoaded = 4
+
+// touch says that x is in use, and unloads what was not for longest.
+func (c *sealedCache) touch(x *sealed) {
+	c.mu.Lock()
+	c.clock++
+	x.used = c.clock
+	found, oldest := false, 0
+	for i, y := range c.open {
+		found = found || y == x
+		if y.used < c.open[oldest].used {
+			oldest = i
+		}
+	}
+	var out *sealed
+	if !found {
+		c.open = append(c.open, x)
+		if len(c.open) > maxLoaded {
+			out = c.open[oldest]
+			c.open = append(c.open[:oldest], c.open[oldest+1:]...)
+		}
+	}
+	c.mu.Unlock()
+	if out != nil {
+		out.unload()
+	}
+}

@@ -1,0 +1,170 @@
+package bolt
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spoold/spoold/spool"
+	bbolt "go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	segmentPrefix = "spoold-"
+	segmentSuffix = ".db"
+	tempSuffix    = ".tmp"
+)
+
+func segmentName(number uint64) string {
+	return fmt.Sprintf("%s%08d%s", segmentPrefix, number, segmentSuffix)
+}
+
+// segmentNumber reads a file's name.
+func segmentNumber(name string) (uint64, bool) {
+	digits, ok := strings.CutPrefix(name, segmentPrefix)
+	if !ok {
+		return 0, false
+	}
+	if digits, ok = strings.CutSuffix(digits, segmentSuffix); !ok {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(digits, 10, 63)
+	return n, err == nil && n > 0 && segmentName(n) == name
+}
+
+// createSegment makes an empty segment that is durable under its name before anything
+// refers to it. bbolt's own creation is not power-safe, so it is done
+// under a temporary name, with two commits so that both meta pages are real ones.
+func createSegment(dir string, number uint64, size int64, fl *faults) (err error) {
+	path := filepath.Join(dir, segmentName(number))
+	temp := path + tempSuffix
+	_ = os.Remove(temp)
+	defer func() {
+		if err != nil {
+			_ = os.Remove(temp)
+			err = fmt.Errorf("bolt: create segment %d: %w", number, err)
+		}
+	}()
+	db, f, err := openBolt(temp, 0)
+	if err != nil {
+		return err
+	}
+	err = fl.allocate(f, 0, size)
+	for range 2 {
+		if err == nil {
+			err = db.Update(func(*bbolt.Tx) error { return nil })
+		}
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, db.Close()); err != nil {
+		return err
+	}
+	fl.at("segment made")
+	if err := os.Rename(temp, path); err != nil {
+		return err
+	}
+	fl.at("segment renamed")
+	return syncDir(dir)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// openBolt opens a file with bbolt, and keeps the *os.File. The file must have been walked.
+func openBolt(path string, mmapSize int64) (*bbolt.DB, *os.File, error) {
+	var f *os.File
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
+		Timeout:         time.Second,
+		NoFreelistSync:  true,
+		FreelistType:    bbolt.FreelistMapType,
+		InitialMmapSize: int(mmapSize),
+		PageSize:        pageSize,
+		NoStatistics:    true,
+		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+			var err error
+			f, err = os.OpenFile(name, flag|unix.O_NOFOLLOW, mode)
+			return f, err
+		},
+	})
+	return db, f, err
+}
+
+// dropCache makes sure that what we read is what is on disk: after a failed
+// sync the page cache holds, as clean, what never got there.
+func dropCache(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return fmt.Errorf("bolt: %w", err)
+	}
+	err = f.Sync()
+	if err == nil {
+		err = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("bolt: sync %s: %w", path, err)
+	}
+	return nil
+}
+
+// listSegments gives the numbers of the segment files, ascending, and the names of
+// temporary ones.
+func listSegments(dir string) (numbers []uint64, temps []string, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, nil, fmt.Errorf("bolt: %w", err)
+	}
+	for _, e := range entries {
+		if n, ok := segmentNumber(e.Name()); ok {
+			numbers = append(numbers, n)
+		} else if strings.HasPrefix(e.Name(), segmentPrefix) && strings.HasSuffix(e.Name(), tempSuffix) {
+			temps = append(temps, e.Name())
+		}
+	}
+	slices.Sort(numbers)
+	return numbers, temps, nil
+}
+
+// removeFile removes a file that may be gone already.
+func removeFile(dir, name string) error {
+	if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("bolt: %w", err)
+	}
+	return nil
+}
+
+// active is the segment that takes commits. The committer owns it, except where
+// readers look under Store.view: index.
+type active struct {
+	number    uint64
+	db        *bbolt.DB
+	file      *os.File
+	head      spool.Head
+	index     *index
+	hwm       int64 // bytes in use, by the last commit
+	allocated int64 // bytes that the file has on disk
+	keyBytes  int64
+	// stateBytes is what the state takes, about, as of the start or the last rotation.
+	stateBytes int64
+}
+
+// liveBytes is what decides about rotation: pages of blocks that are needed.
+func (a *active) liveBytes() int64 { return a.index.bytes + a.keyBytes }
+
+// pagesOf is what a bucket with one value takes on disk, about.
+func pagesOf(size int) int64 {
+	return (int64(size) + 64 + pageSize - 1) / pageSize * pageSize
+}

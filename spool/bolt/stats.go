@@ -1,0 +1,50 @@
+package bolt
+
+import (
+	"time"
+
+	"github.com/spoold/spoold/spool"
+)
+
+// Stats are the spool's numbers as of the last commit.
+type Stats struct {
+	Bytes        int64  // what counts against the limit: live blocks, and older segments
+	Limit        int64  // MaxBytes
+	DiskBytes    int64  // what the files own, about
+	FreeBytes    int64  // of the file system, as last seen
+	MinFreeBytes int64  // to be left to others
+	Segments     int    // files that hold records or state
+	Block        uint64 // number of the last commit
+	Full         string // why nothing is taken now; "": records are taken
+	Counters     spool.Counters
+	DeadLetters  int
+	Keys         int           // idempotency keys known
+	KeysAge      time.Duration // of the oldest
+	Lanes        int
+}
+
+// Stats is cheap, and safe from any goroutine.
+func (s *Store) Stats() Stats {
+	st := *s.stats.Load()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.full != nil {
+		st.Full = s.full.Error()
+	}
+	now := s.clock.now().Age
+	st.Keys, st.KeysAge = s.keys.Len(), time.Duration(now-s.keys.OldestAge(now))*time.Millisecond
+	return st
+}
+
+// publishStats is called by the committer after a commit.
+func (s *Store) publishStats(t *transaction) {
+	st := &Stats{
+		Bytes: s.usedBytes(), Limit: s.opt.MaxBytes, MinFreeBytes: max(s.opt.MinFreeBytes, 0),
+		DiskBytes: s.active.allocated, FreeBytes: s.timing.free, Segments: 1 + len(s.sealed),
+		Block: t.number, Counters: s.state.Counters(), DeadLetters: s.state.DeadLetters(), Lanes: s.state.Lanes(),
+	}
+	for _, x := range s.sealed {
+		st.DiskBytes += x.info.Bytes
+	}
+	s.stats.Store(st)
+}

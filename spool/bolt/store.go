@@ -1,0 +1,223 @@
+package bolt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+	"weak"
+
+	"github.com/spoold/spoold/spool"
+)
+
+// Store is an open spool. doc.go says who may call what.
+type Store struct {
+	opt     Options
+	dir     string
+	lock    *lock
+	clock   *clock
+	boot    [16]byte
+	hardCap int      // bytes in a group, at most
+	past    *Receipt // of what was committed before anybody asked
+
+	mu         sync.Mutex
+	open       *group
+	committing *group // taken by the committer, outcome not known yet
+	spare      []*group
+	lanes      map[string]*lane
+	laneByID   []*lane
+	keys       *spool.KeyIndex
+	writes     []*spool.Write
+	urgent     bool      // one of writes is
+	owedSince  time.Time // when the first of writes came
+	idle       bool      // the committer waits for kick
+	closing    bool
+	err        error         // poisoned
+	full       error         // why nothing is taken now
+	roomy      chan struct{} // closed when there may be room
+	rewritten  *rewrite      // a segment's remains, to be carried by the next commit
+
+	view   sync.RWMutex
+	state  *spool.State
+	active *active
+	sealed []*sealed // ascending by number
+
+	kick    chan struct{}
+	commits chan *Commit
+	abort   chan struct{} // closed when Close waits no longer
+	ended   chan struct{} // closed when the committer is gone
+	stats   atomic.Pointer[Stats]
+	cache   sealedCache
+	work    sync.WaitGroup // background
+	timing  timing
+	orphans []*block // of the active segment: settled, to be deleted by the next commit
+}
+
+// timing is what the committer remembers between commits.
+type timing struct {
+	spaceChecked time.Time
+	free         int64            // bytes, when it was checked
+	rewriting    bool             // a background read is under way
+	stuckSince   map[uint64]stuck // by segment
+}
+
+// Commit tells what one spool commit made durable.
+type Commit struct {
+	spool.Committed
+	Err     error // not nil: the outcome is unknown, and this is the last one
+	Receipt weak.Pointer[Receipt]
+	Stats   CommitStats
+
+	store *Store
+	group *group
+	once  sync.Once
+}
+
+// Release says that the entries were copied: the sections' bytes are used again.
+func (c *Commit) Release() {
+	c.once.Do(func() {
+		if c.group == nil {
+			return
+		}
+		s, g := c.store, c.group
+		c.group, c.Sections = nil, nil
+		g.recycle(s.hardCap)
+		s.mu.Lock()
+		if len(s.spare) < 3 {
+			s.spare = append(s.spare, g)
+		}
+		s.mu.Unlock()
+	})
+}
+
+// Commits are the spool's commits, in order. The committer waits when the receiver is behind.
+// The channel is closed after Close, and after a Commit with Err.
+func (s *Store) Commits() <-chan *Commit { return s.commits }
+
+// Now is the time on the wall and on the spool clock.
+func (s *Store) Now() spool.Time { return s.clock.now() }
+
+// Submit gives the committer something to make durable. It never blocks. Writes are
+// carried out in the order of their submission; w must not be changed any more.
+func (s *Store) Submit(w *spool.Write, urgent bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.writes) == 0 {
+		s.owedSince = time.Now()
+	}
+	s.writes = append(s.writes, w)
+	s.urgent = s.urgent || urgent
+	s.wake()
+}
+
+// Note is a caller's fact as it was last committed.
+func (s *Store) Note(name string) ([]byte, bool) {
+	s.view.RLock()
+	defer s.view.RUnlock()
+	v, ok := s.state.Note(name)
+	return append([]byte(nil), v...), ok
+}
+
+// Close commits what is due, owed settlements too, and lets go of the spool. Appends fail
+// with ErrClosed from now on. When ctx ends first, what is not committed is
+// left out, as a crash would. The receiver of Commits must go on receiving until the channel
+// is closed, or let ctx end.
+func (s *Store) Close(ctx context.Context) error {
+	s.mu.Lock()
+	if !s.closing {
+		s.closing = true
+		s.letIn()
+		s.wake()
+	}
+	s.mu.Unlock()
+	select {
+	case <-s.ended:
+	case <-ctx.Done():
+		s.mu.Lock()
+		select {
+		case <-s.abort:
+		default:
+			close(s.abort)
+		}
+		s.mu.Unlock()
+		<-s.ended
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// letIn wakes those who wait for room. Under mu.
+func (s *Store) letIn() {
+	if s.roomy != nil {
+		close(s.roomy)
+		s.roomy = nil
+	}
+}
+
+// shutdown lets go of everything; the committer calls it last.
+func (s *Store) shutdown() {
+	s.work.Wait()
+	s.mu.Lock()
+	s.closing = true
+	s.letIn()
+	why := error(ErrClosed)
+	if s.err != nil {
+		why = s.err
+	}
+	if s.open != nil {
+		s.open.receipt.fail(why)
+	}
+	var receipts []*Receipt
+	for _, l := range s.laneByID {
+		for _, p := range append(l.places, l.attached...) {
+			if r := p.receipt.Value(); r != nil {
+				receipts = append(receipts, r)
+			}
+		}
+		l.places, l.attached = nil, nil
+	}
+	s.mu.Unlock()
+	for _, r := range receipts {
+		r.close(fmt.Errorf("%w: the record is spooled, a later start delivers it", ErrClosed))
+	}
+	s.view.Lock()
+	err := s.active.db.Close()
+	for _, x := range s.sealed {
+		x.unload()
+	}
+	s.view.Unlock()
+	s.lock.release()
+	s.mu.Lock()
+	if err != nil && s.err == nil {
+		s.err = fmt.Errorf("bolt: close: %w", err)
+	}
+	s.mu.Unlock()
+	close(s.commits)
+	close(s.ended)
+}
+
+// fail ends the wait of a group's callers.
+func (r *Receipt) fail(err error) {
+	r.err = err
+	close(r.done)
+	r.close(err)
+}
+
+// poison ends all: what is in memory may not be what is on disk.
+func (s *Store) poison(err error) error {
+	if fullWrite(err) {
+		err = &SpaceError{err}
+	} else if !errors.Is(err, ErrPoisoned) {
+		err = fmt.Errorf("%w: %w", ErrPoisoned, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = err
+	}
+	s.letIn()
+	return s.err
+}

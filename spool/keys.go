@@ -1,0 +1,239 @@
+package spool
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// KeyDigest stands for an idempotency key and its scope.
+type KeyDigest [16]byte
+
+// KeyRun is a run of a keyed batch's entries in one lane.
+type KeyRun struct {
+	Lane  LaneID
+	First Index
+	Count int
+}
+
+// KeyRecord is one idempotency key: what it was sent with, when, and where the
+// entries are. A batch's entries of one lane are one run, as they were
+// appended under one lock; runs stand in the order of the lanes' first entries in the batch.
+type KeyRecord struct {
+	Digest KeyDigest
+	Body   uint64 // digest of the batch: a repeat must have the same
+	Age    int64  // spool clock, ms, when it was first seen
+	Runs   []KeyRun
+}
+
+// KeyBlock is the keys of one commit, on disk as one value.
+type KeyBlock struct {
+	Number  uint64 // of the commit; 0 while it is not made
+	Segment uint64
+	Live    int // keys of it in the index
+}
+
+// KeyVerdict is what KeyIndex says about a key.
+type KeyVerdict uint8
+
+// Verdicts.
+const (
+	KeyNew    KeyVerdict = iota // not seen inside the window
+	KeyRepeat                   // seen, with the same body
+	KeyReused                   // seen, with another body
+	KeyNoRoom                   // not seen, and no room: the oldest key is too young to be forgotten
+)
+
+// KeyRule is the window in which a repeat is recognised.
+type KeyRule struct {
+	Window int64 // ms: older keys are forgotten
+	Floor  int64 // ms: younger ones never are
+	Max    int   // keys; more are refused, or push out the oldest that is older than Floor
+}
+
+// KeyIndex finds idempotency keys. Look-up and Add must happen under one lock,
+// together with the append, so that two requests with one key can never both be
+// new. Not safe for concurrent use.
+type KeyIndex struct {
+	rule  KeyRule
+	keys  map[KeyDigest]keyEntry
+	queue []KeyDigest // by age, from head on
+	head  int
+	// Emptied are blocks none of whose keys is needed any more, until taken.
+	emptied []*KeyBlock
+}
+
+type keyEntry struct {
+	body  uint64
+	age   int64
+	block *KeyBlock
+	run   KeyRun
+	more  []KeyRun
+}
+
+// NewKeyIndex is an index without keys.
+func NewKeyIndex(rule KeyRule) *KeyIndex {
+	return &KeyIndex{rule: rule, keys: make(map[KeyDigest]keyEntry)}
+}
+
+// KeyHit is what is known of a key: where the first request's entries are, and the
+// block that it is in.
+type KeyHit struct {
+	Runs  []KeyRun
+	Block *KeyBlock
+}
+
+// Find looks a key up. now is the spool clock. The hit is that of a repeat.
+func (x *KeyIndex) Find(digest KeyDigest, body uint64, now int64) (KeyHit, KeyVerdict) {
+	e, ok := x.keys[digest]
+	switch {
+	case ok && now-e.age >= x.rule.Window:
+		// Forgotten in time, if not yet in fact.
+	case ok && e.body != body:
+		return KeyHit{}, KeyReused
+	case ok:
+		return KeyHit{e.runs(), e.block}, KeyRepeat
+	}
+	x.Expire(now)
+	if len(x.keys) >= x.rule.Max && now-x.OldestAge(now) < x.rule.Floor {
+		return KeyHit{}, KeyNoRoom
+	}
+	return KeyHit{}, KeyNew
+}
+
+// Add puts a key in that Find called new. Ages must not fall. The index may
+// keep rec.Runs.
+func (x *KeyIndex) Add(rec KeyRecord, block *KeyBlock) {
+	if _, ok := x.keys[rec.Digest]; ok {
+		return // loaded twice: the older one counts
+	}
+	for len(x.keys) >= x.rule.Max && len(x.keys) > 0 {
+		x.forgetOldest()
+	}
+	e := keyEntry{body: rec.Body, age: rec.Age, block: block}
+	if len(rec.Runs) > 0 {
+		e.run = rec.Runs[0]
+	}
+	if len(rec.Runs) > 1 {
+		e.more = rec.Runs[1:]
+	}
+	x.keys[rec.Digest] = e
+	x.queue = append(x.queue, rec.Digest)
+	block.Live++
+}
+
+// Expire forgets the keys that are older than the window.
+func (x *KeyIndex) Expire(now int64) {
+	for x.head < len(x.queue) && now-x.keys[x.queue[x.head]].age >= x.rule.Window {
+		x.forgetOldest()
+	}
+}
+
+func (x *KeyIndex) forgetOldest() {
+	d := x.queue[x.head]
+	x.head++
+	if x.head > len(x.queue)/2 && x.head > 1024 {
+		x.queue = append(x.queue[:0], x.queue[x.head:]...)
+		x.head = 0
+	}
+	e := x.keys[d]
+	delete(x.keys, d)
+	if e.block.Live--; e.block.Live == 0 {
+		x.emptied = append(x.emptied, e.block)
+	}
+}
+
+// TakeEmptied gives the blocks whose last key was forgotten since the last call.
+func (x *KeyIndex) TakeEmptied() []*KeyBlock {
+	e := x.emptied
+	x.emptied = nil
+	return e
+}
+
+// Len is how many keys there are.
+func (x *KeyIndex) Len() int { return len(x.keys) }
+
+// OldestAge is the age, on the spool clock, at which the oldest key was first
+// seen, or now if there is none.
+func (x *KeyIndex) OldestAge(now int64) int64 {
+	if x.head == len(x.queue) {
+		return now
+	}
+	return x.keys[x.queue[x.head]].age
+}
+
+// Carry gives all keys that are kept in a segment and homes them in block.
+func (x *KeyIndex) Carry(segment uint64, block *KeyBlock) []KeyRecord {
+	var out []KeyRecord
+	for _, d := range x.queue[x.head:] {
+		e := x.keys[d]
+		if e.block.Segment != segment {
+			continue
+		}
+		out = append(out, KeyRecord{Digest: d, Body: e.body, Age: e.age, Runs: e.runs()})
+		e.block.Live--
+		e.block = block
+		block.Live++
+		x.keys[d] = e
+	}
+	return out
+}
+
+func (e *keyEntry) runs() []KeyRun {
+	if e.run.Count == 0 {
+		return nil
+	}
+	return append([]KeyRun{e.run}, e.more...)
+}
+
+const keyBlockVersion = 1
+
+// EncodeKeys makes the value of a block of keys.
+func EncodeKeys(number uint64, keys []KeyRecord) []byte {
+	var e enc
+	e.byte(keyBlockVersion)
+	e.u64(uint64(len(keys)))
+	for i := range keys {
+		k := &keys[i]
+		e.raw(k.Digest[:])
+		e.fix64(k.Body)
+		e.u64(uint64(k.Age))
+		e.u64(uint64(len(k.Runs)))
+		for _, r := range k.Runs {
+			e.u64(uint64(r.Lane))
+			e.u64(uint64(r.First))
+			e.u64(uint64(r.Count))
+		}
+	}
+	e.fix32(keysCRC(number, e.b))
+	return e.b
+}
+
+// DecodeKeys reads what EncodeKeys made.
+func DecodeKeys(number uint64, b []byte) ([]KeyRecord, error) {
+	if len(b) < 6 || keysCRC(number, b[:len(b)-4]) != binary.LittleEndian.Uint32(b[len(b)-4:]) {
+		return nil, fmt.Errorf("%w: checksum of a block of idempotency keys", errBlock)
+	}
+	d := dec{b: b[:len(b)-4], what: "block of idempotency keys"}
+	if v := d.byte(); v != keyBlockVersion {
+		return nil, fmt.Errorf("%w: idempotency keys of version %d, this program knows %d", errBlock, v, keyBlockVersion)
+	}
+	n := d.upTo(uint64(len(d.b)) / 26)
+	keys := make([]KeyRecord, 0, n)
+	for range n {
+		var k KeyRecord
+		copy(k.Digest[:], d.raw(len(k.Digest)))
+		k.Body = d.fix64()
+		k.Age = int64(d.upTo(maxNumber))
+		for range d.upTo(uint64(len(d.b)) / 3) {
+			k.Runs = append(k.Runs, KeyRun{LaneID(d.upTo(1<<32 - 1)), Index(d.upTo(maxNumber)), int(d.upTo(1<<31 - 1))})
+		}
+		keys = append(keys, k)
+	}
+	return keys, d.done()
+}
+
+func keysCRC(number uint64, b []byte) uint32 {
+	var name [8]byte
+	binary.BigEndian.PutUint64(name[:], number)
+	return update(CRC(name[:]), b)
+}
