@@ -7,6 +7,7 @@ import (
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/sender/loop"
+	"github.com/spoold/spoold/spool"
 )
 
 // Status is everything at one moment, as /api/status prints it. Counters are kept since
@@ -28,6 +29,7 @@ type Status struct {
 	SpoolBytes       int64   `json:"spool_bytes"`
 	SpoolLimitBytes  int64   `json:"spool_limit_bytes"`
 	DiskFreeBytes    int64   `json:"disk_free_bytes"`
+	SpoolFull        string  `json:"spool_full,omitempty"` // why nothing is taken now
 	Segments         int     `json:"segments"`
 	OldestAgeSeconds float64 `json:"oldest_age_seconds"` // of the oldest pending record; 0: none
 	IdempotencyKeys  int     `json:"idempotency_keys"`
@@ -90,8 +92,8 @@ func (p *Producer) status(s *loop.Snapshot) *Status {
 	st := &Status{
 		Version: Version(), Time: time.UnixMilli(s.Now.Wall), UptimeSeconds: time.Since(p.opened).Seconds(),
 		Accepted: c.Accepted, Acked: c.Acked, Pending: c.Pending(), DeadLettered: c.DeadLettered, Expired: c.Expired,
-		SpoolPath: p.cfg.SpoolPath, SpoolBytes: s.Store.Bytes, SpoolLimitBytes: s.Store.Limit, DiskFreeBytes: s.Store.Free,
-		Segments: s.Store.Segments, OldestAgeSeconds: float64(s.Store.OldestAge) / 1000, IdempotencyKeys: s.Store.Keys,
+		SpoolPath: p.cfg.SpoolPath, SpoolBytes: s.Store.Bytes, SpoolLimitBytes: s.Store.Limit, DiskFreeBytes: s.Store.FreeBytes,
+		SpoolFull: s.Store.Full, Segments: s.Store.Segments, OldestAgeSeconds: float64(s.OldestAge) / 1000, IdempotencyKeys: s.Store.Keys,
 		Link: "down", LinkError: s.Core.LinkErr, Brokers: s.Core.Brokers, ClusterID: s.Core.ClusterID,
 		Producer: identityText(s.Core.Producer), Retries: s.Core.Retries,
 		State: "running", Topics: make([]TopicStatus, 0, len(s.Core.Topics)),
@@ -116,14 +118,14 @@ func (p *Producer) status(s *loop.Snapshot) *Status {
 		st.Error = err.Error()
 	}
 	for i := range s.Core.Topics {
-		st.Topics = append(st.Topics, topicStatus(&s.Core.Topics[i]))
+		st.Topics = append(st.Topics, topicStatus(&s.Core.Topics[i], s.Pending))
 	}
 	return st
 }
 
-func topicStatus(t *sender.TopicStatus) TopicStatus {
+func topicStatus(t *sender.TopicStatus, pending map[spool.LaneID]uint64) TopicStatus {
 	ts := TopicStatus{
-		Topic: t.Topic, Accepted: uint64(t.End), Pending: uint64(t.End - t.Settled), State: t.State, Detail: t.Detail,
+		Topic: t.Topic, Accepted: uint64(t.End), Pending: pending[t.Lane], State: t.State, Detail: t.Detail,
 		Partitions: make([]PartitionStatus, 0, len(t.Partitions)),
 	}
 	if !t.TopicID.IsZero() {

@@ -15,9 +15,21 @@ type progress struct {
 }
 
 type laneProgress struct {
-	end  spool.Index
-	left *spool.Set
+	end   spool.Index
+	left  *spool.Set
+	marks []mark
+	every int64 // ms that a mark covers
 }
+
+// mark says how old records are: those below end that are in no earlier mark were committed at
+// this Age or later.
+type mark struct {
+	end spool.Index
+	age int64
+}
+
+// maxMarks bounds what is kept of a lane's ages: with more, each covers twice the time.
+const maxMarks = 256
 
 // flushWaiter waits first until accepted records were seen, then until what was
 // there at that moment has left.
@@ -36,6 +48,54 @@ func newProgress(rec *spool.Recovered) *progress {
 	return p
 }
 
+// mark notes that the lane reaches to its end at this Age.
+func (l *laneProgress) mark(age int64) {
+	if n := len(l.marks); n > 0 && l.marks[0].end > l.left.Low() && age < l.marks[n-1].age+l.every {
+		l.marks[n-1].end = l.end
+		return
+	}
+	l.oldest()
+	if len(l.marks) == 0 {
+		l.every = 100
+	}
+	l.marks = append(l.marks, mark{l.end, age})
+	if len(l.marks) > maxMarks {
+		for i := range maxMarks / 2 {
+			l.marks[i] = mark{l.marks[2*i+1].end, l.marks[2*i].age}
+		}
+		l.marks = append(l.marks[:maxMarks/2], l.marks[maxMarks:]...)
+		l.every *= 2
+	}
+}
+
+// oldest is the Age since which the lane's oldest pending record has waited, about; ok is
+// false if none does.
+func (l *laneProgress) oldest() (age int64, ok bool) {
+	gone := 0
+	for gone < len(l.marks) && l.marks[gone].end <= l.left.Low() {
+		gone++
+	}
+	l.marks = append(l.marks[:0], l.marks[gone:]...)
+	if len(l.marks) == 0 {
+		return 0, false
+	}
+	return l.marks[0].age, true
+}
+
+// lanes by the number of pending records, for a snapshot, and the oldest of them all.
+func (p *progress) summary(now int64) (pending map[spool.LaneID]uint64, oldest int64) {
+	pending = make(map[spool.LaneID]uint64, len(p.lanes))
+	for id, l := range p.lanes {
+		if n := uint64(l.end) - uint64(l.left.CountIn(spool.Span{End: l.end})); n > 0 {
+			pending[id] = n
+		}
+		if age, ok := l.oldest(); ok {
+			oldest = max(oldest, now-age)
+		}
+	}
+	return pending, oldest
+}
+
 func (p *progress) lane(id spool.LaneID) *laneProgress {
 	l := p.lanes[id]
 	if l == nil {
@@ -45,13 +105,14 @@ func (p *progress) lane(id spool.LaneID) *laneProgress {
 	return l
 }
 
-func (p *progress) committed(c *spool.Committed) {
+func (p *progress) committed(c *spool.Committed, age int64) {
 	for i := range c.Sections {
 		l := p.lane(c.Sections[i].Lane)
 		for _, sp := range c.Sections[i].Spans {
 			p.accepted += uint64(sp.Len())
 			l.end = max(l.end, sp.End)
 		}
+		l.mark(age)
 	}
 }
 

@@ -112,6 +112,7 @@ func New(core Core, store Store, rec *spool.Recovered, opt Options) *Loop {
 	}
 	l.feeder = &feeder{read: store.Read, fed: l.fed}
 	l.now = store.Now()
+	l.ageBacklog()
 	l.publish()
 	return l
 }
@@ -186,7 +187,7 @@ func (l *Loop) committed(c *bolt.Commit, ok bool) {
 		l.finish(c.Err)
 		return
 	}
-	l.progress.committed(&c.Committed)
+	l.progress.committed(&c.Committed, l.now.Age)
 	effects := l.core.Committed(l.now, &c.Committed)
 	l.durable = max(l.durable, c.Writes)
 	c.Release() // the core has copied what it keeps

@@ -13,6 +13,10 @@ type Snapshot struct {
 	Now   spool.Time
 	Core  sender.Status
 	Store bolt.Stats
+	// Pending records by lane: committed, and neither acked nor refused. Acks count at once here, in
+	// Store.Counters when they are on disk.
+	Pending   map[spool.LaneID]uint64
+	OldestAge int64 // ms that the oldest of them has waited, about
 }
 
 // snapshotEvery is how old a snapshot may be while things change, ms.
@@ -36,6 +40,49 @@ func (l *Loop) Refresh(ctx context.Context) *Snapshot {
 }
 
 func (l *Loop) publish() {
-	l.snapshot.Store(&Snapshot{Now: l.now, Core: l.core.Status(l.now), Store: l.store.Stats()})
+	s := &Snapshot{Now: l.now, Core: l.core.Status(l.now), Store: l.store.Stats()}
+	s.Pending, s.OldestAge = l.progress.summary(l.now.Age)
+	l.snapshot.Store(s)
 	l.published, l.changed = l.now.Age, false
+}
+
+// agedLanes bounds how many lanes are looked into at a start.
+const agedLanes = 64
+
+// ageBacklog marks what an earlier process spooled with the age of its first record's
+// timestamp: when it was committed is not kept.
+func (l *Loop) ageBacklog() {
+	looked := 0
+	for id, lane := range l.progress.lanes {
+		if lane.left.Low() >= lane.end {
+			continue
+		}
+		age := l.now.Age
+		if looked++; looked <= agedLanes {
+			if at, ok := l.firstTimestamp(id, lane.left.Low()); ok {
+				age -= max(0, l.now.Wall-at)
+			}
+		}
+		lane.mark(age)
+	}
+}
+
+func (l *Loop) firstTimestamp(id spool.LaneID, from spool.Index) (int64, bool) {
+	sections, _, _, err := l.store.Read(id, from, 1, nil)
+	if err != nil || len(sections) == 0 || len(sections[0].Spans) == 0 {
+		return 0, false // damage is found, and told, when the record is read to be sent
+	}
+	rest := sections[0].Bytes
+	for _, sp := range sections[0].Spans {
+		for i := sp.First; i < sp.End; i++ {
+			e, r, err := spool.NextEntry(rest)
+			if err != nil {
+				return 0, false
+			}
+			if rest = r; i >= from {
+				return e.Timestamp, true
+			}
+		}
+	}
+	return 0, false
 }
