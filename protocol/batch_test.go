@@ -109,6 +109,16 @@ func randomHeader(rnd *rand.Rand) BatchHeader {
 	}
 }
 
+func TestCompactionLowersTheCountButNotTheLastSequence(t *testing.T) {
+	h := BatchHeader{BaseOffset: 100, Base: math.MaxInt32 - 1, LastOffsetDelta: 4, Count: 1}
+	if h.LastSequence() != 2 || h.LastOffset() != 104 {
+		t.Errorf("last sequence %d, last offset %d; want 2, 104", h.LastSequence(), h.LastOffset())
+	}
+	if h.Base = NoSequence; h.LastSequence() != NoSequence {
+		t.Errorf("a batch without a sequence ends at %d", h.LastSequence())
+	}
+}
+
 func TestFetchAnswerIsWalkedToItsCutOffEnd(t *testing.T) {
 	one := testBatch(t, BatchHeader{Identity: ProducerIdentity{1, 0}}, 3)
 	two := testBatch(t, BatchHeader{Identity: ProducerIdentity{1, 0}, Base: 3}, 2)

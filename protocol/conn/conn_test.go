@@ -264,6 +264,79 @@ func TestCloseFailsWhatIsUnderWayAndWhatComesLater(t *testing.T) {
 	close(release)
 }
 
+func TestCloseTellsNobodyWhileBatchesAreBeingMade(t *testing.T) {
+	c := dial(t, Options{Addr: cluster(t).ListenAddrs()[0]})
+	begun, release := make(chan struct{}), make(chan struct{})
+	p := &ProduceRequest{Version: 13, Encode: func(dst []protocol.ProducePartition) ([]protocol.ProducePartition, error) {
+		close(begun)
+		<-release
+		return append(dst, protocol.ProducePartition{Batch: batch(0)}), nil
+	}}
+	ch := make(chan answer, 1)
+	c.Produce(p, time.Minute, once(t, ch))
+	wait(t, begun, "the writer")
+	c.Close(nil)
+	select {
+	case a := <-ch:
+		t.Errorf("told %+v while its batches are being read", a)
+	case <-c.Done():
+		t.Error("done while the writer is at work")
+	case <-time.After(20 * time.Millisecond): // nothing to wait for: it must not happen
+	}
+	close(release)
+	if a := wait(t, ch, "the end"); !errors.Is(a.err, ErrClosed) || a.written {
+		t.Errorf("told %+v, want ErrClosed and nothing written", a)
+	}
+}
+
+func TestWhatAFetchBroughtStaysAsItIsWhenMoreAnswersCome(t *testing.T) {
+	c := dial(t, Options{Addr: cluster(t).ListenAddrs()[0]})
+	id := topicID(t, c)
+	fetch := func(offset int64) kmsg.Request {
+		req := kmsg.NewPtrFetchRequest()
+		req.Version, _ = c.Version(req.Key(), 12)
+		req.MaxBytes = 1 << 20
+		part := kmsg.NewFetchRequestTopicPartition()
+		part.PartitionMaxBytes, part.FetchOffset = 1<<20, offset
+		topic := kmsg.NewFetchRequestTopic()
+		topic.Topic, topic.TopicID, topic.Partitions = "orders", id, append(topic.Partitions, part)
+		req.Topics = append(req.Topics, topic)
+		return req
+	}
+	for sequence := range protocol.Sequence(2) {
+		ch := make(chan answer, 1)
+		c.Produce(produceOne(c, id, batch(sequence)), time.Minute, once(t, ch))
+		if a := wait(t, ch, "an ack"); a.err != nil {
+			t.Fatal(a.err)
+		}
+	}
+	one, two := ask(t, c, fetch(0), time.Minute), ask(t, c, fetch(1), time.Minute)
+	more := ask(t, c, metadata(c), time.Minute)
+	wait(t, more, "metadata")
+	for want, ch := range []<-chan answer{one, two} {
+		a := wait(t, ch, "a fetch")
+		if a.err != nil {
+			t.Fatal(a.err)
+		}
+		log := a.resp.(*kmsg.FetchResponse).Topics[0].Partitions[0].RecordBatches
+		h, size, _, err := protocol.NextBatchHeader(log)
+		if err != nil || h.Base != protocol.Sequence(want) || protocol.VerifyBatch(log[:size]) != nil {
+			t.Errorf("fetch %d: %+v, %v", want, h, err)
+		}
+	}
+}
+
+func TestApiVersionsMayBeAskedAgain(t *testing.T) {
+	c := dial(t, Options{Addr: cluster(t).ListenAddrs()[0]})
+	req := kmsg.NewPtrApiVersionsRequest()
+	req.Version, _ = c.Version(req.Key(), 4)
+	req.ClientSoftwareName, req.ClientSoftwareVersion = "spoold", "1"
+	a := wait(t, ask(t, c, req, time.Minute), "versions")
+	if a.err != nil || len(a.resp.(*kmsg.ApiVersionsResponse).ApiKeys) < 10 {
+		t.Errorf("told %+v", a)
+	}
+}
+
 // onePieceConn hides what it is, as TLS does: no writev.
 type onePieceConn struct{ net.Conn }
 

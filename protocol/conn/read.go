@@ -45,9 +45,6 @@ func (c *Conn) readOne(r *bufio.Reader, buf []byte) ([]byte, error) {
 	if err != nil {
 		return buf, err
 	}
-	if q.produce == nil {
-		buf = nil // a response may point into it (Fetch does)
-	}
 	if buf, err = readBody(r, buf, size-4); err != nil {
 		return nil, c.readError("reading an answer", err)
 	}
@@ -61,7 +58,7 @@ func (c *Conn) readOne(r *bufio.Reader, buf []byte) ([]byte, error) {
 	}
 	q.done(resp, true, nil)
 	if q.produce == nil || cap(buf) > keepBuf {
-		buf = nil
+		buf = nil // a response may point into it (Fetch does)
 	}
 	return buf, nil
 }

@@ -96,9 +96,8 @@ func (w *writer) send(q *call) {
 	c.setReadDeadline()
 	c.mu.Unlock()
 
-	if err = c.nc.SetWriteDeadline(q.deadline); err == nil {
-		err = w.put(pieces, size)
-	}
+	// No deadline for the write: the reader's closes the connection, and so ends it.
+	err = w.put(pieces, size)
 	clear(pieces) // the batches are their owner's again: hold on to none of them
 	clear(w.partitions)
 	c.mu.Lock()
