@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+)
+
+// Main is the program. The zero value is ready.
+type Main struct{}
+
+// world is what a command may touch of the outside, apart from files and sockets.
+type world struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	env            func(string) string
+}
+
+// Run does what args say (args[0] is the program's name) and returns the exit code.
+// The end of ctx asks a long-running command to stop.
+func (Main) Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env func(string) string) int {
+	w := &world{stdin: stdin, stdout: stdout, stderr: stderr, env: env}
+	app := newApp(w)
+	err := app.RunContext(ctx, permute(app, args))
+	var coded *exitError
+	if errors.As(err, &coded) && coded.err == nil {
+		return coded.code // said already
+	}
+	if err == nil {
+		return exitOK
+	}
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(stderr, "spoold: %s\n", strings.TrimRight(line, "\n"))
+	}
+	return codeOf(err)
+}
+
+func newApp(w *world) *cli.App {
+	app := &cli.App{
+		Name:      "spoold",
+		Usage:     "takes records, makes them durable here, and delivers each of them to Apache Kafka once, in order",
+		UsageText: "spoold COMMAND [flags]\n\nExample: see the guarantee at work, with nothing but this program:\n\n   spoold demo",
+		Version:   version().Version,
+		Reader:    w.stdin, Writer: w.stdout, ErrWriter: w.stderr,
+		Suggest:                   true,
+		HideHelpCommand:           true,
+		DisableSliceFlagSeparator: true,
+		ExitErrHandler:            func(*cli.Context, error) {}, // Run does it
+		OnUsageError:              usageFault,
+		Commands: []*cli.Command{
+			demoCommand(w), serveCommand(w), produceCommand(w), statusCommand(w), lsCommand(w),
+			resolveCommand(w), configCommand(w), versionCommand(w),
+		},
+	}
+	app.Action = func(c *cli.Context) error {
+		if !c.Args().Present() {
+			return cli.ShowAppHelp(c)
+		}
+		return unknownCommand(app.Commands, "", c.Args().First())
+	}
+	for _, cmd := range app.Commands {
+		prepare(cmd)
+	}
+	return app
+}
+
+// prepare gives a command what all of them have.
+func prepare(cmd *cli.Command) {
+	cmd.OnUsageError = usageFault
+	cmd.HideHelpCommand = true
+	for _, sub := range cmd.Subcommands {
+		prepare(sub)
+	}
+}
+
+func unknownCommand(commands []*cli.Command, under, name string) error {
+	if near := cli.SuggestCommand(commands, name); near != "" {
+		return usagef("unknown command %q; did you mean %q?", under+name, under+near)
+	}
+	return usagef("unknown command %q; see spoold --help", under+name)
+}
+
+// usageFault turns what the flag parser says into one line with the nearest flag.
+func usageFault(c *cli.Context, err error, _ bool) error {
+	text := err.Error()
+	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
+		var flags []cli.Flag
+		if c.Command != nil {
+			flags = c.Command.Flags
+		}
+		dashed := "--" + name
+		if len(name) == 1 {
+			dashed = "-" + name
+		}
+		if near := cli.SuggestFlag(flags, name, false); near != "" {
+			return usagef("unknown flag %s; did you mean %s?", dashed, near)
+		}
+		return usagef("unknown flag %s; see spoold --help", dashed)
+	}
+	return usagef("%s", strings.TrimSpace(text))
+}
+
+// permute puts a command's flags before its arguments, so that both
+// `resolve TOPIC --resend` and `resolve --resend TOPIC` work.
+func permute(app *cli.App, args []string) []string {
+	commands, at := app.Commands, 1
+	var cmd *cli.Command
+	for at < len(args) {
+		i := slices.IndexFunc(commands, func(c *cli.Command) bool { return c.HasName(args[at]) })
+		if i < 0 {
+			break
+		}
+		cmd = commands[i]
+		commands = cmd.Subcommands
+		at++
+	}
+	if cmd == nil {
+		return args
+	}
+	takesValue := map[string]bool{}
+	for _, f := range cmd.Flags {
+		_, isBool := f.(*cli.BoolFlag)
+		for _, name := range f.Names() {
+			takesValue[name] = !isBool
+		}
+	}
+	flags, rest := slices.Clone(args[:at]), []string(nil)
+	for i := at; i < len(args); i++ {
+		a := args[i]
+		if a == "--" {
+			rest = append(rest, args[i+1:]...)
+			break
+		}
+		if len(a) < 2 || a[0] != '-' {
+			rest = append(rest, a)
+			continue
+		}
+		flags = append(flags, a)
+		name := strings.TrimLeft(a, "-")
+		if takesValue[name] && i+1 < len(args) {
+			i++
+			flags = append(flags, args[i])
+		}
+	}
+	if len(rest) > 0 {
+		flags = append(flags, "--")
+	}
+	return append(flags, rest...)
+}
+
+// noArgs refuses arguments that a command has no use for.
+func noArgs(c *cli.Context) error {
+	if c.Args().Present() {
+		return usagef("%s takes no argument, but got %q", c.Command.FullName(), c.Args().First())
+	}
+	return nil
+}
+
+// isTerminal reports whether w may be redrawn.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}

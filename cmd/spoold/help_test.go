@@ -1,0 +1,54 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+	"time"
+)
+
+func contextFor(d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), d)
+}
+
+// run runs the program inside the test.
+func run(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	home := t.TempDir()
+	env := func(name string) string {
+		if name == "HOME" {
+			return home
+		}
+		return ""
+	}
+	code = Main{}.Run(t.Context(), append([]string{"spoold"}, args...), strings.NewReader(stdin), &out, &errs, env)
+	return code, out.String(), errs.String()
+}
+
+func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
+	for _, command := range [][]string{{}, {"demo"}, {"serve"}, {"produce"}, {"status"}, {"ls"}, {"resolve"}, {"config"}, {"config", "print"}, {"version"}} {
+		code, out, errs := run(t, "", append(command, "--help")...)
+		if code != 0 || errs != "" || !strings.Contains(out, "Example") {
+			t.Errorf("%v --help: code %d, stderr %q, stdout:\n%s", command, code, errs, out)
+		}
+	}
+}
+
+func TestOnlyThisIssuesCommandsAreThere(t *testing.T) {
+	var names []string
+	for _, c := range newApp(&world{}).Commands {
+		names = append(names, c.Name)
+	}
+	if got := strings.Join(names, " "); got != "demo serve produce status ls resolve config version" {
+		t.Errorf("commands: %s", got)
+	}
+}
+
+func TestFlagsMayFollowArguments(t *testing.T) {
+	got := permute(newApp(&world{}), []string{"spoold", "resolve", "orders:2", "--resend", "--spool", "/s", "--json"})
+	if want := "spoold resolve --resend --spool /s --json -- orders:2"; strings.Join(got, " ") != want {
+		t.Errorf("got %v, want %s", got, want)
+	}
+}

@@ -1,0 +1,69 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/spoold/spoold"
+)
+
+// Client asks the daemon that has a spool, over its socket.
+type Client struct{ http http.Client }
+
+// NewClient is a client of the daemon on dir, if one runs.
+func NewClient(dir string) *Client {
+	return &Client{http.Client{
+		Timeout: 30 * time.Second,
+		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return DialUnix(ctx, dir)
+		}},
+	}}
+}
+
+// Close ends the connection.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Status asks for the daemon's state and process id. ErrNoDaemon: nobody listens.
+func (c *Client) Status(ctx context.Context) (*spoold.Status, int, error) {
+	var s spoold.Status
+	pid, err := c.do(ctx, http.MethodGet, "/api/status", nil, &s)
+	return &s, pid, err
+}
+
+// Resolve passes an operator's decision on.
+func (c *Client) Resolve(ctx context.Context, req ResolveRequest) (spoold.Resolution, error) {
+	var r spoold.Resolution
+	body, err := json.Marshal(req)
+	if err != nil {
+		return r, err
+	}
+	_, err = c.do(ctx, http.MethodPost, "/api/resolve", body, &r)
+	return r, err
+}
+
+func (c *Client) do(ctx context.Context, method, path string, body []byte, into any) (pid int, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://spoold"+path, bytes.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	pid, _ = strconv.Atoi(res.Header.Get(PIDHeader))
+	if res.StatusCode/100 != 2 {
+		var f Failure
+		if json.NewDecoder(res.Body).Decode(&f) != nil || f.Message == "" {
+			return pid, fmt.Errorf("admin: the daemon answered %s", res.Status)
+		}
+		return pid, &f
+	}
+	return pid, json.NewDecoder(res.Body).Decode(into)
+}

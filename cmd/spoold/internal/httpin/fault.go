@@ -1,0 +1,58 @@
+package httpin
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+)
+
+// fault is an answer that is not 2xx.
+type fault struct {
+	status  int
+	code    int    // Confluent's error_code
+	message string // one line: what was wrong, where, what to do
+	retry   int    // seconds, for Retry-After; 0: no such header
+	close   bool   // the connection cannot go on: its body was not read
+}
+
+func (f *fault) Error() string { return f.message }
+
+func faultf(status, code int, format string, args ...any) *fault {
+	return &fault{status: status, code: code, message: fmt.Sprintf(format, args...)}
+}
+
+func (f *fault) retryAfter(seconds int) *fault { f.retry = seconds; return f }
+
+func (f *fault) closing() *fault { f.close = true; return f }
+
+// contentType of every answer, ready for the header map.
+var contentType = []string{"application/vnd.kafka.v2+json"}
+
+func (f *fault) write(w http.ResponseWriter) {
+	h := w.Header()
+	h["Content-Type"] = contentType
+	if f.retry > 0 {
+		h.Set("Retry-After", strconv.Itoa(f.retry))
+	}
+	if f.close {
+		h.Set("Connection", "close")
+	}
+	if f.status == http.StatusMethodNotAllowed {
+		h.Set("Allow", http.MethodPost)
+	}
+	w.WriteHeader(f.status)
+	_, _ = w.Write(f.body()) // nobody is left to tell if the client is gone
+}
+
+// body is {"error_code":…,"message":…}.
+func (f *fault) body() []byte {
+	message, err := json.Marshal(f.message)
+	if err != nil { // a string always marshals; an answer without text is still an answer
+		message = []byte(`""`)
+	}
+	out := append([]byte(`{"error_code":`), strconv.Itoa(f.code)...)
+	out = append(out, `,"message":`...)
+	out = append(out, message...)
+	return append(out, "}\n"...)
+}

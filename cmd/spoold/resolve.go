@@ -1,0 +1,209 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/cmd/spoold/internal/admin"
+)
+
+// choices are what an operator may say, and what each risks.
+var choices = []struct {
+	flag   string
+	choice spoold.ResolveChoice
+	does   string
+	risks  string
+}{
+	{"resend", spoold.Resend, "send the records in doubt again", "a record that did arrive is there twice"},
+	{"delivered", spoold.Delivered, "count the records in doubt as acked", "a record that did not arrive is lost"},
+	{"dead-letter", spoold.DeadLetter, "put the records in doubt aside", "a record that did not arrive is missing until somebody replays it"},
+}
+
+func resolveCommand(w *world) *cli.Command {
+	flags := []cli.Flag{configFlag(), spoolFlag("default: the daemon's"), jsonFlag()}
+	for _, ch := range choices {
+		flags = append(flags, &cli.BoolFlag{Name: ch.flag, Usage: ch.does + "; risk: " + ch.risks})
+	}
+	return &cli.Command{
+		Name:      "resolve",
+		Usage:     "say what is to become of the records in doubt of a parked partition",
+		ArgsUsage: "TOPIC[:PARTITION]",
+		UsageText: "spoold resolve TOPIC[:PARTITION] --resend|--delivered|--dead-letter [--spool DIR | -c FILE]\n\n" +
+			"Example: look at what is in doubt, compare with the topic, then decide:\n\n" +
+			"   spoold resolve orders:2\n   spoold resolve orders:2 --resend",
+		Description: "Only sealed records in doubt are spoken of: those behind them are delivered as always. The decision is recorded in the\n" +
+			"spool. Without a choice, it shows what is in doubt and what each choice risks.",
+		Flags:  flags,
+		Action: func(c *cli.Context) error { return resolve(w, c) },
+	}
+}
+
+func resolve(w *world, c *cli.Context) error {
+	if c.NArg() != 1 {
+		return usagef("resolve: want one TOPIC[:PARTITION], got %d arguments", c.NArg())
+	}
+	topic, partition, err := topicPartition(c.Args().First())
+	if err != nil {
+		return err
+	}
+	choice, err := chosen(c)
+	if err != nil {
+		return err
+	}
+	dir, err := spoolDir(w, c)
+	if err != nil {
+		return err
+	}
+	s, pid, err := look(c.Context, dir)
+	if err != nil {
+		return err
+	}
+	parked, err := parkedOf(s, topic, partition)
+	if err != nil {
+		return err
+	}
+	if choice == "" {
+		showDoubt(w, topic, parked)
+		if choice, err = askChoice(w); err != nil {
+			return err
+		}
+	}
+	r, err := decide(c.Context, dir, pid != 0, admin.ResolveRequest{Topic: topic, Partition: partition, Choice: choice})
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return json.NewEncoder(w.stdout).Encode(map[string]any{"topic": topic, "partitions": r.Partitions, "choice": choice, "records": r.Records})
+	}
+	_, err = fmt.Fprintf(w.stdout, "%s: %s for %d records in doubt on %d partitions; recorded\n", topic, choice, r.Records, len(r.Partitions))
+	return err
+}
+
+// topicPartition reads TOPIC[:PARTITION]. A topic's name holds no colon.
+func topicPartition(arg string) (string, int32, error) {
+	topic, number, one := strings.Cut(arg, ":")
+	if topic == "" {
+		return "", 0, usagef("resolve: %q has no topic: want TOPIC or TOPIC:PARTITION", arg)
+	}
+	if !one {
+		return topic, -1, nil
+	}
+	n, err := strconv.ParseInt(number, 10, 32)
+	if err != nil || n < 0 {
+		return "", 0, usagef("resolve: %q: the partition must be a number from 0", arg)
+	}
+	return topic, int32(n), nil
+}
+
+func chosen(c *cli.Context) (spoold.ResolveChoice, error) {
+	var choice spoold.ResolveChoice
+	for _, ch := range choices {
+		if !c.Bool(ch.flag) {
+			continue
+		}
+		if choice != "" {
+			return "", usagef("resolve: --%s and --%s are both given: choose one", choice, ch.flag)
+		}
+		choice = ch.choice
+	}
+	return choice, nil
+}
+
+// parkedOf finds the parked partitions that are meant.
+func parkedOf(s *spoold.Status, topic string, partition int32) ([]spoold.PartitionStatus, error) {
+	for i := range s.Topics {
+		if s.Topics[i].Topic != topic {
+			continue
+		}
+		var parked []spoold.PartitionStatus
+		for _, p := range s.Topics[i].Partitions {
+			if p.ParkReason != "" && (partition < 0 || p.Partition == partition) {
+				parked = append(parked, p)
+			}
+		}
+		if len(parked) == 0 && s.Topics[i].State != "parked" {
+			where := topic
+			if partition >= 0 {
+				where = fmt.Sprintf("%s:%d", topic, partition)
+			}
+			return nil, exitf(exitUsage, "resolve: %s is not parked: there is nothing to decide", where)
+		}
+		return parked, nil
+	}
+	return nil, exitf(exitUsage, "resolve: the spool %s holds no topic %q; see spoold ls", s.SpoolPath, topic)
+}
+
+func showDoubt(w *world, topic string, parked []spoold.PartitionStatus) {
+	for _, p := range parked {
+		since := ""
+		if p.ParkedAt > 0 {
+			since = " since " + time.UnixMilli(p.ParkedAt).Format(time.RFC3339)
+		}
+		fmt.Fprintf(w.stdout, "%s:%d is parked%s: %s\n", topic, p.Partition, since, p.ParkReason)
+		if p.Detail != "" {
+			fmt.Fprintf(w.stdout, "  seen: %s\n", p.Detail)
+		}
+		fmt.Fprintf(w.stdout, "  in doubt: %d records in %d batches; last acked offset %d, so look at the topic from offset %d on\n",
+			p.InDoubt, p.InFlight, p.LastOffset, p.LastOffset+1)
+	}
+	fmt.Fprintln(w.stdout)
+	for _, ch := range choices {
+		fmt.Fprintf(w.stdout, "  --%-12s %s. Risk: %s.\n", ch.flag, ch.does, ch.risks)
+	}
+}
+
+// askChoice asks on a terminal. Elsewhere nobody could answer.
+func askChoice(w *world) (spoold.ResolveChoice, error) {
+	in, ok := w.stdin.(*os.File)
+	if !ok || !isTerminal(in) || !isTerminal(w.stdout) {
+		return "", usagef("resolve: nothing was decided: choose --resend, --delivered or --dead-letter")
+	}
+	fmt.Fprint(w.stdout, "\nresend, delivered, dead-letter, or nothing to leave it: ")
+	line, err := bufio.NewReader(in).ReadString('\n')
+	if err != nil {
+		return "", usagef("resolve: nothing was decided")
+	}
+	for _, ch := range choices {
+		if strings.TrimSpace(line) == ch.flag {
+			return ch.choice, nil
+		}
+	}
+	return "", usagef("resolve: nothing was decided")
+}
+
+// decide passes the decision to the daemon, or carries it out on the spool itself, with no
+// broker in reach.
+func decide(ctx context.Context, dir string, live bool, req admin.ResolveRequest) (spoold.Resolution, error) {
+	if live {
+		client := admin.NewClient(dir)
+		defer client.Close()
+		r, err := client.Resolve(ctx, req)
+		var f *admin.Failure
+		if errors.As(err, &f) {
+			return r, &exitError{f.Exit, err}
+		}
+		return r, err
+	}
+	cfg := spoold.DefaultConfig()
+	cfg.SpoolPath = dir
+	cfg.BootstrapServers = []string{"localhost:9092"} // needed, never dialled
+	p, err := spoold.Open(cfg, spoold.Env{Dial: func(context.Context, string, string) (net.Conn, error) {
+		return nil, errors.New("the operator is deciding: no broker is dialled")
+	}})
+	if err != nil {
+		return spoold.Resolution{}, err
+	}
+	r, err := p.Resolve(ctx, req.Topic, req.Partition, req.Choice)
+	return r, errors.Join(err, p.Close(ctx))
+}

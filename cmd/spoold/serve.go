@@ -1,0 +1,285 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/cmd/spoold/internal/admin"
+	"github.com/spoold/spoold/cmd/spoold/internal/devbroker"
+	"github.com/spoold/spoold/cmd/spoold/internal/httpin"
+	"github.com/spoold/spoold/cmd/spoold/internal/link"
+	"github.com/spoold/spoold/otel"
+)
+
+func serveCommand(w *world) *cli.Command {
+	return &cli.Command{
+		Name:  "serve",
+		Usage: "run the daemon",
+		UsageText: "spoold serve -c FILE [flags]\n   spoold serve -b HOST:PORT [flags]\n   spoold serve --dev [flags]\n\n" +
+			"Example: a daemon with an embedded development broker, and one record for it:\n\n" +
+			"   spoold serve --dev &\n" +
+			"   curl -H 'Content-Type: application/vnd.kafka.json.v2+json' \\\n" +
+			"        -d '{\"records\":[{\"key\":\"k\",\"value\":{\"n\":1}}]}' http://127.0.0.1:8082/topics/orders",
+		Description: "SIGTERM and SIGINT stop it: it takes no more, finishes what is on its way to the disk, and leaves the rest in the\n" +
+			"spool for the next start. A second signal ends it at once, which loses nothing either.",
+		Flags: []cli.Flag{
+			configFlag(), brokerFlag(), keyFlag(),
+			spoolFlag("spool.path; default: serve under the user's state directory"),
+			httpFlag(), adminFlag(),
+			&cli.BoolFlag{Name: "dev", Usage: "start an embedded development broker and deliver to it"},
+			&cli.BoolFlag{Name: "adopt-spool", Usage: "take over a spool that was moved here on purpose from another machine or directory"},
+		},
+		Action: func(c *cli.Context) error {
+			if err := noArgs(c); err != nil {
+				return err
+			}
+			s, stopDev, err := serveSettings(w, c)
+			if err != nil {
+				return err
+			}
+			defer stopDev()
+			log := newLogger(w.stderr, s.cfg.LogLevel, s.cfg.LogFormat, time.Now)
+			for _, warning := range s.cfg.Warnings() {
+				log.Warn(warning, "event", "config.warning")
+			}
+			return (&daemon{w: w, s: s, log: log, adopt: c.Bool("adopt-spool")}).run(c.Context)
+		},
+	}
+}
+
+// serveSettings puts file, flags and defaults together, and starts the development
+// broker if there is to be one.
+func serveSettings(w *world, c *cli.Context) (s *settings, stopDev func(), err error) {
+	stopDev = func() {}
+	s = newSettings()
+	if file := c.String("config"); file != "" {
+		if err := s.load(file); err != nil {
+			return nil, stopDev, err
+		}
+	}
+	if err := s.flags(c); err != nil {
+		return nil, stopDev, err
+	}
+	if s.file == "" && !c.Bool("dev") && len(s.cfg.BootstrapServers) == 0 {
+		return nil, stopDev, usagef("serve: no configuration: use -c FILE, or -b HOST:PORT, or --dev")
+	}
+	if s.cfg.SpoolPath == "" {
+		if s.cfg.SpoolPath, err = w.serveSpool(); err != nil {
+			return nil, stopDev, err
+		}
+	}
+	if c.Bool("dev") {
+		broker, err := startDev(s)
+		if err != nil {
+			return nil, stopDev, err
+		}
+		stopDev = broker.Close
+		s.cfg.BootstrapServers = []string{broker.Addr()}
+	}
+	if err := s.validate(); err != nil {
+		stopDev()
+		return nil, func() {}, err
+	}
+	return s, stopDev, nil
+}
+
+// devPort is where the development broker listens unless -b says otherwise.
+const devPort = 9092
+
+// startDev starts the development broker. Its log is beside the spool, which is bound to it.
+func startDev(s *settings) (*devbroker.Broker, error) {
+	o := devbroker.Options{Port: devPort, Dir: s.cfg.SpoolPath + "-dev-broker", Partitions: 3}
+	if len(s.cfg.BootstrapServers) > 0 {
+		port, err := devbroker.PortOf(s.cfg.BootstrapServers[0])
+		if err != nil {
+			return nil, usagef("serve --dev: -b %s: %w", s.cfg.BootstrapServers[0], err)
+		}
+		o.Port = port
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, &exitError{exitCannotCreate, err}
+	}
+	b, err := devbroker.Start(o)
+	if err != nil {
+		return nil, exitf(exitCannotCreate, "%w (choose another port with -b 127.0.0.1:PORT)", err)
+	}
+	return b, nil
+}
+
+// daemon is a running serve.
+type daemon struct {
+	w     *world
+	s     *settings
+	log   *slog.Logger
+	adopt bool
+
+	producer *spoold.Producer
+	metrics  *otel.Metrics
+	http     *httpin.Server // nil: off
+	admin    *admin.Server  // nil: off
+	socket   *admin.Server
+	failed   chan error // a listener ended by itself
+}
+
+// run starts everything, waits for a reason to stop, and stops it all.
+func (d *daemon) run(ctx context.Context) (err error) {
+	begin := time.Now()
+	d.failed = make(chan error, 1)
+	if d.metrics, err = otel.New(spoold.Version()); err != nil {
+		return err
+	}
+	if err := d.open(ctx); err != nil {
+		return err
+	}
+	opened := time.Since(begin)
+	status := d.producer.Status()
+	if err := d.listen(ctx); err != nil {
+		d.closeServers(ctx)
+		return errors.Join(err, d.producer.Close(ctx))
+	}
+	d.log.Info("ready", d.addresses("event", "ready", "version", spoold.Version(), "spool", d.s.cfg.SpoolPath,
+		"brokers", d.s.cfg.BootstrapServers, "pending", status.Pending, "open_ms", opened.Milliseconds())...)
+
+	select {
+	case <-ctx.Done():
+		d.log.Info("stopping", "event", "stopping")
+	case <-d.producer.Done():
+		err = d.producer.Err()
+	case err = <-d.failed:
+	}
+	err = errors.Join(err, d.stop(ctx))
+	s := d.producer.Peek()
+	d.log.Info("exit", "event", "exit", "code", codeOf(err), "spooled", s.Accepted, "acked", s.Acked, "pending", s.Pending,
+		"dead_lettered", s.DeadLettered, "uptime", time.Since(begin).Round(time.Millisecond).String())
+	return err
+}
+
+func (d *daemon) open(ctx context.Context) (err error) {
+	env := spoold.Env{Logger: d.log, Hooks: d.metrics.Hooks(), AdoptSpool: d.adopt}
+	// `demo` runs its daemon behind a link that it can cut.
+	if via := d.w.env(link.Env); via != "" {
+		env.Dial = link.Dialer(via)
+	}
+	if d.producer, err = spoold.Open(d.s.cfg, env); err != nil {
+		return err
+	}
+	if err := d.metrics.Watch(d.producer.Peek); err != nil {
+		return errors.Join(err, d.producer.Close(ctx))
+	}
+	return nil
+}
+
+// listen opens the socket, the admin address and the HTTP ingest, in this order.
+func (d *daemon) listen(ctx context.Context) error {
+	ln, err := admin.ListenUnix(ctx, d.s.cfg.SpoolPath)
+	if err != nil {
+		return err
+	}
+	d.socket = admin.Serve(ln, admin.Private(d.producer, d.metrics.Handler()), d.log)
+	if addr := d.s.cfg.AdminListen; listens(addr) {
+		ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+		if err != nil {
+			return exitf(exitCannotCreate, "admin.listen: %w", err)
+		}
+		d.admin = admin.Serve(ln, admin.Public(d.producer, d.metrics.Handler()), d.log)
+	}
+	if addr := d.s.cfg.HTTPListen; listens(addr) {
+		h := httpin.New(httpin.DefaultConfig(&d.s.cfg), sink{d.producer}, d.metrics.Ingress("http"))
+		if d.http, err = httpin.Listen(ctx, addr, h, int(d.s.cfg.HTTPMaxConnections), d.log); err != nil {
+			return &exitError{exitCannotCreate, err}
+		}
+		go func() {
+			if err := d.http.Serve(); err != nil {
+				d.failed <- &exitError{exitIO, err}
+			}
+		}()
+	}
+	return nil
+}
+
+func listens(addr string) bool { return addr != "" && addr != "off" }
+
+func (d *daemon) addresses(args ...any) []any {
+	if d.http != nil {
+		args = append(args, "http", d.http.Addr().String())
+	}
+	if d.admin != nil {
+		args = append(args, "admin", d.admin.Addr().String())
+	}
+	return args
+}
+
+// stop takes no more requests, lets those under way be answered, and closes the spool,
+// all within shutdown.timeout.
+func (d *daemon) stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.s.cfg.ShutdownTimeout)
+	defer cancel()
+	d.closeServers(ctx)
+	err := d.producer.Close(ctx)
+	if d.producer.Err() != nil {
+		return nil // run has it
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil // what is not answered stays spooled: that is what it is for
+	}
+	return err
+}
+
+// closeServers ends the ways in. The socket goes before the spool's lock does: the next
+// daemon may open its own as soon as it has the lock.
+func (d *daemon) closeServers(ctx context.Context) {
+	if d.http != nil {
+		if err := d.http.Shutdown(ctx); err != nil {
+			d.log.Warn("requests were cut off", "event", "http.cut", "err", err)
+		}
+	}
+	if d.admin != nil {
+		d.admin.Close()
+	}
+	if d.socket != nil {
+		d.socket.Close()
+	}
+}
+
+// sink is a producer as the HTTP ingest needs it.
+type sink struct{ p *spoold.Producer }
+
+func (s sink) SendBatch(ctx context.Context, b spoold.Batch) (httpin.Deliveries, error) {
+	if b.Key == "" && len(b.Records) == 1 {
+		d, err := s.p.Send(ctx, b.Records[0])
+		return one(d), err
+	}
+	d, err := s.p.SendBatch(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	return many{d}, nil
+}
+
+// one is the delivery of a request of one record without a key.
+type one spoold.Delivery
+
+func (d one) Spooled(ctx context.Context) error { return spoold.Delivery(d).Spooled(ctx) }
+
+func (d one) Acked(ctx context.Context, _ int) (spoold.Ack, error) {
+	return spoold.Delivery(d).Acked(ctx)
+}
+
+func (one) Duplicate() bool { return false }
+
+type many struct{ spoold.Deliveries }
+
+func (d many) Acked(ctx context.Context, i int) (spoold.Ack, error) {
+	if i >= d.Len() {
+		return spoold.Ack{}, fmt.Errorf("record %d of %d", i, d.Len())
+	}
+	return d.At(i).Acked(ctx)
+}

@@ -1,0 +1,66 @@
+package spoold
+
+import (
+	"time"
+
+	"github.com/spoold/spoold/spool"
+	"github.com/spoold/spoold/spool/bolt"
+)
+
+// Inspect reads the spool at path without a Producer: nothing is changed, and no cluster is
+// needed. A *LockedError: a process has it, which can tell more (Producer.Status). Otherwise the
+// errors are those of Open.
+func Inspect(path string) (*Status, error) {
+	rec, stats, err := bolt.Inspect(path)
+	if err != nil {
+		return nil, err
+	}
+	c := &rec.Counters
+	st := &Status{
+		Version: Version(), Time: time.Now(),
+		Accepted: c.Accepted, Acked: c.Acked, Pending: c.Pending(), DeadLettered: c.DeadLettered, Expired: c.Expired,
+		SpoolPath: path, SpoolBytes: stats.Bytes, SpoolLimitBytes: stats.Limit, DiskFreeBytes: stats.FreeBytes,
+		Segments: stats.Segments, IdempotencyKeys: stats.Keys,
+		Link: "down", ClusterID: rec.ClusterID, State: "stopped", Error: rec.Stopped,
+		Topics: make([]TopicStatus, 0, len(rec.Lanes)),
+	}
+	for i := range rec.Lanes {
+		st.Topics = append(st.Topics, offlineTopic(&rec.Lanes[i], rec))
+	}
+	return st, nil
+}
+
+// offlineTopic is what is known of a lane with nobody to deliver it.
+func offlineTopic(l *spool.Lane, rec *spool.Recovered) TopicStatus {
+	ts := TopicStatus{
+		Topic: l.Topic, Accepted: l.Counters.Accepted, Pending: l.Counters.Pending(), State: "idle",
+		Partitions: []PartitionStatus{},
+	}
+	if !l.TopicID.IsZero() {
+		ts.TopicID = l.TopicID.String()
+	}
+	if ts.Pending > 0 {
+		ts.State = "waiting"
+	}
+	for i := range rec.Partitions {
+		p := &rec.Partitions[i]
+		if p.Lane != l.ID {
+			continue
+		}
+		ps := PartitionStatus{
+			Partition: p.Partition, Leader: -1, State: "waiting", LastOffset: int64(p.LastOffset), Producer: identityText(p.Identity),
+			ParkReason: p.Park.Reason, ParkedAt: p.Park.At, Detail: p.Park.Detail, MayAsk: true,
+		}
+		if p.Park.Parked() {
+			ps.State, ts.State = "parked", "parked"
+		}
+		for j := range rec.Seals {
+			if s := &rec.Seals[j]; s.Lane == l.ID && s.Partition == p.Partition {
+				ps.InFlight++
+				ps.InDoubt += int(s.Count)
+			}
+		}
+		ts.Partitions = append(ts.Partitions, ps)
+	}
+	return ts
+}

@@ -1,0 +1,146 @@
+package otel
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/spoold/spoold"
+)
+
+// watched are the instruments that are read from a status when somebody asks.
+type watched struct {
+	size, limit, free, segments, keys      metric.Int64ObservableGauge
+	records, inDoubt, parked               metric.Int64ObservableGauge
+	linkUp, brokers, recovered             metric.Int64ObservableGauge
+	anonymous, mapped                      metric.Int64ObservableGauge
+	accepted, acked, deadLettered, expired metric.Int64ObservableCounter
+	oldest, linkSeconds                    metric.Float64ObservableGauge
+}
+
+// Watch reports the status of a Producer. peek must be cheap (Producer.Peek). To be called once.
+func (m *Metrics) Watch(peek func() *spoold.Status) error {
+	b := builder{meter: m.meter}
+	w := watched{
+		size:     b.gauge("spoold.spool.used", "By", "Bytes of the spool that hold something."),
+		limit:    b.gauge("spoold.spool.limit", "By", "spool.max.bytes."),
+		free:     b.gauge("spoold.disk.free", "By", "Free space of the spool's file system."),
+		segments: b.gauge("spoold.spool.segments", "", "Segment files."),
+		keys:     b.gauge("spoold.idempotency.keys", "", "Idempotency keys that are remembered."),
+		records:  b.gauge("spoold.spool.records", "{record}", "Pending records, by topic."),
+		inDoubt:  b.gauge("spoold.in_doubt.records", "{record}", "Records in batches that are sent and not settled, by topic."),
+		parked:   b.gauge("spoold.parked.partitions", "", "Partitions that wait for spoold resolve, by topic and reason."),
+
+		linkUp:    b.gauge("spoold.link.up", "", "1 while the cluster can be reached."),
+		brokers:   b.gauge("spoold.broker.connections", "", "Open connections to brokers."),
+		recovered: b.gauge("spoold.recovered.seals", "", "Batches whose fate this start had to find out."),
+
+		anonymous: b.gauge("spoold.memory.anonymous", "By", "Resident memory of the process that no file backs."),
+		mapped:    b.gauge("spoold.memory.mapped", "By", "Resident pages of mapped files: the page cache's, given back under pressure."),
+
+		accepted:     b.total("spoold.accepted.records", "Records spooled since the spool was created."),
+		acked:        b.total("spoold.acked.records", "Records acked since the spool was created."),
+		deadLettered: b.total("spoold.dead_letters.records", "Records dead-lettered since the spool was created."),
+		expired:      b.total("spoold.dropped.records", "Records dropped by policy since the spool was created."),
+
+		oldest:      b.float("spoold.spool.oldest_record.age", "Age of the oldest pending record."),
+		linkSeconds: b.float("spoold.link.state.duration", "How long the link has been as it is."),
+	}
+	if b.err != nil {
+		return fmt.Errorf("otel: %w", b.err)
+	}
+	_, err := m.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		w.observe(o, peek())
+		o.ObserveInt64(w.recovered, m.recoveredSeal.Load())
+		return nil
+	}, w.size, w.limit, w.free, w.segments, w.keys, w.records, w.inDoubt, w.parked, w.linkUp, w.brokers, w.recovered,
+		w.anonymous, w.mapped, w.accepted, w.acked, w.deadLettered, w.expired, w.oldest, w.linkSeconds)
+	if err != nil {
+		return fmt.Errorf("otel: %w", err)
+	}
+	return nil
+}
+
+func (w *watched) observe(o metric.Observer, s *spoold.Status) {
+	o.ObserveInt64(w.size, s.SpoolBytes)
+	o.ObserveInt64(w.limit, s.SpoolLimitBytes)
+	o.ObserveInt64(w.free, s.DiskFreeBytes)
+	o.ObserveInt64(w.segments, int64(s.Segments))
+	o.ObserveInt64(w.keys, int64(s.IdempotencyKeys))
+	o.ObserveInt64(w.accepted, int64(s.Accepted))
+	o.ObserveInt64(w.acked, int64(s.Acked))
+	o.ObserveInt64(w.deadLettered, int64(s.DeadLettered))
+	o.ObserveInt64(w.expired, int64(s.Expired))
+	o.ObserveInt64(w.brokers, int64(s.Brokers))
+	o.ObserveFloat64(w.oldest, s.OldestAgeSeconds)
+	o.ObserveFloat64(w.linkSeconds, s.LinkSinceSeconds)
+	up := int64(0)
+	if s.Link == "up" {
+		up = 1
+	}
+	o.ObserveInt64(w.linkUp, up)
+	for i := range s.Topics {
+		w.observeTopic(o, &s.Topics[i])
+	}
+	if anonymous, mapped, ok := memory(); ok {
+		o.ObserveInt64(w.anonymous, anonymous)
+		o.ObserveInt64(w.mapped, mapped)
+	}
+}
+
+func (w *watched) observeTopic(o metric.Observer, t *spoold.TopicStatus) {
+	topic := attribute.String("topic", t.Topic)
+	inDoubt := 0
+	parked := map[string]int64{}
+	for i := range t.Partitions {
+		p := &t.Partitions[i]
+		inDoubt += p.InDoubt
+		if p.ParkReason != "" {
+			parked[p.ParkReason]++
+		}
+	}
+	o.ObserveInt64(w.records, int64(t.Pending), metric.WithAttributes(topic))
+	o.ObserveInt64(w.inDoubt, int64(inDoubt), metric.WithAttributes(topic))
+	for reason, n := range parked {
+		o.ObserveInt64(w.parked, n, metric.WithAttributes(topic, attribute.String("reason", reason)))
+	}
+}
+
+// memory is the process's resident memory, apart: what is its own, and what are pages of
+// mapped files (the spool's segments). Linux only.
+func memory() (anonymous, mapped int64, ok bool) {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, 0, false
+	}
+	for line := range strings.Lines(string(text)) {
+		name, rest, _ := strings.Cut(line, ":")
+		kib, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
+		n, err := strconv.ParseInt(kib, 10, 64)
+		switch {
+		case err != nil:
+		case name == "RssAnon":
+			anonymous, ok = n<<10, true
+		case name == "RssFile":
+			mapped = n << 10
+		}
+	}
+	return anonymous, mapped, ok
+}
+
+func (b *builder) total(name, help string) metric.Int64ObservableCounter {
+	c, err := b.meter.Int64ObservableCounter(name, metric.WithDescription(help))
+	b.note(err)
+	return c
+}
+
+func (b *builder) float(name, help string) metric.Float64ObservableGauge {
+	g, err := b.meter.Float64ObservableGauge(name, metric.WithUnit("s"), metric.WithDescription(help))
+	b.note(err)
+	return g
+}
