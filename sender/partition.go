@@ -1,6 +1,8 @@
 package sender
 
 import (
+	"slices"
+
 	"github.com/spoold/spoold/accumulator"
 	"github.com/spoold/spoold/idempotence"
 	"github.com/spoold/spoold/protocol"
@@ -105,6 +107,18 @@ func (p *partition) state() spool.PartitionState {
 		Identity: p.ids.Identity, Next: p.ids.Next, Settled: p.ids.Settled,
 		LastOffset: p.ids.LastOffset, LastMaxTimestamp: p.ids.LastMaxTimestamp, Park: p.park,
 	}
+}
+
+// sortWindow puts what a start found in the order of sequences, which is not always
+// the order of sealing: the halves of a batch are sealed after what follows it.
+func (p *partition) sortWindow() {
+	var first protocol.Sequence
+	if p.ids.Settled != protocol.NoSequence {
+		first = p.ids.Settled.Next(1)
+	}
+	slices.SortFunc(p.window, func(a, b *inflight) int {
+		return first.Distance(a.seal.Base) - first.Distance(b.seal.Base)
+	})
 }
 
 // overtook reports whether something behind an unanswered batch was acked.

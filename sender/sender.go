@@ -133,6 +133,7 @@ func New(cfg Config, rec *spool.Recovered) *Sender {
 			l.acc.Take(sp)
 		}
 		for _, p := range l.parts {
+			p.sortWindow()
 			for _, inf := range p.window {
 				for _, sp := range inf.seal.Spans {
 					l.acc.Take(sp)

@@ -61,8 +61,14 @@ func (s *Sender) partitionStatus(p *partition) PartitionStatus {
 	if p.asking != nil {
 		ps.State = "asking"
 	}
-	if p.phase != ready {
+	switch {
+	case p.phase != ready:
 		ps.InDoubt = p.inDoubt()
+	case len(p.limbo) > 0:
+		for _, inf := range p.limbo {
+			ps.InDoubt += int(inf.seal.Count)
+		}
+		ps.State, ps.Detail = "resolving", "refused, and perhaps in the log: decided after the next record's ack"
 	}
 	return ps
 }

@@ -1,0 +1,384 @@
+package sender_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/sender"
+)
+
+// modelCluster keeps Kafka's rules about producers, written from
+// ProducerStateManager, ProducerAppendInfo and UnifiedLog, not from what our client
+// assumes: duplicates by epoch and both sequences among the last five, one after a
+// restart or a fail-over to a restarted replica, any sequence without state, size checks
+// before duplicates, answers that wait for the high watermark, truncation.
+type modelCluster struct {
+	rng     *rand.Rand
+	brokers int32
+	topics  map[string]*modelTopic
+	nextPID int64
+	id      string
+	now     int64 // the brokers' clock, ms
+	expire  int64 // producer.id.expiration.ms
+	noAsk   bool  // DescribeProducers is refused
+}
+
+type modelTopic struct {
+	id     protocol.TopicID
+	parts  []*modelPartition
+	maxLen int // max.message.bytes by record count, 0: none
+	refuse func(value []byte) protocol.ErrorCode
+	names  bool // refusals name the records
+}
+
+type modelPartition struct {
+	leader int32
+	epoch  int32
+	log    []modelBatch
+	start  int64
+	hw     int64
+	isr    bool // followers keep up
+	fresh  bool // followers were never restarted: they know the window
+	state  map[int64]*modelProducer
+}
+
+type modelBatch struct {
+	id     protocol.ProducerIdentity
+	base   protocol.Sequence
+	count  int32
+	offset int64
+	maxTS  int64
+	values [][]byte
+}
+
+func (b *modelBatch) last() protocol.Sequence { return b.base.Last(int(b.count)) }
+
+type modelProducer struct {
+	epoch  protocol.ProducerEpoch
+	window []modelBatch // last five
+	lastTS int64
+}
+
+func (p *modelPartition) end() int64 {
+	if n := len(p.log); n > 0 {
+		return p.log[n-1].offset + int64(p.log[n-1].count)
+	}
+	return p.start
+}
+
+func newModelCluster(rng *rand.Rand, brokers int32) *modelCluster {
+	return &modelCluster{rng: rng, brokers: brokers, topics: map[string]*modelTopic{}, nextPID: 1000, id: "model-cluster",
+		now: 1_700_000_000_000, expire: 24 * 3600_000}
+}
+
+func (c *modelCluster) create(name string, parts int) *modelTopic {
+	t := &modelTopic{}
+	binary.BigEndian.PutUint64(t.id[:], c.rng.Uint64()|1)
+	for range parts {
+		t.parts = append(t.parts, &modelPartition{leader: c.rng.Int32N(c.brokers), isr: true, fresh: true, state: map[int64]*modelProducer{}})
+	}
+	c.topics[name] = t
+	return t
+}
+
+func (p *modelPartition) replicate() {
+	if p.isr {
+		p.hw = p.end()
+	}
+}
+
+// rebuild is what a replica knows that was restarted: the last batch of each producer.
+func (p *modelPartition) rebuild(keep int) {
+	p.state = map[int64]*modelProducer{}
+	for _, b := range p.log {
+		p.remember(b, keep)
+	}
+}
+
+func (p *modelPartition) remember(b modelBatch, keep int) {
+	st := p.state[int64(b.id.ID)]
+	if st == nil || st.epoch != b.id.Epoch {
+		st = &modelProducer{epoch: b.id.Epoch}
+		p.state[int64(b.id.ID)] = st
+	}
+	st.window = append(st.window, b)
+	if len(st.window) > keep {
+		st.window = st.window[len(st.window)-keep:]
+	}
+	st.lastTS = b.maxTS
+}
+
+// failOver moves the partition; what was not replicated is gone.
+func (c *modelCluster) failOver(p *modelPartition) {
+	for len(p.log) > 0 && p.log[len(p.log)-1].offset >= p.hw {
+		p.log = p.log[:len(p.log)-1]
+	}
+	p.epoch++
+	if c.brokers > 1 {
+		p.leader = (p.leader + 1 + c.rng.Int32N(c.brokers-1)) % c.brokers
+	}
+	p.isr = true
+	if p.fresh {
+		p.rebuild(5)
+	} else {
+		p.rebuild(1)
+	}
+	p.fresh = false
+	p.hw = p.end()
+}
+
+// restart of a leader that comes back as leader: nothing is lost, one batch is known.
+func (c *modelCluster) restart(p *modelPartition) {
+	p.epoch++
+	p.isr = true
+	p.fresh = false
+	p.rebuild(1)
+	p.hw = p.end()
+}
+
+func (c *modelCluster) expireProducers() {
+	for _, t := range c.topics {
+		for _, p := range t.parts {
+			for id, st := range p.state {
+				if c.now-st.lastTS >= c.expire {
+					delete(p.state, id)
+				}
+			}
+		}
+	}
+}
+
+// append is UnifiedLog.append for a client: the offset, or why not.
+func (c *modelCluster) append(t *modelTopic, p *modelPartition, b modelBatch) (int64, protocol.ErrorCode) {
+	if !p.isr && c.rng.IntN(2) == 0 {
+		return -1, protocol.NotEnoughReplicas
+	}
+	if t.maxLen > 0 && int(b.count) > t.maxLen {
+		return -1, protocol.MessageTooLarge
+	}
+	if t.refuse != nil {
+		for _, v := range b.values {
+			if code := t.refuse(v); code != protocol.None {
+				return -1, code
+			}
+		}
+	}
+	st := p.state[int64(b.id.ID)]
+	if st != nil {
+		for _, old := range st.window {
+			if st.epoch == b.id.Epoch && old.base == b.base && old.last() == b.last() {
+				return old.offset, protocol.None
+			}
+		}
+		switch {
+		case b.id.Epoch < st.epoch:
+			return -1, protocol.InvalidProducerEpoch
+		case b.id.Epoch > st.epoch && b.base != 0:
+			return -1, protocol.OutOfOrderSequenceNumber
+		case b.id.Epoch == st.epoch:
+			lastSeq := st.window[len(st.window)-1].last()
+			if lastSeq.Next(1) != b.base {
+				return -1, protocol.OutOfOrderSequenceNumber
+			}
+		}
+	}
+	b.offset = p.end()
+	p.log = append(p.log, b)
+	p.remember(b, 5)
+	p.replicate()
+	return b.offset, protocol.None
+}
+
+// serve answers one request as the broker would. late: the answer of a Produce that
+// waits for replicas which do not come.
+func (c *modelCluster) serve(broker int32, r sender.Request) (kmsg.Response, error) {
+	switch m := r.Message.(type) {
+	case *kmsg.MetadataRequest:
+		return c.metadata(m), nil
+	case *kmsg.InitProducerIDRequest:
+		c.nextPID++
+		resp := kmsg.NewPtrInitProducerIDResponse()
+		resp.ProducerID, resp.ProducerEpoch = c.nextPID, 0
+		return resp, nil
+	case *kmsg.DescribeProducersRequest:
+		return c.describe(m, broker), nil
+	case *kmsg.ListOffsetsRequest:
+		return c.listOffsets(m, broker), nil
+	case *kmsg.FetchRequest:
+		return c.fetch(m, broker), nil
+	}
+	if r.Kind == sender.KindProduce {
+		return c.produce(broker, r), nil
+	}
+	return nil, fmt.Errorf("model: %T is not known", r.Message)
+}
+
+func (c *modelCluster) produce(broker int32, r sender.Request) kmsg.Response {
+	resp := kmsg.NewPtrProduceResponse()
+	for _, b := range r.Batches {
+		t := c.topics[b.Topic]
+		rt := kmsg.NewProduceResponseTopic()
+		rt.Topic = b.Topic
+		rp := kmsg.NewProduceResponseTopicPartition()
+		rp.Partition, rp.BaseOffset, rp.LogAppendTime = b.Partition, -1, -1
+		rp.CurrentLeader.LeaderID = -1
+		switch {
+		case t == nil || t.id != b.TopicID:
+			rp.ErrorCode = int16(protocol.UnknownTopicID)
+		case t.parts[b.Partition].leader != broker:
+			rp.ErrorCode = int16(protocol.NotLeaderOrFollower)
+		default:
+			p := t.parts[b.Partition]
+			mb := modelBatch{id: b.Identity, base: b.Base, count: b.Count, maxTS: b.MaxTimestamp}
+			rest := b.Records()
+			for len(rest) > 0 {
+				rec, next, err := protocol.NextRecord(rest)
+				if err != nil {
+					panic(err)
+				}
+				mb.values, rest = append(mb.values, bytes.Clone(rec.Value)), next
+			}
+			off, code := c.append(t, p, mb)
+			if code == protocol.None && off+int64(b.Count) > p.hw {
+				code, off = protocol.RequestTimedOut, -1 // appended, not replicated
+			}
+			rp.BaseOffset, rp.ErrorCode = off, int16(code)
+			if code == protocol.InvalidRecord && t.names {
+				for i, v := range mb.values {
+					if t.refuse(v) != protocol.None {
+						e := kmsg.NewProduceResponseTopicPartitionErrorRecord()
+						e.RelativeOffset = int32(i)
+						rp.ErrorRecords = append(rp.ErrorRecords, e)
+					}
+				}
+			}
+		}
+		rt.Partitions = append(rt.Partitions, rp)
+		resp.Topics = append(resp.Topics, rt)
+	}
+	return resp
+}
+
+func (c *modelCluster) metadata(m *kmsg.MetadataRequest) kmsg.Response {
+	resp := kmsg.NewPtrMetadataResponse()
+	resp.ClusterID = kmsg.StringPtr(c.id)
+	for i := range c.brokers {
+		b := kmsg.NewMetadataResponseBroker()
+		b.NodeID, b.Host, b.Port = i, "broker", 9092+i
+		resp.Brokers = append(resp.Brokers, b)
+	}
+	for _, want := range m.Topics {
+		rt := kmsg.NewMetadataResponseTopic()
+		rt.Topic = want.Topic
+		t := c.topics[*want.Topic]
+		if t == nil {
+			rt.ErrorCode = int16(protocol.UnknownTopicOrPartition)
+			resp.Topics = append(resp.Topics, rt)
+			continue
+		}
+		rt.TopicID = t.id
+		for i, p := range t.parts {
+			rp := kmsg.NewMetadataResponseTopicPartition()
+			rp.Partition, rp.Leader, rp.LeaderEpoch = int32(i), p.leader, p.epoch
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		resp.Topics = append(resp.Topics, rt)
+	}
+	return resp
+}
+
+func (c *modelCluster) describe(m *kmsg.DescribeProducersRequest, broker int32) kmsg.Response {
+	resp := kmsg.NewPtrDescribeProducersResponse()
+	for _, rt := range m.Topics {
+		out := kmsg.NewDescribeProducersResponseTopic()
+		out.Topic = rt.Topic
+		for _, n := range rt.Partitions {
+			rp := kmsg.NewDescribeProducersResponseTopicPartition()
+			rp.Partition = n
+			t := c.topics[rt.Topic]
+			switch {
+			case c.noAsk:
+				rp.ErrorCode = int16(protocol.TopicAuthorizationFailed)
+			case t == nil || t.parts[n].leader != broker:
+				rp.ErrorCode = int16(protocol.NotLeaderOrFollower)
+			default:
+				for id, st := range t.parts[n].state {
+					ap := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
+					ap.ProducerID, ap.ProducerEpoch = id, int32(st.epoch)
+					ap.LastSequence = int32(st.window[len(st.window)-1].last())
+					rp.ActiveProducers = append(rp.ActiveProducers, ap)
+				}
+			}
+			out.Partitions = append(out.Partitions, rp)
+		}
+		resp.Topics = append(resp.Topics, out)
+	}
+	return resp
+}
+
+func (c *modelCluster) listOffsets(m *kmsg.ListOffsetsRequest, broker int32) kmsg.Response {
+	resp := kmsg.NewPtrListOffsetsResponse()
+	for _, rt := range m.Topics {
+		out := kmsg.NewListOffsetsResponseTopic()
+		out.Topic = rt.Topic
+		for _, q := range rt.Partitions {
+			rp := kmsg.NewListOffsetsResponseTopicPartition()
+			rp.Partition = q.Partition
+			if t := c.topics[rt.Topic]; t == nil || t.parts[q.Partition].leader != broker {
+				rp.ErrorCode = int16(protocol.NotLeaderOrFollower)
+			} else {
+				rp.Offset = t.parts[q.Partition].hw
+			}
+			out.Partitions = append(out.Partitions, rp)
+		}
+		resp.Topics = append(resp.Topics, out)
+	}
+	return resp
+}
+
+func (c *modelCluster) fetch(m *kmsg.FetchRequest, broker int32) kmsg.Response {
+	resp := kmsg.NewPtrFetchResponse()
+	for _, rt := range m.Topics {
+		out := kmsg.NewFetchResponseTopic()
+		out.Topic = rt.Topic
+		for _, q := range rt.Partitions {
+			rp := kmsg.NewFetchResponseTopicPartition()
+			rp.Partition = q.Partition
+			t := c.topics[rt.Topic]
+			if t == nil || t.parts[q.Partition].leader != broker {
+				rp.ErrorCode = int16(protocol.NotLeaderOrFollower)
+				out.Partitions = append(out.Partitions, rp)
+				continue
+			}
+			p := t.parts[q.Partition]
+			rp.HighWatermark, rp.LogStartOffset = p.hw, p.start
+			if q.FetchOffset < p.start || q.FetchOffset > p.end() {
+				rp.ErrorCode = int16(protocol.OffsetOutOfRange)
+			}
+			for _, b := range p.log {
+				if b.offset+int64(b.count) > q.FetchOffset && b.offset < p.hw && rp.ErrorCode == 0 {
+					rp.RecordBatches = appendLogged(rp.RecordBatches, &b)
+				}
+			}
+			out.Partitions = append(out.Partitions, rp)
+		}
+		resp.Topics = append(resp.Topics, out)
+	}
+	return resp
+}
+
+// appendLogged writes the header of a batch as a Fetch answer has it; the records are
+// left empty, as nobody here reads them.
+func appendLogged(dst []byte, b *modelBatch) []byte {
+	buf := make([]byte, protocol.BatchHeaderSize)
+	protocol.WriteBatchHeader(buf, protocol.BatchHeader{
+		FirstTimestamp: b.maxTS, MaxTimestamp: b.maxTS, Identity: b.id, Base: b.base, Count: b.count,
+	})
+	binary.BigEndian.PutUint64(buf, uint64(b.offset))
+	return append(dst, buf...)
+}
