@@ -46,6 +46,20 @@ func TestWhatIsCompressedIsDecompressedAtEveryLevel(t *testing.T) {
 	}
 }
 
+func TestLevelsMeanWhatTheyMeanInKafka(t *testing.T) {
+	for _, tt := range []struct{ level, gzip, lz4, zstd int }{
+		{DefaultLevel, 0, 0, 2}, // zstd 3
+		{-1, 0, 0, 1},           // gzip's -1 is its default
+		{1, 1, 1, 1}, {3, 3, 2, 2}, {6, 6, 3, 3},
+		{9, 9, 0, 3}, // lz4's default: fast
+		{10, 9, 5, 4}, {17, 9, 9, 4}, {22, 9, 9, 4},
+	} {
+		if g, l, z := gzipLevel(tt.level), lz4Level(tt.level), zstdLevel(tt.level); g != tt.gzip || l != tt.lz4 || z != tt.zstd {
+			t.Errorf("level %d: gzip %d, lz4 %d, zstd %d; want %d, %d, %d", tt.level, g, l, z, tt.gzip, tt.lz4, tt.zstd)
+		}
+	}
+}
+
 func TestFranzGoReadsWhatWeCompress(t *testing.T) {
 	oracle := kgo.DefaultDecompressor()
 	for _, c := range all {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -141,7 +142,7 @@ func TestAPeerThatSaysNothingIsGivenUpInTime(t *testing.T) {
 	hang := make(chan struct{})
 	addr := peer(t, func(net.Conn) { <-hang })
 	defer close(hang)
-	_, err := Dial(t.Context(), Options{Addr: addr, RequestTimeout: 50 * time.Millisecond})
+	_, err := Dial(t.Context(), Options{Addr: addr, RequestTimeout: 200 * time.Millisecond})
 	var not *NotKafkaError
 	if !errors.As(err, &not) || !strings.Contains(err.Error(), "says nothing") {
 		t.Errorf("error is %v", err)
@@ -346,6 +347,60 @@ func TestABrokerThatDoesNotReadTimesOutAndWhatWasNotBegunIsSaidSo(t *testing.T) 
 	if a := wait(t, behind, "what was behind it"); a.err == nil || a.written {
 		t.Errorf("what was behind it: %+v, want an error and nothing written", a)
 	}
+}
+
+func TestAnAnswerToARequestThatWasNotReadIsNoAnswer(t *testing.T) {
+	hang := make(chan struct{})
+	addr := peer(t, func(nc net.Conn) {
+		_ = hello(nc)
+		var head [12]byte
+		if _, err := io.ReadFull(nc, head[:]); err == nil {
+			resp := kmsg.NewPtrProduceResponse()
+			resp.Version = 13
+			_, _ = nc.Write(frame(binary.BigEndian.Uint32(head[8:]), append([]byte{0}, resp.AppendTo(nil)...)))
+		}
+		<-hang
+	})
+	defer close(hang)
+	c := dial(t, Options{Addr: addr, RequestTimeout: patience})
+	ch := make(chan answer, 1)
+	c.Produce(&ProduceRequest{Version: 13, Encode: func(dst []protocol.ProducePartition) ([]protocol.ProducePartition, error) {
+		return append(dst, protocol.ProducePartition{Topic: "orders", Batch: make([]byte, 64<<20)}), nil
+	}}, 100*time.Millisecond, once(t, ch))
+	if a := wait(t, ch, "the timeout"); a.err == nil || !a.written || !strings.Contains(a.err.Error(), "timed out after 100ms") {
+		t.Errorf("told %+v", a)
+	}
+	wait(t, c.Done(), "the connection's end")
+}
+
+func TestAnIdleConnectionOutlivesTheDeadlineOfItsLastRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		go func() {
+			defer theirs.Close()
+			if hello(theirs) != nil {
+				return
+			}
+			for {
+				r, err := receive(theirs)
+				if err != nil {
+					return
+				}
+				_, _ = theirs.Write(frame(r.correlation, metadataBody()))
+			}
+		}()
+		c := dial(t, Options{Addr: "pipe:1", Dial: func(context.Context, string, string) (net.Conn, error) { return ours, nil }})
+		for range 3 {
+			if a := wait(t, ask(t, c, metadata(c), time.Second), "an answer"); a.err != nil {
+				t.Fatal(a.err)
+			}
+			select {
+			case <-c.Done():
+				t.Fatalf("closed while idle: %v", c.Err())
+			case <-time.After(time.Hour): // of the bubble's time
+			}
+		}
+	})
 }
 
 func FuzzWhateverABrokerAnswersEveryRequestIsToldOnce(f *testing.F) {

@@ -69,7 +69,7 @@ type Conn struct {
 	done       chan struct{} // closed when both goroutines are through and every done was called
 
 	mu     sync.Mutex
-	wrote  sync.Cond // a call's writing is over, or the connection is
+	wrote  sync.Cond // a call's writing is over
 	queue  []*call   // not begun, oldest first
 	flight []*call   // being written, or written and not answered; oldest first
 	err    error     // why it ended; set once
@@ -199,7 +199,6 @@ func (c *Conn) shut(err error) {
 	if first {
 		c.err = err
 		close(c.closing)
-		c.wrote.Broadcast()
 	}
 	c.mu.Unlock()
 	if first {

@@ -85,10 +85,10 @@ func (c *Conn) oldest(correlation int32) (*call, error) {
 func (c *Conn) answered(q *call) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for q.writing && c.err == nil {
+	for q.writing {
 		c.wrote.Wait()
 	}
-	if q.writing {
+	if c.err != nil {
 		return c.err // q stays in flight, and is told with the others
 	}
 	c.flight = pop(c.flight)

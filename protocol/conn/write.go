@@ -96,17 +96,20 @@ func (w *writer) send(q *call) {
 	c.setReadDeadline()
 	c.mu.Unlock()
 
-	// No deadline for the write: the reader's closes the connection, and so ends it.
-	err = w.put(pieces, size)
+	// The reader's deadline ends a write that hangs, too; but not when the reader
+	// waits for it, with an answer that came too early.
+	if err = c.nc.SetWriteDeadline(q.deadline); err == nil {
+		err = w.put(pieces, size)
+	}
+	if err != nil {
+		c.shut(&LostError{Addr: c.addr, Doing: "writing a request", After: q.timeout, Err: err})
+	}
 	clear(pieces) // the batches are their owner's again: hold on to none of them
 	clear(w.partitions)
 	c.mu.Lock()
 	q.writing = false
 	c.wrote.Broadcast()
 	c.mu.Unlock()
-	if err != nil {
-		c.shut(&LostError{Addr: c.addr, Doing: "writing a request", After: q.timeout, Err: err})
-	}
 }
 
 // encode returns the request in slices and its size. They are reused by the next.
