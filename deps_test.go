@@ -38,7 +38,7 @@ var edges = map[string][]string{
 	".": {"protocol", "protocol/codec", "protocol/conn", "spool", "spool/bolt", "sender", "sender/loop"},
 	// otel names events and statistics where they are defined.
 	"otel":       {".", "sender", "spool/bolt"},
-	"cmd/spoold": {".", "otel", "spool", "spool/bolt", "cmd/spoold/internal/…"},
+	"cmd/spoold": {".", "otel", "sender", "spool", "spool/bolt", "cmd/spoold/internal/…"},
 	// Ways in and what serves them do not know each other: the command wires them, and
 	// so does the demo, which is a command with its own broker, link and child.
 	"cmd/spoold/internal/admin":     {"."},

@@ -227,7 +227,7 @@ func (c *Cluster) awaitBrokers(ctx context.Context, n int) error {
 		return err == nil && len(brokers) >= n, nil
 	})
 	if err != nil {
-		return fmt.Errorf("kafka: waiting for %d brokers: %w (last answer: %v)%s", n, err, last, c.tails())
+		return fmt.Errorf("kafka: waiting for %d brokers: %w%s", n, errors.Join(err, last), c.tails())
 	}
 	return nil
 }

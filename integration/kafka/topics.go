@@ -46,10 +46,7 @@ func (c *Cluster) DeleteTopic(ctx context.Context, topic string) error {
 	defer cancel()
 	err = until(ctx, func() (bool, error) {
 		topics, err := c.adm.ListTopics(ctx, topic)
-		if err != nil {
-			return false, nil // asked again until ctx ends
-		}
-		return !topics.Has(topic), nil
+		return err == nil && !topics.Has(topic), nil
 	})
 	if err != nil {
 		return fmt.Errorf("kafka: topic %s is still listed after its deletion: %w", topic, err)
@@ -83,12 +80,9 @@ func (c *Cluster) Leader(ctx context.Context, topic string, partition int32) (in
 	leader := -1
 	err := until(ctx, func() (bool, error) {
 		topics, err := c.adm.ListTopics(ctx, topic)
-		if err != nil {
-			return false, nil // asked again until ctx ends
-		}
 		d, ok := topics[topic].Partitions[partition]
 		leader = int(d.Leader) - 1
-		return ok && d.Err == nil && leader >= 0, nil
+		return err == nil && ok && d.Err == nil && leader >= 0, nil
 	})
 	if err != nil {
 		return -1, fmt.Errorf("kafka: leader of %s-%d: %w", topic, partition, err)
@@ -102,15 +96,11 @@ func (c *Cluster) InSync(ctx context.Context, topic string) error {
 	defer cancel()
 	err := until(ctx, func() (bool, error) {
 		topics, err := c.adm.ListTopics(ctx, topic)
-		if err != nil || len(topics[topic].Partitions) == 0 {
-			return false, nil // asked again until ctx ends
-		}
+		whole := err == nil && len(topics[topic].Partitions) > 0
 		for _, p := range topics[topic].Partitions {
-			if p.Err != nil || p.Leader < 0 || len(p.ISR) < len(p.Replicas) {
-				return false, nil
-			}
+			whole = whole && p.Err == nil && p.Leader >= 0 && len(p.ISR) == len(p.Replicas)
 		}
-		return true, nil
+		return whole, nil
 	})
 	if err != nil {
 		return fmt.Errorf("kafka: replicas of %s are not in sync: %w", topic, err)

@@ -1,0 +1,268 @@
+package crash
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spoold/spoold/integration/link"
+	"github.com/spoold/spoold/integration/proc"
+)
+
+// Daemon is `spoold serve`, started again and again on one spool and one pair of
+// addresses. Its methods are for one goroutine; HTTP and Admin may be read by all.
+type Daemon struct {
+	HTTP, Admin string // addresses
+	Spool       string // directory
+	args        []string
+	bin         string
+
+	process *proc.Process
+	life    *life
+}
+
+// life is one process of the daemon.
+type life struct {
+	began time.Time
+	ready chan struct{} // closed when it says so
+	ended chan struct{} // closed when its log has ended
+
+	mu       sync.Mutex
+	recovery *Recovery
+	tail     []string
+}
+
+// Recovery is what a start found, from the daemon's log.
+type Recovery struct {
+	Pending uint64 `json:"pending"`
+	Seals   int    `json:"seals"`
+}
+
+// Build builds the daemon into dir.
+func Build(ctx context.Context, root, dir string) (string, error) {
+	bin := filepath.Join(dir, "spoold")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", bin, "./cmd/spoold")
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("crash: build the daemon: %w\n%s", err, out)
+	}
+	return bin, nil
+}
+
+// NewDaemon prepares a daemon with its spool under dir. keys are -X settings.
+func NewDaemon(bin, dir, bootstrap string, keys map[string]string) (*Daemon, error) {
+	d := &Daemon{bin: bin, Spool: filepath.Join(dir, "spool")}
+	for _, addr := range []*string{&d.HTTP, &d.Admin} {
+		l, err := link.Listen()
+		if err != nil {
+			return nil, fmt.Errorf("crash: %w", err)
+		}
+		defer func() { _ = l.Close() }() // both are held until both are chosen
+		*addr = l.Addr().String()
+	}
+	d.args = []string{"serve", "-b", bootstrap, "--spool", d.Spool, "--http", d.HTTP, "--admin", d.Admin,
+		"-X", "log.format=json"}
+	for k, v := range keys {
+		d.args = append(d.args, "-X", k+"="+v)
+	}
+	return d, nil
+}
+
+// Start starts the process and does not wait.
+func (d *Daemon) Start() error {
+	cmd := exec.Command(d.bin, d.args...)
+	// os.Pipe and not StderrPipe: what the daemon wrote last is read after its death.
+	r, w, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("crash: %w", err)
+	}
+	cmd.Stdout, cmd.Stderr = w, w
+	began := time.Now()
+	d.process, err = proc.Start(cmd)
+	_ = w.Close() // the child has its own
+	if err != nil {
+		_ = r.Close() // nothing is in it
+		return err
+	}
+	d.life = &life{began: began, ready: make(chan struct{}), ended: make(chan struct{})}
+	go d.life.follow(r)
+	return nil
+}
+
+func (l *life) follow(r *os.File) {
+	defer close(l.ended)
+	defer func() { _ = r.Close() }() // it was read to its end
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var line struct {
+			Event string `json:"event"`
+			Recovery
+		}
+		err := json.Unmarshal(lines.Bytes(), &line) // a line that is no JSON is kept for people
+		l.mu.Lock()
+		if l.tail = append(l.tail, lines.Text()); len(l.tail) > 60 {
+			l.tail = l.tail[1:]
+		}
+		if err == nil && line.Event == "recovery" && l.recovery == nil {
+			l.recovery = &Recovery{line.Pending, line.Seals}
+		}
+		l.mu.Unlock()
+		if err == nil && line.Event == "ready" {
+			close(l.ready)
+		}
+	}
+}
+
+// Ready waits until the daemon takes records, and says how long that took.
+func (d *Daemon) Ready(ctx context.Context) (time.Duration, error) {
+	select {
+	case <-d.life.ready:
+		return time.Since(d.life.began), nil
+	case <-d.process.Done():
+		return 0, d.died()
+	case <-ctx.Done():
+		return 0, fmt.Errorf("crash: the daemon is not ready: %w\n%s", context.Cause(ctx), d.Tail())
+	}
+}
+
+// died describes an end that nobody asked for.
+func (d *Daemon) died() error {
+	<-d.life.ended
+	return fmt.Errorf("crash: the daemon ended by itself with code %d\n%s", d.process.ExitCode(), d.Tail())
+}
+
+// Check fails if the daemon ended by itself.
+func (d *Daemon) Check() error {
+	if d.process.Running() {
+		return nil
+	}
+	return d.died()
+}
+
+// Age is how long ago the process was started.
+func (d *Daemon) Age() time.Duration { return time.Since(d.life.began) }
+
+// Kill sends SIGKILL and waits for the end. It reports what this life had found at
+// its start, nil if it did not come so far. A daemon that had ended before is an error.
+func (d *Daemon) Kill() (*Recovery, error) {
+	if err := d.Check(); err != nil {
+		return nil, err
+	}
+	if err := d.process.Kill(); err != nil {
+		return nil, err
+	}
+	<-d.life.ended
+	if code := d.process.ExitCode(); code >= 0 {
+		return nil, d.died() // it was quicker than the signal
+	}
+	return d.life.found(), nil
+}
+
+// Stop sends SIGTERM and waits for a clean end.
+func (d *Daemon) Stop() error {
+	if err := d.process.Stop(30 * time.Second); err != nil {
+		return err
+	}
+	if code := d.process.ExitCode(); code != 0 {
+		return d.died()
+	}
+	return nil
+}
+
+func (l *life) found() *Recovery {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.recovery
+}
+
+// Tail is the end of its log.
+func (d *Daemon) Tail() string {
+	d.life.mu.Lock()
+	defer d.life.mu.Unlock()
+	return "end of the daemon's log:\n  " + strings.Join(d.life.tail, "\n  ")
+}
+
+// Status is what the tests need of /api/status.
+type Status struct {
+	Accepted     uint64 `json:"accepted"`
+	Acked        uint64 `json:"acked"`
+	Pending      uint64 `json:"pending"`
+	DeadLettered uint64 `json:"dead_lettered"`
+	Expired      uint64 `json:"expired"`
+	SpoolBytes   int64  `json:"spool_bytes"`
+	Link         string `json:"link"`
+	Topics       []struct {
+		Topic  string `json:"topic"`
+		State  string `json:"state"`
+		Detail string `json:"detail"`
+	} `json:"topics"`
+}
+
+// Status asks the admin address.
+func (d *Daemon) Status(ctx context.Context) (*Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.Admin+"/api/status", nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("crash: status: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }() // it is read to its end
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, fmt.Errorf("crash: status: %w", err)
+	}
+	var s Status
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return nil, fmt.Errorf("crash: status %d %q: %w", resp.StatusCode, raw, err)
+	}
+	if sum := s.Acked + s.Pending + s.DeadLettered + s.Expired; sum != s.Accepted {
+		return nil, fmt.Errorf("crash: conservation is broken: %s", raw)
+	}
+	return &s, nil
+}
+
+// Memory is resident memory in bytes, from /proc.
+type Memory struct{ Anon, File int64 }
+
+// Memory of the daemon now.
+func (d *Daemon) Memory() (Memory, error) {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.process.Pid()))
+	if err != nil {
+		return Memory{}, fmt.Errorf("crash: %w", err)
+	}
+	var m Memory
+	for line := range strings.Lines(string(raw)) {
+		f := strings.Fields(line)
+		if len(f) != 3 {
+			continue
+		}
+		kb, err := strconv.ParseInt(f[1], 10, 64)
+		switch {
+		case err != nil:
+		case f[0] == "RssAnon:":
+			m.Anon = kb << 10
+		case f[0] == "RssFile:":
+			m.File = kb << 10
+		}
+	}
+	if m.Anon == 0 {
+		return m, errors.New("crash: no RssAnon in /proc")
+	}
+	return m, nil
+}

@@ -1,0 +1,158 @@
+package crash
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Load is clients that send to the daemon over HTTP. Each waits for an answer before its
+// next record, and asks again, with the same Idempotency-Key, as long as it has none.
+type Load struct {
+	Ledger  *Ledger
+	URL     string // of the topic
+	Seed    uint64
+	Think   time.Duration // longest pause of a client between two requests
+	Records int           // most records in one request
+	Keyless bool          // no Idempotency-Key: for what is never killed
+
+	stop     chan struct{}
+	wg       sync.WaitGroup
+	client   *http.Client
+	failed   atomic.Pointer[error]
+	requests atomic.Int64 // answered with 200
+	retries  atomic.Int64
+}
+
+// Run starts the clients.
+func (l *Load) Run(ctx context.Context) {
+	l.stop = make(chan struct{})
+	l.client = &http.Client{
+		Timeout:   10 * time.Second,
+		Transport: &http.Transport{MaxIdleConnsPerHost: l.Ledger.Clients(), DisableCompression: true},
+	}
+	for i := range l.Ledger.Clients() {
+		l.wg.Go(func() {
+			if err := l.send(ctx, i); err != nil {
+				l.failed.CompareAndSwap(nil, &err)
+			}
+		})
+	}
+}
+
+// Stop lets every client get its last answer. The daemon must be up.
+func (l *Load) Stop() error {
+	close(l.stop)
+	l.wg.Wait()
+	l.client.CloseIdleConnections()
+	return l.Err()
+}
+
+// Err is the first answer that no client should get.
+func (l *Load) Err() error {
+	if err := l.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Requests is how many were answered, and how many had to be asked again.
+func (l *Load) Requests() (answered, again int64) { return l.requests.Load(), l.retries.Load() }
+
+// send is one client.
+func (l *Load) send(ctx context.Context, client int) error {
+	r := rand.New(rand.NewPCG(l.Seed, uint64(client)))
+	for {
+		if l.Think > 0 {
+			l.pause(ctx, time.Duration(r.Int64N(int64(l.Think))))
+		}
+		select {
+		case <-l.stop:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		default:
+		}
+		first := l.Ledger.Next(client)
+		count := 1 + r.IntN(max(l.Records, 1))
+		body, key := l.body(client, first, count), fmt.Sprintf("%d-%d-%d", l.Seed, client, first)
+		for answered := false; !answered; {
+			var err error
+			if answered, err = l.ask(ctx, body, key); err != nil {
+				return fmt.Errorf("crash: client %d, records %d to %d: %w", client, first, first+count-1, err)
+			}
+			if !answered {
+				l.retries.Add(1)
+				l.pause(ctx, time.Millisecond+time.Duration(r.Int64N(int64(50*time.Millisecond))))
+			}
+		}
+		l.Ledger.Answered(client, first+count)
+		l.requests.Add(1)
+	}
+}
+
+func (l *Load) pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// body is a request in Confluent v2's binary form: bytes go in as they are.
+func (l *Load) body(client, first, count int) []byte {
+	b := []byte(`{"records":[`)
+	key := base64.StdEncoding.EncodeToString([]byte(Key(client)))
+	for n := first; n < first+count; n++ {
+		if n > first {
+			b = append(b, ',')
+		}
+		b = append(b, `{"key":"`+key+`","value":"`...)
+		b = base64.StdEncoding.AppendEncode(b, l.Ledger.Value(client, n))
+		b = append(b, `"}`...)
+	}
+	return append(b, `]}`...)
+}
+
+// ask sends a request once. It reports whether the records are spooled; an error is
+// an answer that says they never will be.
+func (l *Load) ask(ctx context.Context, body []byte, key string) (bool, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.URL, bytes.NewReader(body))
+	if err != nil {
+		return false, err
+	}
+	req.Header.Set("Content-Type", "application/vnd.kafka.binary.v2+json")
+	if !l.Keyless {
+		// Set in the map: net/http would send an unanswered request with this header once more by itself.
+		req.Header["Idempotency-Key"] = []string{key}
+		req.GetBody = nil
+	}
+	resp, err := l.client.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return false, context.Cause(ctx)
+		}
+		return false, nil // not answered: ask again
+	}
+	defer func() { _ = resp.Body.Close() }() // what matters of it was read
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if err != nil {
+		return false, nil // cut off in the answer: ask again
+	}
+	switch {
+	case resp.StatusCode == http.StatusOK:
+		return true, nil
+	case resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode >= 500:
+		return false, nil
+	}
+	return false, fmt.Errorf("answer %s: %s", strconv.Itoa(resp.StatusCode), text)
+}

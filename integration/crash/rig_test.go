@@ -1,0 +1,279 @@
+//go:build crash
+
+package crash
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/spoold/spoold/integration/kafka"
+)
+
+var (
+	seedFlag   = flag.Uint64("seed", 0, "repeats a run; 0: a new one")
+	kills      = flag.Int("kills", 50, "how often the daemon is killed under load")
+	clients    = flag.Int("clients", 96, "how many HTTP clients send at once")
+	outage     = flag.Duration("outage", 12*time.Second, "how long a link stays broken")
+	backlogMiB = flag.Int64("backlog", 256, "MiB that wait in the spool while the memory is looked at")
+)
+
+const partitions = 3
+
+var (
+	binary string      // the daemon
+	shared sharedState // clusters are started once
+)
+
+type sharedState struct {
+	mu       sync.Mutex
+	clusters map[int]*kafka.Cluster
+}
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	ctx := context.Background()
+	root, err := kafka.RepositoryRoot()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	dir, err := os.MkdirTemp("", "spoold-crash-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }() // only the binary is in it
+	if binary, err = Build(ctx, root, dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	shared.clusters = make(map[int]*kafka.Cluster)
+	defer func() {
+		for _, c := range shared.clusters {
+			c.Close()
+		}
+	}()
+	return m.Run()
+}
+
+// cluster is a running cluster of so many brokers, behind links. Tests leave it whole.
+func cluster(t *testing.T, brokers int) *kafka.Cluster {
+	t.Helper()
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if c := shared.clusters[brokers]; c != nil {
+		return c
+	}
+	c, err := kafka.Start(context.Background(), kafka.Options{Brokers: brokers, Links: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared.clusters[brokers] = c
+	return c
+}
+
+// rig is one run: a cluster, a topic, a daemon, clients.
+type rig struct {
+	t       *testing.T
+	ctx     context.Context
+	seed    uint64
+	rand    *rand.Rand
+	cluster *kafka.Cluster
+	topic   string
+	daemon  *Daemon
+	ledger  *Ledger
+	load    *Load
+
+	kills   int // of the daemon
+	inDoubt int // starts that found batches whose fate was not known
+	early   int // kills within 300 ms of a start
+}
+
+type setup struct {
+	brokers int
+	clients int
+	size    int // bytes of a value
+	records int // most in one request
+	think   time.Duration
+	keyless bool
+	keys    map[string]string
+}
+
+func newRig(t *testing.T, s setup) *rig {
+	t.Helper()
+	seed := *seedFlag
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("seed %d; again: go test -tags crash -count=1 -v ./integration/crash -run '^%s$' -seed %d -kills %d -outage %v",
+		seed, t.Name(), seed, *kills, *outage)
+	if s.clients == 0 {
+		s.clients = *clients
+	}
+	if s.size == 0 {
+		s.size = 200
+	}
+	r := &rig{t: t, ctx: t.Context(), seed: seed, rand: rand.New(rand.NewPCG(seed, 1)), cluster: cluster(t, s.brokers),
+		topic: fmt.Sprintf("crash-%x", seed), ledger: NewLedger(seed, s.clients, s.size)}
+	if err := r.cluster.CreateTopic(r.ctx, r.topic, partitions, nil); err != nil {
+		t.Fatal(err)
+	}
+	keys := map[string]string{"idempotency.max.keys": "5000000", "shutdown.timeout": "20s"}
+	for k, v := range s.keys {
+		keys[k] = v
+	}
+	var err error
+	if r.daemon, err = NewDaemon(binary, t.TempDir(), r.cluster.Bootstrap(), keys); err != nil {
+		t.Fatal(err)
+	}
+	r.load = &Load{Ledger: r.ledger, URL: "http://" + r.daemon.HTTP + "/topics/" + r.topic, Seed: seed,
+		Think: s.think, Records: s.records, Keyless: s.keyless}
+	t.Cleanup(func() {
+		if t.Failed() && r.daemon.life != nil {
+			t.Log(r.daemon.Tail())
+		}
+		if r.daemon.process != nil {
+			_ = r.daemon.process.Kill() // our own child: fails only when it is gone
+		}
+	})
+	return r
+}
+
+func (r *rig) must(err error) {
+	r.t.Helper()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// start starts the daemon and waits until it takes records.
+func (r *rig) start() {
+	r.t.Helper()
+	r.must(r.daemon.Start())
+	r.ready()
+}
+
+func (r *rig) ready() {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.ctx, 30*time.Second)
+	defer cancel()
+	_, err := r.daemon.Ready(ctx)
+	r.must(err)
+}
+
+// wait lets time pass while the load runs, and notices what should not happen.
+func (r *rig) wait(d time.Duration) {
+	r.t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(d); time.Now().Before(deadline); {
+		<-tick.C
+		r.must(r.daemon.Check())
+		r.must(r.load.Err())
+	}
+}
+
+// between is a random duration.
+func (r *rig) between(low, high time.Duration) time.Duration {
+	return low + time.Duration(r.rand.Int64N(int64(high-low)))
+}
+
+// kill kills the daemon now and starts it again. One in four of the new lives is ended at
+// once, while it recovers.
+func (r *rig) kill() {
+	r.t.Helper()
+	for again := true; again; {
+		found, err := r.daemon.Kill()
+		r.must(err)
+		r.note(found)
+		r.kills++
+		r.must(r.daemon.Start())
+		if again = r.rand.IntN(4) == 0; again {
+			r.early++
+			r.must(r.sleepAlive(r.between(0, 300*time.Millisecond)))
+		}
+	}
+	r.ready()
+}
+
+// note counts what a life said about its start.
+func (r *rig) note(found *Recovery) {
+	if found != nil && found.Seals > 0 {
+		r.inDoubt++
+	}
+}
+
+// sleepAlive waits without asking whether the daemon is ready.
+func (r *rig) sleepAlive(d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return r.daemon.Check()
+	case <-r.ctx.Done():
+		return context.Cause(r.ctx)
+	}
+}
+
+// finish ends the load, waits until nothing is pending, and compares.
+func (r *rig) finish() {
+	r.t.Helper()
+	r.must(r.load.Stop())
+	began := time.Now()
+	r.drain(3 * time.Minute)
+	answered, again := r.load.Requests()
+	sent, _ := r.ledger.Total()
+	r.t.Logf("%d requests answered, %d asked again, %d records; drained %.1f s after the last",
+		answered, again, sent, time.Since(began).Seconds())
+	s, err := r.daemon.Status(r.ctx)
+	r.must(err)
+	if s.Accepted != uint64(sent) || s.Acked != uint64(sent) || s.DeadLettered != 0 || s.Expired != 0 {
+		r.t.Errorf("status says accepted %d, acked %d, dead-lettered %d, expired %d; the clients were told of %d",
+			s.Accepted, s.Acked, s.DeadLettered, s.Expired, sent)
+	}
+	r.must(r.daemon.Stop())
+	r.note(r.daemon.life.found())
+	r.compare()
+}
+
+// drain waits until nothing is pending.
+func (r *rig) drain(patience time.Duration) {
+	r.t.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	var last *Status
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-tick.C {
+		r.must(r.daemon.Check())
+		s, err := r.daemon.Status(r.ctx)
+		if r.must(err); s.Pending == 0 {
+			return
+		}
+		last = s
+	}
+	r.t.Fatalf("still pending %v after the load ended: %+v", patience, last)
+}
+
+// compare reads the topic back and asks the ledger.
+func (r *rig) compare() {
+	r.t.Helper()
+	reading := r.ledger.Read()
+	r.must(r.cluster.Scan(r.ctx, r.topic, func(rec *kafka.Record) error {
+		reading.Record(rec.Partition, rec.Offset, rec.Key, rec.Value)
+		return nil
+	}))
+	v := reading.Verdict()
+	r.t.Log(v)
+	if !v.OK() {
+		r.t.Fail()
+	}
+}
