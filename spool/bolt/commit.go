@@ -47,7 +47,7 @@ func (s *Store) commit(c *Commit, g *group, writes []*spool.Write, rewritten *re
 	}
 	s.compose(t, g)
 	// Without room it is tried all the same: pages that were freed may do.
-	_ = s.reserve(t.target, int64(len(t.block)+len(t.keys)+4*t.changes.Bytes())+stateReserve/2)
+	_ = s.reserve(t.target, int64(len(t.block)+len(t.keys)+4*t.changes.Bytes())+s.reserved()/2)
 	if err := s.write(t); err != nil {
 		return err
 	}
@@ -89,6 +89,7 @@ func (s *Store) apply(t *transaction, c *Commit, g *group, writes []*spool.Write
 		}
 	}
 	for _, sect := range g.sections {
+		s.coming[sect.lane.id] = sect.first
 		s.state.Append(sect.lane.id, sect.count)
 	}
 	for _, n := range g.notes {
@@ -313,6 +314,7 @@ func (s *Store) done(t *transaction) {
 		a.keyBytes += int64(len(t.keys)) + keyBlockRoom
 	}
 	s.view.Lock()
+	clear(s.coming)
 	if t.from != nil {
 		s.sealed = append(s.sealed, newSealed(s.dir, t.fromInfo, s.state))
 		s.active = a
@@ -321,6 +323,7 @@ func (s *Store) done(t *transaction) {
 		a.index.add(t.number, 0, len(t.block), lastFour(t.block), t.sections)
 		if t.rewritten != nil {
 			s.orphans = a.index.sweep(s.state) // what left while it was carried
+			defer s.opt.faults.at("remains carried")
 		}
 	}
 	s.forget(t.dropped)

@@ -66,6 +66,9 @@ func (r *reading) step() (more bool, err error) {
 		return false, nil
 	}
 	end := s.state.End(r.lane)
+	if first, ok := s.coming[r.lane]; ok {
+		end = first
+	}
 	r.at = s.state.Settled(r.lane).NextAbsent(r.at)
 	if r.at >= end {
 		r.at = end

@@ -43,6 +43,7 @@ func newStore(o Options, l *lock) *Store {
 	s := &Store{
 		opt: o, dir: o.Path, lock: l, boot: bootID(), hardCap: maxGroupFactor * o.GroupBytes,
 		lanes:   make(map[string]*lane),
+		coming:  make(map[spool.LaneID]spool.Index),
 		kick:    make(chan struct{}, 1),
 		commits: make(chan *Commit, 2),
 		abort:   make(chan struct{}),
@@ -64,7 +65,7 @@ func (s *Store) start() (*spool.Recovered, error) {
 	}
 	fresh := found == nil
 	if fresh {
-		if err := createSegment(s.dir, 1, s.ahead()+allocateStep, s.opt.faults); err != nil {
+		if err := createSegment(s.dir, 1, s.ahead(), s.opt.faults); err != nil {
 			return nil, err
 		}
 		found = &surveyed{number: 1, state: spool.NewState(), head: spool.Head{}}
@@ -156,7 +157,7 @@ func (s *Store) firstCommit(fresh bool) error {
 	b.Incarnation++
 	s.state.Rebind(&t.changes)
 	t.gone = s.active.index.sweep(s.state)
-	_ = s.reserve(t.target, stateReserve)
+	_ = s.reserve(t.target, s.reserved())
 	if err := s.write(t); err != nil {
 		return s.poison(fmt.Errorf("first commit: %w", err))
 	}

@@ -19,7 +19,12 @@ const (
 
 // ahead is how many bytes the active segment must own beyond what is in use: one group that is
 // being committed, one that is filling, and the reserve.
-func (s *Store) ahead() int64 { return 2*int64(s.hardCap) + stateReserve }
+func (s *Store) ahead() int64 { return 2*int64(s.hardCap) + s.reserved() }
+
+// reserved is the reserve, smaller where groups are small.
+func (s *Store) reserved() int64 { return min(stateReserve, 2*int64(s.hardCap)) }
+
+func (s *Store) allocateStep() int64 { return min(allocateStep, int64(s.hardCap)) }
 
 // reserve makes the segment own need more bytes than are in use.
 func (s *Store) reserve(a *active, need int64) error {
@@ -27,7 +32,8 @@ func (s *Store) reserve(a *active, need int64) error {
 	if want <= a.allocated {
 		return nil
 	}
-	want = (want + allocateStep - 1) / allocateStep * allocateStep
+	step := s.allocateStep()
+	want = (want + step - 1) / step * step
 	if err := s.opt.faults.allocate(a.file, a.allocated, want-a.allocated); err != nil {
 		return err
 	}

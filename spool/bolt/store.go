@@ -43,6 +43,9 @@ type Store struct {
 	state  *spool.State
 	active *active
 	sealed []*sealed // ascending by number
+	// coming is where the entries begin that state counts already, and that the commit
+	// under way has not made durable: nobody can read them yet.
+	coming map[spool.LaneID]spool.Index
 
 	kick    chan struct{}
 	commits chan *Commit
