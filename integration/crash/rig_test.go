@@ -72,6 +72,7 @@ func cluster(t *testing.T, brokers int) *kafka.Cluster {
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
 	if c := shared.clusters[brokers]; c != nil {
+		mend(t, c)
 		return c
 	}
 	c, err := kafka.Start(context.Background(), kafka.Options{Brokers: brokers, Links: true})
@@ -80,6 +81,23 @@ func cluster(t *testing.T, brokers int) *kafka.Cluster {
 	}
 	shared.clusters[brokers] = c
 	return c
+}
+
+// mend makes a cluster whole again that a failed test left in pieces.
+func mend(t *testing.T, c *kafka.Cluster) {
+	t.Helper()
+	for _, l := range c.Links() {
+		if err := l.Heal(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range c.Brokers() {
+		if !c.Running(i) {
+			if err := c.Start(t.Context(), i); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 // rig is one run: a cluster, a topic, a daemon, clients.

@@ -312,6 +312,9 @@ func (c *Cluster) Start(ctx context.Context, i int) error {
 	return c.awaitBrokers(ctx, n)
 }
 
+// Running reports whether broker i has a process.
+func (c *Cluster) Running(i int) bool { return c.brokers[i].process.Running() }
+
 // Pause stops broker i with SIGSTOP: it hangs and resets nothing.
 func (c *Cluster) Pause(i int) error { return c.brokers[i].process.Signal(syscall.SIGSTOP) }
 
