@@ -18,14 +18,16 @@ import (
 // restart or a fail-over to a restarted replica, any sequence without state, size checks
 // before duplicates, answers that wait for the high watermark, truncation.
 type modelCluster struct {
-	rng     *rand.Rand
-	brokers int32
-	topics  map[string]*modelTopic
-	nextPID int64
-	id      string
-	now     int64 // the brokers' clock, ms
-	expire  int64 // producer.id.expiration.ms
-	noAsk   bool  // DescribeProducers is refused
+	rng      *rand.Rand
+	brokers  int32
+	topics   map[string]*modelTopic
+	nextPID  int64
+	id       string
+	now      int64 // the brokers' clock, ms
+	expire   int64 // producer.id.expiration.ms
+	noAsk    bool  // DescribeProducers is refused
+	byName   bool  // Produce goes by name: a recreated topic takes what was meant for the former
+	noRefuse bool  // a lagging ISR never answers NOT_ENOUGH_REPLICAS
 }
 
 type modelTopic struct {
@@ -155,7 +157,7 @@ func (c *modelCluster) expireProducers() {
 
 // append is UnifiedLog.append for a client: the offset, or why not.
 func (c *modelCluster) append(t *modelTopic, p *modelPartition, b modelBatch) (int64, protocol.ErrorCode) {
-	if !p.isr && c.rng.IntN(2) == 0 {
+	if !p.isr && !c.noRefuse && c.rng.IntN(2) == 0 {
 		return -1, protocol.NotEnoughReplicas
 	}
 	if t.maxLen > 0 && int(b.count) > t.maxLen {
@@ -228,7 +230,7 @@ func (c *modelCluster) produce(broker int32, r sender.Request) kmsg.Response {
 		rp.Partition, rp.BaseOffset, rp.LogAppendTime = b.Partition, -1, -1
 		rp.CurrentLeader.LeaderID = -1
 		switch {
-		case t == nil || t.id != b.TopicID:
+		case t == nil || t.id != b.TopicID && !c.byName:
 			rp.ErrorCode = int16(protocol.UnknownTopicID)
 		case t.parts[b.Partition].leader != broker:
 			rp.ErrorCode = int16(protocol.NotLeaderOrFollower)

@@ -2,6 +2,7 @@ package sender_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/spoold/spoold/protocol"
@@ -150,4 +151,18 @@ func (m *modelSpool) feed(f sender.Feed) *sender.Fed {
 		out.Sections = []spool.Section{sec}
 	}
 	return out
+}
+
+// clone is a copy of the directory.
+func (m *modelSpool) clone() *modelSpool {
+	d := *m
+	d.topics, d.bound = slices.Clone(m.topics), slices.Clone(m.bound)
+	d.entries, d.settled, d.facts = nil, nil, nil
+	for i := range m.topics {
+		d.entries = append(d.entries, slices.Clone(m.entries[i]))
+		d.settled = append(d.settled, m.settled[i].Clone())
+		d.facts = append(d.facts, spool.Facts{Counts: slices.Clone(m.facts[i].Counts), Sticky: slices.Clone(m.facts[i].Sticky)})
+	}
+	d.parts, d.seals, d.dead = maps.Clone(m.parts), maps.Clone(m.seals), maps.Clone(m.dead)
+	return &d
 }

@@ -37,6 +37,10 @@ type world struct {
 	faults  int
 	keys    int
 	topics  []string
+	// lose: the request is served, its answer is lost and the connection cut. hold: it
+	// is served and never answered. drop: it is not even served, and the connection cut.
+	lose, hold, drop func(broker int32, r sender.Request) bool
+	seen             []sender.Request // Produce requests as they were sent, copied
 }
 
 type rec struct {
@@ -212,6 +216,9 @@ func (w *world) send(r sender.Request) {
 	}
 	w.logf("send to %d: %s", broker, describe(r))
 	c.waiting = append(c.waiting, r)
+	if r.Kind == sender.KindProduce {
+		w.seen = append(w.seen, freeze(r))
+	}
 	at := max(w.now.Age+w.rng.Int64N(4), c.lastIn)
 	c.lastIn = at
 	w.after(at-w.now.Age, w.life, func() { w.arrive(c, r) })
@@ -221,7 +228,18 @@ func (w *world) arrive(c *modelConn, r sender.Request) {
 	if !c.up {
 		return
 	}
+	if w.drop != nil && w.drop(c.broker, r) {
+		w.after(1, w.life, func() { w.cut(c) })
+		return
+	}
 	m, err := w.cluster.serve(c.broker, r)
+	if w.hold != nil && w.hold(c.broker, r) {
+		return
+	}
+	if w.lose != nil && w.lose(c.broker, r) {
+		w.after(1, w.life, func() { w.cut(c) })
+		return
+	}
 	c.ready[r.ID] = sender.Response{ID: r.ID, Message: m, Err: err}
 	w.after(w.rng.Int64N(4), w.life, func() { w.answer(c) })
 }
