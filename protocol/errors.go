@@ -20,6 +20,9 @@ const (
 	RefreshRetriable
 	// Refused: the batch itself is refused, now and later.
 	Refused
+	// Misfit: not these records are at fault but how we send or where: a setting of
+	// the topic or of ours. Wait, try again slowly, tell the operator.
+	Misfit
 	// Authorization: a right is missing; wait, try again slowly, tell the operator.
 	Authorization
 	// OutOfOrder: the broker's view of our sequences is not ours.
@@ -34,7 +37,7 @@ const (
 
 var classNames = [...]string{
 	Fatal: "fatal", Success: "success", Duplicate: "duplicate", Retriable: "retriable",
-	RefreshRetriable: "refresh-retriable", Refused: "refused", Authorization: "authorization",
+	RefreshRetriable: "refresh-retriable", Refused: "refused", Misfit: "misfit", Authorization: "authorization",
 	OutOfOrder: "out of order", Fenced: "fenced", Abortable: "abortable",
 	ApplicationRecoverable: "application-recoverable",
 }
@@ -104,11 +107,11 @@ var codes = map[ErrorCode]meaning{
 	CoordinatorLoadInProgress:              {"COORDINATOR_LOAD_IN_PROGRESS", Retriable, unproven},
 	CoordinatorNotAvailable:                {"COORDINATOR_NOT_AVAILABLE", RefreshRetriable, unproven},
 	NotCoordinator:                         {"NOT_COORDINATOR", RefreshRetriable, unproven},
-	InvalidTopicException:                  {"INVALID_TOPIC_EXCEPTION", Refused, notAppended},
+	InvalidTopicException:                  {"INVALID_TOPIC_EXCEPTION", Misfit, notAppended},
 	RecordListTooLarge:                     {"RECORD_LIST_TOO_LARGE", Refused, notAppended},
 	NotEnoughReplicas:                      {"NOT_ENOUGH_REPLICAS", Retriable, notAppended},
 	NotEnoughReplicasAfterAppend:           {"NOT_ENOUGH_REPLICAS_AFTER_APPEND", Retriable, unproven},
-	InvalidRequiredAcks:                    {"INVALID_REQUIRED_ACKS", Refused, notAppended},
+	InvalidRequiredAcks:                    {"INVALID_REQUIRED_ACKS", Misfit, notAppended},
 	IllegalGeneration:                      {"ILLEGAL_GENERATION", ApplicationRecoverable, unproven},
 	InconsistentGroupProtocol:              {"INCONSISTENT_GROUP_PROTOCOL", Fatal, unproven},
 	InvalidGroupID:                         {"INVALID_GROUP_ID", Fatal, unproven},
@@ -130,7 +133,7 @@ var codes = map[ErrorCode]meaning{
 	InvalidConfig:                          {"INVALID_CONFIG", Fatal, unproven},
 	NotController:                          {"NOT_CONTROLLER", RefreshRetriable, unproven},
 	InvalidRequest:                         {"INVALID_REQUEST", Fatal, notAppended},
-	UnsupportedForMessageFormat:            {"UNSUPPORTED_FOR_MESSAGE_FORMAT", Refused, notAppended},
+	UnsupportedForMessageFormat:            {"UNSUPPORTED_FOR_MESSAGE_FORMAT", Misfit, notAppended},
 	PolicyViolation:                        {"POLICY_VIOLATION", Refused, notAppended},
 	OutOfOrderSequenceNumber:               {"OUT_OF_ORDER_SEQUENCE_NUMBER", OutOfOrder, notAppended},
 	DuplicateSequenceNumber:                {"DUPLICATE_SEQUENCE_NUMBER", Duplicate, unproven},
@@ -163,7 +166,7 @@ var codes = map[ErrorCode]meaning{
 	TopicDeletionDisabled:                  {"TOPIC_DELETION_DISABLED", Fatal, unproven},
 	FencedLeaderEpoch:                      {"FENCED_LEADER_EPOCH", RefreshRetriable, unproven},
 	UnknownLeaderEpoch:                     {"UNKNOWN_LEADER_EPOCH", RefreshRetriable, unproven},
-	UnsupportedCompressionType:             {"UNSUPPORTED_COMPRESSION_TYPE", Refused, notAppended},
+	UnsupportedCompressionType:             {"UNSUPPORTED_COMPRESSION_TYPE", Misfit, notAppended},
 	StaleBrokerEpoch:                       {"STALE_BROKER_EPOCH", RefreshRetriable, unproven},
 	OffsetNotAvailable:                     {"OFFSET_NOT_AVAILABLE", Retriable, unproven},
 	MemberIDRequired:                       {"MEMBER_ID_REQUIRED", Fatal, unproven},

@@ -222,7 +222,7 @@ func (s *Sender) judge(p *partition) {
 
 // slow makes p wait longer where only an operator can help, and says so.
 func (s *Sender) slow(p *partition, class protocol.Class) {
-	if class != protocol.Authorization && class != protocol.Fatal {
+	if class != protocol.Authorization && class != protocol.Fatal && class != protocol.Misfit {
 		return
 	}
 	inf := p.window[0]
