@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spoold/spoold/integration/kafka"
+)
+
+type options struct {
+	runs      int
+	seconds   float64
+	batchSize int
+	lingerMs  int
+	codec     string
+	sizes     []int
+	clients   []int
+	only      string
+	out       string
+}
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "child" {
+		exitOn(child(os.Args[2:]))
+		return
+	}
+	o := options{sizes: []int{100, 1024}, clients: []int{1, 64, 512}}
+	flag.IntVar(&o.runs, "runs", 5, "runs of each contender; the median counts")
+	flag.Float64Var(&o.seconds, "seconds", 5, "about how long a run takes")
+	flag.IntVar(&o.batchSize, "batch.size", 256<<10, "bytes, both sides")
+	flag.IntVar(&o.lingerMs, "linger.ms", 5, "both sides")
+	flag.StringVar(&o.codec, "compression.type", "none", "none, gzip, snappy, lz4 or zstd, both sides")
+	flag.StringVar(&o.only, "only", "", "produce or http; empty: both")
+	flag.StringVar(&o.out, "out", ".", "folder for bench.json and bench.svg")
+	flag.Parse()
+	exitOn(run(context.Background(), &o))
+}
+
+func exitOn(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// report is bench.json.
+type report struct {
+	Kafka     string       `json:"kafka"`
+	BatchSize int          `json:"batch.size"`
+	LingerMs  int          `json:"linger.ms"`
+	Codec     string       `json:"compression.type"`
+	Produce   []comparison `json:"produce"`
+	HTTP      []httpResult `json:"http"`
+}
+
+func run(ctx context.Context, o *options) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "spoold-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }() // spools that nobody needs any more
+	c, err := kafka.Start(ctx, kafka.Options{Fast: true, Props: map[string]string{
+		"num.io.threads": "4", "log.retention.bytes": "268435456", "log.segment.bytes": "134217728",
+		"log.retention.check.interval.ms": "5000", "log.segment.delete.delay.ms": "1000"}})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	rep := &report{Kafka: kafka.Newest, BatchSize: o.batchSize, LingerMs: o.lingerMs, Codec: o.codec}
+	b := &bench{o: o, self: self, dir: dir, cluster: c}
+	if o.only != "http" {
+		if rep.Produce, err = b.produce(ctx); err != nil {
+			return err
+		}
+	}
+	if o.only != "produce" {
+		if rep.HTTP, err = b.http(ctx); err != nil {
+			return err
+		}
+	}
+	rep.print(os.Stdout)
+	raw, err := json.MarshalIndent(rep, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(o.out, "bench.json"), append(raw, '\n'), 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(o.out, "bench.svg"), rep.svg(), 0o644)
+}
+
+func say(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, time.Now().Format("15:04:05 ")+format+"\n", args...)
+}

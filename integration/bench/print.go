@@ -1,0 +1,59 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"text/tabwriter"
+)
+
+func (r *report) print(w io.Writer) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(w, "Apache Kafka %s, one broker, acks=all, idempotent, batch.size %d, linger.ms %d, compression.type %s\n\n",
+		r.Kafka, r.BatchSize, r.LingerMs, r.Codec)
+	if len(r.Produce) > 0 {
+		fmt.Fprintln(t, "value\tkgo records/s\tspoold records/s\tratio\tkgo ns CPU\tspoold ns CPU\t")
+		for _, c := range r.Produce {
+			fmt.Fprintf(t, "%d B\t%.0f\t%.0f\t%.2f\t%.0f\t%.0f\t\n", c.Size, c.KgoRate, c.SpooldRate, c.Ratio, c.KgoNanos, c.SpooldNanos)
+		}
+	}
+	_ = t.Flush() // to a terminal or a pipe: nothing to be done
+	if len(r.HTTP) > 0 {
+		fmt.Fprintln(w)
+		t = tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+		fmt.Fprintln(t, "HTTP clients\taccepted/s\tp50 ms\tp99 ms\t")
+		for _, h := range r.HTTP {
+			fmt.Fprintf(t, "%d\t%.0f\t%.2f\t%.2f\t\n", h.Clients, h.Rate, h.P50, h.P99)
+		}
+		_ = t.Flush() // as above
+	}
+}
+
+// svg draws records/s as bars, kgo grey and spoold blue, each size to its own scale.
+func (r *report) svg() []byte {
+	const bar, gap, left, width = 22, 14, 150, 420
+	var b bytes.Buffer
+	height := 40
+	y := 30
+	line := func(label string, value, high float64, colour, text string) {
+		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end">%s</text><rect x="%d" y="%d" width="%.0f" height="%d" fill="%s"/><text x="%.0f" y="%d">%s</text>`+"\n",
+			left-8, y+16, label, left, y, width*value/high, bar-4, colour, left+width*value/high+6, y+16, text)
+		y += bar
+	}
+	for _, c := range r.Produce {
+		high := max(c.KgoRate, c.SpooldRate)
+		line(fmt.Sprintf("kgo, %d B", c.Size), c.KgoRate, high, "#999", fmt.Sprintf("%.0f records/s, in memory", c.KgoRate))
+		line(fmt.Sprintf("spoold, %d B", c.Size), c.SpooldRate, high, "#36c", fmt.Sprintf("%.0f records/s, every one on disk", c.SpooldRate))
+		y += gap
+	}
+	var high float64
+	for _, h := range r.HTTP {
+		high = max(high, h.Rate)
+	}
+	for _, h := range r.HTTP {
+		line(fmt.Sprintf("HTTP, %d clients", h.Clients), h.Rate, high, "#36c", fmt.Sprintf("%.0f accepted/s, p99 %.1f ms", h.Rate, h.P99))
+	}
+	height += y
+	return fmt.Appendf(nil, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="13">`+"\n%s</svg>\n",
+		left+width+230, height, b.String())
+}
