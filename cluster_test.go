@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/cmd/spoold/producers"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -41,6 +42,7 @@ func newCluster(t testing.TB, opts ...kfake.Opt) *cluster {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
+	producers.Describe(c)
 	return &cluster{c, &link{}}
 }
 

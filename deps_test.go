@@ -43,9 +43,11 @@ var edges = map[string][]string{
 	// so does the demo, which is a command with its own broker, link and child.
 	"cmd/spoold/internal/admin":     {"."},
 	"cmd/spoold/internal/demo":      {".", "cmd/spoold/internal/admin", "cmd/spoold/internal/devbroker", "cmd/spoold/internal/link"},
-	"cmd/spoold/internal/devbroker": {},
+	"cmd/spoold/internal/devbroker": {"cmd/spoold/producers"},
 	"cmd/spoold/internal/httpin":    {"."},
 	"cmd/spoold/internal/link":      {},
+	// Not internal, because tests of the root package need it for their broker, too.
+	"cmd/spoold/producers": {"protocol", "protocol/conn"},
 	// What tests are made of may look at everything, and nothing of the product looks at it.
 	"integration/…": {".", "…"},
 }

@@ -10,6 +10,8 @@ import (
 	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/spoold/spoold/cmd/spoold/producers"
 )
 
 // clusterID is constant: a spool is bound to it, over restarts.
@@ -42,6 +44,7 @@ func Start(o Options) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("development broker: %w", err)
 	}
+	producers.Describe(cluster)
 	return &Broker{cluster}, nil
 }
 
