@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spoold/spoold/spool"
@@ -70,8 +71,12 @@ func readImage(f *os.File, number uint64, want imageParts) (*image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bolt: %w", err)
 	}
+	return readImageOf(f, info.Size(), number, want)
+}
+
+func readImageOf(f io.ReaderAt, size int64, number uint64, want imageParts) (_ *image, err error) {
 	im := &image{number: number}
-	if im.pages, err = openPages(f, info.Size()); err != nil {
+	if im.pages, err = openPages(f, size); err != nil {
 		return nil, im.fault(spool.NoBlock, err)
 	}
 	r := imageReader{im: im, f: f, want: want, loader: spool.NewLoader()}
@@ -98,7 +103,7 @@ func (im *image) fault(block uint64, err error) error {
 
 type imageReader struct {
 	im       *image
-	f        *os.File
+	f        io.ReaderAt
 	want     imageParts
 	loader   *spool.Loader
 	block    uint64 // where we are, for the error

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -152,6 +153,7 @@ type crashRig struct {
 	o      Options
 	l      *testLoop
 	m      *model
+	mu     sync.Mutex // of copies and points: files are unlinked in the background
 	copies []dirCopy
 	points map[string]int
 	step   int
@@ -164,8 +166,10 @@ type dirCopy struct {
 }
 
 func (c *crashRig) copyAt(point string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.points[point]++
-	if strings.HasSuffix(point, "commit") && c.rng.Float64() > c.share {
+	if strings.HasSuffix(point, "commit") && rand.Float64() > c.share {
 		return
 	}
 	dir := filepath.Join(c.t.TempDir(), "copy")

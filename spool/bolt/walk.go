@@ -108,21 +108,22 @@ func metaSum(raw []byte) uint64 {
 	return h.Sum64()
 }
 
-// tornBeside tells a torn meta page from a damaged one. The page of a commit that
-// was cut off is a mixture of its bytes and of those two commits before: their constant
-// fields are equal, so a torn page has them right, and what is wrong is
-// wrong in many bytes. A page with one wrong byte was whole once: somebody
-// was told of that commit, and to fall back behind it would lose his records.
-func (m *meta) tornBeside(*meta) error {
+// tornBeside tells a torn meta page from a damaged one, given the valid one. The page of a
+// commit that was cut off is a mixture of its bytes and of those two commits before. The
+// constant fields of both are equal, so a torn page has them right. And a
+// page that is one byte away from a commit newer than the valid one was whole once: somebody was told
+// of that commit, and to fall back behind it would lose his records. (A write that is cut off one byte before its
+// end would look the same; disks write more at once.)
+func (m *meta) tornBeside(valid *meta) error {
 	if !m.header {
 		return fmt.Errorf("meta page is overwritten")
 	}
-	raw := m.raw
+	le, raw := binary.LittleEndian, m.raw
 	for i := range raw {
 		for v := range 256 {
 			raw[i] = byte(v)
-			if raw[i] != m.raw[i] && metaSum(raw[:]) == binary.LittleEndian.Uint64(raw[56:]) {
-				return fmt.Errorf("meta page has a flipped byte")
+			if raw[i] != m.raw[i] && metaSum(raw[:]) == le.Uint64(raw[56:]) && le.Uint64(raw[48:]) > valid.txid {
+				return fmt.Errorf("meta page of commit %d has a flipped byte", le.Uint64(raw[48:]))
 			}
 		}
 		raw[i] = m.raw[i]

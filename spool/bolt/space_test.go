@@ -1,0 +1,226 @@
+package bolt
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/spoold/spoold/spool"
+	bbolt "go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
+)
+
+func short(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Millisecond)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// S-17, S-47: the disk is full, or too full. Records are refused, settlements are not, and room
+// that comes back is used.
+func TestFullDiskRefusesRecordsAndGoesOnSettling(t *testing.T) {
+	for _, how := range []string{"free space", "no blocks", "limit"} {
+		t.Run(how, func(t *testing.T) {
+			o := tinyOptions(t.TempDir())
+			var full atomic.Bool
+			o.faults = &faults{}
+			value := strings.Repeat("x", 1000)
+			switch how {
+			case "free space":
+				o.MinFreeBytes = 1000
+				o.faults.free = func(string) (uint64, error) {
+					if full.Load() {
+						return 999, nil
+					}
+					return 1000, nil
+				}
+			case "no blocks":
+				o.faults.fallocate = func(*os.File, int64, int64) error {
+					if full.Load() {
+						return unix.ENOSPC
+					}
+					return nil
+				}
+			case "limit":
+				o.MaxBytes = 100 << 10
+			}
+			l, _ := openLoop(t, o)
+			defer l.close()
+			full.Store(true)
+			n := 0
+			var last Ticket
+			for {
+				tk, err := l.s.Append(short(t), "a", 1, -1, nil, []byte(value), nil)
+				if errors.Is(err, ErrFull) {
+					break
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n++; n > 2000 {
+					t.Fatal("2 MB were taken")
+				}
+				last = tk
+				if err := tk.Spooled(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if s := l.s.Stats(); s.Full == "" {
+				t.Error("the status does not say that the spool is full")
+			}
+			if n > 0 {
+				_ = last
+				// Delivery goes on, one record a commit.
+				for i := range min(n, 50) {
+					l.settle("a", spool.Span{First: spool.Index(i), End: spool.Index(i + 1)})
+				}
+				l.settle("a", spool.Span{First: 0, End: spool.Index(n)})
+			}
+			full.Store(false)
+			tk, err := l.s.Append(context.Background(), "a", 1, -1, nil, []byte(value), nil)
+			if err != nil {
+				t.Fatalf("after room came back: %v", err)
+			}
+			if err := tk.Spooled(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// S-52: a commit meets a full disk all the same. Nobody is told anything but "unknown", the next
+// start tells, and a repeat with the same key is stored once.
+func TestCommitThatMeetsAFullDiskIsUnknownAndRepeatedOnce(t *testing.T) {
+	for _, stored := range []bool{false, true} {
+		o := tinyOptions(t.TempDir())
+		var fail atomic.Bool
+		o.faults = &faults{commit: func(tx *bbolt.Tx) error {
+			if !fail.Load() {
+				return tx.Commit()
+			}
+			if stored {
+				_ = tx.Commit()
+			} else {
+				_ = tx.Rollback()
+			}
+			return &fs.PathError{Op: "write", Path: "x", Err: unix.ENOSPC}
+		}}
+		l, _ := openLoop(t, o)
+		tk := mustAppend(t, l.s, "a", "0")
+		if err := tk.Spooled(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		fail.Store(true)
+		b := keyed("k", "a", "v")
+		tks, err := l.s.AppendBatch(context.Background(), b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var space *SpaceError
+		if err := tks.Spooled(context.Background()); !errors.As(err, &space) || !errors.Is(err, ErrPoisoned) {
+			t.Errorf("Spooled: %v", err)
+		}
+		if _, err := l.s.Append(context.Background(), "a", 1, -1, nil, nil, nil); !errors.Is(err, ErrPoisoned) {
+			t.Errorf("Append afterwards: %v", err)
+		}
+		<-l.ended
+		if !errors.As(l.err, &space) {
+			t.Errorf("the loop was told: %v", l.err)
+		}
+		_ = l.s.Close(context.Background())
+		fail.Store(false)
+		l, r := openLoop(t, o)
+		tks, err = l.s.AppendBatch(context.Background(), b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tks.Spooled(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if tks.Duplicate() != stored || r.Incarnation != 2 {
+			t.Errorf("stored %v: duplicate %v, incarnation %d", stored, tks.Duplicate(), r.Incarnation)
+		}
+		if got := len(readAll(t, l.s, 0)); got != 4 {
+			t.Errorf("%d records, want 4", got)
+		}
+		l.close()
+	}
+}
+
+func TestFailedCommitPoisonsItsGroupAndTheOpenOne(t *testing.T) {
+	o := tinyOptions(t.TempDir())
+	var fail atomic.Bool
+	reached, goOn := make(chan struct{}), make(chan struct{})
+	o.faults = &faults{commit: func(tx *bbolt.Tx) error {
+		if !fail.Load() {
+			return tx.Commit()
+		}
+		close(reached)
+		<-goOn
+		_ = tx.Rollback()
+		return unix.EIO
+	}}
+	l, _ := openLoop(t, o)
+	fail.Store(true)
+	in := mustAppend(t, l.s, "a", "1")
+	<-reached
+	behind := mustAppend(t, l.s, "a", "2")
+	close(goOn)
+	for what, tk := range map[string]Ticket{"of the group": in, "of the open group": behind} {
+		if err := tk.Spooled(context.Background()); !errors.Is(err, ErrPoisoned) || !errors.Is(err, unix.EIO) {
+			t.Errorf("ticket %s: %v", what, err)
+		}
+		if _, err := tk.Acked(context.Background()); !errors.Is(err, ErrPoisoned) {
+			t.Errorf("Acked %s: %v", what, err)
+		}
+	}
+	<-l.ended
+	if err := l.s.Close(context.Background()); !errors.Is(err, ErrPoisoned) {
+		t.Errorf("Close: %v", err)
+	}
+}
+
+// The reserve is for this: no block can be had any more, and hundreds of
+// settlements and seals are committed all the same, without the file growing.
+func TestReserveCarriesSettlementsOnAFullDisk(t *testing.T) {
+	o := tinyOptions(t.TempDir())
+	var full atomic.Bool
+	o.faults = &faults{fallocate: func(f *os.File, off, n int64) error {
+		if full.Load() {
+			return unix.ENOSPC
+		}
+		return unix.Fallocate(int(f.Fd()), 0, off, n)
+	}}
+	l, _ := openLoop(t, o)
+	defer l.close()
+	var last Ticket
+	for range 300 {
+		last = mustAppend(t, l.s, "a", strings.Repeat("z", 500))
+	}
+	if err := last.Spooled(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	l.quiet()
+	full.Store(true)
+	for i := range spool.Index(300) {
+		if i%2 == 0 {
+			l.settle("a", spool.Span{First: i, End: i + 1})
+		} else {
+			l.write(&spool.Write{Seals: []spool.Seal{{SealKey: spool.SealKey{Partition: int32(i)}, Count: 1, Spans: []spool.Span{{First: i, End: i + 1}}}}})
+		}
+	}
+	l.quiet()
+	path, _ := activeFile(t, o.Path)
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := l.s.active; a.hwm > a.allocated || info.Size() > a.allocated {
+		t.Errorf("the file uses %d bytes and has %d, only %d are its own", a.hwm, info.Size(), a.allocated)
+	}
+}
