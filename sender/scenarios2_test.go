@@ -353,3 +353,40 @@ func TestS51ADrainOfOldRecordsWhoseResendIsRefusedIsSettledByTheTail(t *testing.
 		t.Errorf("%d re-sends, %d batches in the log; want 0 and 2", len(w.seen), len(p.log))
 	}
 }
+
+func TestARefusedBatchOfWhichALateCopyTurnsUpIsDeliveredAndNotDeadLettered(t *testing.T) {
+	for _, arrives := range []bool{true, false} {
+		w, _ := scenario(1)
+		w.calm = true
+		w.produce(1)
+		w.delivered(t)
+		topic := w.cluster.topics["a"]
+		w.drop = isProduce
+		w.seen = nil
+		w.produce(1)
+		w.until(t, "the first copy", func() bool { return len(w.seen) > 0 })
+		late := w.seen[0]
+		w.run(5)
+		w.drop = nil
+		topic.refuse = always(protocol.InvalidRecord)
+		w.until(t, "the refusal of the second copy", func() bool {
+			return len(w.s.Status(w.now).Topics[0].Partitions) > 0 && w.s.Status(w.now).Topics[0].Partitions[0].Identity.Epoch == 1
+		})
+		if w.pending() != 1 || len(w.disk.dead[0]) != 0 {
+			t.Fatalf("pending %d, dead letters %d before anything is known; want 1 and 0", w.pending(), len(w.disk.dead[0]))
+		}
+		topic.refuse = nil
+		if arrives {
+			_, _ = w.cluster.serve(0, late)
+		}
+		if !arrives {
+			w.crash(scenarioCfg) // what is undecided survives a start
+		}
+		w.produce(1)
+		w.delivered(t)
+		want := map[bool]int{true: 0, false: 1}[arrives]
+		if len(w.disk.dead[0]) != want {
+			t.Errorf("late copy arrives: %v: %d dead letters, want %d", arrives, len(w.disk.dead[0]), want)
+		}
+	}
+}

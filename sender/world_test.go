@@ -40,6 +40,7 @@ type world struct {
 	// lose: the request is served, its answer is lost and the connection cut. hold: it
 	// is served and never answered. drop: it is not even served, and the connection cut.
 	lose, hold, drop func(broker int32, r sender.Request) bool
+	calm             bool             // nothing arrives late
 	seen             []sender.Request // Produce requests as they were sent, copied
 }
 
@@ -63,6 +64,7 @@ type modelConn struct {
 	up      bool
 	waiting []sender.Request // unanswered, in order
 	ready   map[uint64]sender.Response
+	served  map[uint64]bool
 	lastIn  int64 // arrival of the last request
 }
 
@@ -107,7 +109,7 @@ func (w *world) crash(cfg sender.Config) {
 // scatter: the unanswered requests of a lost connection may still arrive, much later.
 func (w *world) scatter(c *modelConn) {
 	for _, r := range c.waiting {
-		if _, served := c.ready[r.ID]; served || r.Kind != sender.KindProduce {
+		if c.served[r.ID] || r.Kind != sender.KindProduce || w.calm {
 			continue
 		}
 		if w.rng.IntN(3) > 0 {
@@ -203,7 +205,7 @@ func (w *world) send(r sender.Request) {
 	c := w.conns[broker]
 	if r.Kind == sender.KindConnect {
 		w.after(1+w.rng.Int64N(3), w.life, func() {
-			w.conns[broker] = &modelConn{broker: broker, up: true, ready: map[uint64]sender.Response{}}
+			w.conns[broker] = &modelConn{broker: broker, up: true, ready: map[uint64]sender.Response{}, served: map[uint64]bool{}}
 			w.carry(w.s.Handle(w.now, sender.Response{ID: r.ID, Conn: sender.Conn{Broker: broker, ProduceMax: 13}}))
 		})
 		return
@@ -233,6 +235,7 @@ func (w *world) arrive(c *modelConn, r sender.Request) {
 		return
 	}
 	m, err := w.cluster.serve(c.broker, r)
+	c.served[r.ID] = true
 	if w.hold != nil && w.hold(c.broker, r) {
 		return
 	}
@@ -265,9 +268,19 @@ func (w *world) cut(c *modelConn) {
 	w.logf("cut connection to %d", c.broker)
 	c.up = false
 	lost := c.waiting
+	written := len(lost)
+	if w.drop == nil && w.rng.IntN(3) == 0 {
+		written = w.rng.IntN(len(lost) + 1) // the last ones never left the host
+	}
+	for k, r := range lost {
+		if c.served[r.ID] {
+			written = max(written, k+1)
+		}
+	}
+	c.waiting = lost[:written]
 	w.scatter(c)
-	for _, r := range lost {
-		w.carry(w.s.Handle(w.now, sender.Response{ID: r.ID, Err: errors.New("cut"), Written: w.rng.IntN(5) > 0}))
+	for i, r := range lost {
+		w.carry(w.s.Handle(w.now, sender.Response{ID: r.ID, Err: errors.New("cut"), Written: i < written}))
 	}
 	w.carry(w.s.Disconnected(w.now, c.broker, errors.New("cut")))
 }
