@@ -370,7 +370,7 @@ func TestARefusedBatchOfWhichALateCopyTurnsUpIsDeliveredAndNotDeadLettered(t *te
 		w.drop = nil
 		topic.refuse = always(protocol.InvalidRecord)
 		w.until(t, "the refusal of the second copy", func() bool {
-			return len(w.s.Status(w.now).Topics[0].Partitions) > 0 && w.s.Status(w.now).Topics[0].Partitions[0].Identity.Epoch == 1
+			return w.disk.parts[[2]int64{0, 0}].Identity.Epoch == 1
 		})
 		if w.pending() != 1 || len(w.disk.dead[0]) != 0 {
 			t.Fatalf("pending %d, dead letters %d before anything is known; want 1 and 0", w.pending(), len(w.disk.dead[0]))
