@@ -29,10 +29,12 @@ func ExitCode(err error) int {
 	switch {
 	case err == nil:
 		return ExitOK
-	case as[*ConfigError](err), as[*ForeignClusterError](err), as[*StoppedError](err), as[*VersionError](err), errors.Is(err, ErrForeign):
+	case as[*ConfigError](err), as[*VersionError](err):
 		return ExitConfig
 	case as[*CorruptError](err), as[*sender.DamageError](err):
 		return ExitCorrupt
+	case as[*ForeignClusterError](err), as[*StoppedError](err), errors.Is(err, ErrForeign):
+		return ExitCorrupt // intact, but it does not belong to what it meets
 	case as[*LockedError](err), errors.Is(err, ErrFull), errors.Is(err, ErrKeyWindow):
 		return ExitTemporary
 	case errors.Is(err, fs.ErrPermission):

@@ -88,6 +88,14 @@ func (p *Producer) Status() *Status {
 func (p *Producer) Peek() *Status { return p.status(p.engine.Load().loop.Snapshot()) }
 
 func (p *Producer) status(s *loop.Snapshot) *Status {
+	select {
+	case <-p.done:
+		// The last snapshot is older than the last commit, which holds the last acks.
+		last := *s
+		last.Store = p.engine.Load().store.Stats()
+		s = &last
+	default:
+	}
 	c := &s.Store.Counters
 	st := &Status{
 		Version: Version(), Time: time.UnixMilli(s.Now.Wall), UptimeSeconds: time.Since(p.opened).Seconds(),

@@ -36,10 +36,20 @@ func (Main) Run(ctx context.Context, args []string, stdin io.Reader, stdout, std
 	if err == nil {
 		return exitOK
 	}
-	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(stderr, "spoold: %s\n", strings.TrimRight(line, "\n"))
-	}
+	sayError(stderr, err)
 	return codeOf(err)
+}
+
+// sayError prints one line for each fault, and none twice.
+func sayError(stderr io.Writer, err error) {
+	var said []string
+	for line := range strings.Lines(err.Error()) {
+		line = strings.TrimPrefix(strings.TrimRight(line, "\n"), "spoold: ")
+		if !slices.Contains(said, line) {
+			fmt.Fprintf(stderr, "spoold: %s\n", line)
+			said = append(said, line)
+		}
+	}
 }
 
 func newApp(w *world) *cli.App {
@@ -81,7 +91,9 @@ func prepare(cmd *cli.Command) {
 }
 
 func unknownCommand(commands []*cli.Command, under, name string) error {
-	if near := cli.SuggestCommand(commands, name); near != "" {
+	// The library wraps its suggestion in a sentence of its own.
+	if _, near, ok := strings.Cut(cli.SuggestCommand(commands, name), `"`); ok {
+		near, _, _ = strings.Cut(near, `"`)
 		return usagef("unknown command %q; did you mean %q?", under+name, under+near)
 	}
 	return usagef("unknown command %q; see spoold --help", under+name)

@@ -209,10 +209,10 @@ func produce(ctx context.Context, w *world, s *settings, o produceOpts) (err err
 	}
 	stop := run.showProgress()
 	err = run.work(ctx, in)
-	sum := run.sum()
 	stop()
+	// Counters are of what is on disk: the last acks get there with the close.
 	err = errors.Join(err, d.close(ctx))
-	run.say(sum)
+	run.say(run.sum())
 	return err
 }
 

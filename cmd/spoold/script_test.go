@@ -14,6 +14,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/spoold/spoold/cmd/spoold/producers"
 )
 
 // TestMain makes this test binary the program, too: scripts run `spoold`.
@@ -36,6 +38,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Defer(broker.Close)
+			producers.Describe(broker)
 			other, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.ClusterID("cluster-two"))
 			if err != nil {
 				return err

@@ -25,8 +25,8 @@ type Daemon interface {
 // PIDHeader is set on every answer.
 const PIDHeader = "Spoold-Pid"
 
-// full is how much of its limit a spool may use before it counts as full.
-const full = 0.95
+// nearlyFull is how much of its limit a spool may use before an operator must look.
+const nearlyFull = 0.95
 
 // Public is the handler of admin.listen. metrics answers /metrics.
 func Public(d Daemon, metrics http.Handler) http.Handler {
@@ -77,17 +77,17 @@ func Ready(s *spoold.Status, err error, link bool) error {
 	switch {
 	case s.State != "running":
 		return errors.New(s.State)
-	case Full(s):
-		return fmt.Errorf("the spool is full: %d of %d bytes", s.SpoolBytes, s.SpoolLimitBytes)
+	case s.SpoolFull != "":
+		return errors.New(s.SpoolFull)
 	case link && s.Link != "up":
 		return fmt.Errorf("the link is down: %s", s.LinkError)
 	}
 	return nil
 }
 
-// Full reports whether the spool has no room to speak of.
+// Full reports whether the spool takes nothing, or soon will not.
 func Full(s *spoold.Status) bool {
-	return s.SpoolLimitBytes > 0 && float64(s.SpoolBytes) >= full*float64(s.SpoolLimitBytes)
+	return s.SpoolFull != "" || s.SpoolLimitBytes > 0 && float64(s.SpoolBytes) >= nearlyFull*float64(s.SpoolLimitBytes)
 }
 
 func answer(w http.ResponseWriter, err error) {
