@@ -308,7 +308,9 @@ func (l *Lane) stickyFor(a *Accumulator, i spool.Index, size int) int32 {
 		if last >= 0 {
 			p := l.Partition(s[last].Partition)
 			stuck := p.blocked && l.unblocked > 0
-			if !stuck && !p.overflows(a, size) && l.runBytes+size <= a.cfg.BatchSize || l.count == 1 {
+			// A run is a batch full; batches that linger sent half full add up to one.
+			full := p.overflows(a, size) || p.Empty() && l.runBytes >= a.cfg.BatchSize
+			if !stuck && !full || l.count == 1 {
 				l.runBytes += size
 				return p.ID
 			}

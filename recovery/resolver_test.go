@@ -1,0 +1,215 @@
+package recovery
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/spool"
+)
+
+const (
+	hourMs = int64(3600_000)
+	wall   = 100 * 24 * hourMs
+)
+
+var (
+	me  = protocol.ProducerIdentity{ID: 7, Epoch: 2}
+	now = spool.Time{Wall: wall, Age: 50 * hourMs}
+)
+
+// batches of two records each, from sequence base on, sealed just now.
+func batches(base protocol.Sequence, n int, change func(i int, b *Batch)) []Batch {
+	var list []Batch
+	for i := range n {
+		b := Batch{Base: base.Next(2 * i), Count: 2, MaxTimestamp: wall - 1000, SealedAge: now.Age - 1000, Tail: 100, Doubtful: true, Offset: protocol.NoOffset}
+		if change != nil {
+			change(i, &b)
+		}
+		list = append(list, b)
+	}
+	return list
+}
+
+func facts(base protocol.Sequence, n int) Facts {
+	f := Facts{Identity: me, Next: base.Next(2 * n), Settled: protocol.NoSequence, MarginMs: 20 * hourMs}
+	if base != 0 {
+		f.Settled, f.LastMaxTimestamp = base.Next(1<<31-1), wall-2000
+	}
+	return f
+}
+
+// run answers the machine until it ends, and returns what it wanted, a word a step.
+func run(r *Resolver, answer func(Step) any) string {
+	var out []string
+	for range 40 {
+		s := r.Next(now)
+		switch s.Do {
+		case Ask:
+			out = append(out, "ask")
+		case ReadTail:
+			out = append(out, fmt.Sprintf("tail %d-%d", s.From, s.To))
+		case Resend:
+			out = append(out, fmt.Sprintf("resend %d", s.Index))
+		case Settle:
+			out = append(out, fmt.Sprintf("settle %d %s", s.Count, s.How))
+			continue
+		case Pause:
+			out = append(out, "pause")
+		case Park:
+			return strings.Join(append(out, "park "+s.Reason), ", ")
+		case Stop:
+			return strings.Join(append(out, "stop"), ", ")
+		case Hole:
+			return strings.Join(append(out, fmt.Sprintf("hole final=%v", s.Final)), ", ")
+		case Done:
+			return strings.Join(append(out, fmt.Sprintf("done known=%v", s.Known)), ", ")
+		}
+		switch a := answer(s).(type) {
+		case Named:
+			r.Described(now, a)
+		case Tail:
+			r.TailRead(now, a)
+		case protocol.ErrorCode:
+			r.Resent(a, 500, false)
+		case string:
+			switch a {
+			case "lost":
+				r.Resent(protocol.RequestTimedOut, protocol.NoOffset, true)
+			case "denied":
+				r.Denied()
+			case "again":
+				r.Paused()
+			}
+		}
+	}
+	return strings.Join(append(out, "…"), ", ")
+}
+
+// script answers with its items in turn.
+func script(items ...any) func(Step) any {
+	return func(s Step) any {
+		if len(items) == 0 {
+			return nil
+		}
+		a := items[0]
+		items = items[1:]
+		return a
+	}
+}
+
+func logged(base protocol.Sequence, n int32, at protocol.Offset) Logged {
+	return Logged{Identity: me, Base: base, Count: n, Offset: at}
+}
+
+func TestTheMachineAsksReadsAndSendsInThisOrder(t *testing.T) {
+	const ok = protocol.None
+	named := func(last protocol.Sequence) Named { return Named{Present: true, Epoch: 2, LastSequence: last} }
+	old := func(i int, b *Batch) { b.MaxTimestamp = wall - 30*hourMs }
+	sealedLongAgo := func(i int, b *Batch) { b.SealedAge = now.Age - 30*hourMs }
+	never := func(i int, b *Batch) { b.Doubtful = false }
+	tests := []struct {
+		name   string
+		base   protocol.Sequence
+		n      int
+		change func(i int, b *Batch)
+		facts  func(*Facts)
+		script []any
+		want   string
+	}{
+		{"nothing in doubt, as settled", 10, 0, nil, nil, []any{named(9)}, "ask, done known=true"},
+		{"nothing in doubt, forgotten", 10, 0, nil, nil, []any{Named{}}, "ask, done known=false"},
+		{"nothing in doubt, above", 10, 0, nil, nil, []any{named(12)}, "ask, stop"},
+		{"nothing in doubt, below", 10, 0, nil, nil, []any{named(3)}, "ask, park log-went-back"},
+		{"nothing in doubt, across the wrap", 2, 0, nil, nil, []any{named(1)}, "ask, done known=true"},
+		{"below the wrap", 2, 0, nil, nil, []any{named(2147483646)}, "ask, park log-went-back"},
+		{"a higher epoch", 10, 1, nil, nil, []any{Named{Present: true, Epoch: 3, LastSequence: 0}}, "ask, stop"},
+		{"a lower epoch, nothing acked", 0, 2, nil, nil, []any{Named{Present: true, Epoch: 1, LastSequence: 99}, ok, ok},
+			"ask, resend 0, settle 1 answer, resend 0, settle 1 answer, done known=true"},
+		{"a lower epoch, something acked", 10, 2, nil, nil, []any{Named{Present: true, Epoch: 1, LastSequence: 99}}, "ask, park log-went-back"},
+		{"all five in the log", 10, 5, nil, nil, []any{named(19), ok}, "ask, resend 4, settle 5 answer, done known=true"},
+		{"two of four in the log", 10, 4, nil, nil, []any{named(13), ok, ok, ok},
+			"ask, resend 1, settle 2 answer, resend 0, settle 1 answer, resend 0, settle 1 answer, done known=true"},
+		{"across the wrap", 2147483646, 2, nil, nil, []any{named(2147483647), ok, ok},
+			"ask, resend 0, settle 1 answer, resend 0, settle 1 answer, done known=true"},
+		{"none in the log", 10, 2, nil, nil, []any{named(9), ok, ok}, "ask, resend 0, settle 1 answer, resend 0, settle 1 answer, done known=true"},
+		{"a sequence inside a batch", 10, 2, nil, nil, []any{named(10)}, "ask, park unexpected-state"},
+		{"above the last sealed", 10, 2, nil, nil, []any{named(14)}, "ask, stop"},
+		{"the named one is refused, then found", 10, 2, nil, nil,
+			[]any{named(13), protocol.InvalidTimestamp, Tail{Batches: []Logged{logged(10, 2, 100), logged(12, 2, 102)}}},
+			"ask, resend 1, tail 100--1, settle 2 tail, done known=true"},
+		{"the named one is refused, and not replicated yet", 10, 1, nil, nil,
+			[]any{named(11), protocol.MessageTooLarge, Tail{}, "again", named(11), ok},
+			"ask, resend 0, tail 100--1, pause, ask, resend 0, settle 1 answer, done known=true"},
+		{"the named one is too old to be sent again", 10, 1, old, nil,
+			[]any{named(11), Tail{Batches: []Logged{logged(10, 2, 100)}}}, "ask, tail 100--1, settle 1 tail, done known=true"},
+		{"absent, found by the tail", 10, 2, nil, nil, []any{Named{}, Tail{Batches: []Logged{logged(10, 2, 100), logged(12, 2, 102)}}},
+			"ask, tail 100--1, settle 2 tail, done known=false"},
+		{"absent, covered by a batch that was split since", 10, 2, nil, nil, []any{Named{}, Tail{Batches: []Logged{logged(10, 4, 100)}}},
+			"ask, tail 100--1, settle 2 tail, done known=false"},
+		{"absent, not found, nothing ever acked", 0, 1, nil, nil, []any{Named{}, Tail{}, ok},
+			"ask, tail 100--1, resend 0, settle 1 answer, done known=true"},
+		{"absent, not found, acked lately", 10, 1, nil, nil, []any{Named{}, Tail{}}, "ask, tail 100--1, park state-forgotten"},
+		{"absent, not found, idle for long", 10, 1, nil, func(f *Facts) { f.LastMaxTimestamp = wall - 30*hourMs }, []any{Named{}, Tail{}, ok},
+			"ask, tail 100--1, resend 0, settle 1 answer, done known=true"},
+		{"absent, not found, old record", 0, 1, old, nil, []any{Named{}, Tail{}}, "ask, tail 100--1, park outside-margin"},
+		{"absent, not found, sealed long ago", 0, 1, sealedLongAgo, nil, []any{Named{}, Tail{}}, "ask, tail 100--1, park outside-margin"},
+		{"absent, the log begins above", 0, 1, nil, nil, []any{Named{}, Tail{LogStart: 101}}, "ask, tail 100--1, park tail-unreadable"},
+		{"absent, no right to read", 0, 1, nil, nil, []any{Named{}, Tail{Err: "no"}}, "ask, tail 100--1, park tail-unreadable"},
+		{"absent, never sent", 10, 1, never, nil, []any{Named{}, ok}, "ask, resend 0, settle 1 answer, done known=true"},
+		{"no right to ask", 10, 1, nil, nil, []any{"denied", ok}, "ask, resend 0, settle 1 answer, done known=true"},
+		{"no right to ask, too old", 10, 1, old, nil, []any{"denied"}, "ask, park outside-margin"},
+		{"no right to ask, out of order", 10, 1, nil, nil, []any{"denied", protocol.OutOfOrderSequenceNumber}, "ask, resend 0, park unexpected-state"},
+		{"a lost answer is asked about", 10, 1, nil, nil, []any{named(9), "lost", "again", named(11), ok},
+			"ask, resend 0, pause, ask, resend 0, settle 1 answer, done known=true"},
+		{"refused, other copies about, leader knows us", 10, 1, nil, nil, []any{named(9), protocol.MessageTooLarge}, "ask, resend 0, hole final=false"},
+		{"refused, the only copy", 10, 1, never, nil, []any{named(9), protocol.MessageTooLarge}, "ask, resend 0, hole final=true"},
+		{"refused, other copies about, leader does not know us", 0, 1, nil, nil, []any{Named{}, Tail{}, protocol.MessageTooLarge},
+			"ask, tail 100--1, resend 0, park hole"},
+		{"overtaken and found", 10, 2, func(i int, b *Batch) {
+			if i == 1 {
+				b.Acked, b.Offset, b.Doubtful = true, 205, false
+			}
+		}, nil, []any{Tail{Batches: []Logged{logged(10, 2, 203)}}, named(13)}, "tail 100-205, settle 2 tail, ask, done known=true"},
+		{"overtaken and not found", 10, 2, func(i int, b *Batch) {
+			if i == 1 {
+				b.Acked, b.Offset, b.Doubtful = true, 205, false
+			}
+		}, nil, []any{Tail{}}, "tail 100-205, park overtaken"},
+	}
+	for _, tt := range tests {
+		f := facts(tt.base, tt.n)
+		if tt.facts != nil {
+			tt.facts(&f)
+		}
+		if got := run(New(f, batches(tt.base, tt.n, tt.change)), script(tt.script...)); got != tt.want {
+			t.Errorf("%s:\n got %s\nwant %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestAnotherProducersBatchesInTheTailProveNothing(t *testing.T) {
+	other := Logged{Identity: protocol.ProducerIdentity{ID: 7, Epoch: 1}, Base: 0, Count: 2, Offset: 100}
+	got := run(New(facts(0, 1), batches(0, 1, nil)), script(Named{}, Tail{Batches: []Logged{other}}, protocol.None))
+	if want := "ask, tail 100--1, resend 0, settle 1 answer, done known=true"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestALeaderThatStaysOutOfOrderForNoReasonParksAfterAFewTries(t *testing.T) {
+	asked := 0
+	got := run(New(facts(10, 1), batches(10, 1, nil)), func(s Step) any {
+		switch s.Do {
+		case Ask:
+			asked++
+			return Named{Present: true, Epoch: 2, LastSequence: 9}
+		case Resend:
+			return protocol.OutOfOrderSequenceNumber
+		}
+		return "again"
+	})
+	if !strings.HasSuffix(got, "park unexpected-state") || asked > maxOdd+1 {
+		t.Errorf("asked %d times: %s", asked, got)
+	}
+}
