@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime/pprof"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -20,15 +21,16 @@ import (
 // job is what a child is told.
 type job struct {
 	bootstrap, topic, codec, spool     string
+	profile                            string // "": none
 	size, records, batchSize, lingerMs int
 	values                             [][]byte
 }
 
 func child(args []string) error {
-	if len(args) != 9 {
+	if len(args) != 10 {
 		return errors.New("child: not for people")
 	}
-	j := &job{bootstrap: args[1], topic: args[2], codec: args[7], spool: args[8]}
+	j := &job{bootstrap: args[1], topic: args[2], codec: args[7], spool: args[8], profile: args[9]}
 	for i, n := range []*int{&j.size, &j.records, &j.batchSize, &j.lingerMs} {
 		var err error
 		if *n, err = strconv.Atoi(args[3+i]); err != nil {
@@ -40,6 +42,13 @@ func child(args []string) error {
 	send, end, err := contenders[args[0]](j)
 	if err != nil {
 		return err
+	}
+	if j.profile != "" {
+		stop, err := profile(j.profile + "-" + args[0])
+		if err != nil {
+			return err
+		}
+		defer stop()
 	}
 	var before, after syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &before); err != nil {
@@ -59,6 +68,18 @@ func child(args []string) error {
 		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(s)
+}
+
+// profile writes a CPU profile until stop.
+func profile(path string) (stop func(), err error) {
+	f, err := os.Create(path + ".pprof")
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, err
+	}
+	return func() { pprof.StopCPUProfile(); _ = f.Close() }, nil // a look inside, no result
 }
 
 func cpu(u *syscall.Rusage) float64 {
@@ -151,13 +172,17 @@ func withSpoold(j *job) (send, end func() error, err error) {
 		if err := last.Spooled(ctx); err != nil {
 			return err
 		}
-		if err := p.Flush(ctx); err != nil {
+		return p.Flush(ctx)
+	}
+	end = func() error {
+		if err := p.Close(ctx); err != nil {
 			return err
 		}
+		// What Flush saw acked is settled by now, so the durable counter says it, too.
 		if s := p.Status(); s.Acked != uint64(j.records) {
 			return fmt.Errorf("spoold: %d of %d records acked", s.Acked, j.records)
 		}
 		return nil
 	}
-	return send, func() error { return p.Close(ctx) }, nil
+	return send, end, nil
 }

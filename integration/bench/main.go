@@ -22,6 +22,15 @@ type options struct {
 	clients   []int
 	only      string
 	out       string
+	profile   string
+}
+
+// profileOf is where the children of one record size write their profiles.
+func (o *options) profileOf(size int) string {
+	if o.profile == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s-%d", o.profile, size)
 }
 
 func main() {
@@ -37,6 +46,7 @@ func main() {
 	flag.StringVar(&o.codec, "compression.type", "none", "none, gzip, snappy, lz4 or zstd, both sides")
 	flag.StringVar(&o.only, "only", "", "produce or http; empty: both")
 	flag.StringVar(&o.out, "out", ".", "folder for bench.json and bench.svg")
+	flag.StringVar(&o.profile, "profile", "", "path: CPU profiles of the last runs, as PATH-SIZE-WHO.pprof; they cost a little")
 	flag.Parse()
 	exitOn(run(context.Background(), &o))
 }

@@ -104,7 +104,7 @@ func (b *bench) child(ctx context.Context, who, topic string, size, records int)
 	}
 	defer func() { _ = os.RemoveAll(spool) }() // the next run has its own
 	cmd := exec.CommandContext(ctx, b.self, "child", who, b.cluster.Bootstrap(), topic, strconv.Itoa(size), strconv.Itoa(records),
-		strconv.Itoa(b.o.batchSize), strconv.Itoa(b.o.lingerMs), b.o.codec, filepath.Join(spool, "s"))
+		strconv.Itoa(b.o.batchSize), strconv.Itoa(b.o.lingerMs), b.o.codec, filepath.Join(spool, "s"), b.o.profileOf(size))
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, os.Stderr
 	if err := cmd.Run(); err != nil {
