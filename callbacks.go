@@ -153,7 +153,9 @@ func (c *callbacks) look(waiting []callback, all, over bool) []callback {
 				kept = append(kept, w)
 				continue
 			}
-			w.f(w.ack, w.err)
+			if w.f != nil {
+				w.f(w.ack, w.err)
+			}
 			c.leave(1)
 		}
 		rest := waiting[len(window):]

@@ -39,7 +39,7 @@ func (p *Producer) open() (*engine, error) {
 		return nil, err
 	}
 	e := &engine{store: store, replaced: make(chan struct{})}
-	e.loop = p.newLoop(store, rec)
+	e.loop = p.newLoop(p.seam(store), rec)
 	e.loop.Run()
 	return e, nil
 }
@@ -52,7 +52,7 @@ func minFree(bytes int64) int64 {
 	return bytes
 }
 
-func (p *Producer) newLoop(store *bolt.Store, rec *spool.Recovered) *loop.Loop {
+func (p *Producer) newLoop(store loop.Store, rec *spool.Recovered) *loop.Loop {
 	c := &p.cfg
 	core := sender.New(sender.Config{
 		BatchSize:         int(max(c.BatchSize, 1)),
@@ -137,8 +137,8 @@ func (p *Producer) reopen(opened time.Time, err error) (*engine, error) {
 	if !as[*SpaceError](err) {
 		return nil, err
 	}
-	if lived := time.Since(opened); lived < reopenPause {
-		t := time.NewTimer(reopenPause - lived)
+	if lived := time.Since(opened); lived < p.reopenPause {
+		t := time.NewTimer(p.reopenPause - lived)
 		defer t.Stop()
 		select {
 		case <-t.C:

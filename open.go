@@ -8,6 +8,9 @@ import (
 	"runtime/debug"
 	"syscall"
 	"time"
+
+	"github.com/spoold/spoold/sender/loop"
+	"github.com/spoold/spoold/spool/bolt"
 )
 
 // Open opens the spool, or makes it, and begins to deliver what is in it. It needs no
@@ -15,13 +18,17 @@ import (
 // a *VersionError, a *CorruptError (nothing was sent), or the file system's; ExitCode tells
 // them apart. Close the Producer when done.
 func Open(cfg Config, env Env) (*Producer, error) {
+	return openWith(cfg, env, func(s *bolt.Store) loop.Store { return s }, reopenPause)
+}
+
+func openWith(cfg Config, env Env, seam func(*bolt.Store) loop.Store, pause time.Duration) (*Producer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	p := &Producer{
 		cfg: cfg, env: env.withDefaults(&cfg), opened: time.Now(),
 		done: make(chan struct{}), quit: make(chan struct{}), closed: make(chan struct{}),
-		callbacks: newCallbacks(cfg.CallbacksMax),
+		callbacks: newCallbacks(cfg.CallbacksMax), seam: seam, reopenPause: pause,
 	}
 	e, err := p.open()
 	if err != nil {
@@ -47,6 +54,8 @@ func (env Env) withDefaults(cfg *Config) Env {
 	if env.Logger == nil {
 		env.Logger = slog.New(slog.DiscardHandler)
 	}
+	l := &logger{log: env.Logger, now: time.Now, causes: make(map[string]*cause)}
+	env.Hooks = l.hooks(env.Hooks)
 	return env
 }
 

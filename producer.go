@@ -10,6 +10,7 @@ import (
 
 	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/sender/loop"
+	"github.com/spoold/spoold/spool/bolt"
 )
 
 // Producer is an open spool and what delivers from it. Its methods are safe for
@@ -19,6 +20,10 @@ type Producer struct {
 	env       Env
 	callbacks *callbacks
 	opened    time.Time
+
+	// Tests come between.
+	seam        func(*bolt.Store) loop.Store // what the loop sees of the store
+	reopenPause time.Duration
 
 	engine atomic.Pointer[engine]
 	done   chan struct{} // closed when nothing is taken or delivered any more

@@ -155,7 +155,7 @@ const MaxTopicLength = 249
 // checkTopic is Kafka's rule for names (Topic.validate), and keeps off its internal topics.
 func checkTopic(name string) error {
 	if len(name) == 0 || len(name) > MaxTopicLength || name == "." || name == ".." {
-		return fmt.Errorf("%w: topic %.40q: a name has 1 to %d of the characters a-z A-Z 0-9 . _ - and is not . or ..",
+		return fmt.Errorf("%w: topic %.40q: a name is not . or .. and has 1 to %d of the characters a-z A-Z 0-9 . _ -",
 			ErrInvalidRecord, name, MaxTopicLength)
 	}
 	for i := range len(name) {

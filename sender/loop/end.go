@@ -68,31 +68,6 @@ func (l *Loop) checkFlush() {
 	}
 }
 
-// Resolve carries an operator's word for what is in doubt to the core, and returns
-// once its effect is durable.
-func (l *Loop) Resolve(ctx context.Context, topic string, partition int32, choice sender.Choice) (sender.Resolved, error) {
-	type answer struct {
-		resolved sender.Resolved
-		err      error
-	}
-	done := make(chan answer, 1)
-	if !l.inbox.post(func() {
-		effects, resolved, err := l.core.Resolve(l.now, topic, partition, choice)
-		l.carry(effects)
-		done <- answer{resolved, err}
-	}) {
-		return sender.Resolved{}, ErrOver
-	}
-	select {
-	case a := <-done:
-		return a.resolved, a.err
-	case <-ctx.Done():
-		return sender.Resolved{}, context.Cause(ctx)
-	case <-l.over:
-		return sender.Resolved{}, ErrOver
-	}
-}
-
 // stop carries out Effects.Stop: nothing more is sent, and once the Write beside
 // it is durable the loop ends. The core repeats Stop with every call.
 func (l *Loop) stop(e *sender.Effects) {

@@ -87,6 +87,8 @@ type Loop struct {
 	published int64  // Age
 	changed   bool   // since published
 	awaited   uint64 // last urgent Write
+	submitted uint64 // last Write
+	resolves  []resolving
 	durable   uint64 // every Write up to this one is
 	closing   bool   // what is sealed goes out, and answers come; nothing else
 	stopAfter uint64 // Write to make durable before stopping
@@ -146,7 +148,6 @@ func (l *Loop) run() {
 		}
 		l.flushReplies()
 		l.checkQuiet()
-		l.changed = true
 		if l.now.Age-l.published >= snapshotEvery {
 			l.publish()
 		}
@@ -193,6 +194,7 @@ func (l *Loop) committed(c *bolt.Commit, ok bool) {
 	c.Release() // the core has copied what it keeps
 	l.carry(effects)
 	l.checkFlush()
+	l.checkResolves()
 	if l.stopWith != nil && l.durable >= l.stopAfter {
 		l.finish(l.stopWith)
 	}
@@ -233,7 +235,9 @@ func (l *Loop) carry(e *sender.Effects) {
 	if e == nil || l.finished {
 		return
 	}
+	l.changed = true
 	if e.Write != nil {
+		l.submitted = e.Write.ID
 		if e.Urgent {
 			l.awaited = e.Write.ID
 		}

@@ -1,0 +1,215 @@
+package spoold
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/sender"
+	"github.com/spoold/spoold/sender/loop"
+	"github.com/spoold/spoold/spool/bolt"
+)
+
+// failing is a store whose commits fail when the test says so.
+type failing struct {
+	*bolt.Store
+	commits chan *bolt.Commit
+	fail    chan error
+}
+
+func newFailing(s *bolt.Store) *failing {
+	f := &failing{Store: s, commits: make(chan *bolt.Commit, 1), fail: make(chan error, 1)}
+	go func() {
+		defer close(f.commits)
+		for {
+			select {
+			case c, ok := <-s.Commits():
+				if !ok {
+					return
+				}
+				f.commits <- c
+			case err := <-f.fail:
+				f.commits <- &bolt.Commit{Err: err}
+				for range s.Commits() { //nolint:revive // nobody is told any more
+				}
+				return
+			}
+		}
+	}()
+	return f
+}
+
+func (f *failing) Commits() <-chan *bolt.Commit { return f.commits }
+
+// offline opens a spool whose store can fail; the cluster is never there.
+func offline(t *testing.T) (*Producer, chan *failing) {
+	t.Helper()
+	cfg := validConfig()
+	cfg.SpoolPath, cfg.SpoolMinFreeBytes = t.TempDir(), 0
+	stores := make(chan *failing, 10)
+	env := Env{Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no cluster") }}
+	p, err := openWith(cfg, env, func(s *bolt.Store) loop.Store {
+		f := newFailing(s)
+		stores <- f
+		return f
+	}, time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, stores
+}
+
+func spoolOne(t *testing.T, p *Producer) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	d, err := p.Send(ctx, Record{Topic: "t", Value: []byte("v")})
+	if err == nil {
+		err = d.Spooled(ctx)
+	}
+	if err != nil {
+		t.Fatalf("Send = %v", err)
+	}
+}
+
+// closed is a context that waits for nothing.
+func closed() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
+func TestAFullDiskInACommitOpensTheSpoolAgainInTheSameProducer(t *testing.T) {
+	p, stores := offline(t)
+	spoolOne(t, p)
+	(<-stores).fail <- &bolt.SpaceError{Err: syscall.ENOSPC}
+	select {
+	case <-stores: // opened again
+	case <-time.After(20 * time.Second):
+		t.Fatal("the spool was not opened again")
+	}
+	spoolOne(t, p)
+	if st := p.Status(); st.Accepted != 2 || st.Pending != 2 || st.State != "running" {
+		t.Errorf("Status = %+v, want 2 accepted and running", st)
+	}
+	if err := p.Close(closed()); err != nil {
+		t.Errorf("Close = %v", err)
+	}
+}
+
+func TestAnyOtherFailureOfACommitStopsTheProducerForGood(t *testing.T) {
+	p, stores := offline(t)
+	spoolOne(t, p)
+	(<-stores).fail <- errors.Join(bolt.ErrPoisoned, syscall.EIO)
+	select {
+	case <-p.Done():
+	case <-time.After(20 * time.Second):
+		t.Fatal("the Producer goes on")
+	}
+	if err := p.Err(); !errors.Is(err, ErrUnknown) || ExitCode(err) != ExitIO {
+		t.Errorf("Err() = %v, exit code %d", err, ExitCode(err))
+	}
+	if _, err := p.Send(context.Background(), Record{Topic: "t"}); !errors.Is(err, ErrUnknown) {
+		t.Errorf("Send = %v, want ErrUnknown", err)
+	}
+	if err := p.Close(closed()); !errors.Is(err, ErrUnknown) {
+		t.Errorf("Close = %v, want what stopped it", err)
+	}
+}
+
+func TestCloseWhileTheSpoolIsOpenedAgainLeavesNothingOpen(t *testing.T) {
+	for range 10 {
+		p, stores := offline(t)
+		(<-stores).fail <- &bolt.SpaceError{Err: syscall.ENOSPC}
+		_ = p.Close(closed()) // the error of the commit, or none if the spool was open again
+		select {
+		case <-p.Done():
+		default:
+			t.Fatal("Done is open after Close")
+		}
+		if again, err := Open(p.cfg, Env{Dial: p.env.Dial}); err != nil {
+			t.Fatalf("the spool is still in use: %v", err)
+		} else if err := again.Close(closed()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestALineIsLoggedOnceAMinutePerCauseWithTheNumberHeldBack(t *testing.T) {
+	var out bytes.Buffer
+	now := time.UnixMilli(0)
+	l := &logger{log: slog.New(slog.NewTextHandler(&out, nil)), now: func() time.Time { return now }, causes: map[string]*cause{}}
+	told := 0
+	h := l.hooks(Hooks{LinkChanged: func(sender.LinkChanged) { told++ }})
+	down := sender.LinkChanged{Err: "refused"}
+	for range 3 {
+		h.LinkChanged(down)
+	}
+	h.TopicTrouble(sender.TopicTrouble{Topic: "t", Code: protocol.TopicAuthorizationFailed})
+	now = now.Add(logQuiet)
+	h.LinkChanged(down)
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != 3 || !strings.Contains(lines[2], "repeated=2") || !strings.Contains(lines[0], "event=link.down") {
+		t.Errorf("logged:\n%s", out.String())
+	}
+	if told != 4 {
+		t.Errorf("the program's hook was called %d times, want 4", told)
+	}
+}
+
+func TestExitCodesTellFailuresApart(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want int
+	}{
+		{nil, 0},
+		{&ConfigError{Key: "k"}, 78},
+		{ErrForeign, 65},
+		{&ForeignClusterError{}, 65},
+		{&StoppedError{}, 65},
+		{&CorruptError{}, 65},
+		{&LockedError{}, 75},
+		{ErrFull, 75},
+		{syscall.EACCES, 77},
+		{ErrUnknown, 74},
+		{&SpaceError{Err: syscall.ENOSPC}, 74},
+		{context.DeadlineExceeded, 69},
+		{errors.New("what?"), 70},
+	} {
+		if got := ExitCode(tt.err); got != tt.want {
+			t.Errorf("ExitCode(%v) = %d, want %d", tt.err, got, tt.want)
+		}
+	}
+}
+
+func TestStatusMayBeAskedFromManyGoroutinesWhileItCloses(t *testing.T) {
+	p, _ := offline(t)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-p.Done():
+					return
+				default:
+					if p.Status() == nil || p.Peek() == nil {
+						t.Error("no status")
+					}
+				}
+			}
+		})
+	}
+	spoolOne(t, p)
+	if err := p.Close(closed()); err != nil {
+		t.Errorf("Close = %v", err)
+	}
+	wg.Wait()
+}
