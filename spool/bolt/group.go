@@ -356,9 +356,10 @@ func (s *Store) wake() {
 	}
 }
 
-// recycle empties a group for its next use. It keeps buffers of keep bytes in all:
-// larger ones were the exception.
+// recycle empties a group for its next use. It keeps buffers of keep bytes in all, and
+// half as much again for what append rounds up: larger ones were the exception.
 func (g *group) recycle(keep int) {
+	keep += keep / 2
 	free, total := g.free[:0], 0
 	for _, list := range [2][]*section{slices.Clone(g.free), g.sections} {
 		for _, sect := range list {
