@@ -34,6 +34,7 @@ const (
 	reqLogEnd
 	reqTail
 	reqProduce
+	reqExpiration
 )
 
 // request is what a Response will be told to.
@@ -82,6 +83,8 @@ func (s *Sender) Handle(now spool.Time, resp Response) *Effects {
 		s.onTail(q, resp)
 	case reqProduce:
 		s.onProduce(q, resp)
+	case reqExpiration:
+		s.onExpiration(resp)
 	}
 	return s.end()
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -213,6 +214,8 @@ func (c *modelCluster) serve(broker int32, r sender.Request) (kmsg.Response, err
 		return c.listOffsets(m, broker), nil
 	case *kmsg.FetchRequest:
 		return c.fetch(m, broker), nil
+	case *kmsg.DescribeConfigsRequest:
+		return c.configs(m), nil
 	}
 	if r.Kind == sender.KindProduce {
 		return c.produce(broker, r), nil
@@ -383,4 +386,17 @@ func appendLogged(dst []byte, b *modelBatch) []byte {
 	})
 	binary.BigEndian.PutUint64(buf, uint64(b.offset))
 	return append(dst, buf...)
+}
+
+func (c *modelCluster) configs(m *kmsg.DescribeConfigsRequest) kmsg.Response {
+	resp := kmsg.NewPtrDescribeConfigsResponse()
+	for _, q := range m.Resources {
+		res := kmsg.NewDescribeConfigsResponseResource()
+		res.ResourceType, res.ResourceName = q.ResourceType, q.ResourceName
+		cfg := kmsg.NewDescribeConfigsResponseResourceConfig()
+		cfg.Name, cfg.Value = "producer.id.expiration.ms", kmsg.StringPtr(strconv.FormatInt(c.expire, 10))
+		res.Configs = append(res.Configs, cfg)
+		resp.Resources = append(resp.Resources, res)
+	}
+	return resp
 }

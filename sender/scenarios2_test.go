@@ -91,7 +91,7 @@ func TestS33ABatchThatOnlyTheLeaderHasIsNotSettledByTheQuestionAlone(t *testing.
 	w, p := scenario(3)
 	w.produce(1)
 	w.delivered(t)
-	p.isr = false // appended at the leader, not replicated
+	p.isr, w.cluster.noRefuse = false, true // appended at the leader, not replicated
 	w.hold = isProduce
 	w.produce(3)
 	w.until(t, "its arrival", func() bool { return len(p.log) == 2 && p.hw == 1 })

@@ -171,6 +171,25 @@ func TestS05ForgottenProducerStateIsSettledByTheTailWhenItIsThere(t *testing.T) 
 	}
 }
 
+func TestTheMarginIsNeverWiderThanWhatTheClusterRemembers(t *testing.T) {
+	w := newWorld(1, 1)
+	w.topics, w.keys = []string{"a"}, 0
+	w.cluster.create("a", 1)
+	w.cluster.expire = hour
+	w.start(scenarioCfg)
+	w.produce(1)
+	w.delivered(t)
+	w.run(20)
+	w.pass(w.now.Age + hour)
+	w.cluster.expireProducers()
+	w.seen, w.hold = nil, isProduce
+	w.produce(30)
+	w.run(30)
+	if len(w.seen) != 1 {
+		t.Errorf("%d requests in flight an hour after the last ack, want 1", len(w.seen))
+	}
+}
+
 func TestS06OldTimestampsAreForgottenAtOnceAndGoAlone(t *testing.T) {
 	w, p := scenario(1)
 	w.produce(1)

@@ -88,6 +88,8 @@ type Sender struct {
 	writeID uint64
 	writes  []pendingWrite
 
+	askedExpiration bool
+
 	flushing bool
 	closing  bool // see Closing
 	retries  uint64
@@ -238,6 +240,7 @@ func (s *Sender) progress() {
 		}
 	}
 	s.control()
+	s.askExpiration()
 	s.ask()
 	s.produce()
 	s.feed()
