@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"maps"
 	"math/bits"
 	"slices"
 )
@@ -74,7 +75,7 @@ func (s *Set) Remove(sp Span) {
 		s.low = sp.First
 		s.fill(Span{sp.First, old})
 	}
-	s.each(sp, false, func(c *chunk, word int, mask uint64) { c[word] &^= mask })
+	s.eachThere(sp, func(c *chunk, word int, mask uint64) { c[word] &^= mask })
 	s.prune(sp)
 }
 
@@ -173,24 +174,30 @@ func (s *Set) put(key uint64, c *chunk) {
 	s.chunks[key] = c
 }
 
-// each calls f for every word that sp touches; chunks are made if create.
+// each calls f for every word that sp touches; chunks are made if create, else
+// what is in none is passed over.
 func (s *Set) each(sp Span, create bool, f func(c *chunk, word int, mask uint64)) {
 	for i := sp.First; i < sp.End; {
-		next := min(i&^63+64, sp.End)
 		key := uint64(i) >> chunkShift
+		chunkEnd := min(Index(key+1)<<chunkShift, sp.End)
 		c := s.chunks[key]
 		if c == nil && create {
 			c = new(chunk)
 			s.put(key, c)
 		}
-		if c != nil {
+		if c == nil {
+			i = chunkEnd
+			continue
+		}
+		for i < chunkEnd {
+			next := min(i&^63+64, chunkEnd)
 			mask := ^uint64(0) << (i % 64)
 			if next%64 != 0 {
 				mask &= 1<<(next%64) - 1
 			}
 			f(c, int(i%chunkBits/64), mask)
+			i = next
 		}
-		i = next
 	}
 }
 
@@ -203,20 +210,32 @@ func (s *Set) count(sp Span) int {
 		return 0
 	}
 	n := 0
-	s.each(sp, false, func(c *chunk, word int, mask uint64) { n += bits.OnesCount64(c[word] & mask) })
+	add := func(c *chunk, word int, mask uint64) { n += bits.OnesCount64(c[word] & mask) }
+	s.eachThere(sp, add)
 	return n
+}
+
+// eachThere is each without create, in no order: it also does well with a long
+// span and few chunks.
+func (s *Set) eachThere(sp Span, f func(c *chunk, word int, mask uint64)) {
+	if uint64(sp.End-sp.First)>>chunkShift <= uint64(len(s.chunks)) {
+		s.each(sp, false, f)
+		return
+	}
+	for k := range s.chunks {
+		s.each(Span{max(sp.First, Index(k)<<chunkShift), min(sp.End, Index(k+1)<<chunkShift)}, false, f)
+	}
 }
 
 // dropBelow forgets the chunks that end at or below i.
 func (s *Set) dropBelow(i Index) {
-	if len(s.chunks) == 0 {
+	first, end := uint64(s.low)>>chunkShift, uint64(i)>>chunkShift
+	if end-first > uint64(len(s.chunks)) {
+		maps.DeleteFunc(s.chunks, func(k uint64, _ *chunk) bool { return k < end })
 		return
 	}
-	for k := uint64(s.low) >> chunkShift; k < uint64(i)>>chunkShift; k++ {
+	for k := first; k < end; k++ {
 		delete(s.chunks, k)
-		if len(s.chunks) == 0 {
-			return
-		}
 	}
 }
 
@@ -230,9 +249,7 @@ func (s *Set) rise() {
 	s.low = next
 	key := uint64(next) >> chunkShift
 	if c := s.chunks[key]; c != nil {
-		for i := Index(key << chunkShift); i < next; i++ {
-			c[i%chunkBits/64] &^= 1 << (i % 64)
-		}
+		s.each(Span{Index(key << chunkShift), next}, false, func(c *chunk, word int, mask uint64) { c[word] &^= mask })
 		if *c == (chunk{}) {
 			delete(s.chunks, key)
 		}
@@ -241,7 +258,12 @@ func (s *Set) rise() {
 
 // prune forgets chunks of sp that became empty.
 func (s *Set) prune(sp Span) {
-	for k := uint64(sp.First) >> chunkShift; k <= uint64(sp.End-1)>>chunkShift; k++ {
+	first, last := uint64(sp.First)>>chunkShift, uint64(sp.End-1)>>chunkShift
+	if last-first >= uint64(len(s.chunks)) {
+		maps.DeleteFunc(s.chunks, func(_ uint64, c *chunk) bool { return *c == chunk{} })
+		return
+	}
+	for k := first; k <= last; k++ {
 		if c := s.chunks[k]; c != nil && *c == (chunk{}) {
 			delete(s.chunks, k)
 		}

@@ -110,7 +110,9 @@ func (x *index) sweep(state *spool.State) []*block {
 	return gone
 }
 
-func (r *ref) left(settled *spool.Set) bool { return settled.CountIn(r.span) == r.span.Len() }
+func (r *ref) left(settled *spool.Set) bool {
+	return settled.Contains(r.span.First) && settled.CountIn(r.span) == r.span.Len()
+}
 
 // extents say which ranges of which lanes are here: those of live sections,
 // neighbours joined.

@@ -55,6 +55,7 @@ func (s *Store) stateSize() int64 {
 // entries have left, or are carried by this commit. Under view.
 func (s *Store) dropSettled(t *transaction) {
 	for _, x := range s.sealed {
+		x.count()
 		carried := t.rewritten != nil && t.rewritten.segment == x.info.Number
 		if x.pending == 0 || carried {
 			t.dropped = append(t.dropped, x)

@@ -17,7 +17,8 @@ import (
 // info and pending are under Store.view; the rest has its own lock.
 type sealed struct {
 	info    spool.SegmentInfo
-	pending int // entries that have not left
+	pending int  // entries that have not left
+	dirty   bool // pending is to be counted again
 	state   *spool.State
 	path    string
 
@@ -29,10 +30,8 @@ type sealed struct {
 }
 
 func newSealed(dir string, info spool.SegmentInfo, state *spool.State) *sealed {
-	x := &sealed{info: info, state: state, path: filepath.Join(dir, segmentName(info.Number))}
-	for _, e := range info.Extents {
-		x.pending += e.Len() - state.Settled(e.Lane).CountIn(e.Span)
-	}
+	x := &sealed{info: info, state: state, path: filepath.Join(dir, segmentName(info.Number)), dirty: true}
+	x.count()
 	return x
 }
 
@@ -44,16 +43,22 @@ func (x *sealed) lane(id spool.LaneID) []spool.Extent {
 	return all[lo:hi]
 }
 
-// settle counts again after sp of a lane has left. Under view.
+// settle says that sp of a lane has left; count counts again what did not. Under view.
 func (x *sealed) settle(id spool.LaneID, sp spool.Span) {
-	touched := false
-	for _, e := range x.lane(id) {
-		touched = touched || e.First < sp.End && sp.First < e.End
-	}
-	if !touched {
+	if x.dirty {
 		return
 	}
-	x.pending = 0
+	for _, e := range x.lane(id) {
+		x.dirty = x.dirty || e.First < sp.End && sp.First < e.End
+	}
+}
+
+// count brings pending up to date, once per commit. Under view.
+func (x *sealed) count() {
+	if !x.dirty {
+		return
+	}
+	x.dirty, x.pending = false, 0
 	for _, e := range x.info.Extents {
 		x.pending += e.Len() - x.state.Settled(e.Lane).CountIn(e.Span)
 	}

@@ -1,0 +1,316 @@
+package spool
+
+import (
+	"bytes"
+	"encoding/hex"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spoold/spoold/protocol"
+)
+
+var updateGolden = flag.Bool("update", false, "rewrite testdata/format.golden; commit it only if you can explain the diff")
+
+// testBlock has two lanes, one of them with holes as after a rewrite.
+func testBlock() ([]byte, []BlockSection) {
+	b := make([]byte, BlockHeader)
+	entry := func(ts int64, partition int32, key, value []byte, headers ...Header) {
+		b = AppendEntry(b, ts, partition, key, value, headers, BodySize(key, value, headers))
+	}
+	sections := []BlockSection{{Lane: 0, Spans: []Span{{5, 7}}, Off: len(b)}, {Lane: 3, Spans: []Span{{1, 2}, {9, 10}}}}
+	entry(1000, -1, nil, []byte("v"))
+	entry(-1, 2, []byte{}, nil, Header{"h", nil}, Header{"", []byte("x")})
+	sections[0].Len = len(b) - sections[0].Off
+	sections[1].Off = len(b)
+	entry(1<<40, 1<<31-1, []byte("k"), []byte("w"))
+	entry(0, 0, []byte("k"), []byte("w"))
+	sections[1].Len = len(b) - sections[1].Off
+	return SealBlock(b, 7, sections), sections
+}
+
+func testHead() Head {
+	return Head{Segment: 2, Block: 9, Age: 1234, BootTime: 99, Boot: [16]byte{1, 2}, Pairs: 3, PairSum: 4, Blocks: 5, BlockSum: 6, Keys: 7, KeySum: 8}
+}
+
+func testKeys() []KeyRecord {
+	return []KeyRecord{
+		{Digest: KeyDigest{1}, Body: 2, Age: 3, Runs: []KeyRun{{Lane: 0, First: 5, Count: 2}, {Lane: 3, First: 9, Count: 1}}},
+		{Digest: KeyDigest{4}, Body: 5, Age: 6},
+	}
+}
+
+// testState goes through everything a state can hold, and gives all changes.
+func testState(t testing.TB) (*State, *Changes) {
+	st, out := NewState(), new(Changes)
+	st.Binding = Binding{SpoolID: "id", Incarnation: 3, MachineID: "m", LockInode: 77, Former: protocol.NoIdentity}
+	st.Rebind(out)
+	for i, topic := range []string{"a", "b"} {
+		if err := st.AddLane(NewLane{LaneID(i), topic}, out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	st.Append(0, 10000)
+	st.Append(1, 20)
+	st.PutNote("file", []byte("123"), out)
+	st.PutNote("gone", []byte("1"), out)
+	st.PutNote("gone", nil, out)
+	st.PutSegment(SegmentInfo{Number: 1, Bytes: 5000, Blocks: 2, Sum: 3, Keys: 1, KeySum: 4, Extents: []Extent{{0, Span{0, 10}}, {1, Span{3, 4}}}}, out)
+	id := Identity{ID: 4000, Epoch: 2}
+	w := &Write{
+		ClusterID: "cluster", Identity: &id, Stop: "P11",
+		Bindings:    []LaneBinding{{Lane: 0, TopicID: protocol.TopicID{9}}},
+		Facts:       []LaneFacts{{0, Facts{[]CountFact{{0, 3}, {500, 6}}, []StickyFact{{0, 2}, {100, 1}, {9000, 0}}}}},
+		Seals:       []Seal{{SealKey: SealKey{0, 1, id, 1<<31 - 1}, Count: 3, Spans: []Span{{4, 6}, {9, 10}}, TopicID: protocol.TopicID{9}, MaxTimestamp: 1, SealedAt: 2, SealedAge: 3, Tail: 4, Ordinal: 5, Refused: 10}},
+		Settle:      []Settlement{{1, []Span{{0, 2}, {5, 6}}, OutcomeAcked}, {0, []Span{{200, 201}, {4200, 9000}}, OutcomeExpired}, {0, []Span{{7, 8}}, OutcomeDeadLettered}},
+		DeadLetters: []DeadLetter{{Lane: 0, Index: 7, Partition: 1, Code: 10, Message: "too large", Attempts: 2, At: 5}},
+		Partitions:  []PartitionState{{Lane: 0, Partition: 1, Identity: id, Next: 3, Settled: protocol.NoSequence, LastOffset: -1, LastMaxTimestamp: 8, Park: Park{ParkHole, "detail", 9}}},
+		Audit:       []AuditEntry{{1, "adopted"}},
+	}
+	if err := st.Apply(w, func(LaneID, Index) ([]byte, error) { return []byte("entry"), nil }, out); err != nil {
+		t.Fatal(err)
+	}
+	st.Flush(out)
+	return st, out
+}
+
+// pairs are what the changes leave on disk.
+func pairs(c *Changes) map[string][]byte {
+	m := map[string][]byte{}
+	for _, kv := range c.List {
+		if kv.Value == nil {
+			delete(m, string(kv.Key))
+		} else {
+			m[string(kv.Key)] = kv.Value
+		}
+	}
+	return m
+}
+
+func load(m map[string][]byte) (*State, error) {
+	ld := NewLoader()
+	for _, k := range sortedKeys(m) {
+		if err := ld.Pair([]byte(k), m[k]); err != nil {
+			return nil, err
+		}
+	}
+	return ld.State()
+}
+
+func TestFormatIsWhatItWas(t *testing.T) {
+	var out strings.Builder
+	line := func(name string, b []byte) { out.WriteString(name + " " + hex.EncodeToString(b) + "\n") }
+	block, _ := testBlock()
+	line("block", block)
+	h := testHead()
+	line("head", AppendHead(nil, &h))
+	line("keys", EncodeKeys(7, testKeys()))
+	_, changes := testState(t)
+	m := pairs(changes)
+	for _, k := range sortedKeys(m) {
+		line("pair "+hex.EncodeToString([]byte(k)), bytes.TrimRight(m[k], "\x00"))
+	}
+	path := filepath.Join("testdata", "format.golden")
+	if *updateGolden {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(out.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.String() != string(want) {
+		t.Errorf("the format on disk changed: spools of today could not be read. Got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+func TestStateIsTheSameAfterLoading(t *testing.T) {
+	st, changes := testState(t)
+	again, err := load(pairs(changes))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := again.Recovered(), st.Recovered(); !reflect.DeepEqual(got, want) {
+		t.Errorf("loaded %+v\nwant %+v", got, want)
+	}
+	if !reflect.DeepEqual(again.Segments(), st.Segments()) || again.DeadLetters() != 1 {
+		t.Errorf("segments %+v, %d dead letters", again.Segments(), again.DeadLetters())
+	}
+	if v, ok := again.Note("file"); !ok || string(v) != "123" {
+		t.Errorf("note %q, %v", v, ok)
+	}
+}
+
+func TestFactsThatNoPendingRecordNeedsAreForgotten(t *testing.T) {
+	st, _ := testState(t)
+	var out Changes
+	if err := st.Apply(&Write{Settle: []Settlement{{0, []Span{{0, 600}}, OutcomeAcked}}}, nil, &out); err != nil {
+		t.Fatal(err)
+	}
+	f := st.Recovered().Lanes[0].Facts
+	if want := (Facts{[]CountFact{{500, 6}}, []StickyFact{{100, 1}, {9000, 0}}}); !reflect.DeepEqual(f, want) {
+		t.Errorf("facts %+v, want %+v", f, want)
+	}
+	if n := len(st.Recovered().Seals); n != 0 {
+		t.Errorf("%d seals, want 0: all of its records have left", n)
+	}
+}
+
+func TestLoadingAStateWithoutOneOfItsPairsIsAnErrorOrOnlyLessOfTheSame(t *testing.T) {
+	_, changes := testState(t)
+	m := pairs(changes)
+	for k, v := range m {
+		delete(m, k)
+		_, err := load(m)
+		// The head's checksum finds a missing pair; what others refer to is found here already.
+		if letter := k[0]; err == nil && strings.ContainsRune("blcz", rune(letter)) {
+			t.Errorf("without pair %q: no error", k)
+		}
+		m[k] = v
+	}
+}
+
+func FuzzBlock(f *testing.F) {
+	block, _ := testBlock()
+	f.Add(block, uint64(7), uint(3))
+	f.Fuzz(func(t *testing.T, b []byte, number uint64, flip uint) {
+		sections, err := BlockDirectory(b, number)
+		if err != nil {
+			return
+		}
+		// What is accepted is what SealBlock makes of its sections.
+		end := BlockHeader
+		for i := range sections {
+			end = sections[i].Off + sections[i].Len
+			if sections[i].Check(b[sections[i].Off:end]) != nil {
+				return
+			}
+		}
+		again := SealBlock(bytes.Clone(b[:end]), number, sections)
+		if !bytes.Equal(again, b) {
+			t.Fatalf("accepted %x, made again it is %x", b, again)
+		}
+		bad := bytes.Clone(b)
+		bad[flip%uint(len(bad))] ^= 1 << (flip % 8)
+		if sections, err = BlockDirectory(bad, number); err != nil {
+			return
+		}
+		for i := range sections {
+			if sections[i].Check(bad[sections[i].Off:sections[i].Off+sections[i].Len]) != nil {
+				return
+			}
+		}
+		t.Fatalf("flipped bit at %d was not found", flip%uint(len(bad)))
+	})
+}
+
+func FuzzKeysAndHead(f *testing.F) {
+	h := testHead()
+	f.Add(EncodeKeys(7, testKeys()), AppendHead(nil, &h))
+	f.Fuzz(func(t *testing.T, keys, head []byte) {
+		if records, err := DecodeKeys(7, keys); err == nil {
+			again, err := DecodeKeys(7, EncodeKeys(7, records))
+			if err != nil || !reflect.DeepEqual(again, records) {
+				t.Fatalf("keys: %+v, %v; want %+v", again, err, records)
+			}
+		}
+		if h, err := DecodeHead(head); err == nil && !bytes.Equal(AppendHead(nil, &h), head) {
+			t.Fatalf("head %x has a second form", head)
+		}
+	})
+}
+
+// FuzzStatePair: what Pair accepts does not panic, and a loaded state writes itself.
+func FuzzStatePair(f *testing.F) {
+	_, changes := testState(f)
+	for k, v := range pairs(changes) {
+		f.Add([]byte(k), v)
+	}
+	f.Fuzz(func(t *testing.T, key, value []byte) {
+		_, changes := testState(t)
+		m := pairs(changes)
+		m[string(key)] = value
+		st, err := load(m)
+		if err != nil {
+			return
+		}
+		r := st.Recovered()
+		for i := range r.Lanes {
+			if n := r.Lanes[i].Settled.CountIn(Span{0, r.Lanes[i].End}); n > int(r.Lanes[i].End) {
+				t.Fatalf("%d of %d settled", n, r.Lanes[i].End)
+			}
+		}
+	})
+}
+
+func FuzzEntry(f *testing.F) {
+	f.Add(int64(5), int32(-1), []byte("k"), []byte("v"), "h", []byte("x"), byte(0))
+	f.Fuzz(func(t *testing.T, ts int64, partition int32, key, value []byte, hk string, hv []byte, nulls byte) {
+		if partition < -1 {
+			partition = -1
+		}
+		headers := []Header{{hk, hv}}
+		if nulls&1 != 0 {
+			key = nil
+		}
+		if nulls&2 != 0 {
+			value = nil
+		}
+		if nulls&4 != 0 {
+			headers = nil
+		}
+		size := BodySize(key, value, headers)
+		b := AppendEntry(nil, ts, partition, key, value, headers, size)
+		if len(b) != EntrySize(size, partition) || len(b) > MaxEntryOverhead+len(key)+len(value)+len(headers)*(10+len(hk)+len(hv)) {
+			t.Fatalf("%d bytes, EntrySize says %d", len(b), EntrySize(size, partition))
+		}
+		e, rest, err := NextEntry(append(bytes.Clone(b), "rest"...))
+		if err != nil || string(rest) != "rest" || e.HasKey != (key != nil) || !bytes.Equal(e.Key, key) || e.Timestamp != ts || e.Partition != partition {
+			t.Fatalf("%+v, %q, %v", e, rest, err)
+		}
+		r, err := e.Record()
+		if err != nil || !bytes.Equal(r.Value, value) || (r.Value == nil) != (value == nil) || len(r.Headers) != len(headers) {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		if again := AppendEntry(nil, r.Timestamp, r.Partition, r.Key, r.Value, r.Headers, BodySize(r.Key, r.Value, r.Headers)); !bytes.Equal(again, b) {
+			t.Fatalf("%x, encoded again %x", b, again)
+		}
+		if rec := AppendRecord(nil, e.Body, ts, partition); len(rec) != RecordSize(len(e.Body), ts, partition) {
+			t.Fatalf("record of %d bytes, RecordSize says %d", len(rec), RecordSize(len(e.Body), ts, partition))
+		}
+	})
+}
+
+// FuzzNextEntry: any bytes are an entry that leaves less behind, or an error.
+func FuzzNextEntry(f *testing.F) {
+	f.Add(AppendEntry(nil, 1, -1, []byte("k"), nil, nil, BodySize([]byte("k"), nil, nil)))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, rest, err := NextEntry(b)
+		if err != nil {
+			return
+		}
+		if len(rest) >= len(b) {
+			t.Fatal("nothing was consumed")
+		}
+		if r, err := e.Record(); err == nil && BodySize(r.Key, r.Value, r.Headers) > len(e.Body) {
+			t.Fatalf("a body of %d bytes holds a record of %d", len(e.Body), BodySize(r.Key, r.Value, r.Headers))
+		}
+	})
+}
+
+func sortedKeys(m map[string][]byte) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
