@@ -1,0 +1,209 @@
+package spoold_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+)
+
+// Scripts of the README call curl; this test binary, by that name, is one, so that
+// the test needs nothing but Go.
+func init() {
+	if filepath.Base(os.Args[0]) == "curl" {
+		if err := curl(os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, "curl:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+}
+
+// What the README shows works as shown: console blocks are run against an embedded broker
+// and their output compared ("…" stands for anything), Go blocks are compiled and run.
+func TestReadmeSnippetsDoWhatTheReadmeSays(t *testing.T) {
+	raw, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"$ go run ./cmd/spoold demo\n", "\ngo test ./...\n"} {
+		if !bytes.Contains(raw, []byte(command)) {
+			t.Errorf("the README does not show %q", strings.TrimSpace(command))
+		}
+	}
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.AllowAutoTopicCreation(), kfake.DefaultNumPartitions(3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(broker.Close)
+	s := &snippets{dir: t.TempDir()}
+	s.replace = strings.NewReplacer(
+		"localhost:9092", broker.ListenAddrs()[0],
+		"127.0.0.1:8082", freeAddr(t), "127.0.0.1:9095", freeAddr(t),
+		"/var/lib/myapp/spool", filepath.Join(s.dir, "library"),
+		"go run ./cmd/spoold", "spoold")
+	s.build(t)
+	blocks := regexp.MustCompile("(?ms)^```(console|go)\n(.*?)^```$").FindAllStringSubmatch(string(raw), -1)
+	kinds := make(map[string]int)
+	for _, b := range blocks {
+		kinds[b[1]]++
+		t.Run(fmt.Sprintf("%s %d", b[1], kinds[b[1]]), func(t *testing.T) {
+			if b[1] == "go" {
+				s.program(t, s.replace.Replace(b[2]))
+				return
+			}
+			s.console(t, s.replace.Replace(b[2]))
+		})
+	}
+	if kinds["console"] < 3 || kinds["go"] < 1 {
+		t.Errorf("found %v: the README has at least three console blocks and a program", kinds)
+	}
+}
+
+type snippets struct {
+	dir     string
+	replace *strings.Replacer
+}
+
+func (s *snippets) build(t *testing.T) {
+	t.Helper()
+	bin := filepath.Join(s.dir, "bin")
+	run(t, exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(bin, "spoold"), "./cmd/spoold"))
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(self, filepath.Join(bin, "curl")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func run(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
+	}
+	return string(out)
+}
+
+// program compiles a Go snippet and runs it.
+func (s *snippets) program(t *testing.T, source string) {
+	file := filepath.Join(t.TempDir(), "main.go")
+	if err := os.WriteFile(file, []byte(source), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out := run(t, exec.CommandContext(t.Context(), "go", "run", file))
+	if out != "audit offset 0\n" {
+		t.Errorf("the program printed %q", out)
+	}
+}
+
+// console runs the lines that begin with "$" one after the other. One that ends in "&"
+// runs on until the block ends.
+func (s *snippets) console(t *testing.T, text string) {
+	for i, part := range strings.Split("\n"+text, "\n$ ") {
+		if i == 0 {
+			continue
+		}
+		line, want, _ := strings.Cut(part, "\n")
+		if background, ok := strings.CutSuffix(line, " &"); ok {
+			cmd := s.shell(context.Background(), "exec "+background) // its end is the clean-up below
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+					t.Error(err)
+				}
+				if err := cmd.Wait(); err != nil {
+					t.Errorf("%s: %v", background, err)
+				}
+			})
+			continue
+		}
+		got := strings.TrimSpace(run(t, s.shell(t.Context(), line)))
+		pattern := strings.ReplaceAll(regexp.QuoteMeta(strings.TrimSpace(want)), "…", "(?s:.*)")
+		if !regexp.MustCompile("^" + pattern + "$").MatchString(got) {
+			t.Errorf("$ %s\nprints\n%s\nthe README shows\n%s", line, got, want)
+		}
+	}
+}
+
+func (s *snippets) shell(ctx context.Context, line string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "sh", "-c", line)
+	cmd.Dir = s.dir
+	cmd.Env = append(os.Environ(), "HOME="+s.dir, "XDG_STATE_HOME="+filepath.Join(s.dir, "state"),
+		"PATH="+filepath.Join(s.dir, "bin")+string(os.PathListSeparator)+os.Getenv("PATH"))
+	return cmd
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }() // nothing was accepted
+	return l.Addr().String()
+}
+
+// curl does what the README's commands need: -H, -d, a URL, and patience.
+func curl(args []string) error {
+	var url, body string
+	header := make(http.Header)
+	for i := 0; i < len(args); i++ {
+		switch args[i] {
+		case "-sS", "--retry-connrefused":
+		case "--retry":
+			i++
+		case "-H":
+			i++
+			name, value, _ := strings.Cut(args[i], ":")
+			header.Set(name, strings.TrimSpace(value))
+		case "-d":
+			i++
+			body = args[i]
+		default:
+			url = args[i]
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		method := http.MethodGet
+		if body != "" {
+			method = http.MethodPost
+		}
+		req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
+		if err != nil {
+			return err
+		}
+		req.Header = header
+		resp, err := http.DefaultClient.Do(req)
+		if err == nil {
+			defer func() { _ = resp.Body.Close() }() // it is read to its end
+			_, err = io.Copy(os.Stdout, resp.Body)
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
