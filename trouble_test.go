@@ -1,0 +1,198 @@
+package spoold_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/sender"
+)
+
+// eventually waits until ok says so.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("not in time: %s", what)
+		}
+	}
+}
+
+func TestAFullSpoolRefusesAfterMaxBlockAndTakesAgainWhenItHasDrained(t *testing.T) {
+	c := newCluster(t, kfake.SeedTopics(1, "t"))
+	c.link.down()
+	p := c.open(t, t.TempDir(), func(cfg *spoold.Config) {
+		cfg.SpoolSegmentBytes, cfg.SpoolMaxBytes, cfg.MaxBlock = 64<<10, 1<<20, 20*time.Millisecond
+		cfg.SpoolSettle = 10 * time.Millisecond
+	})
+	r := spoold.Record{Topic: "t", Value: make([]byte, 50_000)}
+	sent := 0
+	eventually(t, "the spool is full", func() bool {
+		_, err := p.Send(patient(t), r)
+		if err == nil {
+			sent++
+			return false
+		}
+		if !errors.Is(err, spoold.ErrFull) || !strings.Contains(err.Error(), "max.block.ms") {
+			t.Fatalf("Send number %d = %v, want ErrFull", sent, err)
+		}
+		return strings.Contains(err.Error(), "spool.max.bytes") // else the disk was slower than max.block.ms
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := p.Send(ctx, r); !errors.Is(err, spoold.ErrFull) || !errors.Is(err, context.Canceled) {
+		t.Errorf("Send with an ended context = %v", err)
+	}
+	if st := p.Status(); st.SpoolFull == "" {
+		t.Errorf("Status does not say that the spool is full: %+v", st)
+	}
+	c.link.up()
+	eventually(t, "a record is taken again", func() bool {
+		_, err := p.Send(patient(t), r)
+		return err == nil
+	})
+	flush(t, p)
+	c.read(t, "t", sent+1) // those that were taken, and the last one
+}
+
+func TestAnUnknownTopicWaitsAndStopsNobodyElse(t *testing.T) {
+	c := newCluster(t, kfake.SeedTopics(1, "t"))
+	p := c.open(t, t.TempDir(), func(cfg *spoold.Config) { cfg.TopicsCreate = false })
+	send(t, p, "missing", 0, 10)
+	for _, d := range send(t, p, "t", 0, 10) {
+		if _, err := d.Acked(patient(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the status names the unknown topic", func() bool {
+		for _, topic := range p.Status().Topics {
+			if topic.Topic == "missing" {
+				return topic.State == "unknown-topic" && topic.Pending == 10
+			}
+		}
+		return false
+	})
+}
+
+func TestWhatIsNotAKafkaBrokerIsNamedAsSuch(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
+			c.Close()
+		}
+	}()
+	cfg := spoold.DefaultConfig()
+	cfg.BootstrapServers, cfg.SpoolPath, cfg.SpoolMinFreeBytes = []string{ln.Addr().String()}, t.TempDir(), 0
+	p, err := spoold.Open(cfg, spoold.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeNow(t, p)
+	send(t, p, "t", 0, 1)
+	eventually(t, "the status says what answers", func() bool { return strings.Contains(p.Status().LinkError, "HTTP") })
+}
+
+func TestRecoveredRecordsAreToldByHooks(t *testing.T) {
+	c := newCluster(t, kfake.SeedTopics(1, "t"))
+	dir := t.TempDir()
+	c.link.down()
+	p := c.open(t, dir)
+	send(t, p, "t", 0, 7)
+	closeNow(t, p)
+	c.link.up()
+	var pending, acked atomic.Int64
+	p, err := spoold.Open(c.config(t, dir), spoold.Env{Dial: c.link.dial, Hooks: spoold.Hooks{
+		Recovery:   func(e sender.Recovery) { pending.Store(int64(e.Pending)) },
+		BatchAcked: func(e sender.BatchAcked) { acked.Add(int64(e.Records)) },
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeNow(t, p)
+	flush(t, p)
+	if pending.Load() != 7 || acked.Load() != 7 {
+		t.Errorf("hooks told of %d pending and %d acked records, want 7 of each", pending.Load(), acked.Load())
+	}
+}
+
+func TestADirectoryThatCannotBeMadeIsToldWithItsOwnExitCode(t *testing.T) {
+	c := newCluster(t)
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := spoold.Open(c.config(t, filepath.Join(file, "spool")), spoold.Env{})
+	if code := spoold.ExitCode(err); code != spoold.ExitCantCreate {
+		t.Errorf("Open = %v, exit code %d, want %d", err, code, spoold.ExitCantCreate)
+	}
+}
+
+func TestASpoolOfAnotherClusterIsRefusedAndNothingIsSent(t *testing.T) {
+	one := newCluster(t, kfake.SeedTopics(1, "t"), kfake.ClusterID("one"))
+	other := newCluster(t, kfake.SeedTopics(1, "t"), kfake.ClusterID("other"))
+	dir := t.TempDir()
+	p := one.open(t, dir)
+	send(t, p, "t", 0, 1)
+	flush(t, p)
+	closeNow(t, p)
+
+	p, err := spoold.Open(other.config(t, dir), spoold.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Send(patient(t), spoold.Record{Topic: "t"}); err != nil {
+		t.Logf("Send = %v", err) // it may have stopped already
+	}
+	select {
+	case <-p.Done():
+	case <-time.After(patience):
+		t.Fatal("it goes on with another cluster")
+	}
+	var foreign *spoold.ForeignClusterError
+	if err := p.Close(patient(t)); !errors.As(err, &foreign) {
+		t.Errorf("Close = %v, want a *ForeignClusterError", err)
+	}
+	if high := other.PartitionInfo("t", 0).HighWatermark; high != 0 {
+		t.Errorf("%d records were sent to the other cluster", high)
+	}
+}
+
+func TestALeaderThatMovesLosesAndDuplicatesNothing(t *testing.T) {
+	c := newCluster(t, kfake.NumBrokers(3), kfake.SeedTopics(1, "t"))
+	p := c.open(t, t.TempDir(), func(cfg *spoold.Config) { cfg.BatchSize = 1024 })
+	const rounds, each = 6, 500
+	for round := range rounds {
+		deliveries := send(t, p, "t", round*each, each)
+		if err := c.MoveTopicPartition("t", 0, int32(round%3)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := deliveries[0].Acked(patient(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	flush(t, p)
+	c.expectValues(t, "t", rounds*each)
+}
