@@ -207,3 +207,39 @@ func curl(args []string) error {
 		}
 	}
 }
+
+// An invariant whose test was renamed or removed is a claim without proof.
+func TestTestsThatTheDocumentsNameExist(t *testing.T) {
+	dirs, err := sources(os.DirFS("."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var code strings.Builder
+	for _, files := range dirs {
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				raw, err := os.ReadFile(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				code.Write(raw)
+			}
+		}
+	}
+	for _, document := range []string{"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"} {
+		raw, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range regexp.MustCompile(`\bTest[A-Z]\w+`).FindAllString(string(raw), -1) {
+			if !strings.Contains(code.String(), "func "+name+"(") {
+				t.Errorf("%s names %s, which does not exist", document, name)
+			}
+		}
+		for _, link := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllStringSubmatch(string(raw), -1) {
+			if _, err := os.Stat(link[1]); err != nil {
+				t.Errorf("%s links to %s: %v", document, link[1], err)
+			}
+		}
+	}
+}
