@@ -2,6 +2,7 @@ package spool
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"flag"
 	"os"
@@ -182,6 +183,11 @@ func FuzzBlock(f *testing.F) {
 	block, _ := testBlock()
 	f.Add(block, uint64(7), uint(3))
 	f.Fuzz(func(t *testing.T, b []byte, number uint64, flip uint) {
+		b = bytes.Clone(b)
+		if n := BlockTail(b); n >= blockFooter && n <= len(b)-BlockHeader {
+			// A right checksum, so that what is behind it is tried, too.
+			binary.LittleEndian.PutUint32(b[len(b)-4:], blockCRC(number, b[:BlockHeader], b[len(b)-n:len(b)-4]))
+		}
 		sections, err := BlockDirectory(b, number)
 		if err != nil {
 			return
@@ -216,6 +222,13 @@ func FuzzKeysAndHead(f *testing.F) {
 	h := testHead()
 	f.Add(EncodeKeys(7, testKeys()), AppendHead(nil, &h))
 	f.Fuzz(func(t *testing.T, keys, head []byte) {
+		keys, head = bytes.Clone(keys), bytes.Clone(head)
+		if n := len(keys) - 4; n > 0 {
+			binary.LittleEndian.PutUint32(keys[n:], keysCRC(7, keys[:n]))
+		}
+		if n := len(head) - 4; n > 0 {
+			binary.LittleEndian.PutUint32(head[n:], CRC(head[:n]))
+		}
 		if records, err := DecodeKeys(7, keys); err == nil {
 			again, err := DecodeKeys(7, EncodeKeys(7, records))
 			if err != nil || !reflect.DeepEqual(again, records) {

@@ -131,3 +131,55 @@ func diskWrites() int64 {
 	}
 	return 0
 }
+
+// BenchmarkStartWithBacklog is the time from Open to the first records read back, with 256 MiB
+// of records waiting, and then the rate at which all of them are read.
+func BenchmarkStartWithBacklog(b *testing.B) {
+	o := Options{Path: b.TempDir(), MinFreeBytes: -1}
+	value := bytes.Repeat([]byte("v"), 1000)
+	l, _ := openLoopQuietly(b, o)
+	var last Ticket
+	for range 256 << 10 {
+		last = mustAppend(b, l, "topic", string(value))
+	}
+	if err := last.Spooled(context.Background()); err != nil {
+		b.Fatal(err)
+	}
+	if err := l.Close(context.Background()); err != nil {
+		b.Fatal(err)
+	}
+	b.ResetTimer()
+	for range b.N {
+		s, r := openLoopQuietly(b, o)
+		var buf []byte
+		n := 0
+		var err error
+		var sections []spool.Section
+		for at := spool.Index(0); at < r.Lanes[0].End; {
+			if sections, at, buf, err = s.Read(0, at, 1<<20, buf); err != nil {
+				b.Fatal(err)
+			}
+			for i := range sections {
+				n += len(sections[i].Bytes)
+			}
+		}
+		b.SetBytes(int64(n))
+		if err := s.Close(context.Background()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// openLoopQuietly opens a spool whose commits nobody looks at.
+func openLoopQuietly(b *testing.B, o Options) (*Store, *spool.Recovered) {
+	s, r, err := Open(o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	go func() {
+		for c := range s.Commits() {
+			c.Release()
+		}
+	}()
+	return s, r
+}

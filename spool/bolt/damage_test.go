@@ -81,7 +81,7 @@ func TestEveryFlippedBitIsFoundOrHarmless(t *testing.T) {
 	rng := rand.New(rand.NewPCG(testSeed(t), 1))
 	b := bytes.Clone(good[:im.pages.hwm*pageSize])
 	found, harmless := 0, 0
-	for i := rng.IntN(4); i < len(b); i += 1 + rng.IntN(6) {
+	for i := rng.IntN(8); i < len(b); i += 1 + rng.IntN(12) {
 		old := b[i]
 		b[i] ^= 1 << rng.IntN(8)
 		im, err := readImageOf(bytes.NewReader(b), int64(len(b)), number, all)

@@ -23,7 +23,8 @@ type lock struct {
 	spoolID string // of the spool that was made here, or ""
 }
 
-// takeLock locks the directory. Without create the file must be there.
+// takeLock locks the directory. Without create the file must be there, and is shared with others
+// who only look.
 func takeLock(dir string, create bool) (*lock, error) {
 	path := filepath.Join(dir, lockName)
 	flags := os.O_RDWR | unix.O_NOFOLLOW
@@ -39,7 +40,11 @@ func takeLock(dir string, create bool) (*lock, error) {
 	}
 	text, _ := io.ReadAll(io.LimitReader(f, 256))
 	pid, id := parseLock(string(text))
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	how := unix.LOCK_EX
+	if !create {
+		how = unix.LOCK_SH // several may look at once
+	}
+	if err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB); err != nil {
 		_ = f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, &LockedError{Path: dir, PID: pid}

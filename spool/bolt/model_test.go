@@ -437,7 +437,7 @@ func newCrashRig(t *testing.T, seed uint64, share float64) *crashRig {
 func TestEveryCrashPointLeavesTheStateBeforeOrAfterTheCommit(t *testing.T) {
 	seed := testSeed(t)
 	c := newCrashRig(t, seed, 0.15)
-	c.run(400)
+	c.run(240)
 	c.l.close()
 	for _, p := range []string{"before commit", "after commit", "segment made", "segment renamed", "remains carried", "segments off the list", "segments unlinked"} {
 		if c.points[p] == 0 {

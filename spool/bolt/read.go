@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"unsafe"
 
 	"github.com/spoold/spoold/spool"
@@ -18,6 +19,13 @@ import (
 // reader at a time; blocks on the disk.
 func (s *Store) Read(lane spool.LaneID, from spool.Index, max int, buf []byte) (sections []spool.Section, next spool.Index, buf2 []byte, err error) {
 	r := reading{s: s, lane: lane, at: from, max: max, buf: buf[:0]}
+	// bbolt finds blocks in mapped pages: one that cannot be read is a fault.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("bolt: read lane %d from %d: %v", lane, from, p)
+		}
+	}()
 	for again := 0; ; {
 		more, err := r.step()
 		if errors.Is(err, errMoved) && again < 100 {

@@ -19,7 +19,7 @@ import (
 // rely on, and makes one commit: that of the new incarnation.
 func Open(options Options) (*Store, *spool.Recovered, error) {
 	o := options.withDefaults()
-	if err := os.MkdirAll(o.Path, 0o700); err != nil {
+	if err := makeDir(o.Path); err != nil {
 		return nil, nil, fmt.Errorf("bolt: %w", err)
 	}
 	l, err := takeLock(o.Path, true)
@@ -37,6 +37,24 @@ func Open(options Options) (*Store, *spool.Recovered, error) {
 	}
 	go s.run()
 	return s, r, nil
+}
+
+// makeDir makes a directory and those above it, durably: a spool in a directory that a
+// power cut takes away is lost with it.
+func makeDir(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	if parent != dir {
+		if err := makeDir(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return syncDir(parent)
 }
 
 func newStore(o Options, l *lock) *Store {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -228,5 +230,114 @@ func TestAckedTellsOffsetToWhoeverHoldsATicket(t *testing.T) {
 	cancel()
 	if _, err := tickets[8].Acked(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("unresolved record: %v", err)
+	}
+}
+
+func TestNothingIsKeptForTicketsThatNobodyHolds(t *testing.T) {
+	l, _ := openLoop(t, tinyOptions(t.TempDir()))
+	defer l.close()
+	held := mustAppend(t, l.s, "a", "held")
+	for range 300 {
+		if err := mustAppend(t, l.s, "a", "x").Spooled(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		runtime.GC()
+	}
+	l.s.mu.Lock()
+	n := len(l.s.laneByID[0].places)
+	l.s.mu.Unlock()
+	if n > 40 {
+		t.Errorf("%d groups are remembered, one ticket is held", n)
+	}
+	l.s.Resolve(&Delivery{Spans: []spool.Span{{First: 0, End: 301}}, Offset: 7, Timestamp: -1})
+	if a, err := held.Acked(context.Background()); err != nil || a.Offset != 7 {
+		t.Errorf("the held ticket: %+v, %v", a, err)
+	}
+}
+
+// A lane whose records leave in order, and one record that stays: the files of what has left are given
+// back, and the record is still there.
+func TestStuckRecordDoesNotHoldTheDisk(t *testing.T) {
+	o := tinyOptions(t.TempDir())
+	o.faults = &faults{rewriteAfter: time.Nanosecond}
+	l, _ := openLoop(t, o)
+	value := strings.Repeat("x", 4000)
+	var last Ticket
+	for i := range spool.Index(1000) {
+		last = mustAppend(t, l.s, "a", value)
+		if i%50 == 49 {
+			if err := last.Spooled(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	l.wait(func() bool { return len(l.entries[0]) == 1000 })
+	stuckAt := spool.Index(100)
+	l.settle("a", spool.Span{First: 0, End: stuckAt}, spool.Span{First: stuckAt + 1, End: 1000})
+	for range 30 { // commits that go anyway
+		l.quiet()
+		l.write(&spool.Write{Audit: []spool.AuditEntry{{What: "tick"}}})
+	}
+	l.quiet()
+	if n := l.s.Stats().Segments; n > 1 {
+		t.Errorf("%d segments are left, want 1", n)
+	}
+	if got := readAll(t, l.s, 0); len(got) != 1 || got[stuckAt] != value {
+		t.Errorf("%d records are left, want the stuck one", len(got))
+	}
+	l.close()
+	l, _ = openLoop(t, o)
+	if got := readAll(t, l.s, 0); len(got) != 1 || got[stuckAt] != value {
+		t.Errorf("after a restart %d records are left, want the stuck one", len(got))
+	}
+	l.settle("a", spool.Span{First: stuckAt, End: stuckAt + 1})
+	if n := l.s.active.head.Blocks; n != 0 {
+		t.Errorf("%d blocks are left of nothing", n)
+	}
+	l.close()
+}
+
+func TestIdleSpoolWritesNothingAndOwedSettlementsGetACommitOfTheirOwn(t *testing.T) {
+	l, _ := openLoop(t, tinyOptions(t.TempDir()))
+	defer l.close()
+	if err := mustAppend(t, l.s, "a", "x").Spooled(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	l.wait(func() bool { return len(l.entries[0]) == 1 })
+	l.s.Submit(&spool.Write{ID: 1, Settle: []spool.Settlement{{Spans: []spool.Span{{First: 0, End: 1}}, Outcome: spool.OutcomeAcked}}}, false)
+	l.wait(func() bool { return l.writes == 1 })
+	l.quiet()
+	block := l.s.Stats().Block
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	<-ctx.Done()
+	if got := l.s.Stats().Block; got != block || got != 3 {
+		t.Errorf("commit %d after being idle, was %d, want 3 (start, record, settlement)", got, block)
+	}
+}
+
+func TestBatchOverTheLimitAndBadNamesAreRefused(t *testing.T) {
+	l, _ := openLoop(t, tinyOptions(t.TempDir()))
+	defer l.close()
+	ctx := context.Background()
+	big := make([]byte, 100<<10)
+	if _, err := l.s.Append(ctx, "a", 1, -1, nil, big, nil); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("large record: %v", err)
+	}
+	for name, b := range map[string]*BatchInput{
+		"no topic":     {Records: []RecordInput{{}}},
+		"long topic":   {Records: []RecordInput{{Topic: strings.Repeat("t", 250)}}},
+		"partition -2": {Records: []RecordInput{{Topic: "a", Partition: -2}}},
+		"empty note":   {Notes: []Note{{}}},
+	} {
+		if _, err := l.s.AppendBatch(ctx, b); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := l.s.AppendBatch(ctx, &BatchInput{Notes: []Note{{"n", big[:5000]}}}); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("large note: %v", err)
+	}
+	if n := l.s.Stats().Counters.Accepted; n != 0 {
+		t.Errorf("%d records accepted", n)
 	}
 }
