@@ -51,7 +51,7 @@ type Recovery struct {
 
 // Build builds the daemon into dir.
 func Build(ctx context.Context, root, dir string) (string, error) {
-	bin := filepath.Join(dir, "spoold")
+	bin := filepath.Join(dir, "daemon-under-test") // no name that a broad kill on a shared machine would hit
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", bin, "./cmd/spoold")
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {

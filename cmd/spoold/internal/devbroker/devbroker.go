@@ -1,6 +1,3 @@
-// Package devbroker is the embedded development broker of `serve --dev` and `demo`:
-// franz-go's kfake on loopback. It is for one developer: it does not replicate, and
-// speaks plain text only.
 package devbroker
 
 import (
