@@ -21,7 +21,7 @@ type State struct {
 	seals      map[SealKey]*Seal
 	notes      map[string][]byte
 	segments   map[uint64]SegmentInfo
-	dead       int // dead letters
+	dead       map[deadRef]struct{}
 	audit      uint64
 	firstAudit uint64
 	counters   Counters
@@ -58,6 +58,12 @@ type Extent struct {
 	Span
 }
 
+// deadRef names a dead letter.
+type deadRef struct {
+	lane  LaneID
+	index Index
+}
+
 type partitionKey struct {
 	lane      LaneID
 	partition int32
@@ -87,6 +93,7 @@ func NewState() *State {
 		seals:    make(map[SealKey]*Seal),
 		notes:    make(map[string][]byte),
 		segments: make(map[uint64]SegmentInfo),
+		dead:     make(map[deadRef]struct{}),
 	}
 }
 
@@ -121,7 +128,13 @@ func (st *State) Note(name string) ([]byte, bool) {
 }
 
 // DeadLetters is how many there are.
-func (st *State) DeadLetters() int { return st.dead }
+func (st *State) DeadLetters() int { return len(st.dead) }
+
+// DeadLettered reports whether an entry was moved to the dead letters.
+func (st *State) DeadLettered(id LaneID, i Index) bool {
+	_, ok := st.dead[deadRef{id, i}]
+	return ok
+}
 
 // AddLane gives a topic its lane. Topics are added in the order of their ids.
 func (st *State) AddLane(l NewLane, out *Changes) error {
@@ -229,7 +242,7 @@ func (st *State) Apply(w *Write, entry EntryFunc, out *Changes) error {
 		if err != nil {
 			return err
 		}
-		st.dead++
+		st.dead[deadRef{d.Lane, d.Index}] = struct{}{}
 		out.deadLetter(d, b)
 	}
 	for _, s := range w.Settle {

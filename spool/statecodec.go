@@ -275,10 +275,8 @@ func (ld *Loader) Pair(key, value []byte) error {
 		ld.progress[LaneID(k.be32())] = &v
 		return k.done()
 	case prefixDead:
-		k.be32()
-		k.be64()
+		st.dead[deadRef{LaneID(k.be32()), Index(k.be64())}] = struct{}{}
 		_, _ = decodeDeadLetter(&v)
-		st.dead++
 	case prefixFact:
 		ld.facts = append(ld.facts, loadedFact{LaneID(k.be32()), k.byte(), Index(k.be64()), v.i32()})
 	case prefixSegment:

@@ -173,7 +173,7 @@ func (s *Store) find(l *lane, at spool.Index) (Ticket, bool) {
 }
 
 // attachFresh makes a receipt for entries whose own is gone: they are committed.
-// What has left the spool is acked, place unknown. Under mu.
+// What has left the spool is acked, place unknown, or a dead letter. Under mu.
 func (s *Store) attachFresh(runs []spool.KeyRun) *Receipt {
 	r := newReceipt()
 	close(r.done)
@@ -186,6 +186,10 @@ func (s *Store) attachFresh(runs []spool.KeyRun) *Receipt {
 		gone := Delivery{Offset: protocol.NoOffset, Timestamp: -1, Partition: -1}
 		for at := span.First; at < span.End; at++ {
 			if settled.Contains(at) {
+				gone.Err = nil
+				if s.state.DeadLettered(run.Lane, at) {
+					gone.Err = ErrDeadLettered
+				}
 				r.resolve(i, spool.Span{First: at, End: at + 1}, &gone, 0)
 			}
 		}

@@ -155,3 +155,30 @@ func TestKeysAreRefusedWhenTheOldestIsYoungAndForgottenAfterTheWindow(t *testing
 	}
 	l.close()
 }
+
+func TestRepeatOfADeadLetteredRecordIsNotCalledAcked(t *testing.T) {
+	o := tinyOptions(t.TempDir())
+	l, _ := openLoop(t, o)
+	b := keyed("k", "a", "v")
+	tk, err := l.s.AppendBatch(context.Background(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tk.Spooled(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	l.write(&spool.Write{
+		DeadLetters: []spool.DeadLetter{{Lane: 0, Index: 1, Code: 10}},
+		Settle:      []spool.Settlement{{Spans: []spool.Span{{First: 1, End: 2}}, Outcome: spool.OutcomeDeadLettered}},
+	})
+	l.close()
+	l, _ = openLoop(t, o)
+	defer l.close()
+	again, err := l.s.AppendBatch(context.Background(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := again.At(1).Acked(context.Background()); !errors.Is(err, ErrDeadLettered) {
+		t.Errorf("Acked: %v, want ErrDeadLettered", err)
+	}
+}
