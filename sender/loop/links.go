@@ -35,8 +35,8 @@ type link struct {
 	conn        wire     // nil while it is dialled
 	connecting  []uint64 // requests that asked for it
 	outstanding int      // requests given to conn and not answered to the core
-	since       int64    // Age when it opened
-	heard       int64    // Age of the last answer
+	heard       int64    // Age of the last answer, or when it opened
+	answered    bool     // at least once
 	gone        error    // it has ended: nothing more is given to it
 }
 
@@ -120,7 +120,7 @@ func (l *Loop) connected(k *link, c wire, err error) {
 		}
 		return
 	}
-	k.conn, k.since, k.heard = c, l.now.Age, l.now.Age
+	k.conn, k.heard = c, l.now.Age
 	for _, r := range l.links.waiting {
 		l.control(k, &r)
 	}
@@ -142,13 +142,13 @@ func (l *Loop) lost(k *link) {
 	if k.gone == nil {
 		k.gone = conn.ErrClosed
 	}
-	// One that ended at once counts as a failure: else a broker that takes
-	// connections only to close them would be dialled without a pause.
-	if l.now.Age-k.since < l.opt.ReconnectMax.Milliseconds() {
-		l.failed(k.broker)
-	} else {
+	// One that answered begins at the shortest pause. One that did not counts as one more
+	// failure: else a broker that takes connections only to close them would be dialled
+	// without end.
+	if k.answered {
 		delete(l.links.paces, k.broker)
 	}
+	l.failed(k.broker)
 	l.buried(k)
 }
 

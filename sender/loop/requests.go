@@ -98,7 +98,7 @@ func (l *Loop) done(k *link, id uint64) conn.Done {
 		l.inbox.post(func() {
 			k.outstanding--
 			if err == nil {
-				k.heard = l.now.Age
+				k.heard, k.answered = l.now.Age, true
 				l.learn(resp)
 			}
 			l.handle(sender.Response{ID: id, Err: err, Written: written, Message: resp})
