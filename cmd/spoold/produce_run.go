@@ -116,6 +116,9 @@ func (r *produceRun) feed(ctx context.Context, in io.Reader) error {
 		scanned = max(0, len(rest)-len(r.o.delim)+1)
 		held = append(held[:0], rest...)
 	}
+	if ctx.Err() != nil {
+		return nil // what is held may be half a record
+	}
 	if len(held) > 0 {
 		if err := r.send(ctx, held); err != nil {
 			return stopped(ctx, err)
@@ -141,6 +144,7 @@ func readChunks(ctx context.Context, in io.Reader) (<-chan []byte, <-chan error)
 	chunks, ended := make(chan []byte, 1), make(chan error, 1)
 	go func() {
 		defer close(chunks)
+		defer close(ended)
 		for {
 			buf := make([]byte, 256<<10)
 			n, err := in.Read(buf)

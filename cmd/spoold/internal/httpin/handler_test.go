@@ -406,7 +406,9 @@ func BenchmarkServeOneRecord(b *testing.B) {
 
 type nullSink struct{}
 
-func (nullSink) SendBatch(context.Context, spoold.Batch) (Deliveries, error) { return fakeDeliveries{}, nil }
+func (nullSink) SendBatch(context.Context, spoold.Batch) (Deliveries, error) {
+	return fakeDeliveries{}, nil
+}
 
 type discard struct{ h http.Header }
 
