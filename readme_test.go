@@ -60,6 +60,7 @@ func TestReadmeSnippetsDoWhatTheReadmeSays(t *testing.T) {
 	for _, b := range blocks {
 		kinds[b[1]]++
 		t.Run(fmt.Sprintf("%s %d", b[1], kinds[b[1]]), func(t *testing.T) {
+			t.Parallel() // the demo takes its seconds
 			if b[1] == "go" {
 				s.program(t, s.replace.Replace(b[2]))
 				return
