@@ -28,6 +28,7 @@ func (p *Producer) open() (*engine, error) {
 		SegmentBytes: c.SpoolSegmentBytes,
 		MaxBytes:     c.SpoolMaxBytes,
 		MinFreeBytes: minFree(c.SpoolMinFreeBytes),
+		GroupBytes:   groupBytes(c.MaxRequestSize),
 		SettleAfter:  c.SpoolSettle,
 		KeyWindow:    c.IdempotencyWindow,
 		MaxKeys:      int(c.IdempotencyKeys),
@@ -42,6 +43,12 @@ func (p *Producer) open() (*engine, error) {
 	e.loop = p.newLoop(p.seam(store), rec)
 	e.loop.Run()
 	return e, nil
+}
+
+// groupBytes makes groups large enough for the largest record: a group is full at four
+// times this size.
+func groupBytes(maxRequestSize int64) int {
+	return int(max(1<<20, (maxRequestSize+1024)/4+1))
 }
 
 // minFree: in the configuration 0 means no floor; for the store it means the default.

@@ -196,3 +196,35 @@ func TestALeaderThatMovesLosesAndDuplicatesNothing(t *testing.T) {
 	flush(t, p)
 	c.expectValues(t, "t", rounds*each)
 }
+
+func TestALargerMaxRequestSizeTakesLargerRecords(t *testing.T) {
+	c := newCluster(t, kfake.SeedTopics(1, "t"), kfake.BrokerConfigs(map[string]string{"message.max.bytes": "20000000"}))
+	p := c.open(t, t.TempDir(), func(cfg *spoold.Config) { cfg.MaxRequestSize = 12 << 20 })
+	d, err := p.Send(patient(t), spoold.Record{Topic: "t", Value: make([]byte, 11<<20)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Acked(patient(t)); err != nil {
+		t.Errorf("Acked = %v; %+v", err, p.Status().Topics)
+	}
+}
+
+func TestARecordThatTheBrokerFindsTooLargeIsADeadLetterAndHoldsNobodyUp(t *testing.T) {
+	c := newCluster(t, kfake.SeedTopics(1, "t"), kfake.BrokerConfigs(map[string]string{"message.max.bytes": "10000"}))
+	p := c.open(t, t.TempDir())
+	large, err := p.Send(patient(t), spoold.Record{Topic: "t", Value: make([]byte, 50_000)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	deliveries := send(t, p, "t", 0, 5)
+	_, err = large.Acked(patient(t))
+	var refused *spoold.RefusedError
+	if !errors.As(err, &refused) {
+		t.Errorf("Acked of the large record = %v, want a *RefusedError", err)
+	}
+	if _, err := deliveries[4].Acked(patient(t)); err != nil {
+		t.Errorf("Acked of one behind it = %v", err)
+	}
+	flush(t, p)
+	c.expectValues(t, "t", 5)
+}

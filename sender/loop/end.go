@@ -83,13 +83,14 @@ func (l *Loop) stop(e *sender.Effects) {
 	}
 }
 
-// checkQuiet ends a closing loop when no seal and no answer is under way.
+// checkQuiet ends a closing loop when no seal and no answer that could settle
+// anything is under way.
 func (l *Loop) checkQuiet() {
 	if !l.closing || l.stopWith != nil || l.awaited > l.durable {
 		return
 	}
 	for _, k := range l.links.open {
-		if k.outstanding > 0 {
+		if k.producing > 0 {
 			return
 		}
 	}

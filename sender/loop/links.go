@@ -35,6 +35,7 @@ type link struct {
 	conn        wire     // nil while it is dialled
 	connecting  []uint64 // requests that asked for it
 	outstanding int      // requests given to conn and not answered to the core
+	producing   int      // Produce requests among them
 	heard       int64    // Age of the last answer, or when it opened
 	answered    bool     // at least once
 	gone        error    // it has ended: nothing more is given to it

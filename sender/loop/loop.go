@@ -85,6 +85,7 @@ type Loop struct {
 	timer     *time.Timer
 	wakeAt    int64  // Age; 0: never
 	published int64  // Age
+	every     int64  // ms between snapshots
 	changed   bool   // since published
 	awaited   uint64 // last urgent Write
 	submitted uint64 // last Write
@@ -148,7 +149,7 @@ func (l *Loop) run() {
 		}
 		l.flushReplies()
 		l.checkQuiet()
-		if l.now.Age-l.published >= snapshotEvery {
+		if l.changed && l.now.Age-l.published >= l.every {
 			l.publish()
 		}
 	}
@@ -162,7 +163,7 @@ func (l *Loop) arm() {
 		next = min(next, l.wakeAt)
 	}
 	if l.changed {
-		next = min(next, l.published+snapshotEvery)
+		next = min(next, l.published+l.every)
 	}
 	l.timer.Reset(time.Duration(max(0, next-l.now.Age)) * time.Millisecond)
 }
@@ -172,9 +173,6 @@ func (l *Loop) tick() {
 	if l.wakeAt != 0 && l.now.Age >= l.wakeAt && !l.closing {
 		l.wakeAt = 0
 		l.carry(l.core.Tick(l.now))
-	}
-	if l.changed && l.now.Age-l.published >= snapshotEvery {
-		l.publish()
 	}
 }
 

@@ -190,13 +190,13 @@ func TestFlushEndsWithItsContextAndIsForgotten(t *testing.T) {
 func TestCloseLetsAnswersComeAndAsksNothingNew(t *testing.T) {
 	r := newRig(t, Options{}, nil)
 	w := newFakeWire()
-	r.connected(t, w, sender.Effects{Requests: []sender.Request{control(3, 1)}},
+	r.connected(t, w, sender.Effects{Requests: []sender.Request{{ID: 3, Kind: sender.KindProduce, Broker: 1, Batches: []*accumulator.Batch{sealedBatch(1)}, Timeout: 1000}}},
 		sender.Effects{Write: &spool.Write{ID: 9}, Requests: []sender.Request{control(4, 1)}})
-	w.expect(t, "Metadata")
+	w.expect(t, "Produce v9 1 <nil>")
 	closed := make(chan struct{})
 	go func() { r.loop.Close(context.Background()); close(closed) }()
 	r.core.expect(t, "closing")
-	w.answer(metadata(1), true, nil)
+	w.answer(nil, true, nil)
 	<-closed
 	r.core.expect(t, "handle 3 ok")
 	r.store.expect(t, "submit 9 false")
@@ -240,8 +240,8 @@ func TestCloseSendsWhatIsBeingSealedAndWaitsForItsAnswer(t *testing.T) {
 func TestCloseDoesNotWaitLongerThanItsContext(t *testing.T) {
 	r := newRig(t, Options{}, nil)
 	w := newFakeWire()
-	r.connected(t, w, sender.Effects{Requests: []sender.Request{control(3, 1)}})
-	w.expect(t, "Metadata")
+	r.connected(t, w, sender.Effects{Requests: []sender.Request{{ID: 3, Kind: sender.KindProduce, Broker: 1, Batches: []*accumulator.Batch{sealedBatch(1)}, Timeout: 1000}}})
+	w.expect(t, "Produce v9 1 <nil>")
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
 	r.loop.Close(ctx)

@@ -44,7 +44,7 @@ func (l *Loop) control(k *link, r *sender.Request) {
 	}
 	r.Message.SetVersion(version)
 	k.outstanding++
-	k.conn.Do(r.Message, time.Duration(r.Timeout)*time.Millisecond, l.done(k, r.ID))
+	k.conn.Do(r.Message, time.Duration(r.Timeout)*time.Millisecond, l.done(k, r.ID, 0))
 }
 
 func (l *Loop) produce(k *link, r *sender.Request) {
@@ -61,6 +61,7 @@ func (l *Loop) produce(k *link, r *sender.Request) {
 		}
 	}
 	k.outstanding++
+	k.producing++
 	k.conn.Produce(&conn.ProduceRequest{
 		Version:       version,
 		TimeoutMillis: int32(min(r.Timeout, 1<<31-1)),
@@ -72,7 +73,7 @@ func (l *Loop) produce(k *link, r *sender.Request) {
 			}
 			return dst, nil
 		},
-	}, time.Duration(r.Timeout)*time.Millisecond, l.done(k, r.ID))
+	}, time.Duration(r.Timeout)*time.Millisecond, l.done(k, r.ID, 1))
 }
 
 // produceCap is the highest version that the batches can go in: from 13 on topics go by
@@ -93,10 +94,11 @@ type part struct {
 }
 
 // done passes an answer to the loop, from the connection's reader.
-func (l *Loop) done(k *link, id uint64) conn.Done {
+func (l *Loop) done(k *link, id uint64, producing int) conn.Done {
 	return func(resp kmsg.Response, written bool, err error) {
 		l.inbox.post(func() {
 			k.outstanding--
+			k.producing -= producing
 			if err == nil {
 				k.heard, k.answered = l.now.Age, true
 				l.learn(resp)

@@ -2,6 +2,7 @@ package loop
 
 import (
 	"context"
+	"time"
 
 	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/spool"
@@ -19,8 +20,12 @@ type Snapshot struct {
 	OldestAge int64 // ms that the oldest of them has waited, about
 }
 
-// snapshotEvery is how old a snapshot may be while things change, ms.
-const snapshotEvery = 100
+// snapshotEvery is how old a snapshot may be while things change, ms: longer where
+// there are so many topics that making one takes long.
+const (
+	snapshotEvery = 100
+	snapshotShare = 50 // at most a fiftieth of the loop's time
+)
 
 // Snapshot is the newest one. It never blocks and is never nil once New has returned.
 func (l *Loop) Snapshot() *Snapshot { return l.snapshot.Load() }
@@ -40,9 +45,11 @@ func (l *Loop) Refresh(ctx context.Context) *Snapshot {
 }
 
 func (l *Loop) publish() {
+	began := time.Now()
 	s := &Snapshot{Now: l.now, Core: l.core.Status(l.now), Store: l.store.Stats()}
 	s.Pending, s.OldestAge = l.progress.summary(l.now.Age)
 	l.snapshot.Store(s)
+	l.every = max(snapshotEvery, snapshotShare*time.Since(began).Milliseconds())
 	l.published, l.changed = l.now.Age, false
 }
 
