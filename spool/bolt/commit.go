@@ -197,9 +197,11 @@ func (s *Store) fill(tx *bbolt.Tx, t *transaction, head *spool.Head) error {
 		return err
 	}
 	for i := range t.changes.List {
-		if err := putPair(state, &t.changes.List[i], head); err != nil {
+		grown, err := putPair(state, &t.changes.List[i], head)
+		if err != nil {
 			return err
 		}
+		t.target.stateBytes += int64(grown)
 	}
 	if t.from == nil { // else they stay in the file that is left
 		for _, b := range t.gone {
@@ -257,18 +259,20 @@ func (s *Store) stateBucket(tx *bbolt.Tx, t *transaction, head *spool.Head) (*bb
 	return state, err
 }
 
-// putPair changes one pair of the state, and keeps the head's checksum.
-func putPair(state *bbolt.Bucket, kv *spool.KV, head *spool.Head) error {
+// putPair changes one pair of the state, and keeps the head's checksum. It says by how much
+// the state has grown.
+func putPair(state *bbolt.Bucket, kv *spool.KV, head *spool.Head) (grown int, err error) {
 	if old := state.Get(kv.Key); old != nil {
 		head.PairSum.Toggle(kv.Key, old)
 		head.Pairs--
+		grown -= len(kv.Key) + len(old) + leafElement
 	}
 	if kv.Value == nil {
-		return state.Delete(kv.Key)
+		return grown, state.Delete(kv.Key)
 	}
 	head.PairSum.Toggle(kv.Key, kv.Value)
 	head.Pairs++
-	return state.Put(kv.Key, kv.Value)
+	return grown + len(kv.Key) + len(kv.Value) + leafElement, state.Put(kv.Key, kv.Value)
 }
 
 // putBlock puts a value into a bucket of its own: so bbolt writes it once, and

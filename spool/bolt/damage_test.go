@@ -65,6 +65,7 @@ func activeFile(t testing.TB, dir string) (path string, number uint64) {
 	return filepath.Join(dir, segmentName(number)), number
 }
 
+// S-48: nothing is handed out of a file with a flipped bit, in the state or anywhere else.
 func TestEveryFlippedBitIsFoundOrHarmless(t *testing.T) {
 	o, _ := smallSpool(t)
 	path, number := activeFile(t, o.Path)
@@ -185,7 +186,7 @@ func TestCutOffSegmentIsRefusedAtEverySize(t *testing.T) {
 	}
 }
 
-// A power cut during a commit leaves any mixture of old and new sectors of its
+// S-18. A power cut during a commit leaves any mixture of old and new sectors of its
 // data pages; and, if it came later, any part of the meta page.
 func TestPowerCutDuringACommitLeavesTheCommitBefore(t *testing.T) {
 	rng := rand.New(rand.NewPCG(testSeed(t), 3))

@@ -434,10 +434,11 @@ func newCrashRig(t *testing.T, seed uint64, share float64) *crashRig {
 	return c
 }
 
+// S-38, and every other moment between two steps.
 func TestEveryCrashPointLeavesTheStateBeforeOrAfterTheCommit(t *testing.T) {
 	seed := testSeed(t)
 	c := newCrashRig(t, seed, 0.15)
-	c.run(240)
+	c.run(160)
 	c.l.close()
 	for _, p := range []string{"before commit", "after commit", "segment made", "segment renamed", "remains carried", "segments off the list", "segments unlinked"} {
 		if c.points[p] == 0 {

@@ -36,7 +36,7 @@ func (s *Store) maybeRotate(t *transaction, g *group) error {
 		return err
 	}
 	path := filepath.Join(s.dir, segmentName(number))
-	next := &active{number: number, index: newIndex(), allocated: size}
+	next := &active{number: number, index: newIndex(), allocated: size, stateBytes: a.stateBytes}
 	if next.db, next.file, err = openBolt(path, s.mmapSize()); err != nil {
 		return fmt.Errorf("bolt: open segment %d: %w", number, err)
 	}

@@ -157,7 +157,7 @@ type active struct {
 	hwm       int64 // bytes in use, by the last commit
 	allocated int64 // bytes that the file has on disk
 	keyBytes  int64
-	// stateBytes is what the state takes, about, as of the start or the last rotation.
+	// stateBytes is what the pairs of the state take.
 	stateBytes int64
 }
 
