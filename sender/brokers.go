@@ -22,6 +22,7 @@ type broker struct {
 	retryAt    int64
 	attempts   int
 	err        string
+	failed     bool // a request on this connection was not answered
 }
 
 type reqKind uint8
@@ -68,6 +69,11 @@ func (s *Sender) Handle(now spool.Time, resp Response) *Effects {
 		return s.end()
 	}
 	delete(s.reqs, resp.ID)
+	if resp.Err != nil && q.kind != reqConnect {
+		if b := s.broker(q.broker); b != nil {
+			b.failed = true
+		}
+	}
 	switch q.kind {
 	case reqConnect:
 		s.onConnect(q, resp)
@@ -136,7 +142,7 @@ func (s *Sender) onConnect(q *request, resp Response) {
 		}
 		return
 	}
-	b.up, b.attempts, b.err = true, 0, ""
+	b.up, b.attempts, b.err, b.failed = true, 0, "", false
 	b.gen++
 	b.produceMax = resp.Conn.ProduceMax
 	b.inFlight, b.throttled = 0, 0
@@ -150,8 +156,10 @@ func (s *Sender) Disconnected(now spool.Time, id int32, err error) *Effects {
 	if b := s.broker(id); b != nil && b.up {
 		b.up, b.inFlight = false, 0
 		b.err = errText(err)
+		// An idle connection that somebody closed says nothing about the link; asking for
+		// metadata does.
 		s.meta.want = true
-		if s.connected() == 0 {
+		if b.failed && s.connected() == 0 {
 			s.linkIs(false, b.err)
 		}
 	}

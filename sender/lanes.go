@@ -44,6 +44,9 @@ func (s *Sender) addRecoveredLane(r *spool.Lane) {
 }
 
 func (s *Sender) lane(id spool.LaneID) *lane {
+	if int(id) < len(s.lanes) && s.lanes[id].id == id {
+		return s.lanes[id] // ids are given without gaps
+	}
 	for _, l := range s.lanes {
 		if l.id == id {
 			return l
