@@ -28,7 +28,7 @@ func (p *Producer) open() (*engine, error) {
 		SegmentBytes: c.SpoolSegmentBytes,
 		MaxBytes:     c.SpoolMaxBytes,
 		MinFreeBytes: minFree(c.SpoolMinFreeBytes),
-		GroupBytes:   groupBytes(c.MaxRequestSize),
+		GroupBytes:   groupBytes(max(c.MaxRequestSize, c.HTTPMaxBodyBytes)),
 		SettleAfter:  c.SpoolSettle,
 		KeyWindow:    c.IdempotencyWindow,
 		MaxKeys:      int(c.IdempotencyKeys),
@@ -45,10 +45,10 @@ func (p *Producer) open() (*engine, error) {
 	return e, nil
 }
 
-// groupBytes makes groups large enough for the largest record: a group is full at four
-// times this size.
-func groupBytes(maxRequestSize int64) int {
-	return int(max(1<<20, (maxRequestSize+1024)/4+1))
+// groupBytes makes groups large enough for the largest record or HTTP request, which is one
+// commit: a group is full at four times this size.
+func groupBytes(largest int64) int {
+	return int(max(1<<20, (largest+1024)/4+1))
 }
 
 // minFree: in the configuration 0 means no floor; for the store it means the default.
