@@ -191,6 +191,7 @@ func TestCutOffSegmentIsRefusedAtEverySize(t *testing.T) {
 func TestPowerCutDuringACommitLeavesTheCommitBefore(t *testing.T) {
 	rng := rand.New(rand.NewPCG(testSeed(t), 3))
 	o := tinyOptions(t.TempDir())
+	o.SegmentBytes = 64 << 20 // one file
 	var before []byte
 	path := filepath.Join(o.Path, segmentName(1))
 	read := func() []byte {

@@ -31,7 +31,7 @@ type stuck struct {
 // segment is to be rewritten.
 func (s *Store) tend(rotated bool) {
 	s.checkSpace(rotated)
-	if len(s.sealed) == 0 || s.timing.rewriting {
+	if len(s.sealed) == 0 {
 		return
 	}
 	after := rewriteAfter
@@ -54,6 +54,9 @@ func (s *Store) tend(rotated bool) {
 
 // nearlyEmpty guesses from the share of entries that are left. Committer only.
 func (x *sealed) nearlyEmpty() bool {
+	if x.unreadable.Load() {
+		return false
+	}
 	total := 0
 	for _, e := range x.info.Extents {
 		total += e.Len()
@@ -74,8 +77,12 @@ func (s *Store) startRewrite(x *sealed) {
 	go func() {
 		defer s.work.Done()
 		rw, err := s.readRemains(x)
-		if err != nil || len(rw.bytes) > 2*rewriteBytes {
-			return // damage is told to the reader, who will meet it
+		if err != nil {
+			x.unreadable.Store(true) // the reader will meet it and tell
+			return
+		}
+		if len(rw.bytes) > 2*rewriteBytes {
+			return
 		}
 		s.mu.Lock()
 		s.rewritten = rw

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sort"
 	"sync"
+	"sync/atomic"
 
 	"github.com/spoold/spoold/spool"
 	"golang.org/x/sys/unix"
@@ -21,6 +22,8 @@ type sealed struct {
 	dirty   bool // pending is to be counted again
 	state   *spool.State
 	path    string
+
+	unreadable atomic.Bool // a rewrite met damage
 
 	mu       sync.Mutex
 	file     *os.File

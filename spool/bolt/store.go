@@ -62,7 +62,6 @@ type Store struct {
 type timing struct {
 	spaceChecked time.Time
 	free         int64            // bytes, when it was checked
-	rewriting    bool             // a background read is under way
 	stuckSince   map[uint64]stuck // by segment
 }
 
