@@ -21,6 +21,7 @@
 //	connection writer    1 per broker    what it is writing: batches' bytes           done callbacks → inbox (protocol/conn)
 //	connection reader    1 per broker    the answer's bytes                           done callbacks → inbox (protocol/conn)
 //	callback runner      1               outstanding callbacks of SendFunc           (root package)
+//	supervisor           1               which engine (store and loop) is the one    Over, and the spool's Close (root package)
 //
 // A batch's bytes go from the loop to an encoder or a connection's writer and
 // back: the core writes them before Sealed, nobody writes them after, but for the
