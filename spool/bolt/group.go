@@ -240,6 +240,9 @@ func (s *Store) AppendBatch(ctx context.Context, b *BatchInput) (Tickets, error)
 	}
 }
 
+// MaxBatch is the largest batch, and record, that is taken, encoded: four times GroupBytes.
+func (s *Store) MaxBatch() int { return s.hardCap }
+
 // checkBatch says how much room a batch needs, or why it cannot be stored.
 func (s *Store) checkBatch(b *BatchInput) (int, error) {
 	size := 0

@@ -42,9 +42,6 @@ const (
 	maxTopic            = 249
 )
 
-// MaxBatchBytes is the largest batch, and record, that a spool takes, encoded.
-const MaxBatchBytes = 64 << 20
-
 func (o *Options) withDefaults() Options {
 	d := *o
 	setDefault(&d.SegmentBytes, defaultSegmentBytes)
