@@ -39,7 +39,11 @@ func lsCommand(w *world) *cli.Command {
 			if err := t.Flush(); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(w.stdout, "%s records pending, %s on disk, oldest %s\n", comma(s.Pending), bytesOf(s.SpoolBytes), oldest(s))
+			since := ""
+			if s.OldestAgeSeconds > 0 {
+				since = ", oldest " + oldest(s)
+			}
+			_, err = fmt.Fprintf(w.stdout, "%s records pending, %s on disk%s\n", comma(s.Pending), bytesOf(s.SpoolBytes), since)
 			return err
 		},
 	}

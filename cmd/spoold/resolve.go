@@ -158,6 +158,13 @@ func showDoubt(w *world, topic string, parked []spoold.PartitionStatus) {
 			p.InDoubt, p.InFlight, p.LastOffset, p.LastOffset+1)
 	}
 	fmt.Fprintln(w.stdout)
+	inDoubt := 0
+	for _, p := range parked {
+		inDoubt += p.InDoubt
+	}
+	if inDoubt == 0 {
+		fmt.Fprintln(w.stdout, "  No record is in doubt: each choice only lets delivery go on.")
+	}
 	for _, ch := range choices {
 		fmt.Fprintf(w.stdout, "  --%-12s %s. Risk: %s.\n", ch.flag, ch.does, ch.risks)
 	}

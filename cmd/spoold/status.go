@@ -215,12 +215,16 @@ func (v *statusView) print(out io.Writer, s *spoold.Status, pid int) error {
 		fmt.Fprintf(&b, "   %d brokers connected   producer %s", s.Brokers, orDash(s.Producer))
 	}
 	b.WriteByte('\n')
-	percent := 0
-	if s.SpoolLimitBytes > 0 {
-		percent = int(100 * s.SpoolBytes / s.SpoolLimitBytes)
+	if pid == 0 { // the limit is the daemon's configuration
+		fmt.Fprintf(&b, "spool     %s   %s records pending\n", bytesOf(s.SpoolBytes), comma(s.Pending))
+	} else {
+		percent := 100 * s.SpoolBytes / max(s.SpoolLimitBytes, 1)
+		fmt.Fprintf(&b, "spool     %s of %s (%d%%)   %s records pending   oldest %s   disk free %s\n", bytesOf(s.SpoolBytes), bytesOf(s.SpoolLimitBytes),
+			percent, comma(s.Pending), oldest(s), bytesOf(s.DiskFreeBytes))
 	}
-	fmt.Fprintf(&b, "spool     %s of %s (%d%%)   %s records pending   oldest %s   disk free %s\n", bytesOf(s.SpoolBytes), bytesOf(s.SpoolLimitBytes),
-		percent, comma(s.Pending), oldest(s), bytesOf(s.DiskFreeBytes))
+	if s.SpoolFull != "" {
+		fmt.Fprintf(&b, "full      %s\n", s.SpoolFull)
+	}
 	v.rates(&b, s)
 	fmt.Fprintf(&b, "records   accepted %s   acked %s   pending %s   dead-lettered %s   expired %s\n",
 		comma(s.Accepted), comma(s.Acked), comma(s.Pending), comma(s.DeadLettered), comma(s.Expired))

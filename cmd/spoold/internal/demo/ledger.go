@@ -126,7 +126,7 @@ func (l *ledger) post(ctx context.Context, url string, c *client, killed func() 
 			return ctx.Err()
 		case err == nil && status != http.StatusTooManyRequests && status != http.StatusServiceUnavailable:
 			return fmt.Errorf("demo: the daemon answered %d: %s", status, answer)
-		case attempt == 50:
+		case attempt == 20:
 			return fmt.Errorf("demo: no answer after %d tries: %w", attempt+1, errors.Join(err, fmt.Errorf("status %d", status)))
 		}
 		select {

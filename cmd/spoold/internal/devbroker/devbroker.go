@@ -32,7 +32,9 @@ func Start(o Options) (*Broker, error) {
 		kfake.AllowAutoTopicCreation(), kfake.DefaultNumPartitions(o.Partitions),
 	}
 	if o.Dir != "" {
-		opts = append(opts, kfake.DataDir(o.Dir))
+		// Without SyncWrites a kill would lose the topics' ids, and spoold would find
+		// them made anew.
+		opts = append(opts, kfake.DataDir(o.Dir), kfake.SyncWrites())
 	}
 	if len(o.Topics) > 0 {
 		opts = append(opts, kfake.SeedTopics(int32(o.Partitions), o.Topics...))
