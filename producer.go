@@ -26,6 +26,7 @@ type Producer struct {
 	reopenPause time.Duration
 
 	engine atomic.Pointer[engine]
+	ending atomic.Bool   // quit or done is closed, or about to be
 	done   chan struct{} // closed when nothing is taken or delivered any more
 	quit   chan struct{} // closed when Close begins
 	closed chan struct{} // closed when Close has finished
@@ -38,6 +39,9 @@ type Producer struct {
 
 // current is the engine that takes records now.
 func (p *Producer) current() (*engine, error) {
+	if !p.ending.Load() {
+		return p.engine.Load(), nil // every Send comes by here
+	}
 	select {
 	case <-p.done:
 		if err := p.Err(); err != nil {
@@ -96,6 +100,7 @@ func (p *Producer) Close(ctx context.Context) error {
 // shut is Close, once.
 func (p *Producer) shut(ctx context.Context) {
 	defer close(p.closed)
+	p.ending.Store(true)
 	close(p.quit)
 	for { // a spool that was just opened again is closed, too
 		e := p.engine.Load()
@@ -151,5 +156,6 @@ func (p *Producer) stopped(err error) {
 		p.err = fmt.Errorf("spoold: stopped: %w", err)
 	}
 	p.mu.Unlock()
+	p.ending.Store(true)
 	close(p.done)
 }

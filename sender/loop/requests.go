@@ -64,7 +64,9 @@ func (l *Loop) produce(k *link, r *sender.Request) {
 	k.producing++
 	k.conn.Produce(&conn.ProduceRequest{
 		Version:       version,
-		TimeoutMillis: int32(min(r.Timeout, 1<<31-1)),
+		// Less than our own patience, so that REQUEST_TIMED_OUT comes as an answer and
+		// the connection lives on.
+		TimeoutMillis: int32(min(r.Timeout/6*5, 1<<31-1)),
 		Encode: func(dst []protocol.ProducePartition) ([]protocol.ProducePartition, error) {
 			for i := range parts {
 				p := parts[i].to
