@@ -17,7 +17,6 @@ import (
 	"github.com/spoold/spoold/cmd/spoold/internal/httpin"
 	"github.com/spoold/spoold/cmd/spoold/internal/link"
 	"github.com/spoold/spoold/otel"
-	"github.com/spoold/spoold/sender"
 )
 
 func serveCommand(w *world) *cli.Command {
@@ -164,7 +163,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 }
 
 func (d *daemon) open(ctx context.Context) (err error) {
-	env := spoold.Env{Logger: d.log, Hooks: d.hooks(), AdoptSpool: d.adopt}
+	env := spoold.Env{Logger: d.log, Hooks: d.metrics.Hooks(), AdoptSpool: d.adopt}
 	// `demo` runs its daemon behind a link that it can cut.
 	if via := d.w.env(link.Env); via != "" {
 		env.Dial = link.Dialer(via)
@@ -176,17 +175,6 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		return errors.Join(err, d.producer.Close(ctx))
 	}
 	return nil
-}
-
-// hooks are the metrics', and one line for what a start found in doubt.
-func (d *daemon) hooks() spoold.Hooks {
-	hooks := d.metrics.Hooks()
-	measure := hooks.Recovery
-	hooks.Recovery = func(e sender.Recovery) {
-		measure(e)
-		d.log.Info("recovered", "event", "recovery", "pending", e.Pending, "seals", e.Seals, "partitions", e.Partitions)
-	}
-	return hooks
 }
 
 // listen opens the socket, the admin address and the HTTP ingest, in this order.

@@ -45,8 +45,8 @@ type life struct {
 
 // Recovery is what a start found, from the daemon's log.
 type Recovery struct {
-	Pending uint64 `json:"pending"`
-	Seals   int    `json:"seals"`
+	Pending uint64 `json:"records"`
+	Seals   int    `json:"in_doubt_batches"`
 }
 
 // Build builds the daemon into dir.
