@@ -63,7 +63,7 @@ func (l *Loop) produce(k *link, r *sender.Request) {
 	k.outstanding++
 	k.producing++
 	k.conn.Produce(&conn.ProduceRequest{
-		Version:       version,
+		Version: version,
 		// Less than our own patience, so that REQUEST_TIMED_OUT comes as an answer and
 		// the connection lives on.
 		TimeoutMillis: int32(min(r.Timeout/6*5, 1<<31-1)),
