@@ -81,7 +81,7 @@ func NewDaemon(bin, dir, bootstrap string, keys map[string]string) (*Daemon, err
 
 // Start starts the process and does not wait.
 func (d *Daemon) Start() error {
-	cmd := exec.Command(d.bin, d.args...)
+	cmd := exec.CommandContext(context.Background(), d.bin, d.args...) // it ends by Kill or Stop
 	// os.Pipe and not StderrPipe: what the daemon wrote last is read after its death.
 	r, w, err := os.Pipe()
 	if err != nil {
