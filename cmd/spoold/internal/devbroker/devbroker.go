@@ -23,7 +23,10 @@ type Options struct {
 }
 
 // Broker is a running broker.
-type Broker struct{ cluster *kfake.Cluster }
+type Broker struct {
+	cluster *kfake.Cluster
+	stop    func()
+}
 
 // Start starts a broker on 127.0.0.1.
 func Start(o Options) (*Broker, error) {
@@ -44,14 +47,22 @@ func Start(o Options) (*Broker, error) {
 		return nil, fmt.Errorf("development broker: %w", err)
 	}
 	producers.Describe(cluster)
-	return &Broker{cluster}, nil
+	stop, err := makeTopics(cluster, o.Partitions)
+	if err != nil {
+		cluster.Close()
+		return nil, fmt.Errorf("development broker: %w", err)
+	}
+	return &Broker{cluster, stop}, nil
 }
 
 // Addr is host:port.
 func (b *Broker) Addr() string { return b.cluster.ListenAddrs()[0] }
 
 // Close stops the broker.
-func (b *Broker) Close() { b.cluster.Close() }
+func (b *Broker) Close() {
+	b.stop()
+	b.cluster.Close()
+}
 
 // PortOf is the port of a loopback address, which is where a development broker may listen.
 func PortOf(addr string) (int, error) {
