@@ -1,0 +1,97 @@
+package httpin
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+)
+
+const (
+	firstRead  = 4 << 10
+	freeOfCost = 16 << 10 // bodies up to this take nothing of the budget
+	keepAtMost = 256 << 10
+)
+
+// read takes the whole body into p.body. Memory grows with what has arrived, not
+// with what was announced.
+func (h *Handler) read(p *parse, w http.ResponseWriter, r *http.Request) *fault {
+	limit := h.cfg.MaxBodyBytes
+	tooLarge := func() *fault {
+		return faultf(413, 413, "The body is larger than http.max.body.bytes (%d): send fewer records at a time", limit).closing()
+	}
+	if r.ContentLength > limit {
+		return tooLarge()
+	}
+	for {
+		if len(p.body) == cap(p.body) {
+			if f := h.grow(p, limit); f != nil {
+				return f
+			}
+		}
+		n, err := r.Body.Read(p.body[len(p.body):cap(p.body)])
+		p.body = p.body[:len(p.body)+n]
+		if int64(len(p.body)) > limit {
+			h.unread(p)
+			return tooLarge()
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			h.unread(p)
+			return bodyFault(err)
+		}
+	}
+}
+
+// grow doubles p.body, inside the budget.
+func (h *Handler) grow(p *parse, limit int64) *fault {
+	size := max(firstRead, 2*cap(p.body))
+	size = min(size, int(limit)+1)
+	if size > freeOfCost {
+		// Twice: the arena may become as large as the body.
+		want := 2*int64(size) - p.charged
+		if h.budget.Add(want) > h.cfg.BodyBudget {
+			h.budget.Add(-want)
+			h.unread(p)
+			return faultf(429, 42904, "Too many large bodies at a time: nothing was spooled, send again later").retryAfter(1).closing()
+		}
+		p.charged += want
+	}
+	body := make([]byte, len(p.body), size)
+	copy(body, p.body)
+	p.body = body
+	return nil
+}
+
+// unread gives the budget back.
+func (h *Handler) unread(p *parse) {
+	h.budget.Add(-p.charged)
+	p.charged = 0
+}
+
+// bodyFault says why a body did not arrive whole. None of it is kept.
+func bodyFault(err error) *fault {
+	var timeout net.Error
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() {
+		return faultf(408, 408, "The body did not arrive in time: nothing was spooled").closing()
+	}
+	return faultf(400, 40002, "Bad Request: the body broke off, nothing was spooled: %v", err).closing()
+}
+
+// parses are scratches, used again.
+var parses = sync.Pool{New: func() any { return &parse{body: make([]byte, 0, firstRead)} }}
+
+// free puts p back, without what a large request made of it.
+func (p *parse) free() {
+	if cap(p.body) > keepAtMost || cap(p.arena) > keepAtMost || cap(p.answer) > keepAtMost || cap(p.records) > 4096 {
+		return
+	}
+	clear(p.records)
+	clear(p.headers)
+	*p = parse{body: p.body[:0], arena: p.arena[:0], records: p.records[:0], headers: p.headers[:0], answer: p.answer[:0]}
+	parses.Put(p)
+}
