@@ -135,8 +135,8 @@ func (p *Producer) check(r *Record) error {
 	if err := checkTopic(r.Topic); err != nil {
 		return err
 	}
-	if r.Partition.Number() < protocol.NoPartition {
-		return fmt.Errorf("%w: partition %d", ErrInvalidRecord, r.Partition.Number())
+	if n := r.Partition.Number(); n < protocol.NoPartition || n > MaxPartition {
+		return fmt.Errorf("%w: partition %d, allowed are 0 to %d", ErrInvalidRecord, n, MaxPartition)
 	}
 	if !r.Timestamp.IsZero() && r.Timestamp.UnixMilli() < 0 {
 		return fmt.Errorf("%w: its timestamp %v is before 1970, which Kafka cannot keep", ErrInvalidRecord, r.Timestamp)
@@ -148,6 +148,10 @@ func (p *Producer) check(r *Record) error {
 	}
 	return nil
 }
+
+// MaxPartition is the highest partition that may be asked for. A record for one that the topic
+// does not have waits until it does.
+const MaxPartition = 1<<17 - 1
 
 // MaxTopicLength is how many bytes a topic's name may have.
 const MaxTopicLength = 249

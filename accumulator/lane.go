@@ -74,6 +74,18 @@ func (l *Lane) Partition(n int32) *Partition {
 	return p
 }
 
+// Beyond is the lowest partition that records were meant for and that the topic does not
+// have.
+func (l *Lane) Beyond() (int32, bool) {
+	low, found := int32(0), false
+	for n, p := range l.beyond {
+		if (p.passed || len(p.queue) > 0) && (!found || n < low) {
+			low, found = n, true
+		}
+	}
+	return low, found
+}
+
 // Writable reports whether any partition can be written to now.
 func (l *Lane) Writable() bool { return l.unblocked > 0 && !l.Closed }
 

@@ -135,7 +135,12 @@ func (s *Sender) take(sec *spool.Section) {
 // into feeds sections to l and wakes the partitions that got something.
 func (s *Sender) into(l *lane, sections []spool.Section) bool {
 	all, err := l.acc.Feed(s.acc, s.now.Age, sections)
-	l.acc.Touched(func(q *accumulator.Partition) { s.activate(s.partition(l, q.ID)) })
+	l.acc.Touched(func(q *accumulator.Partition) {
+		// One that the topic does not have (yet) has nothing to be done for it.
+		if q.ID < l.acc.Partitions() {
+			s.activate(s.partition(l, q.ID))
+		}
+	})
 	if err != nil {
 		s.stop = &DamageError{err}
 		return false

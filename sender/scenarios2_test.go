@@ -390,3 +390,18 @@ func TestARefusedBatchOfWhichALateCopyTurnsUpIsDeliveredAndNotDeadLettered(t *te
 		}
 	}
 }
+
+func TestARecordForAPartitionThatDoesNotExistWaitsAndStopsNobody(t *testing.T) {
+	w, p := scenario(1)
+	far := spool.AppendEntry(nil, w.now.Wall, 131071, nil, []byte("far"), nil, spool.BodySize(nil, []byte("far"), nil))
+	w.produce(1)
+	w.delivered(t)
+	w.disk.entries[0] = append(w.disk.entries[0], far)
+	w.carry(w.s.Committed(w.now, &spool.Committed{Sections: []spool.Section{{Spans: []spool.Span{{First: 1, End: 2}}, Bytes: far}}}))
+	w.produce(3)
+	w.until(t, "delivery of the others", func() bool { return len(p.log) == 2 })
+	status := w.s.Status(w.now).Topics[0]
+	if status.Detail != "records wait for partition 131071, the topic has 1" || len(status.Partitions) != 1 {
+		t.Errorf("status says %q of %d partitions", status.Detail, len(status.Partitions))
+	}
+}

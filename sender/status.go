@@ -37,6 +37,9 @@ func (s *Sender) topicStatus(l *lane) TopicStatus {
 		resolving = resolving || ps.State == "resolving"
 		t.Partitions = append(t.Partitions, ps)
 	}
+	if n, ok := l.acc.Beyond(); ok && pending {
+		t.Detail = "records wait for partition " + itoa(n) + ", the topic has " + itoa(l.acc.Partitions())
+	}
 	switch {
 	case parked:
 		t.State = "parked"
