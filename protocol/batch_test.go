@@ -142,7 +142,7 @@ func TestFetchAnswerIsWalkedToItsCutOffEnd(t *testing.T) {
 		if end == len(log) {
 			wantBatches++
 		}
-		if len(got) != wantBatches || whole && err != io.EOF || !whole && err != io.ErrUnexpectedEOF {
+		if len(got) != wantBatches || whole && !errors.Is(err, io.EOF) || !whole && !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Fatalf("cut at %d of %d: %d batches, then %v", end, len(log), len(got), err)
 		}
 	}

@@ -40,7 +40,8 @@ func TestRecordsAgreeWithKmsg(t *testing.T) {
 		for i := range headers {
 			headers[i] = kmsg.Header{Key: string(random()), Value: random()}
 		}
-		delta := rnd.Int64()>>rnd.IntN(64) - rnd.Int64()>>rnd.IntN(64)
+		from, to := rnd.Int64()>>rnd.IntN(64), rnd.Int64()>>rnd.IntN(64)
+		delta := to - from
 		key, value := random(), random()
 		raw := oracleRecord(nil, delta, rnd.Int32(), key, value, headers)
 		r, rest, err := NextRecord(raw)

@@ -7,18 +7,14 @@ import (
 	"github.com/spoold/spoold/spool"
 )
 
-// topicIDs is the version of Produce from which topics go by id.
-const topicIDs = 13
-
 // broker is one broker and the connection to it.
 type broker struct {
 	id         int32
 	up         bool
 	connecting bool
 	gen        uint64 // rises with every connection
-	produceMax int16
-	inFlight   int   // Produce requests unanswered
-	throttled  int64 // Age until which nothing is sent (KIP-219)
+	inFlight   int    // Produce requests unanswered
+	throttled  int64  // Age until which nothing is sent (KIP-219)
 	retryAt    int64
 	attempts   int
 	err        string
@@ -144,7 +140,6 @@ func (s *Sender) onConnect(q *request, resp Response) {
 	}
 	b.up, b.attempts, b.err, b.failed = true, 0, "", false
 	b.gen++
-	b.produceMax = resp.Conn.ProduceMax
 	b.inFlight, b.throttled = 0, 0
 	s.linkIs(true, "")
 }

@@ -26,7 +26,6 @@ type modelSpool struct {
 	pending  spool.Identity
 	stopped  string
 	starts   uint64
-	commits  uint64
 	maxWrite uint64
 }
 

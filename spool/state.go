@@ -25,7 +25,6 @@ type State struct {
 	audit      uint64
 	firstAudit uint64
 	counters   Counters
-	dirtyHead  bool
 }
 
 // Binding is what ties a spool to its place and its cluster.

@@ -117,7 +117,7 @@ func (r *produceRun) feed(ctx context.Context, in io.Reader) error {
 		held = append(held[:0], rest...)
 	}
 	if ctx.Err() != nil {
-		return nil // what is held may be half a record
+		return nil //nolint:nilerr // interrupted: what is held may be half a record, and the caller says so
 	}
 	if len(held) > 0 {
 		if err := r.send(ctx, held); err != nil {

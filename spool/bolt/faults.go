@@ -3,7 +3,6 @@ package bolt
 import (
 	"errors"
 	"os"
-	"time"
 
 	bbolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
@@ -12,12 +11,11 @@ import (
 // faults is what a test may put between the Store and the system. The zero value
 // puts nothing there.
 type faults struct {
-	boot         func() int64                               // CLOCK_BOOTTIME, ms
-	free         func(dir string) (uint64, error)           // bytes free on the file system
-	fallocate    func(f *os.File, offset, size int64) error // nil: the system's
-	commit       func(tx *bbolt.Tx) error                   // nil: tx.Commit
-	point        func(name string)                          // called between two steps that a crash may part
-	rewriteAfter time.Duration
+	boot      func() int64                               // CLOCK_BOOTTIME, ms
+	free      func(dir string) (uint64, error)           // bytes free on the file system
+	fallocate func(f *os.File, offset, size int64) error // nil: the system's
+	commit    func(tx *bbolt.Tx) error                   // nil: tx.Commit
+	point     func(name string)                          // called between two steps that a crash may part
 }
 
 func (fl *faults) at(point string) {

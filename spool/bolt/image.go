@@ -26,8 +26,6 @@ var (
 	keyHead   = []byte("h")
 )
 
-const maxNumber = 1<<56 - 1 // so that no number begins with 0xff
-
 func blockName(number uint64) []byte { return binary.BigEndian.AppendUint64(nil, number) }
 func keysName(number uint64) []byte  { return append(blockName(number), 'k') }
 
@@ -37,7 +35,6 @@ type image struct {
 	pages      *pages
 	head       *spool.Head // nil: created, but nothing was ever committed
 	blocks     []blockRef  // ascending by number
-	keys       []spool.KeyRecord
 	keyOf      []keyBlockRef
 	state      *spool.State // if asked for
 	stateBytes int64

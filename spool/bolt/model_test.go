@@ -427,7 +427,7 @@ func newCrashRig(t *testing.T, seed uint64, share float64) *crashRig {
 	o := tinyOptions(t.TempDir())
 	o.SegmentBytes, o.GroupBytes = 48<<10, 8<<10
 	c := &crashRig{t: t, rng: rand.New(rand.NewPCG(seed, 1)), m: newModel(), points: map[string]int{}, share: share, pad: strings.Repeat("x", 900)}
-	o.faults = &faults{point: c.copyAt, rewriteAfter: time.Nanosecond}
+	o.faults, o.RewriteAfter = &faults{point: c.copyAt}, time.Nanosecond
 	c.o = o
 	c.l, _ = openLoop(t, o)
 	c.copies = nil

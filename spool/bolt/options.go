@@ -17,6 +17,7 @@ type Options struct {
 	MinFreeBytes int64         // free space of the file system to leave to others; 1 GiB. Negative: none
 	GroupBytes   int           // a group stops gathering here, and is full at four times that; 1 MiB
 	SettleAfter  time.Duration // how long a Write that is not urgent waits for company; 1 s
+	RewriteAfter time.Duration // how long a nearly settled segment may rest before its remains are carried into a newer one; 5 s
 	KeyWindow    time.Duration // how long idempotency keys are known; 24 h, never below 15 min
 	MaxKeys      int           // how many are known; 500,000
 	Adopt        bool          // take over a spool that was made elsewhere (recorded)
@@ -49,6 +50,7 @@ func (o *Options) withDefaults() Options {
 	setDefault(&d.MinFreeBytes, defaultMinFree)
 	setDefault(&d.GroupBytes, defaultGroupBytes)
 	setDefault(&d.SettleAfter, time.Second)
+	setDefault(&d.RewriteAfter, defaultRewriteAfter)
 	setDefault(&d.KeyWindow, defaultKeyWindow)
 	setDefault(&d.MaxKeys, defaultMaxKeys)
 	d.KeyWindow = max(d.KeyWindow, keyFloor)

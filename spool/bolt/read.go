@@ -10,6 +10,7 @@ import (
 
 	"github.com/spoold/spoold/spool"
 	bbolt "go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
 // Read copies entries of a lane into buf, from an index on: about max bytes, at least one section
@@ -98,7 +99,7 @@ func (r *reading) step() (more bool, err error) {
 	a := s.active
 	tx, err := a.db.Begin(false)
 	s.view.RUnlock()
-	if errors.Is(err, bbolt.ErrDatabaseNotOpen) {
+	if errors.Is(err, bbolterrors.ErrDatabaseNotOpen) {
 		return true, errMoved
 	}
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 // block of a later commit, under the same indexes, and that commit takes it off the list.
 
 const (
-	rewriteBytes = 1 << 20 // about so much may be left
-	rewriteAfter = 5 * time.Second
+	rewriteBytes        = 1 << 20 // about so much may be left
+	defaultRewriteAfter = 5 * time.Second
 )
 
 // rewrite is what is left of a segment.
@@ -34,10 +34,6 @@ func (s *Store) tend(rotated bool) {
 	if len(s.sealed) == 0 {
 		return
 	}
-	after := rewriteAfter
-	if s.opt.faults.rewriteAfter != 0 {
-		after = s.opt.faults.rewriteAfter
-	}
 	now := time.Now()
 	for _, x := range s.sealed {
 		was := s.timing.stuckSince[x.info.Number]
@@ -45,7 +41,7 @@ func (s *Store) tend(rotated bool) {
 			s.timing.stuckSince[x.info.Number] = stuck{x.pending, now}
 			continue
 		}
-		if now.Sub(was.since) >= after && x.nearlyEmpty() {
+		if now.Sub(was.since) >= s.opt.RewriteAfter && x.nearlyEmpty() {
 			s.startRewrite(x)
 			return
 		}

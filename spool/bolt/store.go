@@ -165,7 +165,7 @@ func (s *Store) shutdown() {
 	s.mu.Lock()
 	s.closing = true
 	s.letIn()
-	why := error(ErrClosed)
+	why := ErrClosed
 	if s.err != nil {
 		why = s.err
 	}

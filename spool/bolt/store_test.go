@@ -259,7 +259,7 @@ func TestNothingIsKeptForTicketsThatNobodyHolds(t *testing.T) {
 // back, and the record is still there.
 func TestStuckRecordDoesNotHoldTheDisk(t *testing.T) {
 	o := tinyOptions(t.TempDir())
-	o.faults = &faults{rewriteAfter: time.Nanosecond}
+	o.RewriteAfter = time.Nanosecond
 	l, _ := openLoop(t, o)
 	value := strings.Repeat("x", 4000)
 	var last Ticket
