@@ -169,7 +169,7 @@ func TestPausedBrokerHangsAndGoesOnWhenResumed(t *testing.T) {
 	}
 	// The kernel stops a process a moment after the signal; from then on nothing is answered.
 	silent := func() bool {
-		client, err := kgo.NewClient(kgo.SeedBrokers(c.Bootstrap()))
+		client, err := kgo.NewClient(kgo.SeedBrokers(c.Bootstrap()), kgo.RequestTimeoutOverhead(time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}
