@@ -9,14 +9,14 @@ import (
 	"github.com/spoold/spoold/recovery"
 )
 
-// asking is one question to a leader about one partition: who is known there, and,
-// while nothing is in doubt, where the log ends. Both answers are waited for.
+// asking is one question to a leader about one partition: who is known there, and
+// where the log ends. Both answers are waited for: any replica answers the first
+// (a deposed leader, a follower that lags), only the leader of this reign the second.
 type asking struct {
 	named     *recovery.Named
 	denied    bool
 	logEnd    protocol.Offset
 	gotEnd    bool
-	needsEnd  bool
 	failed    bool
 	wantFresh bool // the failure calls for metadata
 	foreign   string
@@ -48,19 +48,15 @@ func (s *Sender) askBroker(b *broker, parts []*partition) {
 	dq := &request{kind: reqDescribe}
 	lq := &request{kind: reqLogEnd}
 	for _, p := range parts {
-		a := &asking{needsEnd: len(p.window) == 0 && len(p.limbo) == 0}
+		a := &asking{}
 		p.asking = a
 		dq.parts, dq.asks = append(dq.parts, p), append(dq.asks, a)
 		d.Topics = addDescribe(d.Topics, p)
-		if a.needsEnd {
-			lq.parts, lq.asks = append(lq.parts, p), append(lq.asks, a)
-			l.Topics = addLogEnd(l.Topics, p)
-		}
+		lq.parts, lq.asks = append(lq.parts, p), append(lq.asks, a)
+		l.Topics = addLogEnd(l.Topics, p)
 	}
 	s.request(Request{Kind: KindControl, Broker: b.id, Message: d, MaxVersion: -1}, dq)
-	if len(lq.parts) > 0 {
-		s.request(Request{Kind: KindControl, Broker: b.id, Message: l, MaxVersion: -1}, lq)
-	}
+	s.request(Request{Kind: KindControl, Broker: b.id, Message: l, MaxVersion: -1}, lq)
 }
 
 func addDescribe(ts []kmsg.DescribeProducersRequestTopic, p *partition) []kmsg.DescribeProducersRequestTopic {
@@ -77,7 +73,7 @@ func addDescribe(ts []kmsg.DescribeProducersRequestTopic, p *partition) []kmsg.D
 
 func addLogEnd(ts []kmsg.ListOffsetsRequestTopic, p *partition) []kmsg.ListOffsetsRequestTopic {
 	part := kmsg.NewListOffsetsRequestTopicPartition()
-	part.Partition, part.Timestamp, part.CurrentLeaderEpoch = p.id, -1, -1
+	part.Partition, part.Timestamp, part.CurrentLeaderEpoch = p.id, -1, p.leaderEpoch
 	for i := range ts {
 		if ts[i].Topic == p.lane.topic {
 			ts[i].Partitions = append(ts[i].Partitions, part)
@@ -202,7 +198,7 @@ func (s *Sender) logEnd(p *partition, a *asking, r *kmsg.ListOffsetsResponse) {
 
 // maybeAnswered tells the resolver once everything that was asked is answered.
 func (s *Sender) maybeAnswered(p *partition, a *asking) {
-	if a.named == nil && !a.denied && !a.failed || a.needsEnd && !a.gotEnd {
+	if a.named == nil && !a.denied && !a.failed || !a.gotEnd {
 		return
 	}
 	p.asking = nil
@@ -218,8 +214,8 @@ func (s *Sender) maybeAnswered(p *partition, a *asking) {
 		s.stopForGood(p, a.foreign)
 		return
 	}
-	if a.needsEnd {
-		p.tailBase = max(p.tailBase, a.logEnd)
+	if len(p.window) == 0 && len(p.limbo) == 0 {
+		p.tailBase = max(p.tailBase, a.logEnd) // all of ours lies below
 	}
 	if a.denied {
 		p.resolver.Denied()

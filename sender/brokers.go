@@ -187,7 +187,7 @@ func (s *Sender) produceTo(b *broker) bool {
 	size := 0
 	for k := range s.active {
 		p := s.active[(k+s.turn)%len(s.active)]
-		if p.leader != b.id {
+		if p.leader != b.id || !p.lane.suspect.IsZero() {
 			continue
 		}
 		inf := s.nextToSend(p)

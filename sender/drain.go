@@ -45,7 +45,7 @@ func (s *Sender) advance(p *partition) {
 // route is the way to p's leader. If there is none it blocks p, asks for what is
 // missing and reports false.
 func (s *Sender) route(p *partition) (route, bool) {
-	if p.lane.recreated || p.lane.code != protocol.None && p.leader < 0 {
+	if p.lane.recreated || !p.lane.suspect.IsZero() || p.lane.code != protocol.None && p.leader < 0 {
 		s.block(p, true)
 		return route{}, false
 	}

@@ -165,9 +165,15 @@ func (s *Sender) updateTopic(l *lane, t *kmsg.MetadataResponseTopic) (again bool
 	case l.recreated:
 		l.recreated = l.bound != id && !id.IsZero()
 	case id.IsZero() || l.bound == id:
+		l.suspect = protocol.TopicID{}
 	case l.bound.IsZero():
 		s.bind(l, id)
+	case l.suspect != id:
+		// One stale broker is not believed, but nothing is sent either.
+		l.suspect = id
+		return true
 	default:
+		l.suspect = protocol.TopicID{}
 		s.recreated(l, id, int32(len(t.Partitions)))
 		return false
 	}

@@ -28,6 +28,7 @@ type modelCluster struct {
 	expire   int64 // producer.id.expiration.ms
 	noAsk    bool  // DescribeProducers is refused
 	byName   bool  // Produce goes by name: a recreated topic takes what was meant for the former
+	deposed  bool  // leaders are not leaders any more, and metadata does not say so
 	noRefuse bool  // a lagging ISR never answers NOT_ENOUGH_REPLICAS
 }
 
@@ -235,7 +236,7 @@ func (c *modelCluster) produce(broker int32, r sender.Request) kmsg.Response {
 		switch {
 		case t == nil || t.id != b.TopicID && !c.byName:
 			rp.ErrorCode = int16(protocol.UnknownTopicID)
-		case t.parts[b.Partition].leader != broker:
+		case t.parts[b.Partition].leader != broker || c.deposed:
 			rp.ErrorCode = int16(protocol.NotLeaderOrFollower)
 		default:
 			p := t.parts[b.Partition]
@@ -334,7 +335,7 @@ func (c *modelCluster) listOffsets(m *kmsg.ListOffsetsRequest, broker int32) kms
 		for _, q := range rt.Partitions {
 			rp := kmsg.NewListOffsetsResponseTopicPartition()
 			rp.Partition = q.Partition
-			if t := c.topics[rt.Topic]; t == nil || t.parts[q.Partition].leader != broker {
+			if t := c.topics[rt.Topic]; t == nil || t.parts[q.Partition].leader != broker || c.deposed {
 				rp.ErrorCode = int16(protocol.NotLeaderOrFollower)
 			} else {
 				rp.Offset = t.parts[q.Partition].hw
