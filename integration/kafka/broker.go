@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/spoold/spoold/integration/link"
 	"github.com/spoold/spoold/integration/proc"
 )
 
@@ -27,15 +26,15 @@ var (
 type broker struct {
 	id                           int
 	client, internal, controller string // what it listens on
-	link                         *link.Link
+	front                        Front  // nil: clients come straight to the broker
 	data, props, log             string // paths
 	process                      *proc.Process
 }
 
 // advertised is where clients are sent.
 func (b *broker) advertised() string {
-	if b.link != nil {
-		return b.link.Addr()
+	if b.front != nil {
+		return b.front.Addr()
 	}
 	return b.client
 }

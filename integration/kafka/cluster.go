@@ -28,12 +28,21 @@ type Options struct {
 	// Links puts a breakable link in front of every broker. Clients are sent through
 	// it; brokers among each other, and this package, are not.
 	Links bool
+	// Front puts something else in front of every broker, in the place of a link: it is
+	// called with the broker's number (from 0) and the address to lead to.
+	Front func(i int, target string) (Front, error)
 	// FormatArgs are passed to StorageTool, for instance "-f", "transaction.version=1".
 	FormatArgs []string
 	// ClusterID is a base64url UUID; default: the same for every cluster.
 	ClusterID string
 	// Fast gives the brokers memory and the optimising compiler, for measurements.
 	Fast bool
+}
+
+// Front stands in front of a broker: clients are sent to its address. Close ends it.
+type Front interface {
+	Addr() string
+	Close()
 }
 
 // Cluster is a running cluster. Brokers are numbered from 0 here; their node ids are
@@ -156,16 +165,23 @@ func (c *Cluster) place() error {
 				return err
 			}
 		}
-		if c.opts.Links {
-			l, err := link.New(b.client)
-			if err != nil {
+		if front := c.opts.front(); front != nil {
+			var err error
+			if b.front, err = front(i, b.client); err != nil {
 				return err
 			}
-			b.link = l
 		}
 		c.brokers = append(c.brokers, b)
 	}
 	return nil
+}
+
+// front is how to make what stands in front of a broker; nil: nothing does.
+func (o *Options) front() func(int, string) (Front, error) {
+	if o.Front == nil && o.Links {
+		return func(_ int, target string) (Front, error) { return link.New(target) }
+	}
+	return o.Front
 }
 
 func (c *Cluster) connect() error {
@@ -257,7 +273,7 @@ func (c *Cluster) tails() string {
 	return out.String()
 }
 
-// Bootstrap is the clients' way in, as bootstrap.servers has it: behind the links, if there are any.
+// Bootstrap is the clients' way in, as bootstrap.servers has it: behind what stands in front, if anything does.
 func (c *Cluster) Bootstrap() string {
 	var addrs []string
 	for _, b := range c.brokers {
@@ -279,8 +295,8 @@ func (c *Cluster) Direct() string {
 func (c *Cluster) Links() []*link.Link {
 	var links []*link.Link
 	for _, b := range c.brokers {
-		if b.link != nil {
-			links = append(links, b.link)
+		if l, ok := b.front.(*link.Link); ok {
+			links = append(links, l)
 		}
 	}
 	return links
@@ -330,8 +346,8 @@ func (c *Cluster) Close() {
 		if b.process != nil {
 			_ = b.process.Kill() // SIGKILL to our own child fails only when it is gone
 		}
-		if b.link != nil {
-			b.link.Close()
+		if b.front != nil {
+			b.front.Close()
 		}
 	}
 	_ = os.RemoveAll(c.dir) // a left-over folder of the system's temporary one

@@ -7,6 +7,7 @@ import (
 	"log"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/spoold/spoold"
@@ -34,6 +35,12 @@ func run(args []string) error {
 		return errors.New("bootstrap servers, spool, topic, seed, size, and a number per client")
 	}
 	cfg := spoold.DefaultConfig()
+	for _, pair := range strings.Fields(os.Getenv("LIBPROG_SET")) {
+		key, value, _ := strings.Cut(pair, "=")
+		if err := cfg.Set(key, value); err != nil {
+			return err
+		}
+	}
 	if err := errors.Join(cfg.Set("bootstrap.servers", args[0]), cfg.Set("spool.path", args[1])); err != nil {
 		return err
 	}
@@ -46,7 +53,8 @@ func run(args []string) error {
 		return err
 	}
 	p := &program{topic: args[2], seed: seed, size: size}
-	if p.producer, err = spoold.Open(cfg, spoold.Env{Hooks: spoold.Hooks{Recovery: p.recovered}}); err != nil {
+	if p.producer, err = spoold.Open(cfg, spoold.Env{Hooks: spoold.Hooks{
+		Recovery: p.recovered, BatchAcked: p.acked, PartitionParked: p.parked}}); err != nil {
 		return err
 	}
 	failed := make(chan error)
@@ -61,6 +69,17 @@ func run(args []string) error {
 }
 
 func (p *program) recovered(e sender.Recovery) { p.print("recovery %d\n", e.Seals) }
+
+// acked tells of batches whose fate was learnt otherwise than by their own answer.
+func (p *program) acked(e sender.BatchAcked) {
+	if e.How != "answer" {
+		p.print("%s 1\n", e.How)
+	}
+}
+
+func (p *program) parked(e sender.PartitionParked) {
+	log.Printf("libprog: parked %s-%d: %s: %s", e.Topic, e.Partition, e.Park.Reason, e.Park.Detail)
+}
 
 func (p *program) print(format string, args ...any) {
 	p.out.Lock()

@@ -1,0 +1,133 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/spoold/spoold/protocol"
+)
+
+// zombiePatience is how long a zombie waits for a broker that is down, and for an answer.
+const zombiePatience = 15 * time.Second
+
+// walk sends a captured request again, as a network does that had kept it back.
+func (p *Proxy) walk(z captured, after time.Duration) {
+	timer := time.NewTimer(after)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-p.ctx.Done():
+		return
+	}
+	for deadline := time.Now().Add(zombiePatience); ; {
+		answer, sent := p.raise(p.ctx, z)
+		if sent {
+			p.buriedAgain(z, answer, after)
+			return
+		}
+		if time.Now().After(deadline) {
+			return // nobody is there to take it
+		}
+		timer.Reset(200 * time.Millisecond)
+		select {
+		case <-timer.C:
+		case <-p.ctx.Done():
+			return
+		}
+	}
+}
+
+func (p *Proxy) buriedAgain(z captured, answer string, after time.Duration) {
+	p.mu.Lock()
+	p.counts[Zombie]++
+	p.answers[answer]++
+	p.mu.Unlock()
+	p.tell(Decision{Conn: z.conn, Frame: z.frame, APIKey: z.f.apiKey(), Version: z.f.version(), Correlation: z.f.correlation(),
+		Size: len(z.f), Fault: Zombie, Detail: fmt.Sprintf("%v after its connection: %s", after.Round(time.Millisecond), answer)})
+}
+
+// raise sends a captured request on a connection of its own. It reports whether it was written.
+func (p *Proxy) raise(ctx context.Context, z captured) (answer string, sent bool) {
+	ctx, cancel := context.WithTimeout(ctx, zombiePatience)
+	defer cancel()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", p.opts.Target)
+	if err != nil {
+		return "", false
+	}
+	defer func() { _ = conn.Close() }()                         // all that matters was read
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // its only failure is that it is closed already
+	defer stop()
+	if _, err := conn.Write(z.f); err != nil {
+		return "", false
+	}
+	f, err := readFrame(conn, 8)
+	if err != nil {
+		return "no answer", true
+	}
+	return codes(z.f.version(), f), true
+}
+
+// codes names the error codes of a Produce answer.
+func codes(version int16, f frame) string {
+	resp := kmsg.NewPtrProduceResponse()
+	resp.SetVersion(version)
+	body := f[8:]
+	if resp.IsFlexible() && len(body) > 0 {
+		body = body[1:] // no tags are in the header
+	}
+	if err := resp.ReadFrom(body); err != nil {
+		return "unreadable answer"
+	}
+	out := ""
+	for _, t := range resp.Topics {
+		for _, q := range t.Partitions {
+			if code := protocol.ErrorCode(q.ErrorCode).String(); out == "" {
+				out = code
+			} else if code != out {
+				out = "mixed"
+			}
+		}
+	}
+	return out
+}
+
+// AwaitZombies waits until no zombie is on its way.
+func (p *Proxy) AwaitZombies(ctx context.Context) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		p.mu.Lock()
+		n := p.waiting
+		p.mu.Unlock()
+		if n == 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("chaos: %d zombies are on their way: %w", n, context.Cause(ctx))
+		}
+	}
+}
+
+// ReplayAll sends every Produce request that is kept of former connections once more: the
+// harshest of late arrivals, after everything else. It returns how many were answered what.
+func (p *Proxy) ReplayAll(ctx context.Context) (map[string]int, error) {
+	p.mu.Lock()
+	list := p.buried
+	p.mu.Unlock()
+	answers := make(map[string]int)
+	for _, z := range list {
+		answer, sent := p.raise(ctx, z)
+		if !sent {
+			return answers, fmt.Errorf("chaos: replay to %s: the broker takes nothing", p.opts.Target)
+		}
+		answers[answer]++
+	}
+	return answers, nil
+}
