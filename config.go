@@ -52,6 +52,7 @@ type Config struct {
 	SpoolMinFreeBytes int64
 	SpoolSettle       time.Duration
 	SpoolSegmentBytes int64
+	SpoolMaxTopics    int64
 	IdempotencyWindow time.Duration
 	IdempotencyKeys   int64
 

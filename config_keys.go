@@ -124,6 +124,10 @@ var keys = []Key{
 	{Name: "spool.segment.bytes", Kind: KindSize, Default: "64MiB", Min: 64 << 10, Max: 4 << 30, Help: "Live bytes at which a new segment file is begun.",
 		field: func(c *Config) any { return &c.SpoolSegmentBytes }},
 
+	{Name: "spool.max.topics", Kind: KindInt, Default: "10000", Min: 1, Max: 1_000_000,
+		Help:  "How many topics the spool may ever have had records for: each takes memory and room on the disk for good. Records for one more are refused.",
+		field: func(c *Config) any { return &c.SpoolMaxTopics }},
+
 	{Name: "idempotency.window", Kind: KindDuration, Default: "24h", Min: 15 * 60_000, Max: 30 * 24 * 3600_000, Help: "How long an idempotency key is remembered.",
 		field: func(c *Config) any { return &c.IdempotencyWindow }},
 	{Name: "idempotency.max.keys", Kind: KindInt, Default: "500000", Min: 1000, Max: 100_000_000, Help: "How many keys are remembered; the oldest are dropped, but none younger than 15 minutes.",

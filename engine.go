@@ -32,6 +32,7 @@ func (p *Producer) open() (*engine, error) {
 		SettleAfter:  c.SpoolSettle,
 		KeyWindow:    c.IdempotencyWindow,
 		MaxKeys:      int(c.IdempotencyKeys),
+		MaxTopics:    int(c.SpoolMaxTopics),
 		Adopt:        p.env.AdoptSpool,
 		Now:          p.env.Now,
 		Observe:      p.env.Hooks.SpoolCommit,

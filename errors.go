@@ -30,6 +30,8 @@ var (
 	// ErrKeyWindow: idempotency.max.keys came within 15 minutes; none is forgotten
 	// sooner. Nothing was taken; try again later.
 	ErrKeyWindow = bolt.ErrKeyWindow
+	// ErrTooManyTopics: the record is for a new topic, and the spool has spool.max.topics already. Nothing was taken.
+	ErrTooManyTopics = bolt.ErrTooManyTopics
 	// ErrForeign: the spool was made on another machine, or is a copy (Env.AdoptSpool).
 	ErrForeign = bolt.ErrForeign
 	// ErrDeadLettered: the cluster refused the record for good, some time ago. While

@@ -35,7 +35,7 @@ func ExitCode(err error) int {
 		return ExitCorrupt
 	case as[*ForeignClusterError](err), as[*StoppedError](err), errors.Is(err, ErrForeign):
 		return ExitCorrupt // intact, but it does not belong to what it meets
-	case as[*LockedError](err), errors.Is(err, ErrFull), errors.Is(err, ErrKeyWindow):
+	case as[*LockedError](err), errors.Is(err, ErrFull), errors.Is(err, ErrKeyWindow), errors.Is(err, ErrTooManyTopics):
 		return ExitTemporary
 	case errors.Is(err, fs.ErrPermission):
 		return ExitPermission

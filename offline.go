@@ -1,6 +1,8 @@
 package spoold
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spoold/spoold/spool"
@@ -8,13 +10,20 @@ import (
 )
 
 // Inspect reads the spool at path without a Producer: nothing is changed, and no cluster is
-// needed. A *LockedError: a process has it, which can tell more (Producer.Status). Otherwise the
-// errors are those of Open.
+// needed. SpoolLimitBytes is 0: the limit is the configuration's, not the spool's. Ages are told by the
+// records' timestamps. A *LockedError: a process has it, which can tell more
+// (Producer.Status). Otherwise the errors are those of Open.
 func Inspect(path string) (*Status, error) {
-	rec, stats, err := bolt.Inspect(path)
+	in, err := bolt.Look(path)
 	if err != nil {
 		return nil, err
 	}
+	defer in.Close()
+	use, err := in.Use()
+	if err != nil {
+		return nil, err
+	}
+	rec, stats := in.Recovered, in.Stats
 	c := &rec.Counters
 	st := &Status{
 		Version: Version(), Time: time.Now(),
@@ -25,17 +34,22 @@ func Inspect(path string) (*Status, error) {
 		Topics: make([]TopicStatus, 0, len(rec.Lanes)),
 	}
 	for i := range rec.Lanes {
-		st.Topics = append(st.Topics, offlineTopic(&rec.Lanes[i], rec))
+		ts := offlineTopic(&rec.Lanes[i], rec)
+		if ts.Pending > 0 {
+			ts.Bytes = use[i].Bytes
+			ts.OldestAgeSeconds = max(st.Time.Sub(time.UnixMilli(use[i].Oldest)).Seconds(), 0)
+			st.OldestAgeSeconds = max(st.OldestAgeSeconds, ts.OldestAgeSeconds)
+		}
+		st.Topics = append(st.Topics, ts)
 	}
+	slices.SortFunc(st.Topics, func(a, b TopicStatus) int { return strings.Compare(a.Topic, b.Topic) })
 	return st, nil
 }
 
 // offlineTopic is what is known of a lane with nobody to deliver it.
 func offlineTopic(l *spool.Lane, rec *spool.Recovered) TopicStatus {
-	ts := TopicStatus{
-		Topic: l.Topic, Accepted: l.Counters.Accepted, Pending: l.Counters.Pending(), State: "idle",
-		Partitions: []PartitionStatus{},
-	}
+	ts := TopicStatus{Topic: l.Topic, State: "idle", Partitions: []PartitionStatus{}}
+	ts.count(l.Counters)
 	if !l.TopicID.IsZero() {
 		ts.TopicID = l.TopicID.String()
 	}

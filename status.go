@@ -2,6 +2,8 @@ package spoold
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spoold/spoold/protocol"
@@ -12,7 +14,8 @@ import (
 
 // Status is everything at one moment, as /api/status prints it. Counters are kept since
 // the spool was created, on disk with what they count: at any instant Accepted =
-// Acked + Pending + DeadLettered + Expired. It never changes; ask again for a newer one.
+// Acked + Pending + DeadLettered + Expired, and each is the sum of the topics'. An ack counts
+// when it is on disk, until then the record is pending. It never changes; ask again for a newer one.
 type Status struct {
 	Version       string    `json:"version"`
 	Time          time.Time `json:"time"`
@@ -47,15 +50,20 @@ type Status struct {
 	Topics []TopicStatus `json:"topics"`
 }
 
-// TopicStatus is one topic.
+// TopicStatus is one topic, with counters as those of Status.
 type TopicStatus struct {
-	Topic      string            `json:"topic"`
-	TopicID    string            `json:"topic_id,omitempty"`
-	Accepted   uint64            `json:"accepted"`
-	Pending    uint64            `json:"pending"`
-	State      string            `json:"state"` // "delivering", "idle", "waiting", "unknown-topic", "parked", "resolving"
-	Detail     string            `json:"detail,omitempty"`
-	Partitions []PartitionStatus `json:"partitions"`
+	Topic            string            `json:"topic"`
+	TopicID          string            `json:"topic_id,omitempty"`
+	Accepted         uint64            `json:"accepted"`
+	Acked            uint64            `json:"acked"`
+	Pending          uint64            `json:"pending"`
+	DeadLettered     uint64            `json:"dead_lettered"`
+	Expired          uint64            `json:"expired"`
+	Bytes            int64             `json:"bytes"`              // on disk, of sections that hold pending records, about; 0 in Peek
+	OldestAgeSeconds float64           `json:"oldest_age_seconds"` // of the oldest pending record; 0: none
+	State            string            `json:"state"`              // "delivering", "idle", "waiting", "unknown-topic", "parked", "resolving"
+	Detail           string            `json:"detail,omitempty"`
+	Partitions       []PartitionStatus `json:"partitions"`
 }
 
 // PartitionStatus is one partition that something was sent to, or that is parked.
@@ -80,7 +88,15 @@ const statusWait = time.Second
 func (p *Producer) Status() *Status {
 	ctx, cancel := context.WithTimeout(context.Background(), statusWait)
 	defer cancel()
-	return p.status(p.engine.Load().loop.Refresh(ctx))
+	e := p.engine.Load()
+	st := p.status(e.loop.Refresh(ctx))
+	bytes := e.store.LaneBytes()
+	for i := range st.Topics {
+		if t := &st.Topics[i]; t.Pending > 0 {
+			t.Bytes = bytes[t.Topic]
+		}
+	}
+	return st
 }
 
 // Peek is Status as it was published last, at most about 100 ms old while things
@@ -92,7 +108,7 @@ func (p *Producer) status(s *loop.Snapshot) *Status {
 	case <-p.done:
 		// The last snapshot is older than the last commit, which holds the last acks.
 		last := *s
-		last.Store = p.engine.Load().store.Stats()
+		last.Store, last.Lanes = p.engine.Load().store.Lanes()
 		s = &last
 	default:
 	}
@@ -125,16 +141,33 @@ func (p *Producer) status(s *loop.Snapshot) *Status {
 	if err := p.Err(); err != nil {
 		st.Error = err.Error()
 	}
+	known := make([]bool, len(s.Lanes))
 	for i := range s.Core.Topics {
-		st.Topics = append(st.Topics, topicStatus(&s.Core.Topics[i], s.Pending))
+		t := &s.Core.Topics[i]
+		if int(t.Lane) < len(s.Lanes) { // else another commit is on its way: it is told with its counters
+			known[t.Lane] = true
+			st.Topics = append(st.Topics, topicStatus(t, s))
+		}
 	}
+	for i := range s.Lanes {
+		if !known[i] { // a commit ago nobody knew of it
+			t := sender.TopicStatus{Lane: spool.LaneID(i), Topic: s.Lanes[i].Topic, State: "waiting"}
+			st.Topics = append(st.Topics, topicStatus(&t, s))
+		}
+	}
+	slices.SortFunc(st.Topics, func(a, b TopicStatus) int { return strings.Compare(a.Topic, b.Topic) })
 	return st
 }
 
-func topicStatus(t *sender.TopicStatus, pending map[spool.LaneID]uint64) TopicStatus {
-	ts := TopicStatus{
-		Topic: t.Topic, Accepted: uint64(t.End), Pending: pending[t.Lane], State: t.State, Detail: t.Detail,
-		Partitions: make([]PartitionStatus, 0, len(t.Partitions)),
+// topicStatus puts together what the sender knows of a topic and what the spool has counted.
+func topicStatus(t *sender.TopicStatus, s *loop.Snapshot) TopicStatus {
+	ts := TopicStatus{Topic: t.Topic, State: t.State, Detail: t.Detail, Partitions: make([]PartitionStatus, 0, len(t.Partitions))}
+	ts.count(s.Lanes[t.Lane].Counters)
+	if ts.Pending > 0 && int(t.Lane) < len(s.Ages) {
+		ts.OldestAgeSeconds = float64(s.Ages[t.Lane]) / 1000
+	}
+	if ts.Pending > 0 && ts.State == "idle" {
+		ts.State = "delivering" // all acked, and the acks are on their way to the disk
 	}
 	if !t.TopicID.IsZero() {
 		ts.TopicID = t.TopicID.String()
@@ -148,6 +181,11 @@ func topicStatus(t *sender.TopicStatus, pending map[spool.LaneID]uint64) TopicSt
 		})
 	}
 	return ts
+}
+
+// count fills in the counters.
+func (ts *TopicStatus) count(c spool.Counters) {
+	ts.Accepted, ts.Acked, ts.Pending, ts.DeadLettered, ts.Expired = c.Accepted, c.Acked, c.Pending(), c.DeadLettered, c.Expired
 }
 
 func identityText(id protocol.ProducerIdentity) string {

@@ -120,6 +120,9 @@ func (st *State) Settled(id LaneID) *Set { return st.lanes[id].settled }
 // Counters of the whole spool.
 func (st *State) Counters() Counters { return st.counters }
 
+// LaneCounters are those of one lane.
+func (st *State) LaneCounters(id LaneID) Counters { return st.lanes[id].counters }
+
 // Note is a caller's fact, or false.
 func (st *State) Note(name string) ([]byte, bool) {
 	v, ok := st.notes[name]

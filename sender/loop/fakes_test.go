@@ -122,7 +122,7 @@ func (s *fakeStore) Resolve(d *bolt.Delivery)     { s.did <- fmt.Sprintf("resolv
 func (s *fakeStore) Read(_ spool.LaneID, from spool.Index, _ int, buf []byte) ([]spool.Section, spool.Index, []byte, error) {
 	return nil, from + 10, buf, s.readErr
 }
-func (s *fakeStore) Stats() bolt.Stats { return bolt.Stats{} }
+func (s *fakeStore) Lanes() (bolt.Stats, []bolt.LaneStats) { return bolt.Stats{}, nil }
 func (s *fakeStore) Now() spool.Time {
 	s.asked.Add(1)
 	return spool.Time{Age: 1000 + time.Since(s.began).Milliseconds()}

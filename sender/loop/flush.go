@@ -3,6 +3,7 @@ package loop
 import (
 	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/spool"
+	"github.com/spoold/spoold/spool/bolt"
 )
 
 // progress is how far each lane has come, as the loop has seen it: what was
@@ -17,6 +18,7 @@ type progress struct {
 type laneProgress struct {
 	end   spool.Index
 	left  *spool.Set
+	gone  spool.Index // below it all have left on disk, too, as of the last snapshot
 	marks []mark
 	every int64 // ms that a mark covers
 }
@@ -43,14 +45,14 @@ func newProgress(rec *spool.Recovered) *progress {
 	p := &progress{accepted: rec.Counters.Accepted, lanes: make(map[spool.LaneID]*laneProgress)}
 	for i := range rec.Lanes {
 		l := &rec.Lanes[i]
-		p.lanes[l.ID] = &laneProgress{end: l.End, left: l.Settled.Clone()}
+		p.lanes[l.ID] = &laneProgress{end: l.End, left: l.Settled.Clone(), gone: l.Settled.Low()}
 	}
 	return p
 }
 
 // mark notes that the lane reaches to its end at this Age.
 func (l *laneProgress) mark(age int64) {
-	if n := len(l.marks); n > 0 && l.marks[0].end > l.left.Low() && age < l.marks[n-1].age+l.every {
+	if n := len(l.marks); n > 0 && l.marks[0].end > l.gone && age < l.marks[n-1].age+l.every {
 		l.marks[n-1].end = l.end
 		return
 	}
@@ -72,7 +74,7 @@ func (l *laneProgress) mark(age int64) {
 // false if none does.
 func (l *laneProgress) oldest() (age int64, ok bool) {
 	gone := 0
-	for gone < len(l.marks) && l.marks[gone].end <= l.left.Low() {
+	for gone < len(l.marks) && l.marks[gone].end <= l.gone {
 		gone++
 	}
 	l.marks = append(l.marks[:0], l.marks[gone:]...)
@@ -82,18 +84,22 @@ func (l *laneProgress) oldest() (age int64, ok bool) {
 	return l.marks[0].age, true
 }
 
-// lanes by the number of pending records, for a snapshot, and the oldest of them all.
-func (p *progress) summary(now int64) (pending map[spool.LaneID]uint64, oldest int64) {
-	pending = make(map[spool.LaneID]uint64, len(p.lanes))
-	for id, l := range p.lanes {
-		if n := uint64(l.end) - uint64(l.left.CountIn(spool.Span{End: l.end})); n > 0 {
-			pending[id] = n
+// ages says how long each lane's oldest pending record has waited, and the oldest of them
+// all. Pending is what the spool says: an ack counts when it is on disk.
+func (p *progress) ages(now int64, lanes []bolt.LaneStats) (ages []int64, oldest int64) {
+	ages = make([]int64, len(lanes))
+	for i := range lanes {
+		l := p.lanes[spool.LaneID(i)]
+		if l == nil {
+			continue // committed, and not received yet
 		}
-		if age, ok := l.oldest(); ok {
-			oldest = max(oldest, now-age)
+		l.gone = max(l.gone, lanes[i].Low)
+		if age, ok := l.oldest(); ok && lanes[i].Counters.Pending() > 0 {
+			ages[i] = max(now-age, 0)
+			oldest = max(oldest, ages[i])
 		}
 	}
-	return pending, oldest
+	return ages, oldest
 }
 
 func (p *progress) lane(id spool.LaneID) *laneProgress {

@@ -37,7 +37,7 @@ type Store interface {
 	Resolve(d *bolt.Delivery)
 	Read(lane spool.LaneID, from spool.Index, max int, buf []byte) ([]spool.Section, spool.Index, []byte, error)
 	Now() spool.Time
-	Stats() bolt.Stats
+	Lanes() (bolt.Stats, []bolt.LaneStats)
 }
 
 // Options are the loop's part of the configuration. All must be given.

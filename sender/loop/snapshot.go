@@ -14,10 +14,11 @@ type Snapshot struct {
 	Now   spool.Time
 	Core  sender.Status
 	Store bolt.Stats
-	// Pending records by lane: committed, and neither acked nor refused. Acks count at once here, in
-	// Store.Counters when they are on disk.
-	Pending   map[spool.LaneID]uint64
-	OldestAge int64 // ms that the oldest of them has waited, about
+	// Lanes by LaneID, of the same commit as Store. Core may be a commit ahead or behind: it may not know
+	// the newest lanes yet.
+	Lanes     []bolt.LaneStats
+	Ages      []int64 // by LaneID: ms that its oldest pending record has waited, about; 0: none
+	OldestAge int64   // the greatest of them
 }
 
 // snapshotEvery is how old a snapshot may be while things change, ms: longer where
@@ -46,8 +47,9 @@ func (l *Loop) Refresh(ctx context.Context) *Snapshot {
 
 func (l *Loop) publish() {
 	began := time.Now()
-	s := &Snapshot{Now: l.now, Core: l.core.Status(l.now), Store: l.store.Stats()}
-	s.Pending, s.OldestAge = l.progress.summary(l.now.Age)
+	s := &Snapshot{Now: l.now, Core: l.core.Status(l.now)}
+	s.Store, s.Lanes = l.store.Lanes()
+	s.Ages, s.OldestAge = l.progress.ages(l.now.Age, s.Lanes)
 	l.snapshot.Store(s)
 	l.every = max(snapshotEvery, snapshotShare*time.Since(began).Milliseconds())
 	l.published, l.changed = l.now.Age, false

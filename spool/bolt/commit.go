@@ -25,6 +25,7 @@ type transaction struct {
 	dropped   []*sealed
 	rewritten *rewrite
 	keyBlock  *spool.KeyBlock
+	touched   []spool.LaneID // whose numbers change
 }
 
 // commit makes durable what is in g and what writes say. On an error nothing in
@@ -91,6 +92,7 @@ func (s *Store) apply(t *transaction, c *Commit, g *group, writes []*spool.Write
 	for _, sect := range g.sections {
 		s.coming[sect.lane.id] = sect.first
 		s.state.Append(sect.lane.id, sect.count)
+		t.touched = append(t.touched, sect.lane.id)
 	}
 	for _, n := range g.notes {
 		s.state.PutNote(n.Name, n.Value, &t.changes)
@@ -111,6 +113,7 @@ func (s *Store) apply(t *transaction, c *Commit, g *group, writes []*spool.Write
 
 // settleIndex finds the blocks that a settlement frees. Under view.
 func (s *Store) settleIndex(t *transaction, x *spool.Settlement) {
+	t.touched = append(t.touched, x.Lane)
 	settled := s.state.Settled(x.Lane)
 	for _, sp := range x.Spans {
 		t.gone = s.active.index.settle(x.Lane, sp, settled, t.gone)

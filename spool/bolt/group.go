@@ -158,11 +158,43 @@ func (s *Store) lane(g *group, topic string) (*lane, error) {
 	if topic == "" || len(topic) > maxTopic {
 		return nil, fmt.Errorf("%w: topic name of %d bytes, allowed are 1 to %d", ErrInvalid, len(topic), maxTopic)
 	}
+	if err := s.roomForTopics(topic, 1); err != nil {
+		return nil, err
+	}
 	l := &lane{id: spool.LaneID(len(s.laneByID)), topic: topic}
 	s.lanes[topic] = l
 	s.laneByID = append(s.laneByID, l)
 	g.lanes = append(g.lanes, spool.NewLane{ID: l.id, Topic: topic})
 	return l, nil
+}
+
+// roomForTopics refuses n more topics if there would be too many: each takes memory and
+// room on the disk for as long as the spool is there. Under mu.
+func (s *Store) roomForTopics(topic string, n int) error {
+	if len(s.laneByID)+n <= s.opt.MaxTopics {
+		return nil
+	}
+	return fmt.Errorf("%w: the spool has %d topics, and %q would be one more than spool.max.topics = %d allows: raise it and start again, or look for a misspelt topic in spoold ls",
+		ErrTooManyTopics, len(s.laneByID), topic, s.opt.MaxTopics)
+}
+
+// checkTopics is roomForTopics for all new topics of a batch. Under mu.
+func (s *Store) checkTopics(b *BatchInput) error {
+	var fresh map[string]struct{}
+	for i := range b.Records {
+		topic := b.Records[i].Topic
+		if _, ok := s.lanes[topic]; ok {
+			continue
+		}
+		if fresh == nil {
+			fresh = make(map[string]struct{})
+		}
+		fresh[topic] = struct{}{}
+		if err := s.roomForTopics(topic, len(fresh)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // append encodes one record. There is room.
@@ -273,6 +305,9 @@ func (s *Store) checkBatch(b *BatchInput) (int, error) {
 
 // appendAll is AppendBatch once there is room. Under mu.
 func (s *Store) appendAll(g *group, b *BatchInput, digest spool.KeyDigest, bodyDigest uint64) (Tickets, error) {
+	if err := s.checkTopics(b); err != nil {
+		return Tickets{}, err
+	}
 	t := Tickets{list: make([]Ticket, 0, len(b.Records)), receipt: g.receipt}
 	now := s.clock.now()
 	var runs []spool.KeyRun
@@ -280,7 +315,7 @@ func (s *Store) appendAll(g *group, b *BatchInput, digest spool.KeyDigest, bodyD
 		r := &b.Records[i]
 		l, err := s.lane(g, r.Topic)
 		if err != nil {
-			return Tickets{}, err // checkBatch has looked: not reached with records appended
+			return Tickets{}, err // checkBatch and checkTopics have looked: not reached with records appended
 		}
 		ts := r.Timestamp
 		if ts == NoTimestamp {

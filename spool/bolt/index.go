@@ -24,8 +24,9 @@ type block struct {
 }
 
 type laneIndex struct {
-	refs []ref // ascending, not overlapping
-	dead int
+	refs  []ref // ascending, not overlapping
+	dead  int
+	bytes int64 // of entries in sections that are not dead
 }
 
 // ref is one section of one block.
@@ -64,6 +65,7 @@ func (x *index) add(number uint64, offset int64, size int, crc uint32, sections 
 			at = l.search(r.span.First) // rewritten entries come late
 		}
 		l.refs = slices.Insert(l.refs, at, r)
+		l.bytes += int64(r.len)
 	}
 }
 
@@ -86,6 +88,7 @@ func (x *index) settle(lane spool.LaneID, sp spool.Span, settled *spool.Set, gon
 		}
 		r.dead = true
 		l.dead++
+		l.bytes -= int64(r.len)
 		if r.block.live--; r.block.live == 0 {
 			gone = append(gone, r.block)
 			delete(x.blocks, r.block.number)

@@ -42,6 +42,9 @@ func Look(path string) (*Inspection, error) {
 		Bytes: found.index.bytes, Segments: 1, Block: found.head.Block, Counters: found.state.Counters(),
 		DeadLetters: found.state.DeadLetters(), Lanes: found.state.Lanes(), DiskBytes: found.hwm,
 	}
+	if free, err := new(faults).freeBytes(path); err == nil {
+		in.Stats.FreeBytes = int64(free)
+	}
 	for _, k := range found.keys {
 		in.Stats.Keys += len(k.records)
 	}

@@ -20,6 +20,7 @@ type Options struct {
 	RewriteAfter time.Duration // how long a nearly settled segment may rest before its remains are carried into a newer one; 5 s
 	KeyWindow    time.Duration // how long idempotency keys are known; 24 h, never below 15 min
 	MaxKeys      int           // how many are known; 500,000
+	MaxTopics    int           // how many the spool may ever hold: one is never forgotten; 10,000
 	Adopt        bool          // take over a spool that was made elsewhere (recorded)
 	Now          func() time.Time
 	// Observe is called after each commit, by the committer. It must not block.
@@ -36,6 +37,7 @@ const (
 	defaultGroupBytes   = 1 << 20
 	defaultKeyWindow    = 24 * time.Hour
 	defaultMaxKeys      = 500_000
+	defaultMaxTopics    = 10_000
 	keyFloor            = 15 * time.Minute
 	maxGroupFactor      = 4
 	maxNoteName         = 255
@@ -53,6 +55,7 @@ func (o *Options) withDefaults() Options {
 	setDefault(&d.RewriteAfter, defaultRewriteAfter)
 	setDefault(&d.KeyWindow, defaultKeyWindow)
 	setDefault(&d.MaxKeys, defaultMaxKeys)
+	setDefault(&d.MaxTopics, defaultMaxTopics)
 	d.KeyWindow = max(d.KeyWindow, keyFloor)
 	if d.Now == nil {
 		d.Now = time.Now
@@ -84,6 +87,9 @@ var (
 	ErrKeyReused = errors.New("bolt: idempotency key was used for other records")
 	// ErrKeyWindow: as many keys as are allowed came within 15 minutes.
 	ErrKeyWindow = errors.New("bolt: no room for another idempotency key for now")
+	// ErrTooManyTopics: the spool has as many topics as it may have, and this is another.
+	// Nothing was stored.
+	ErrTooManyTopics = errors.New("bolt: no room for another topic")
 	// ErrTooLarge: the record, batch or note is over its limit.
 	ErrTooLarge = errors.New("bolt: too large")
 	// ErrInvalid: a topic or note name that cannot be stored.

@@ -110,6 +110,10 @@ func (s *Store) start() (*spool.Recovered, error) {
 		return nil, err
 	}
 	s.checkSpace(true)
+	st := *s.stats.Load()
+	st.FreeBytes = s.timing.free
+	s.publishLanes(&st, nil)
+	s.stats.Store(&st)
 	return s.state.Recovered(), nil
 }
 

@@ -26,6 +26,12 @@ type Stats struct {
 // Stats is cheap, and safe from any goroutine.
 func (s *Store) Stats() Stats {
 	st := *s.stats.Load()
+	s.present(&st)
+	return st
+}
+
+// present adds what changes between commits.
+func (s *Store) present(st *Stats) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.full != nil {
@@ -33,7 +39,6 @@ func (s *Store) Stats() Stats {
 	}
 	now := s.clock.now().Age
 	st.Keys, st.KeysAge = s.keys.Len(), time.Duration(now-s.keys.OldestAge(now))*time.Millisecond
-	return st
 }
 
 // publishStats is called by the committer after a commit.
@@ -46,5 +51,6 @@ func (s *Store) publishStats(t *transaction) {
 	for _, x := range s.sealed {
 		st.DiskBytes += x.info.Bytes
 	}
+	s.publishLanes(st, t.touched)
 	s.stats.Store(st)
 }

@@ -47,15 +47,16 @@ type Store struct {
 	// under way has not made durable: nobody can read them yet.
 	coming map[spool.LaneID]spool.Index
 
-	kick    chan struct{}
-	commits chan *Commit
-	abort   chan struct{} // closed when Close waits no longer
-	ended   chan struct{} // closed when the committer is gone
-	stats   atomic.Pointer[Stats]
-	cache   sealedCache
-	work    sync.WaitGroup // background
-	timing  timing
-	orphans []*block // of the active segment: settled, to be deleted by the next commit
+	kick     chan struct{}
+	commits  chan *Commit
+	abort    chan struct{} // closed when Close waits no longer
+	ended    chan struct{} // closed when the committer is gone
+	stats    atomic.Pointer[Stats]
+	lanesNow laneStats
+	cache    sealedCache
+	work     sync.WaitGroup // background
+	timing   timing
+	orphans  []*block // of the active segment: settled, to be deleted by the next commit
 }
 
 // timing is what the committer remembers between commits.

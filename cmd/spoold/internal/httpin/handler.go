@@ -227,6 +227,8 @@ func sendFault(err error) *fault {
 		return faultf(422, 42209, "This Idempotency-Key came with other records before: use a new key for a new request")
 	case errors.Is(err, spoold.ErrKeyWindow):
 		return faultf(429, 42903, "Too many idempotency keys are remembered: nothing was spooled, send again later or without a key").retryAfter(60)
+	case errors.Is(err, spoold.ErrTooManyTopics):
+		return faultf(429, 42905, "Nothing was spooled: %v", err).retryAfter(60)
 	case errors.Is(err, spoold.ErrTooLarge):
 		return faultf(413, 413, "Nothing was spooled: %v", err)
 	case errors.Is(err, spoold.ErrInvalidRecord):
@@ -298,7 +300,7 @@ func refusal(err error) int {
 func (h *Handler) rejected(f *fault, records int) {
 	reason := "bad_format"
 	switch f.code {
-	case 42901:
+	case 42901, 42905:
 		reason = "full"
 	case 42902, 42903, 42904:
 		reason = "overloaded"

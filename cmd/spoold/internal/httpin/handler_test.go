@@ -238,6 +238,7 @@ func TestSinkErrorsBecomeTheirStatus(t *testing.T) {
 	}{
 		{spoold.ErrFull, 429, true, "full"},
 		{spoold.ErrKeyWindow, 429, true, "keys"},
+		{spoold.ErrTooManyTopics, 429, true, "topic"},
 		{spoold.ErrKeyReused, 422, false, "other records"},
 		{spoold.ErrTooLarge, 413, false, "Nothing was spooled"},
 		{spoold.ErrInvalidRecord, 400, false, "nothing was spooled"},
