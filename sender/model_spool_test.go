@@ -68,6 +68,16 @@ func (m *modelSpool) apply(w *spool.Write) {
 	}
 	for _, f := range w.Facts {
 		d := &m.facts[f.Lane]
+		for _, c := range f.Sticky {
+			if n := len(d.Sticky); n > 0 && d.Sticky[n-1].From > c.From {
+				panic(fmt.Sprintf("model: sticky run from %d after one from %d", c.From, d.Sticky[n-1].From))
+			}
+		}
+		for _, c := range f.Counts {
+			if n := len(d.Counts); n > 0 && d.Counts[n-1].From > c.From {
+				panic(fmt.Sprintf("model: partition count from %d after one from %d", c.From, d.Counts[n-1].From))
+			}
+		}
 		d.Counts = append(d.Counts, f.Counts...)
 		d.Sticky = append(d.Sticky, f.Sticky...)
 	}
