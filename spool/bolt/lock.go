@@ -49,12 +49,12 @@ func takeLock(dir string, create bool) (*lock, error) {
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, &LockedError{Path: dir, PID: pid}
 		}
-		return nil, fmt.Errorf("bolt: lock %s: %w", path, err)
+		return nil, fmt.Errorf("bolt: lock the spool: %w", onFile("flock", path, err))
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		_ = f.Close()
-		return nil, fmt.Errorf("bolt: lock %s: %w", path, err)
+		return nil, fmt.Errorf("bolt: lock the spool: %w", onFile("stat", path, err))
 	}
 	return &lock{f: f, inode: st.Ino, spoolID: id}, nil
 }

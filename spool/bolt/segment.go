@@ -49,7 +49,7 @@ func createSegment(dir string, number uint64, size int64, fl *faults) (err error
 	defer func() {
 		if err != nil {
 			_ = os.Remove(temp)
-			err = fmt.Errorf("bolt: create segment %d: %w", number, err)
+			err = fmt.Errorf("bolt: create segment %d: %w", number, onFile("create", path, err))
 		}
 	}()
 	db, f, err := openBolt(temp, 0)
@@ -100,7 +100,18 @@ func openBolt(path string, mmapSize int64) (*bbolt.DB, *os.File, error) {
 			return f, err
 		},
 	})
-	return db, f, err
+	return db, f, onFile("open", path, err)
+}
+
+// onFile names the file in an error of the system that does not: bbolt hands on bare error
+// numbers. Callers tell a failure of the disk by its *os.PathError.
+func onFile(op, path string, err error) error {
+	var named *os.PathError
+	var errno unix.Errno
+	if errors.As(err, &named) || !errors.As(err, &errno) {
+		return err
+	}
+	return &os.PathError{Op: op, Path: path, Err: err}
 }
 
 // dropCache makes sure that what we read is what is on disk: after a failed
@@ -112,7 +123,7 @@ func dropCache(path string) error {
 	}
 	err = f.Sync()
 	if err == nil {
-		err = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
+		err = onFile("fadvise", path, unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED))
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("bolt: sync %s: %w", path, err)

@@ -1,0 +1,176 @@
+package inject
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spoold/spoold/integration/proc"
+)
+
+// Fault is what strace does to one call.
+type Fault struct {
+	Call string // system call
+	Do   string // "signal=KILL" or "error=EIO", as strace calls it
+	When int    // 1 is the first call of each thread
+}
+
+func (f Fault) String() string { return fmt.Sprintf("%s:%s:when=%d", f.Call, f.Do, f.When) }
+
+// Daemon is one life of `spoold serve`.
+type Daemon struct {
+	HTTP    string // address, once it is ready
+	process *proc.Process
+	trace   string // strace's log, or ""
+	ready   chan string
+	ended   chan struct{}
+	tail    []string // read it after ended
+}
+
+// Start starts the daemon on a spool, under strace if there is a fault. The broker is one that nobody reaches.
+func Start(bin, spool string, fault *Fault, dir string) (*Daemon, error) {
+	args := []string{
+		bin, "serve", "-b", "127.0.0.1:1", "--spool", spool, "--http", "127.0.0.1:0", "--admin", "off",
+		"-X", "log.format=json", "-X", "spool.segment.bytes=65536", "-X", "spool.min.free.bytes=0", "-X", "shutdown.timeout=2s",
+	}
+	d := &Daemon{ready: make(chan string, 1), ended: make(chan struct{})}
+	if fault != nil {
+		d.trace = filepath.Join(dir, "strace")
+		pre := []string{"strace", "-f", "-y", "-qq", "-o", d.trace, "-e", "trace=" + fault.Call, "-e", "inject=" + fault.String()}
+		for _, path := range spoolPaths(spool) {
+			pre = append(pre, "-P", path)
+		}
+		args = append(pre, args...)
+	}
+	cmd := exec.CommandContext(context.Background(), args[0], args[1:]...) // it ends by Stop or by itself
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("inject: %w", err)
+	}
+	cmd.Stdout, cmd.Stderr = w, w
+	d.process, err = proc.Start(cmd)
+	_ = w.Close() // the child has its own
+	if err != nil {
+		_ = r.Close() // nothing is in it
+		return nil, err
+	}
+	go d.follow(r)
+	return d, nil
+}
+
+// spoolPaths are the files that a short life may touch: strace wants each by its name.
+func spoolPaths(spool string) []string {
+	paths := []string{spool, filepath.Join(spool, "lock")}
+	for n := range 40 {
+		path := filepath.Join(spool, fmt.Sprintf("spoold-%08d.db", n+1))
+		paths = append(paths, path, path+".tmp")
+	}
+	return paths
+}
+
+func (d *Daemon) follow(r *os.File) {
+	defer close(d.ended)
+	defer func() { _ = r.Close() }() // it was read to its end
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var line struct{ Event, HTTP string }
+		if d.tail = append(d.tail, lines.Text()); len(d.tail) > 30 {
+			d.tail = d.tail[1:]
+		}
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Event == "ready" {
+			d.ready <- line.HTTP
+		}
+	}
+}
+
+// Ready waits until the daemon takes requests, and reports whether it does: false means that it ended.
+func (d *Daemon) Ready(ctx context.Context) (bool, error) {
+	select {
+	case d.HTTP = <-d.ready:
+		return true, nil
+	case <-d.process.Done():
+		return false, nil
+	case <-ctx.Done():
+		return false, errors.Join(fmt.Errorf("inject: not ready: %w", context.Cause(ctx)), d.process.Kill())
+	}
+}
+
+// Ended waits a while for the process to end by itself; 0 only looks.
+func (d *Daemon) Ended(patience time.Duration) bool {
+	select {
+	case <-d.process.Done():
+	default:
+		if patience == 0 {
+			return false
+		}
+		select {
+		case <-d.process.Done():
+		case <-time.After(patience):
+			return false
+		}
+	}
+	<-d.ended
+	return true
+}
+
+// Code is the exit status, -1 for a signal.
+func (d *Daemon) Code() int { return d.process.ExitCode() }
+
+// Log is the end of what it wrote. The process must have ended.
+func (d *Daemon) Log() string {
+	<-d.ended
+	return strings.Join(d.tail, "\n")
+}
+
+// Stop ends the daemon by SIGTERM, also below strace, which takes no signals itself.
+func (d *Daemon) Stop() error {
+	pid := d.process.Pid()
+	if d.trace != "" {
+		var err error
+		if pid, err = onlyChild(pid); err != nil {
+			return errors.Join(err, d.process.Kill())
+		}
+	}
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("inject: %w", err)
+	}
+	if d.Ended(20 * time.Second) {
+		return nil
+	}
+	return errors.Join(fmt.Errorf("inject: process %d did not end within 20 s of SIGTERM", pid), syscall.Kill(pid, syscall.SIGKILL), d.process.Kill())
+}
+
+func onlyChild(pid int) (int, error) {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return 0, fmt.Errorf("inject: %w", err)
+	}
+	return strconv.Atoi(strings.TrimSpace(string(raw)))
+}
+
+// Injected is how often the fault was injected, and the first line that says so.
+func (d *Daemon) Injected() (int, string) {
+	raw, err := os.ReadFile(d.trace)
+	if err != nil {
+		return 0, ""
+	}
+	n, first := 0, ""
+	for line := range strings.Lines(string(raw)) {
+		if strings.Contains(line, "(INJECTED)") {
+			if n++; first == "" {
+				first = strings.TrimSpace(line)
+			}
+		}
+	}
+	return n, first
+}
