@@ -135,8 +135,8 @@ func swarm(r *rand.Rand) chaos.Mix {
 	m := chaos.Mix{Hold: between(r, 50*time.Millisecond, 2*time.Second), Delay: between(r, 10*time.Millisecond, time.Second),
 		After: between(r, 10*time.Millisecond, 8*time.Second)}
 	most := map[chaos.Fault]float64{
-		chaos.DropRequest: 0.02, chaos.DropAnswer: 0.03, chaos.HoldAnswer: 0.02, chaos.DelayRequest: 0.02, chaos.CutRequest: 0.02,
-		chaos.CutAnswer: 0.02, chaos.Reset: 0.02, chaos.Blackhole: 0.002, chaos.Duplicate: 0.05, chaos.Zombie: 0.3,
+		chaos.DropRequest: 0.04, chaos.DropAnswer: 0.06, chaos.HoldAnswer: 0.05, chaos.DelayRequest: 0.05, chaos.CutRequest: 0.04,
+		chaos.CutAnswer: 0.04, chaos.Reset: 0.04, chaos.Blackhole: 0.005, chaos.Duplicate: 0.1, chaos.Zombie: 0.3,
 	}
 	for f := chaos.Pass + 1; f <= chaos.Zombie; f++ {
 		if r.IntN(3) > 0 {
@@ -382,12 +382,11 @@ func newTrace(t *testing.T) *trace {
 	tr := &trace{out: out, path: path, how: make(map[string]int), retries: make(map[string]int)}
 	t.Cleanup(func() {
 		_ = out.Close() // written for whoever reads it now
-		if !t.Failed() {
-			return
-		}
-		if raw, err := os.ReadFile(path); err == nil {
-			lines := strings.Split(string(raw), "\n")
-			t.Logf("the last events of %d (all of them with -artifacts):\n%s", len(lines), strings.Join(lines[max(0, len(lines)-120):], "\n"))
+		if t.Failed() {
+			if raw, err := os.ReadFile(path); err == nil {
+				lines := strings.Split(string(raw), "\n")
+				t.Logf("the last events of %d (SPOOLD_CHAOS_KEEP=FILE keeps them all):\n%s", len(lines), strings.Join(lines[max(0, len(lines)-120):], "\n"))
+			}
 		}
 		if keep := os.Getenv("SPOOLD_CHAOS_KEEP"); keep != "" {
 			if err := os.Rename(path, keep); err != nil {

@@ -39,6 +39,7 @@ type link struct {
 	heard       int64    // Age of the last answer, or when it opened
 	answered    bool     // at least once
 	gone        error    // it has ended: nothing more is given to it
+	late        []uint64 // requests made between its end and Disconnected
 }
 
 func (k *link) open() bool { return k.conn != nil && k.gone == nil }
@@ -154,14 +155,20 @@ func (l *Loop) lost(k *link) {
 }
 
 // buried forgets a link that has ended once its last answer was handed to the
-// core, and tells the core that it is gone.
+// core, and tells the core that it is gone. Requests that the core made of it meanwhile are
+// answered only after that: until then it would make them again at once, and again,
+// and the answer that is waited for would never be looked at.
 func (l *Loop) buried(k *link) {
 	if k.gone == nil || k.outstanding > 0 || l.links.open[k.broker] != k {
 		return
 	}
 	delete(l.links.open, k.broker)
-	if k.broker != seedLink && !l.closing {
-		l.carry(l.core.Disconnected(l.now, k.broker, k.gone))
+	if k.broker == seedLink {
+		return
+	}
+	l.carry(l.core.Disconnected(l.now, k.broker, k.gone))
+	for _, id := range k.late {
+		l.reply(sender.Response{ID: id, Err: fmt.Errorf("loop: broker %d: %w", k.broker, k.gone)})
 	}
 }
 

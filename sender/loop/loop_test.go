@@ -89,6 +89,48 @@ func TestDisconnectedComesAfterTheLastResponseOfItsConnection(t *testing.T) {
 	r.core.expect(t, "handle 3 error written", "handle 4 error written", "disconnected 1")
 }
 
+// Else the core makes them again and again in the same call: it has not been told that
+// the broker is gone, and the loop never gets to the answer that is missing.
+func TestRequestsToAConnectionThatHasEndedAreAnsweredAfterDisconnected(t *testing.T) {
+	r := newRig(t, Options{}, nil)
+	w := newFakeWire()
+	r.connected(t, w, sender.Effects{Requests: []sender.Request{control(3, 1)}})
+	w.expect(t, "Metadata")
+	w.once.Do(func() { // it ends, and the answer to 3 is still on its way to the loop
+		w.mu.Lock()
+		w.err = errors.New("reset")
+		w.mu.Unlock()
+		close(w.over)
+	})
+	for deadline := time.Now().Add(patience); ; {
+		if _, open := look(r.loop); !open {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the loop never heard that the connection has ended")
+		}
+	}
+	r.core.on("committed", sender.Effects{Requests: []sender.Request{
+		{ID: 4, Kind: sender.KindProduce, Broker: 1, Batches: []*accumulator.Batch{sealedBatch(1)}}, control(5, 1)}})
+	r.store.commits <- &bolt.Commit{}
+	r.core.on("handle", sender.Effects{Requests: []sender.Request{control(6, 1)}})
+	r.core.expect(t, "committed 0")
+	w.answer(nil, true, errors.New("reset"))
+	r.core.expect(t, "handle 3 error written", "disconnected 1", "handle 4 error", "handle 5 error", "handle 6 error")
+}
+
+// look reports whether broker 1 has a link, and whether it is open.
+func look(l *Loop) (there, open bool) {
+	asked := make(chan struct{})
+	l.inbox.post(func() {
+		defer close(asked)
+		k := l.links.open[1]
+		there, open = k != nil, k != nil && k.open()
+	})
+	<-asked
+	return there, open
+}
+
 func TestProduceSendsAVerifiableBatchAndKeepsItsBytesForAnotherCopy(t *testing.T) {
 	for _, codec := range []protocol.Codec{protocol.CodecNone, protocol.CodecGzip, protocol.CodecSnappy, protocol.CodecLZ4, protocol.CodecZstd} {
 		r := newRig(t, Options{Codec: codec, Level: 3}, nil)

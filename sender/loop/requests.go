@@ -27,7 +27,7 @@ func (l *Loop) request(r *sender.Request) {
 		case k == nil || k.conn == nil:
 			l.reply(sender.Response{ID: r.ID, Err: fmt.Errorf("loop: broker %d is not connected", r.Broker)})
 		case k.gone != nil:
-			l.reply(sender.Response{ID: r.ID, Err: fmt.Errorf("loop: broker %d: %w", r.Broker, k.gone)})
+			k.late = append(k.late, r.ID) // answered by buried
 		case r.Kind == sender.KindProduce:
 			l.produce(k, r)
 		default:
