@@ -199,7 +199,7 @@ func (r *Resolver) notFound(now spool.Time) {
 			"batch at sequence %d is not in the log and too old to be sent again: the broker could not tell a late copy", b.Base))
 	case r.f.Settled != protocol.NoSequence && m.Inside(r.f.LastMaxTimestamp):
 		r.park(spool.ParkStateForgotten, fmt.Sprintf(
-			"the leader has forgotten producer %v, which it acked up to sequence %d less than %d ms ago", r.f.Identity, r.f.Settled, r.f.MarginMs))
+			"the leader has forgotten producer %v, which it acked up to sequence %d less than %d minutes ago", r.f.Identity, r.f.Settled, r.f.MarginMs/60_000))
 	default:
 		r.phase = sending
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/spoold/spoold"
 	"github.com/spoold/spoold/cmd/spoold/internal/admin"
 	"github.com/spoold/spoold/cmd/spoold/internal/devbroker"
 )
@@ -54,6 +56,7 @@ type running struct {
 	http, admin string
 	spool       string
 	cancel      context.CancelFunc
+	process     *os.Process // of its own, or nil
 	code        chan int
 }
 
@@ -235,8 +238,13 @@ func TestStatusListAndMetricsOfARunningDaemonAgree(t *testing.T) {
 			t.Errorf("status --json lacks %q", name)
 		}
 	}
-	if code, out, errs := run(t, "", "ls", "--spool", spool); code != 0 || !strings.Contains(out, "audit") {
+	if code, out, errs := run(t, "", "ls", "--spool", spool); code != 0 || !strings.Contains(out, "\n0 records pending on 1 topic; the spool takes ") {
 		t.Errorf("ls: code %d, %q\n%s", code, errs, out)
+	}
+	var topics []spoold.TopicStatus
+	if _, out, _ := run(t, "", "ls", "--spool", spool, "--json"); json.Unmarshal([]byte(out), &topics) != nil || len(topics) != 1 ||
+		topics[0].Accepted != 5 || topics[0].Acked != 5 || topics[0].Pending != 0 || len(topics[0].Partitions) != 1 {
+		t.Errorf("ls --json: %s", out)
 	}
 	if code, _, errs := run(t, "", "resolve", "audit:0", "--resend", "--spool", spool); code != 64 || !strings.Contains(errs, "audit:0 is not parked") {
 		t.Errorf("resolve of a healthy partition: code %d, %q", code, errs)

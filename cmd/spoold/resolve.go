@@ -18,13 +18,37 @@ import (
 	"github.com/spoold/spoold/cmd/spoold/internal/admin"
 )
 
-// choices are what an operator may say, and what each risks.
-var choices = []struct {
+// choiceText explains a choice.
+type choiceText struct {
 	flag   string
 	choice spoold.ResolveChoice
 	does   string
 	risks  string
-}{
+}
+
+// doubt is what resolve --json prints while nothing is decided.
+type doubt struct {
+	Topic   string                   `json:"topic"`
+	Parked  []spoold.PartitionStatus `json:"parked"`
+	Choices []doubtChoice            `json:"choices"`
+}
+
+type doubtChoice struct {
+	Choice string `json:"choice"`
+	Does   string `json:"does"`
+	Risk   string `json:"risk"`
+}
+
+// decided is what it prints afterwards.
+type decided struct {
+	Topic      string               `json:"topic"`
+	Partitions []int32              `json:"partitions"`
+	Choice     spoold.ResolveChoice `json:"choice"`
+	Records    int                  `json:"records"`
+}
+
+// choices are what an operator may say, and what each risks.
+var choices = []choiceText{
 	{"resend", spoold.Resend, "send the records in doubt again", "a record that did arrive is there twice"},
 	{"delivered", spoold.Delivered, "count the records in doubt as acked", "a record that did not arrive is lost"},
 	{"dead-letter", spoold.DeadLetter, "put the records in doubt aside", "a record that did not arrive is missing until somebody replays it"},
@@ -42,8 +66,10 @@ func resolveCommand(w *world) *cli.Command {
 		UsageText: "spoold resolve TOPIC[:PARTITION] --resend|--delivered|--dead-letter [--spool DIR | -c FILE]\n\n" +
 			"Example: look at what is in doubt, compare with the topic, then decide:\n\n" +
 			"   spoold resolve orders:2\n   spoold resolve orders:2 --resend",
-		Description: "Only sealed records in doubt are spoken of: those behind them are delivered as always. The decision is recorded in the\n" +
-			"spool. Without a choice, it shows what is in doubt and what each choice risks.",
+		Description: "A partition is parked when spoold cannot know whether records that it sent are on the cluster, and guessing would lose or\n" +
+			"double them. Only these records are decided on: those behind them are delivered as always. The decision is recorded in the\n" +
+			"spool. It works with the daemon running or not. Without a choice it changes nothing, shows what is in doubt and what each\n" +
+			"choice risks, and on a terminal asks.",
 		Flags:  flags,
 		Action: func(c *cli.Context) error { return resolve(w, c) },
 	}
@@ -65,7 +91,7 @@ func resolve(w *world, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	s, pid, err := look(c.Context, dir)
+	s, pid, err := look(c, dir)
 	if err != nil {
 		return err
 	}
@@ -74,7 +100,14 @@ func resolve(w *world, c *cli.Context) error {
 		return err
 	}
 	if choice == "" {
-		showDoubt(w, topic, parked)
+		if c.Bool("json") {
+			err = printDoubt(w, topic, parked)
+		} else {
+			showDoubt(w, topic, parked)
+		}
+		if err != nil {
+			return err
+		}
 		if choice, err = askChoice(w); err != nil {
 			return err
 		}
@@ -84,9 +117,9 @@ func resolve(w *world, c *cli.Context) error {
 		return err
 	}
 	if c.Bool("json") {
-		return json.NewEncoder(w.stdout).Encode(map[string]any{"topic": topic, "partitions": r.Partitions, "choice": choice, "records": r.Records})
+		return json.NewEncoder(w.stdout).Encode(decided{topic, r.Partitions, choice, r.Records})
 	}
-	_, err = fmt.Fprintf(w.stdout, "%s: %s for %d records in doubt on %d partitions; recorded\n", topic, choice, r.Records, len(r.Partitions))
+	_, err = fmt.Fprintf(w.stdout, "%s: %s for %s in doubt on %s; recorded in the spool\n", topic, choice, plural(r.Records, "record"), plural(len(r.Partitions), "partition"))
 	return err
 }
 
@@ -137,6 +170,12 @@ func parkedOf(s *spoold.Status, topic string, partition int32) ([]spoold.Partiti
 			if partition >= 0 {
 				where = fmt.Sprintf("%s:%d", topic, partition)
 			}
+			for _, p := range s.Topics[i].Partitions {
+				if p.InDoubt > 0 && s.State == "stopped" && (partition < 0 || p.Partition == partition) {
+					return nil, exitf(exitUsage, "resolve: %s is not parked: the broker was not asked yet about %s that may have arrived; the next start does, and finds out or parks it",
+						where, plural(p.InDoubt, "record"))
+				}
+			}
 			return nil, exitf(exitUsage, "resolve: %s is not parked: there is nothing to decide", where)
 		}
 		return parked, nil
@@ -154,8 +193,8 @@ func showDoubt(w *world, topic string, parked []spoold.PartitionStatus) {
 		if p.Detail != "" {
 			fmt.Fprintf(w.stdout, "  seen: %s\n", p.Detail)
 		}
-		fmt.Fprintf(w.stdout, "  in doubt: %d records in %d batches; last acked offset %d, so look at the topic from offset %d on\n",
-			p.InDoubt, p.InFlight, p.LastOffset, p.LastOffset+1)
+		fmt.Fprintf(w.stdout, "  in doubt: %s in %s; last acked offset %d, so look at the topic from offset %d on\n",
+			plural(p.InDoubt, "record"), pluralES(p.InFlight, "batch"), p.LastOffset, p.LastOffset+1)
 	}
 	fmt.Fprintln(w.stdout)
 	inDoubt := 0
@@ -168,6 +207,29 @@ func showDoubt(w *world, topic string, parked []spoold.PartitionStatus) {
 	for _, ch := range choices {
 		fmt.Fprintf(w.stdout, "  --%-12s %s. Risk: %s.\n", ch.flag, ch.does, ch.risks)
 	}
+}
+
+func printDoubt(w *world, topic string, parked []spoold.PartitionStatus) error {
+	d := doubt{Topic: topic, Parked: parked}
+	for _, ch := range choices {
+		d.Choices = append(d.Choices, doubtChoice{ch.flag, ch.does, ch.risks})
+	}
+	return json.NewEncoder(w.stdout).Encode(d)
+}
+
+// plural is a number of things.
+func plural[N int | uint64](n N, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return comma(uint64(n)) + " " + thing + "s"
+}
+
+func pluralES(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return comma(uint64(n)) + " " + thing + "es"
 }
 
 // askChoice asks on a terminal. Elsewhere nobody could answer.

@@ -44,11 +44,11 @@ func statusCommand(w *world) *cli.Command {
 			if err != nil {
 				return err
 			}
-			v := &statusView{w: w, dir: dir, topic: c.String("topic"), json: c.Bool("json")}
+			v := &statusView{w: w, c: c, dir: dir, topic: c.String("topic"), json: c.Bool("json")}
 			if c.Bool("watch") {
 				return v.watch(c.Context)
 			}
-			return v.once(c.Context)
+			return v.once()
 		},
 	}
 }
@@ -70,8 +70,21 @@ func spoolDir(w *world, c *cli.Context) (string, error) {
 	return w.serveSpool()
 }
 
-// look asks the daemon on dir, or reads the spool itself when none runs: then pid is 0.
-func look(ctx context.Context, dir string) (s *spoold.Status, pid int, err error) {
+// look asks the daemon on dir, or reads the spool itself when none runs: then pid is 0, and the
+// limit is known only if a configuration file tells it.
+func look(c *cli.Context, dir string) (*spoold.Status, int, error) {
+	s, pid, err := lookAt(c.Context, dir)
+	if file := c.String("config"); err == nil && pid == 0 && file != "" {
+		conf := newSettings()
+		if err := conf.load(file); err != nil {
+			return nil, 0, err
+		}
+		s.SpoolLimitBytes = conf.cfg.SpoolMaxBytes
+	}
+	return s, pid, err
+}
+
+func lookAt(ctx context.Context, dir string) (s *spoold.Status, pid int, err error) {
 	client := admin.NewClient(dir)
 	defer client.Close()
 	s, pid, err = client.Status(ctx)
@@ -89,14 +102,15 @@ func look(ctx context.Context, dir string) (s *spoold.Status, pid int, err error
 // statusView shows status again and again.
 type statusView struct {
 	w     *world
+	c     *cli.Context
 	dir   string
 	topic string
 	json  bool
 	last  *spoold.Status // shown before, for rates
 }
 
-func (v *statusView) once(ctx context.Context) error {
-	s, pid, err := look(ctx, v.dir)
+func (v *statusView) once() error {
+	s, pid, err := look(v.c, v.dir)
 	if err != nil {
 		return &exitError{statusNotRunning, err}
 	}
@@ -126,7 +140,7 @@ func (v *statusView) watch(ctx context.Context) error {
 		if isTerminal(v.w.stdout) {
 			fmt.Fprint(v.w.stdout, "\x1b[H\x1b[2J")
 		}
-		err := v.once(ctx)
+		err := v.once()
 		var coded *exitError
 		if err != nil && !errors.As(err, &coded) {
 			return err
@@ -215,13 +229,11 @@ func (v *statusView) print(out io.Writer, s *spoold.Status, pid int) error {
 		fmt.Fprintf(&b, "   %d brokers connected   producer %s", s.Brokers, orDash(s.Producer))
 	}
 	b.WriteByte('\n')
-	if pid == 0 { // the limit is the daemon's configuration
-		fmt.Fprintf(&b, "spool     %s   %s records pending\n", bytesOf(s.SpoolBytes), comma(s.Pending))
-	} else {
-		percent := 100 * s.SpoolBytes / max(s.SpoolLimitBytes, 1)
-		fmt.Fprintf(&b, "spool     %s of %s (%d%%)   %s records pending   oldest %s   disk free %s\n", bytesOf(s.SpoolBytes), bytesOf(s.SpoolLimitBytes),
-			percent, comma(s.Pending), oldest(s), bytesOf(s.DiskFreeBytes))
+	fmt.Fprintf(&b, "spool     %s   %s pending   oldest %s", spoolSize(s), plural(s.Pending, "record"), oldest(s))
+	if s.DiskFreeBytes > 0 { // 0: it was not looked at
+		fmt.Fprintf(&b, "   disk free %s", bytesOf(s.DiskFreeBytes))
 	}
+	b.WriteByte('\n')
 	if s.SpoolFull != "" {
 		fmt.Fprintf(&b, "full      %s\n", s.SpoolFull)
 	}
@@ -270,7 +282,7 @@ func printTopics(b *strings.Builder, topics []spoold.TopicStatus) {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", p.Topic, comma(p.Pending), comma(p.Accepted), orDash(state), orDash(strings.Join(acks, " ")))
 		for _, q := range p.Partitions {
 			if q.ParkReason != "" {
-				fmt.Fprintf(t, "  %s:%d\t\t\tparked: %s, %d records in doubt; see spoold resolve %s:%d\t\n", p.Topic, q.Partition, q.ParkReason, q.InDoubt, p.Topic, q.Partition)
+				fmt.Fprintf(t, "  %s:%d\t\t\tparked: %s, %s in doubt; see spoold resolve %s:%d\t\n", p.Topic, q.Partition, q.ParkReason, plural(q.InDoubt, "record"), p.Topic, q.Partition)
 			}
 		}
 	}
@@ -280,6 +292,14 @@ func printTopics(b *strings.Builder, topics []spoold.TopicStatus) {
 func comma(n uint64) string { return humanize.Comma(int64(n)) }
 
 func bytesOf(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
+
+// spoolSize is what the spool takes, and of how much if that is known.
+func spoolSize(s *spoold.Status) string {
+	if s.SpoolLimitBytes <= 0 {
+		return bytesOf(s.SpoolBytes)
+	}
+	return fmt.Sprintf("%s of %s (%d%%)", bytesOf(s.SpoolBytes), bytesOf(s.SpoolLimitBytes), 100*s.SpoolBytes/s.SpoolLimitBytes)
+}
 
 func oldest(s *spoold.Status) string {
 	if s.Pending == 0 {
