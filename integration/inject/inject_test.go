@@ -23,10 +23,34 @@ import (
 	"github.com/spoold/spoold/spool/bolt"
 )
 
-const exitIO = 74
+const (
+	exitIO        = 74
+	exitTemporary = 75 // the disk is full
+)
 
-// calls are what a spool is written with, and how deep a life of the size below goes.
-var calls = []string{"fdatasync", "pwrite64", "fsync", "renameat", "unlinkat", "openat", "ftruncate", "fallocate"}
+// calls are what a spool is written with, and how many of them a thread may make in a life: strace
+// counts by thread.
+var calls = []struct {
+	name  string
+	most  int
+	fault []string
+}{
+	{"fdatasync", 1000, []string{kill, eio}},
+	{"pwrite64", 1000, []string{kill, eio, enospc}},
+	{"fsync", 12, []string{kill, eio}},
+	{"openat", 12, []string{kill, eio}},
+	{"pread64", 12, []string{eio}},
+	{"renameat", 4, []string{kill, eio}},
+	{"unlinkat", 4, []string{kill, eio}},
+	{"ftruncate", 3, []string{kill, eio}},
+	{"fallocate", 8, []string{kill, eio, enospc}},
+}
+
+const (
+	kill   = "signal=KILL"
+	eio    = "error=EIO"
+	enospc = "error=ENOSPC"
+)
 
 // setting is a number from the environment.
 func setting(t *testing.T, name string, unset uint64) uint64 {
@@ -110,13 +134,13 @@ func TestKilledOrFailedAtItsNthCallTheDaemonKeepsItsWord(t *testing.T) {
 func allFaults(seed uint64, depth int) []Fault {
 	var out []Fault
 	for _, call := range calls {
-		for _, do := range []string{"signal=KILL", "error=EIO"} {
-			for n := 1; n <= depth; n++ {
-				rare := call != "fdatasync" && call != "pwrite64" && call != "fsync"
-				if rare && n > 8 {
-					break // a thread makes few of these
-				}
-				out = append(out, Fault{call, do, n})
+		for _, do := range call.fault {
+			most := min(depth, call.most)
+			if do == enospc {
+				most = min(most, 6) // such a round takes 10 s and more: the daemon pauses before it opens its spool again
+			}
+			for n := 1; n <= most; n++ {
+				out = append(out, Fault{call.name, do, n})
 			}
 		}
 	}
@@ -148,9 +172,15 @@ func round(t *testing.T, bin string, seed uint64, f Fault, x *tally) error {
 	defer func() { _ = os.RemoveAll(dir) }()
 	path := filepath.Join(dir, "spool")
 	c := NewClient()
-	if rng.IntN(2) == 0 {
+	switch rng.IntN(3) {
+	case 0:
 		if err := quiet(ctx, bin, path, c, 1+rng.IntN(8)); err != nil {
 			return fmt.Errorf("the life before: %w", err)
+		}
+	case 1: // then the fault meets what a kill has left
+		before := Fault{calls[rng.IntN(4)].name, kill, 1 + rng.IntN(12)}
+		if err := faulty(ctx, bin, path, dir, c, before, rng, &tally{n: map[string]int{}}); err != nil {
+			return fmt.Errorf("the life before, %s: %w", before, err)
 		}
 	}
 	if err := faulty(ctx, bin, path, dir, c, f, rng, x); err != nil {
@@ -227,7 +257,7 @@ func faulty(ctx context.Context, bin, path, dir string, c *Client, f Fault, rng 
 	refused := ""
 	for i := 0; ready && i < 25+4*f.When; i++ {
 		ok, said := c.Next(ctx, d, 1+rng.IntN(3), rng.IntN(6000))
-		if ok && refused != "" {
+		if ok && refused != "" && f.Do != enospc {
 			return fmt.Errorf("answered 2xx after %s\n%s", refused, stop(d))
 		}
 		if !ok {
@@ -253,9 +283,8 @@ func stop(d *Daemon) string {
 
 // verdict compares how the life ended with how it must.
 func verdict(d *Daemon, f Fault, ready bool, refused string, x *tally) error {
-	kill := strings.Contains(f.Do, "KILL")
 	ended := d.Ended(0)
-	if !ended && refused != "" {
+	if !ended && refused != "" && f.Do != enospc {
 		ended = d.Ended(10 * time.Second)
 	}
 	injected, line := d.Injected()
@@ -269,11 +298,15 @@ func verdict(d *Daemon, f Fault, ready bool, refused string, x *tally) error {
 		if d.Code() != 0 && d.Code() != exitIO {
 			return fmt.Errorf("stopped with code %d\n%s", d.Code(), log)
 		}
-		if refused != "" {
+		if refused != "" && f.Do != enospc {
 			return fmt.Errorf("lives on after %s (injected: %s)\n%s", refused, line, log)
 		}
 		if injected == 0 {
 			x.add("not reached: %s", f.Call)
+			return nil
+		}
+		if f.Do == enospc {
+			x.add("outlived: %s %s, a request refused: %v", f.Call, f.Do, refused != "")
 			return nil
 		}
 		if f.Call == "fdatasync" || f.Call == "fsync" || f.Call == "pwrite64" {
@@ -281,11 +314,13 @@ func verdict(d *Daemon, f Fault, ready bool, refused string, x *tally) error {
 		}
 		x.add("outlived: %s %s", f.Call, f.Do)
 		return nil
-	case kill:
+	case f.Do == kill:
 		if d.Code() != -1 && d.Code() != 137 {
 			return fmt.Errorf("ended with code %d where SIGKILL was due (%s)\n%s", d.Code(), line, d.Log())
 		}
-	case d.Code() != exitIO:
+	case f.Do == enospc && (ready || d.Code() != exitTemporary && d.Code() != exitIO):
+		return fmt.Errorf("ended %s with code %d after %s\n%s", when, d.Code(), line, d.Log())
+	case f.Do != enospc && d.Code() != exitIO:
 		return fmt.Errorf("ended %s with code %d and not %d after %s\n%s", when, d.Code(), exitIO, line, d.Log())
 	}
 	x.add("ended: %s %s %s", f.Call, f.Do, when)

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,5 +32,29 @@ func TestErrorOfTheDiskNamesAFileAtTheStartToo(t *testing.T) {
 		if got := onFile("create", "x", err); got != err {
 			t.Errorf("onFile(%v) = %v", err, got)
 		}
+	}
+}
+
+// On a full disk of a kind that writes nothing in place, one more write is one too many.
+func TestSpoolOpenedAgainByItsProcessLeavesTheLockFileAlone(t *testing.T) {
+	o := tinyOptions(t.TempDir())
+	path := filepath.Join(o.Path, lockName)
+	var at [3]time.Time
+	for i := range at {
+		l, _ := openLoop(t, o)
+		l.close()
+		if i == 0 { // so that another write would be seen however coarse the clock is
+			if err := os.Chtimes(path, time.Unix(1, 0), time.Unix(1, 0)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at[i] = info.ModTime()
+	}
+	if at[1] != at[0] || at[2] != at[0] {
+		t.Errorf("the lock file was written at %v", at)
 	}
 }

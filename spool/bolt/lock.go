@@ -21,6 +21,7 @@ type lock struct {
 	f       *os.File
 	inode   uint64
 	spoolID string // of the spool that was made here, or ""
+	text    string // what is in it
 }
 
 // takeLock locks the directory. Without create the file must be there, and is shared with others
@@ -56,19 +57,24 @@ func takeLock(dir string, create bool) (*lock, error) {
 		_ = f.Close()
 		return nil, fmt.Errorf("bolt: lock the spool: %w", onFile("stat", path, err))
 	}
-	return &lock{f: f, inode: st.Ino, spoolID: id}, nil
+	return &lock{f: f, inode: st.Ino, spoolID: id, text: string(text)}, nil
 }
 
-// write puts our process id and the spool's id into the file.
+// write puts our process id and the spool's id into the file. A process that opens its spool
+// again, because the disk is full, finds them there and writes nothing: it might not get that far.
 func (l *lock) write(spoolID string) error {
 	l.spoolID = spoolID
 	text := fmt.Sprintf("%d\n%s\n", os.Getpid(), spoolID)
+	if l.text == text {
+		return nil
+	}
 	if _, err := l.f.WriteAt([]byte(text), 0); err != nil {
 		return fmt.Errorf("bolt: write the lock file: %w", err)
 	}
 	if err := l.f.Truncate(int64(len(text))); err != nil {
 		return fmt.Errorf("bolt: write the lock file: %w", err)
 	}
+	l.text = text
 	return nil
 }
 
