@@ -211,9 +211,10 @@ func (s *Sender) judge(p *partition) {
 		p.phase = ready
 		s.refused(p, true)
 	default:
-		// Certainly not appended: the same again, in order, after a while.
+		// Certainly not appended, or never written: the same again, in order, after a
+		// while. Never at once: whoever answers at once would be asked for ever.
+		s.trouble(p, p.detail)
 		if first.code != 0 {
-			s.trouble(p, p.detail)
 			s.slow(p, class)
 		}
 		p.phase = ready

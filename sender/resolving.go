@@ -107,6 +107,9 @@ func (s *Sender) stepResend(p *partition, inf *inflight) {
 	}
 	if p.resend != inf {
 		p.resend = inf
+		if inf.copies > 0 || inf.found {
+			s.retries++
+		}
 		s.event(BatchRetried{Topic: p.lane.topic, Partition: p.id, Code: inf.code})
 	}
 }

@@ -40,7 +40,9 @@ type world struct {
 	// lose: the request is served, its answer is lost and the connection cut. hold: it
 	// is served and never answered. drop: it is not even served, and the connection cut.
 	lose, hold, drop func(broker int32, r sender.Request) bool
-	calm             bool             // nothing arrives late
+	calm             bool                      // nothing arrives late
+	refuse           func(sender.Request) bool // answered at once: not written
+	refused          int
 	seen             []sender.Request // Produce requests as they were sent, copied
 }
 
@@ -207,6 +209,13 @@ func (w *world) send(r sender.Request) {
 		w.after(1+w.rng.Int64N(3), w.life, func() {
 			w.conns[broker] = &modelConn{broker: broker, up: true, ready: map[uint64]sender.Response{}, served: map[uint64]bool{}}
 			w.carry(w.s.Handle(w.now, sender.Response{ID: r.ID, Conn: sender.Conn{Broker: broker, ProduceMax: 13}}))
+		})
+		return
+	}
+	if w.refuse != nil && w.refuse(r) {
+		w.refused++
+		w.after(0, w.life, func() {
+			w.carry(w.s.Handle(w.now, sender.Response{ID: r.ID, Err: errors.New("the connection has ended")}))
 		})
 		return
 	}
