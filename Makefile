@@ -18,8 +18,9 @@ kafka:
 	go test -tags kafka -count=1 -p 1 -timeout 15m $(KAFKA)
 crash:
 	go test -tags crash -count=1 -v -timeout 90m ./integration/crash -kills 200 -outage 3m -backlog 2048
+	SPOOLD_CHAOS=5m go test -tags crash -count=1 -v -timeout 60m ./integration/chaos
 crash-ci:
-	go test -tags crash -count=1 -v -timeout 20m ./integration/crash
+	go test -tags crash -count=1 -v -timeout 20m -p 1 ./integration/crash ./integration/chaos
 bench:
 	cd integration/bench && go run .
 vet:

@@ -3,6 +3,7 @@
 package chaos_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -71,17 +72,11 @@ func (r *rig) library(d time.Duration, trouble func(left func() time.Duration)) 
 func (r *rig) client(p *spoold.Producer, client int, stop <-chan struct{}) error {
 	rnd := rand.New(rand.NewPCG(r.seed, 1000+uint64(client)))
 	for n := 0; ; {
-		var last spoold.Delivery
-		for range 1 + rnd.IntN(12) {
-			d, err := p.Send(r.ctx, spoold.Record{Topic: r.topic, Key: []byte(crash.Key(client)), Value: r.ledger.Value(client, n)})
-			if err != nil {
-				return fmt.Errorf("client %d record %d: %w", client, n, err)
-			}
-			n, last = n+1, d
+		next, err := r.burst(p, client, n, 1+rnd.IntN(12))
+		if err != nil {
+			return err
 		}
-		if err := last.Spooled(r.ctx); err != nil {
-			return fmt.Errorf("client %d record %d: %w", client, n-1, err)
-		}
+		n = next
 		r.ledger.Answered(client, n)
 		timer := time.NewTimer(between(rnd, 0, 60*time.Millisecond))
 		select {
@@ -91,4 +86,23 @@ func (r *rig) client(p *spoold.Producer, client int, stop <-chan struct{}) error
 			return nil
 		}
 	}
+}
+
+// burst sends so many records from n on and waits until they are spooled. What the cluster does must
+// not delay that: a minute is for a disk that others use as well.
+func (r *rig) burst(p *spoold.Producer, client, n, count int) (next int, err error) {
+	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
+	defer cancel()
+	var last spoold.Delivery
+	for range count {
+		last, err = p.Send(ctx, spoold.Record{Topic: r.topic, Key: []byte(crash.Key(client)), Value: r.ledger.Value(client, n)})
+		if err != nil {
+			return n, fmt.Errorf("client %d record %d: %w", client, n, err)
+		}
+		n++
+	}
+	if err := last.Spooled(ctx); err != nil {
+		return n, fmt.Errorf("client %d record %d is not spooled: %w", client, n-1, err)
+	}
+	return n, nil
 }

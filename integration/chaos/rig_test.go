@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +17,6 @@ import (
 	"github.com/spoold/spoold/integration/chaos"
 	"github.com/spoold/spoold/integration/crash"
 	"github.com/spoold/spoold/integration/kafka"
-	"github.com/spoold/spoold/sender"
 )
 
 var seedFlag = flag.Uint64("seed", 0, "repeats a run's decisions; 0: a new one")
@@ -340,6 +338,9 @@ func (r *rig) finish() {
 	if total.Total() == 0 {
 		r.t.Error("no fault was made: this run proves nothing")
 	}
+	if again, most := r.trace.again(), 1000+100*(total.Total()+len(r.ops)); again > most {
+		r.t.Errorf("%d batches were sent again, after %d faults: that is a busy loop (at most %d would do)", again, total.Total(), most)
+	}
 	if after := r.compare("after the replay"); after.Records != before.Records {
 		r.t.Errorf("the replay of former requests added %d records", after.Records-before.Records)
 	}
@@ -359,91 +360,4 @@ func (r *rig) compare(when string) *crash.Verdict {
 		r.t.Fail()
 	}
 	return v
-}
-
-// trace keeps the last events of proxies and producer, in one order, and writes all of them to a file.
-type trace struct {
-	mu      sync.Mutex
-	out     *os.File
-	path    string
-	how     map[string]int
-	retries map[string]int
-	parked  []string
-	bumped  int
-}
-
-func newTrace(t *testing.T) *trace {
-	t.Helper()
-	path := filepath.Join(t.ArtifactDir(), "trace.log")
-	out, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tr := &trace{out: out, path: path, how: make(map[string]int), retries: make(map[string]int)}
-	t.Cleanup(func() {
-		_ = out.Close() // written for whoever reads it now
-		if t.Failed() {
-			if raw, err := os.ReadFile(path); err == nil {
-				lines := strings.Split(string(raw), "\n")
-				t.Logf("the last events of %d (SPOOLD_CHAOS_KEEP=FILE keeps them all):\n%s", len(lines), strings.Join(lines[max(0, len(lines)-120):], "\n"))
-			}
-		}
-		if keep := os.Getenv("SPOOLD_CHAOS_KEEP"); keep != "" {
-			if err := os.Rename(path, keep); err != nil {
-				t.Log(err)
-			}
-		}
-	})
-	return tr
-}
-
-func (tr *trace) add(line string) {
-	tr.mu.Lock()
-	defer tr.mu.Unlock()
-	_, _ = fmt.Fprintf(tr.out, "%s %s\n", time.Now().Format("15:04:05.000"), line) // a trace that cannot be written is only missed
-}
-
-func (tr *trace) decision(d chaos.Decision) { tr.add(d.String()) }
-
-func (tr *trace) count(what *map[string]int, k string, n int) {
-	tr.mu.Lock()
-	defer tr.mu.Unlock()
-	(*what)[k] += n
-}
-
-func (tr *trace) hooks() spoold.Hooks {
-	return spoold.Hooks{
-		BatchAcked: func(e sender.BatchAcked) {
-			tr.count(&tr.how, e.How, 1)
-			tr.add(fmt.Sprintf("acked %s-%d: %d records at %d by %s, recovered %v", e.Topic, e.Partition, e.Records, e.Offset, e.How, e.Recovered))
-		},
-		BatchRetried: func(e sender.BatchRetried) {
-			tr.count(&tr.retries, e.Code.String(), 1)
-			tr.add(fmt.Sprintf("retried %s-%d after %v", e.Topic, e.Partition, e.Code))
-		},
-		PartitionParked: func(e sender.PartitionParked) {
-			line := fmt.Sprintf("parked %s-%d: %s: %s, %d in doubt", e.Topic, e.Partition, e.Park.Reason, e.Park.Detail, e.InDoubt)
-			tr.add(line)
-			tr.mu.Lock()
-			defer tr.mu.Unlock()
-			tr.parked = append(tr.parked, line)
-		},
-		EpochBumped: func(e sender.EpochBumped) {
-			tr.add(fmt.Sprintf("epoch bumped %s-%d: %v %s", e.Topic, e.Partition, e.Identity, e.Why))
-			tr.mu.Lock()
-			defer tr.mu.Unlock()
-			tr.bumped++
-		},
-		RecordDeadLettered: func(e sender.RecordDeadLettered) {
-			tr.add(fmt.Sprintf("dead-lettered %s-%d index %d: %v %s", e.Topic, e.Partition, e.Index, e.Code, e.Message))
-		},
-		LinkChanged: func(e sender.LinkChanged) { tr.add(fmt.Sprintf("link up %v %s", e.Up, e.Err)) },
-		Recovery:    func(e sender.Recovery) { tr.add(fmt.Sprintf("recovery %+v", e)) },
-	}
-}
-
-func (tr *trace) summary() string {
-	tr.mu.Lock()
-	defer tr.mu.Unlock()
-	return fmt.Sprintf("batches settled by %v; sent again after %v; epochs bumped %d; parked %v", tr.how, tr.retries, tr.bumped, tr.parked)
 }
