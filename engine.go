@@ -140,28 +140,30 @@ func (e *engine) close() error {
 // reopenPause keeps a disk that stays full from being opened over and over.
 const reopenPause = 5 * time.Second
 
-// reopen gives the engine that follows one that ended with err, or nil and why there is none.
+// reopen gives the engine that follows one that ended with err, or nil and why there is none. As long as
+// the disk is too full for a first commit, it tries again.
 func (p *Producer) reopen(opened time.Time, err error) (*engine, error) {
-	if !as[*SpaceError](err) {
-		return nil, err
-	}
-	if lived := time.Since(opened); lived < p.reopenPause {
-		t := time.NewTimer(p.reopenPause - lived)
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-p.quit:
+	for as[*SpaceError](err) {
+		if lived := time.Since(opened); lived < p.reopenPause {
+			t := time.NewTimer(p.reopenPause - lived)
+			select {
+			case <-t.C:
+			case <-p.quit:
+			}
+			t.Stop()
 		}
+		select {
+		case <-p.quit:
+			return nil, err
+		default:
+		}
+		p.env.Logger.Warn("disk was full in a commit, opening the spool again", "event", "spool.reopen", "err", err)
+		opened = time.Now()
+		next, openErr := p.open()
+		if openErr == nil {
+			return next, nil
+		}
+		err = openErr
 	}
-	select {
-	case <-p.quit:
-		return nil, err
-	default:
-	}
-	p.env.Logger.Warn("disk was full in a commit, opening the spool again", "event", "spool.reopen", "err", err)
-	next, openErr := p.open()
-	if openErr != nil {
-		return nil, errors.Join(openErr, err)
-	}
-	return next, nil
+	return nil, err
 }

@@ -22,9 +22,15 @@ type Fault struct {
 	Call string // system call
 	Do   string // "signal=KILL" or "error=EIO", as strace calls it
 	When int    // 1 is the first call of each thread
+	More int    // how many calls after it meet the same
 }
 
-func (f Fault) String() string { return fmt.Sprintf("%s:%s:when=%d", f.Call, f.Do, f.When) }
+func (f Fault) String() string {
+	if f.More > 0 {
+		return fmt.Sprintf("%s:%s:when=%d..%d", f.Call, f.Do, f.When, f.When+f.More)
+	}
+	return fmt.Sprintf("%s:%s:when=%d", f.Call, f.Do, f.When)
+}
 
 // Daemon is one life of `spoold serve`.
 type Daemon struct {
