@@ -19,8 +19,9 @@ kafka:
 crash:
 	go test -tags crash -count=1 -v -timeout 90m ./integration/crash -kills 200 -outage 3m -backlog 2048
 	SPOOLD_CHAOS=5m go test -tags crash -count=1 -v -timeout 60m ./integration/chaos
+	CRASH_STATES=1000000 CRASH_SECONDS=1800 CRASH_DEPTH=300 go test -tags crash -count=1 -v -timeout 90m -p 1 ./integration/crashstates ./integration/inject
 crash-ci:
-	go test -tags crash -count=1 -v -timeout 20m -p 1 ./integration/crash ./integration/chaos
+	go test -tags crash -count=1 -v -timeout 20m -p 1 ./integration/crash ./integration/chaos ./integration/crashstates ./integration/inject
 bench:
 	cd integration/bench && go run .
 vet:

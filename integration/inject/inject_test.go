@@ -227,8 +227,11 @@ func quiet(ctx context.Context, bin, path string, c *Client, requests int) (err 
 		return err
 	}
 	ready, err := d.Ready(ctx)
-	if err != nil || !ready {
-		return fmt.Errorf("does not start: %v\n%s", err, d.Log())
+	if err != nil {
+		return err
+	}
+	if !ready {
+		return fmt.Errorf("does not start, code %d\n%s", d.Code(), d.Log())
 	}
 	err = c.Again(ctx, d)
 	for i := 0; err == nil && i < requests; i++ {

@@ -28,10 +28,12 @@ func TestErrorOfTheDiskNamesAFileAtTheStartToo(t *testing.T) {
 			t.Errorf("onFile(%v) = %v", err, got)
 		}
 	}
-	for _, err := range []error{nil, errors.New("timeout"), ErrClosed} {
-		if got := onFile("create", "x", err); got != err {
-			t.Errorf("onFile(%v) = %v", err, got)
-		}
+	var path *fs.PathError
+	if got := onFile("create", "x", ErrClosed); !errors.Is(got, ErrClosed) || errors.As(got, &path) {
+		t.Errorf("onFile(%v) = %v", ErrClosed, got)
+	}
+	if got := onFile("create", "x", nil); got != nil {
+		t.Errorf("onFile(nil) = %v", got)
 	}
 }
 
