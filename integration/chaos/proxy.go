@@ -51,7 +51,7 @@ type captured struct {
 	conn, frame int
 }
 
-// What is kept for ReplayAll.
+// What is kept for ReplayAll: the last.
 const (
 	maxBuried      = 400
 	maxBuriedBytes = 32 << 20
@@ -171,9 +171,11 @@ func (p *Proxy) gone(c *pair) {
 		return // of a run before
 	}
 	for _, z := range c.kept {
-		if len(p.buried) < maxBuried && p.bytes+len(z.f) <= maxBuriedBytes {
-			p.buried = append(p.buried, z)
-			p.bytes += len(z.f)
+		p.buried = append(p.buried, z)
+		p.bytes += len(z.f)
+		for len(p.buried) > maxBuried || p.bytes > maxBuriedBytes {
+			p.bytes -= len(p.buried[0].f)
+			p.buried = p.buried[1:]
 		}
 	}
 	for _, z := range c.walking {
