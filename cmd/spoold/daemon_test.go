@@ -335,7 +335,7 @@ func TestAnInterruptedProduceSaysWhatIsSpooledAndWhere(t *testing.T) {
 	if got := <-code; got != exitUnavailable {
 		t.Errorf("exit code %d, want 69: %s", got, log)
 	}
-	if !strings.Contains(log.String(), "stay spooled in "+spool) || !strings.Contains(log.String(), "2 records spooled, 0 acked, 2 pending") {
+	if !strings.Contains(log.String(), "stays spooled in "+spool) || !strings.Contains(log.String(), "2 records spooled, 0 acked, 2 pending") {
 		t.Errorf("stderr: %s", log)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize"
 	"github.com/urfave/cli/v2"
 
 	"github.com/spoold/spoold"
@@ -205,7 +204,7 @@ func produce(ctx context.Context, w *world, s *settings, o produceOpts) (err err
 	}
 	run := &produceRun{w: w, o: o, dirs: d, last: spoold.Delivery{}, begin: time.Now()}
 	if n := d.recovered(); n > 0 {
-		fmt.Fprintf(w.stderr, "spoold: %s records of an earlier run are delivered first, from %s\n", humanize.Comma(int64(n)), d.where())
+		fmt.Fprintf(w.stderr, "spoold: %s of an earlier run to be delivered first, from %s\n", plural(n, "record"), d.where())
 	}
 	stop := run.showProgress()
 	err = run.work(ctx, in)

@@ -137,9 +137,11 @@ func (d *produceDirs) acked() (n uint64) {
 	return n
 }
 
+// deadLettered counts what the cluster refused: as it is told, for the counters say it only when it
+// is on disk.
 func (d *produceDirs) deadLettered() (n uint64) {
 	d.each(func(now *spoold.Status, base spoold.Status) { n += now.DeadLettered - base.DeadLettered })
-	return n
+	return max(n, d.refused.count())
 }
 
 func (d *produceDirs) recovered() uint64 {
@@ -204,19 +206,27 @@ func (d *produceDirs) trouble() string {
 	return text
 }
 
-// refusals keeps why the cluster refused a record.
+// refusals keeps how many records the cluster refused, and why it did the last.
 type refusals struct {
 	mu   sync.Mutex
+	n    uint64
 	last string
 }
 
 func (r *refusals) hook(e sender.RecordDeadLettered) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.n++
 	r.last = e.Code.String()
 	if e.Message != "" {
 		r.last += ": " + e.Message
 	}
+}
+
+func (r *refusals) count() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.n
 }
 
 func (r *refusals) text() string {

@@ -60,8 +60,8 @@ func (r *produceRun) work(ctx context.Context, in io.Reader) error {
 	if pending == 0 {
 		return r.refused()
 	}
-	return exitf(exitUnavailable, "the cluster did not ack %s records %s: they stay spooled in %s; the same command delivers them%s",
-		humanize.Comma(int64(pending)), waited(ctx, timeout), r.dirs.where(), r.dirs.trouble())
+	return exitf(exitUnavailable, "the cluster did not ack %s %s: what is pending stays spooled in %s; the same command delivers it%s",
+		plural(pending, "record"), waited(ctx, timeout), r.dirs.where(), r.dirs.trouble())
 }
 
 func waited(ctx context.Context, timeout time.Duration) string {
@@ -77,8 +77,11 @@ func (r *produceRun) refused() error {
 	if n == 0 {
 		return nil
 	}
-	return exitf(exitProblem, "the cluster refused %s records for good: they are kept as dead letters in %s%s",
-		humanize.Comma(int64(n)), r.dirs.where(), r.dirs.refused.text())
+	kept := "they are kept as dead letters"
+	if n == 1 {
+		kept = "it is kept as a dead letter"
+	}
+	return exitf(exitProblem, "the cluster refused %s for good: %s in %s%s", plural(n, "record"), kept, r.dirs.where(), r.dirs.refused.text())
 }
 
 // feed reads and sends until the end of the input, or of ctx.

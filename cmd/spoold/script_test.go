@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -16,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/spoold/spoold/cmd/spoold/producers"
+	"github.com/spoold/spoold/spool"
 )
 
 // TestMain makes this test binary the program, too: scripts run `spoold`.
@@ -57,6 +60,8 @@ func TestScripts(t *testing.T) {
 			"consume":  consume,
 			"truncate": truncate,
 			"flip":     flip,
+			"newer":    newer,
+			"big":      big,
 		},
 	})
 }
@@ -167,6 +172,33 @@ func segments(ts *testscript.TestScript, dir string) []string {
 func truncate(ts *testscript.TestScript, _ bool, args []string) {
 	files := segments(ts, args[0])
 	ts.Check(os.Truncate(files[len(files)-1], 5000))
+}
+
+// newer makes a spool that of a newer program: newer DIR.
+func newer(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range segments(ts, args[0]) {
+		text, err := os.ReadFile(name) //nolint:gosec // the test's own
+		ts.Check(err)
+		size := len(spool.AppendHead(nil, &spool.Head{}))
+		mark := []byte{'S', 'P', 'H', spool.FormatVersion}
+		for at := bytes.Index(text, mark); at >= 0; {
+			head := text[at : at+size]
+			head[3] = spool.FormatVersion + 1
+			binary.LittleEndian.PutUint32(head[size-4:], spool.CRC(head[:size-4]))
+			next := bytes.Index(text[at+size:], mark)
+			if at += size + next; next < 0 {
+				at = -1
+			}
+		}
+		ts.Check(os.WriteFile(name, text, 0o600))
+	}
+}
+
+// big writes a file of one line: big FILE BYTES.
+func big(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), append(bytes.Repeat([]byte{'x'}, n), '\n'), 0o600))
 }
 
 // flip changes one bit in every page of the newest segment: flip DIR.

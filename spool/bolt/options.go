@@ -123,7 +123,7 @@ type VersionError struct {
 }
 
 func (e *VersionError) Error() string {
-	return fmt.Sprintf("bolt: %s: %v: use that program", e.Path, e.Err)
+	return fmt.Sprintf("bolt: %s: %v: use the newer spoold that wrote it", e.Path, e.Err)
 }
 func (e *VersionError) Unwrap() error { return e.Err }
 
