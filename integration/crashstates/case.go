@@ -27,6 +27,7 @@ type Case struct {
 	Events []Event
 	marks  []string // before
 	origin string
+	bad    bool // a state of it is a violation
 }
 
 // Lives is the environment's name for what Record has the traced process do. Its value is a list, each
@@ -39,8 +40,33 @@ const (
 )
 
 // Record runs a workload under strace on a directory in which before is, and reads the
-// trace. program is run with the environment that WorkloadMain understands.
+// trace. program is run with the environment that WorkloadMain understands. When SIGKILL has met a write
+// under way, the trace does not say whether it happened, and what the next life did depends on that: then
+// it is recorded again.
 func Record(ctx context.Context, program, dir string, seed uint64, before map[string]Image, marks []string, lives string) (*Case, error) {
+	for range 20 {
+		c, err := record(ctx, program, dir, seed, before, marks, lives)
+		if err != nil || c.certain() {
+			return c, err
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			return nil, fmt.Errorf("crashstates: %w", err)
+		}
+	}
+	return nil, fmt.Errorf("crashstates: 20 recordings, and in each a kill has met a write")
+}
+
+// certain reports whether the trace says of every change whether it happened.
+func (c *Case) certain() bool {
+	for i := range c.Events {
+		if e := &c.Events[i]; e.End == never && e.Kind != Sync {
+			return false
+		}
+	}
+	return true
+}
+
+func record(ctx context.Context, program, dir string, seed uint64, before map[string]Image, marks []string, lives string) (*Case, error) {
 	for _, name := range []string{"spool", "before"} {
 		if err := WriteState(filepath.Join(dir, name), before); err != nil {
 			return nil, err

@@ -60,21 +60,25 @@ func scratch(t *testing.T) string {
 	return dir
 }
 
-// record makes a case. On a failure of the test it is kept.
-func record(t *testing.T, name string, seed uint64, before map[string]Image, marks []string, lives string) *Case {
+// recordCase makes a case. On a failure of the test it is kept.
+func recordCase(t *testing.T, name string, seed uint64, before map[string]Image, marks []string, lives string) *Case {
 	t.Helper()
 	dir := filepath.Join(scratch(t), name)
+	keep := func() {
+		kept := filepath.Join(os.TempDir(), fmt.Sprintf("crashstates-%d-%s", seed, name))
+		if err := os.CopyFS(kept, os.DirFS(dir)); err != nil {
+			t.Logf("not kept: %v", err)
+		}
+		t.Logf("kept %s; to repeat state N: CRASH_CASE=%s CRASH_STATE=N go test -tags crash -count=1 -v ./integration/crashstates -run TestStateOfAKeptCase", name, kept)
+	}
 	c, err := Record(t.Context(), self(t), dir, seed, before, marks, lives)
 	if err != nil {
-		t.Fatal(err)
+		keep()
+		t.Fatalf("%s: %v", name, err)
 	}
 	t.Cleanup(func() {
-		if t.Failed() {
-			kept := filepath.Join(os.TempDir(), fmt.Sprintf("crashstates-%d-%s", seed, name))
-			if err := os.CopyFS(kept, os.DirFS(dir)); err != nil {
-				t.Logf("not kept: %v", err)
-			}
-			t.Logf("kept %s; to repeat state N: CRASH_CASE=%s CRASH_STATE=N go test -tags crash -count=1 -v ./integration/crashstates -run TestStateOfAKeptCase", name, kept)
+		if c.bad {
+			keep()
 		}
 	})
 	return c
@@ -108,6 +112,7 @@ func check(t *testing.T, c *Case, count int, lies Lies) *Result {
 		})
 	}
 	all.Wait()
+	c.bad = sum.Bad > 0 && lies == (Lies{})
 	sum.Took = time.Since(start)
 	return sum
 }
@@ -141,10 +146,28 @@ func TestWhatAPowerCutLeavesOpensWithEverythingThatWasTold(t *testing.T) {
 	seed := setting(t, "CRASH_SEED", rand.Uint64())
 	count := int(setting(t, "CRASH_STATES", 4000))
 	t.Logf("seed %d; another run like it: CRASH_SEED=%d CRASH_STATES=%d go test -tags crash -count=1 -v ./integration/crashstates -run %s", seed, seed, count, t.Name())
-	first := record(t, "first", seed, nil, nil, "60k,60k,40")
+	sum := &Result{Tally: Tally{}}
+	const perWorkload = 4000
+	for round := range uint64((count + perWorkload - 1) / perWorkload) {
+		checkWorkload(t, seed+round, min(count, perWorkload), sum)
+		if t.Failed() || sum.Bad > 0 {
+			break
+		}
+	}
+	sum.report(t)
+	for _, k := range []string{"torn write", "lost write", "lost creation", "lost rename", "lost unlink", "kept unlink", "writes: any sectors kept"} {
+		if count >= 1000 && sum.Tally[k] == 0 {
+			t.Errorf("nothing was injected of %q: the run proves less than it says", k)
+		}
+	}
+}
+
+// checkWorkload records a workload and cuts the power; then again, while a start recovers or a little later.
+func checkWorkload(t *testing.T, seed uint64, count int, sum *Result) {
+	t.Helper()
+	first := recordCase(t, "first", seed, nil, nil, "60k,60k,40")
 	t.Logf("trace: %d calls, %s", len(first.Events), first.kinds())
-	sum := check(t, first, count/2, Lies{})
-	// Then the power is cut again, while a start recovers, or a little later.
+	sum.add(check(t, first, count/2, Lies{}))
 	const again = 6
 	rng := rand.New(rand.NewPCG(seed, 7))
 	for i := range again {
@@ -152,14 +175,8 @@ func TestWhatAPowerCutLeavesOpensWithEverythingThatWasTold(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := record(t, fmt.Sprint("again", i), seed, state, marks, "3k,4")
+		c := recordCase(t, fmt.Sprint("again", i), seed, state, marks, "3k,4")
 		sum.add(check(t, c, max(count/2/again, workers), Lies{}))
-	}
-	sum.report(t)
-	for _, k := range []string{"torn write", "lost write", "lost creation", "lost rename", "lost unlink", "kept unlink", "writes: any sectors kept"} {
-		if count >= 1000 && sum.Tally[k] == 0 {
-			t.Errorf("nothing was injected of %q: the run proves less than it says", k)
-		}
 	}
 }
 
@@ -180,7 +197,7 @@ func (c *Case) kinds() string {
 func TestDisksThatLieAreFoundOut(t *testing.T) {
 	seed := setting(t, "CRASH_SEED", rand.Uint64())
 	t.Logf("seed %d; another run like it: CRASH_SEED=%d go test -tags crash -count=1 -v ./integration/crashstates -run %s", seed, seed, t.Name())
-	c := record(t, "lies", seed, nil, nil, "40k,20")
+	c := recordCase(t, "lies", seed, nil, nil, "40k,20")
 	for _, lies := range []Lies{{FileSync: true}, {DirSync: true}} {
 		r := check(t, c, 200, lies)
 		t.Logf("%+v: %d of %d states found out", lies, r.Bad, r.States)

@@ -85,7 +85,7 @@ type pending struct {
 func (p *parser) take(line string) error {
 	pid, rest, ok := strings.Cut(strings.TrimLeft(line, " "), " ")
 	rest = strings.TrimLeft(rest, " ")
-	if !ok || strings.HasPrefix(rest, "+++") || strings.HasPrefix(rest, "---") {
+	if !ok || strings.HasPrefix(rest, "+++") || strings.HasPrefix(rest, "---") || strings.HasPrefix(rest, "???(") { // the last: it ended while strace looked
 		return nil
 	}
 	if text, ok := strings.CutSuffix(rest, " <unfinished ...>"); ok {

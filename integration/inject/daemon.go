@@ -51,7 +51,7 @@ func Start(bin, spool string, fault *Fault, dir string) (*Daemon, error) {
 	d := &Daemon{ready: make(chan string, 1), ended: make(chan struct{})}
 	if fault != nil {
 		d.trace = filepath.Join(dir, "strace")
-		pre := []string{"strace", "-f", "-y", "-qq", "-o", d.trace, "-e", "trace=" + fault.Call, "-e", "inject=" + fault.String()}
+		pre := []string{"strace", "-f", "-y", "-qq", "-o", d.trace, "-e", "trace=pwrite64,fdatasync," + fault.Call, "-e", "inject=" + fault.String()}
 		for _, path := range spoolPaths(spool) {
 			pre = append(pre, "-P", path)
 		}
@@ -162,6 +162,24 @@ func onlyChild(pid int) (int, error) {
 		return 0, fmt.Errorf("inject: %w", err)
 	}
 	return strconv.Atoi(strings.TrimSpace(string(raw)))
+}
+
+// Written is the first write or sync of a segment that the daemon began after the fault had been injected, or "".
+func (d *Daemon) Written() string {
+	raw, err := os.ReadFile(d.trace)
+	if err != nil {
+		return ""
+	}
+	seen := false
+	for line := range strings.Lines(string(raw)) {
+		switch {
+		case strings.Contains(line, "(INJECTED)"):
+			seen = true
+		case seen && strings.Contains(line, "/spoold-") && (strings.Contains(line, " pwrite64(") || strings.Contains(line, " fdatasync(")):
+			return strings.TrimSpace(line)
+		}
+	}
+	return ""
 }
 
 // Injected is how often the fault was injected, and the first line that says so.

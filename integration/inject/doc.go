@@ -3,7 +3,7 @@
 // Promise: wherever in its writing the daemon is killed or met by an error of the disk, a client that sends
 // every unanswered request again, with the same Idempotency-Key, finds each of its records in the spool exactly
 // once, byte for byte; what was answered 2xx is there; and after an error of the disk no request is
-// answered 2xx any more: the process ends with code 74.
+// answered 2xx any more, no segment is written to, and the process ends with code 74.
 //
 // strace injects (it counts calls by thread, so N is where, not exactly which). Every run prints its seed
 // and the command that repeats it; what a round injected is read back from strace's log, and a

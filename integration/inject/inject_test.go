@@ -372,6 +372,12 @@ func verdict(d *Daemon, f Fault, ready bool, refused string, x *tally) error {
 	case f.Do != enospc && d.Code() != exitIO:
 		return fmt.Errorf("ended %s with code %d and not %d after %s\n%s", when, d.Code(), exitIO, line, d.Log())
 	}
+	// What follows a failed write or sync may cover up that the disk has lost what was before it.
+	if writes := f.Call == "pwrite64" || f.Call == "fdatasync" || f.Call == "fsync"; f.Do == eio && writes {
+		if after := d.Written(); after != "" {
+			return fmt.Errorf("after %s it goes on: %s", line, after)
+		}
+	}
 	x.add("ended: %s %s %s", f.Call, f.Do, when)
 	return nil
 }
