@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"net"
 	"strings"
@@ -180,7 +181,8 @@ func TestExitCodesTellFailuresApart(t *testing.T) {
 		{ErrFull, 75},
 		{syscall.EACCES, 77},
 		{ErrUnknown, 74},
-		{&SpaceError{Err: syscall.ENOSPC}, 74},
+		{&SpaceError{Err: syscall.ENOSPC}, 75},
+		{&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, 75},
 		{context.DeadlineExceeded, 69},
 		{errors.New("what?"), 70},
 	} {

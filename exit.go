@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"syscall"
 
 	"github.com/spoold/spoold/sender"
 )
@@ -35,12 +36,16 @@ func ExitCode(err error) int {
 		return ExitCorrupt
 	case as[*ForeignClusterError](err), as[*StoppedError](err), errors.Is(err, ErrForeign):
 		return ExitCorrupt // intact, but it does not belong to what it meets
+	case as[*SpaceError](err):
+		return ExitTemporary // a full disk passes
 	case as[*LockedError](err), errors.Is(err, ErrFull), errors.Is(err, ErrKeyWindow), errors.Is(err, ErrTooManyTopics):
 		return ExitTemporary
 	case errors.Is(err, fs.ErrPermission):
 		return ExitPermission
 	case errors.Is(err, ErrUnknown):
 		return ExitIO
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return ExitTemporary // at a start
 	case errors.Is(err, context.DeadlineExceeded):
 		return ExitUnavailable
 	case errors.As(err, &path):
