@@ -94,9 +94,13 @@ func (r *produceRun) feed(ctx context.Context, in io.Reader) error {
 		var chunk []byte
 		var more bool
 		select {
-		case chunk, more = <-chunks:
-		case <-ctx.Done():
-			return nil
+		case chunk, more = <-chunks: // what was read is sent, interrupted or not
+		default:
+			select {
+			case chunk, more = <-chunks:
+			case <-ctx.Done():
+				return nil
+			}
 		}
 		if !more {
 			break
