@@ -28,7 +28,7 @@ func (p *Producer) open() (*engine, error) {
 		SegmentBytes: c.SpoolSegmentBytes,
 		MaxBytes:     c.SpoolMaxBytes,
 		MinFreeBytes: minFree(c.SpoolMinFreeBytes),
-		GroupBytes:   groupBytes(max(c.MaxRequestSize, c.HTTPMaxBodyBytes)),
+		MaxBatch:     int(max(c.MaxRequestSize, c.HTTPMaxBodyBytes) + 1024), // an HTTP request is one commit
 		SettleAfter:  c.SpoolSettle,
 		KeyWindow:    c.IdempotencyWindow,
 		MaxKeys:      int(c.IdempotencyKeys),
@@ -44,12 +44,6 @@ func (p *Producer) open() (*engine, error) {
 	e.loop = p.newLoop(p.seam(store), rec)
 	e.loop.Run()
 	return e, nil
-}
-
-// groupBytes makes groups large enough for the largest record or HTTP request, which is one
-// commit: a group is full at four times this size.
-func groupBytes(largest int64) int {
-	return int(max(1<<20, (largest+1024)/4+1))
 }
 
 // minFree: in the configuration 0 means no floor; for the store it means the default.

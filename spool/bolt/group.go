@@ -82,8 +82,8 @@ type BatchInput struct {
 func (s *Store) Append(ctx context.Context, topic string, ts int64, partition int32, key, value []byte, headers []spool.Header) (Ticket, error) {
 	body := spool.BodySize(key, value, headers)
 	size := spool.EntrySize(body, partition)
-	if size > s.hardCap {
-		return Ticket{}, fmt.Errorf("%w: record of %d bytes, the spool takes %d at once", ErrTooLarge, size, s.hardCap)
+	if size > s.largest {
+		return Ticket{}, fmt.Errorf("%w: record of %d bytes, the spool takes %d at once", ErrTooLarge, size, s.largest)
 	}
 	if partition < -1 {
 		return Ticket{}, fmt.Errorf("%w: partition %d", ErrInvalid, partition)
@@ -105,7 +105,7 @@ func (s *Store) Append(ctx context.Context, topic string, ts int64, partition in
 			s.mu.Unlock()
 			return t, nil
 		}
-		if err := s.waitForRoom(ctx, err); err != nil {
+		if err := s.waitForRoom(ctx, size, err); err != nil {
 			return Ticket{}, err
 		}
 	}
@@ -124,13 +124,15 @@ func (s *Store) room(size int) (*group, error) {
 		return nil, s.full
 	case s.open.bytes > 0 && s.open.bytes+size > s.hardCap:
 		return nil, errGroupFull
+	case s.big > 0 && size <= s.hardCap:
+		return nil, errGroupFull // one that needs a group of its own would wait for ever
 	}
 	return s.open, nil
 }
 
 // waitForRoom gives mu away until there may be room, and takes it back. If it returns an
 // error, mu is not held.
-func (s *Store) waitForRoom(ctx context.Context, why error) error {
+func (s *Store) waitForRoom(ctx context.Context, size int, why error) error {
 	if s.err != nil || s.closing {
 		s.mu.Unlock()
 		return why
@@ -140,12 +142,23 @@ func (s *Store) waitForRoom(ctx context.Context, why error) error {
 	}
 	roomy := s.roomy
 	s.wake()
+	big := 0
+	if size > s.hardCap {
+		big = 1
+	}
+	s.big += big
 	s.mu.Unlock()
 	select {
 	case <-roomy:
 		s.mu.Lock()
+		s.big -= big
 		return nil
 	case <-ctx.Done():
+		s.mu.Lock()
+		if s.big -= big; big > 0 {
+			s.letIn()
+		}
+		s.mu.Unlock()
 		return fmt.Errorf("%w: %w: %w", ErrFull, why, context.Cause(ctx))
 	}
 }
@@ -266,14 +279,14 @@ func (s *Store) AppendBatch(ctx context.Context, b *BatchInput) (Tickets, error)
 			s.mu.Unlock()
 			return t, err
 		}
-		if err := s.waitForRoom(ctx, err); err != nil {
+		if err := s.waitForRoom(ctx, size, err); err != nil {
 			return Tickets{}, err
 		}
 	}
 }
 
-// MaxBatch is the largest batch, and record, that is taken, encoded: four times GroupBytes.
-func (s *Store) MaxBatch() int { return s.hardCap }
+// MaxBatch is the largest batch, and record, that is taken, encoded.
+func (s *Store) MaxBatch() int { return s.largest }
 
 // checkBatch says how much room a batch needs, or why it cannot be stored.
 func (s *Store) checkBatch(b *BatchInput) (int, error) {
@@ -297,8 +310,8 @@ func (s *Store) checkBatch(b *BatchInput) (int, error) {
 		}
 		size += len(n.Name) + len(n.Value)
 	}
-	if size > s.hardCap {
-		return 0, fmt.Errorf("%w: batch of %d bytes, the spool takes %d at once", ErrTooLarge, size, s.hardCap)
+	if size > s.largest {
+		return 0, fmt.Errorf("%w: batch of %d bytes, the spool takes %d at once", ErrTooLarge, size, s.largest)
 	}
 	return size, nil
 }

@@ -15,7 +15,8 @@ type Options struct {
 	SegmentBytes int64         // live bytes at which the active segment is left for a new one; 64 MiB
 	MaxBytes     int64         // above it Append waits, then ErrFull; 8 GiB
 	MinFreeBytes int64         // free space of the file system to leave to others; 1 GiB. Negative: none
-	GroupBytes   int           // a group stops gathering here, and is full at four times that; 1 MiB
+	GroupBytes   int           // a group stops gathering here, and is full at twice that; 1 MiB
+	MaxBatch     int           // largest record or batch, encoded; more than a full group goes in a group of its own; twice GroupBytes
 	SettleAfter  time.Duration // how long a Write that is not urgent waits for company; 1 s
 	RewriteAfter time.Duration // how long a nearly settled segment may rest before its remains are carried into a newer one; 5 s
 	KeyWindow    time.Duration // how long idempotency keys are known; 24 h, never below 15 min
@@ -39,7 +40,7 @@ const (
 	defaultMaxKeys      = 500_000
 	defaultMaxTopics    = 10_000
 	keyFloor            = 15 * time.Minute
-	maxGroupFactor      = 4
+	maxGroupFactor      = 2
 	maxNoteName         = 255
 	maxNoteValue        = 4 << 10
 	maxTopic            = 249

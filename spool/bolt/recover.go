@@ -59,7 +59,7 @@ func makeDir(dir string) error {
 
 func newStore(o Options, l *lock) *Store {
 	s := &Store{
-		opt: o, dir: o.Path, lock: l, boot: bootID(), hardCap: maxGroupFactor * o.GroupBytes,
+		opt: o, dir: o.Path, lock: l, boot: bootID(), hardCap: maxGroupFactor * o.GroupBytes, largest: max(maxGroupFactor*o.GroupBytes, o.MaxBatch),
 		lanes:   make(map[string]*lane),
 		coming:  make(map[spool.LaneID]spool.Index),
 		kick:    make(chan struct{}, 1),

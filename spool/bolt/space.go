@@ -19,7 +19,7 @@ const (
 
 // ahead is how many bytes the active segment must own beyond what is in use: one group that is
 // being committed, one that is filling, and the reserve.
-func (s *Store) ahead() int64 { return 2*int64(s.hardCap) + s.reserved() }
+func (s *Store) ahead() int64 { return 2*int64(s.largest) + s.reserved() }
 
 // reserved is the reserve, smaller where groups are small.
 func (s *Store) reserved() int64 { return min(stateReserve, 2*int64(s.hardCap)) }

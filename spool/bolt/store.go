@@ -19,7 +19,9 @@ type Store struct {
 	lock    *lock
 	clock   *clock
 	boot    [16]byte
-	hardCap int      // bytes in a group, at most
+	hardCap int      // bytes in a group, at most, unless one batch is larger
+	largest int      // bytes of a batch, at most
+	big     int      // batches that wait for a group of their own; under mu
 	past    *Receipt // of what was committed before anybody asked
 
 	mu         sync.Mutex
