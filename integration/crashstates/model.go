@@ -19,7 +19,7 @@ import (
 // options keep files small, so that a state is cheap and segments come and go.
 func options(dir string) bolt.Options {
 	return bolt.Options{
-		Path: dir, SegmentBytes: 24 << 10, GroupBytes: 4 << 10, MinFreeBytes: -1,
+		Path: dir, SegmentBytes: 24 << 10, GroupBytes: 4 << 10, MaxBatch: 16 << 10, MinFreeBytes: -1,
 		SettleAfter: 2 * time.Millisecond, RewriteAfter: time.Millisecond,
 	}
 }
