@@ -1,0 +1,244 @@
+package spool
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"github.com/spoold/spoold/protocol"
+)
+
+// Loader makes a State of the pairs on disk: NewLoader, Pair for each, State.
+type Loader struct {
+	st       *State
+	progress map[LaneID]*dec
+	chunks   []loadedChunk
+	facts    []loadedFact
+	binding  bool
+	n        int
+}
+
+type loadedChunk struct {
+	lane LaneID
+	key  uint64
+	b    []byte
+}
+
+type loadedFact struct {
+	lane   LaneID
+	kind   byte
+	from   Index
+	number int32
+}
+
+// NewLoader begins a state from disk.
+func NewLoader() *Loader { return &Loader{st: NewState(), progress: make(map[LaneID]*dec)} }
+
+// Pair takes one pair. Pairs must be given in ascending order of their keys;
+// key and value may be changed afterwards.
+func (ld *Loader) Pair(key, value []byte) error {
+	ld.n++
+	if len(key) == 0 {
+		return fmt.Errorf("%w: key without a letter", errValue)
+	}
+	k := dec{b: key[1:], what: fmt.Sprintf("key %q", key)}
+	v := dec{b: append([]byte(nil), value...), what: fmt.Sprintf("value of key %q", key)}
+	st := ld.st
+	switch key[0] {
+	case prefixBinding:
+		ld.binding = true
+		st.Binding = Binding{SpoolID: v.str(), Incarnation: v.u64(), MachineID: v.str(), LockInode: v.u64(), ClusterID: v.str(), Former: v.identity(), Stopped: v.str()}
+	case prefixProgress:
+		// Its lane comes later: 'l' is above 'c'.
+		ld.progress[LaneID(k.be32())] = &v
+		return k.done()
+	case prefixDead:
+		st.dead[deadRef{LaneID(k.be32()), Index(k.be64())}] = struct{}{}
+		_, _ = decodeDeadLetter(&v)
+	case prefixFact:
+		ld.facts = append(ld.facts, loadedFact{LaneID(k.be32()), k.byte(), Index(k.be64()), v.i32()})
+	case prefixSegment:
+		info := decodeSegment(&v)
+		info.Number = k.be64()
+		st.segments[info.Number] = info
+	case prefixLane:
+		id := LaneID(k.be32())
+		topic := v.str()
+		var topicID protocol.TopicID
+		copy(topicID[:], v.raw(len(topicID)))
+		if _, double := st.byTopic[topic]; double || int(id) != len(st.lanes) {
+			k.fail()
+		} else {
+			st.putLane(id, topic, topicID)
+		}
+	case prefixNote:
+		st.notes[string(key[1:])] = []byte(v.str())
+		k.b = nil
+	case prefixPartition:
+		p := PartitionState{Lane: LaneID(k.be32()), Partition: int32(k.be32())}
+		p.Identity = v.identity()
+		p.Next, p.Settled = protocol.Sequence(v.i32()), protocol.Sequence(v.i32())
+		p.LastOffset, p.LastMaxTimestamp = protocol.Offset(v.i64()), v.i64()
+		p.Park = Park{Reason: v.str(), Detail: v.str(), At: v.i64()}
+		st.parts[partitionKey{p.Lane, p.Partition}] = p
+	case prefixSeal:
+		s := decodeSeal(&k, &v)
+		st.seals[s.SealKey] = s
+	case prefixAudit:
+		n := k.be64()
+		if st.audit == 0 {
+			st.firstAudit = n
+		}
+		st.audit = n + 1
+		v.i64()
+		v.str()
+	case prefixSettled:
+		ld.chunks = append(ld.chunks, loadedChunk{LaneID(k.be32()), k.be64(), v.b})
+		v.b = nil
+	default:
+		return fmt.Errorf("%w: key %q has an unknown letter", errValue, key)
+	}
+	if err := k.done(); err != nil {
+		return err
+	}
+	return v.done()
+}
+
+// State is what was loaded, once everything in it fits together.
+func (ld *Loader) State() (*State, error) {
+	st := ld.st
+	if !ld.binding {
+		return nil, fmt.Errorf("%w: the binding is missing", errValue)
+	}
+	if len(ld.progress) != len(st.lanes) {
+		return nil, fmt.Errorf("%w: %d lanes, but progress of %d", errValue, len(st.lanes), len(ld.progress))
+	}
+	for id, v := range ld.progress {
+		l, err := ld.lane(id)
+		if err != nil {
+			return nil, err
+		}
+		l.end = Index(v.upTo(maxNumber))
+		l.settled = NewSet(Index(v.upTo(uint64(l.end))))
+		l.counters = Counters{v.u64(), v.u64(), v.u64(), v.u64()}
+		if err := v.done(); err != nil {
+			return nil, err
+		}
+		st.counters = st.counters.Add(l.counters)
+	}
+	for _, c := range ld.chunks {
+		l, err := ld.lane(c.lane)
+		if err != nil {
+			return nil, err
+		}
+		if err := l.settled.loadChunk(c.key, c.b, l.end); err != nil {
+			return nil, err
+		}
+		if l.stored == nil {
+			l.stored = make(map[uint64]struct{})
+		}
+		l.stored[c.key] = struct{}{}
+	}
+	for _, f := range ld.facts {
+		l, err := ld.lane(f.lane)
+		if err != nil {
+			return nil, err
+		}
+		switch f.kind {
+		case factCount:
+			l.facts.Counts = append(l.facts.Counts, CountFact{f.from, f.number})
+		case factSticky:
+			l.facts.Sticky = append(l.facts.Sticky, StickyFact{f.from, f.number})
+		default:
+			return nil, fmt.Errorf("%w: fact of kind %d", errValue, f.kind)
+		}
+	}
+	for k, s := range st.seals {
+		l, err := ld.lane(k.Lane)
+		if err != nil {
+			return nil, err
+		}
+		l.seals[k] = s
+	}
+	for k := range st.parts {
+		if _, err := ld.lane(k.lane); err != nil {
+			return nil, err
+		}
+	}
+	for _, l := range st.lanes {
+		if left := l.counters.Acked + l.counters.DeadLettered + l.counters.Expired; l.counters.Accepted != uint64(l.end) ||
+			left != uint64(l.settled.CountIn(Span{0, l.end})) {
+			return nil, fmt.Errorf("%w: counters of %q do not add up", errValue, l.topic)
+		}
+	}
+	return st, nil
+}
+
+// Pairs is how many pairs were loaded.
+func (ld *Loader) Pairs() int { return ld.n }
+
+func (ld *Loader) lane(id LaneID) (*laneState, error) {
+	if int(id) >= len(ld.st.lanes) {
+		return nil, fmt.Errorf("%w: lane %d is missing", errValue, id)
+	}
+	return ld.st.lanes[id], nil
+}
+
+func decodeSegment(v *dec) SegmentInfo {
+	s := SegmentInfo{Bytes: int64(v.upTo(maxNumber)), Blocks: v.u64(), Sum: Sum(v.fix64()), Keys: v.u64(), KeySum: Sum(v.fix64())}
+	for range v.upTo(uint64(len(v.b))) {
+		x := Extent{Lane: LaneID(v.upTo(math.MaxUint32))}
+		x.First = Index(v.upTo(maxNumber))
+		x.End = x.First + Index(v.upTo(maxNumber))
+		s.Extents = append(s.Extents, x)
+	}
+	return s
+}
+
+func decodeSeal(k, v *dec) *Seal {
+	s := &Seal{SealKey: SealKey{Lane: LaneID(k.be32()), Partition: int32(k.be32())}}
+	s.Identity.ID = protocol.ProducerID(k.be64())
+	s.Identity.Epoch = protocol.ProducerEpoch(k.be16())
+	s.Base = protocol.Sequence(k.be32())
+	s.Count = v.i32()
+	s.Spans = v.spans()
+	copy(s.TopicID[:], v.raw(len(s.TopicID)))
+	s.MaxTimestamp, s.SealedAt, s.SealedAge = v.i64(), v.i64(), v.i64()
+	s.Tail = protocol.Offset(v.i64())
+	s.Ordinal = v.u64()
+	s.Refused = protocol.ErrorCode(v.within(-1<<15, 1<<15-1))
+	n := 0
+	for _, sp := range s.Spans {
+		n += sp.Len()
+	}
+	if n != int(s.Count) || n == 0 {
+		v.fail()
+	}
+	return s
+}
+
+func decodeDeadLetter(v *dec) (DeadLetter, []byte) {
+	d := DeadLetter{Partition: v.i32(), Code: protocol.ErrorCode(v.within(-1<<15, 1<<15-1)), Message: v.str(), Attempts: v.i32(), At: v.i64()}
+	return d, []byte(v.str())
+}
+
+func (d *dec) be32() uint32 {
+	if b := d.raw(4); b != nil {
+		return binary.BigEndian.Uint32(b)
+	}
+	return 0
+}
+
+func (d *dec) be64() uint64 {
+	if b := d.raw(8); b != nil {
+		return binary.BigEndian.Uint64(b)
+	}
+	return 0
+}
+
+func (d *dec) be16() uint16 {
+	if b := d.raw(2); b != nil {
+		return binary.BigEndian.Uint16(b)
+	}
+	return 0
+}
