@@ -457,3 +457,26 @@ func TestAFollowerThatLagsIsNotTakenForALogThatWentBack(t *testing.T) {
 		t.Errorf("parked: %+v", w.parkOf())
 	}
 }
+
+func TestARaisedEpochKeepsItsProducerIDOverARestartUntilItIsAcked(t *testing.T) {
+	w, p := scenario(1)
+	w.produce(1)
+	w.delivered(t)
+	id := p.log[0].id
+	w.cluster.topics["a"].refuse = func(v []byte) protocol.ErrorCode {
+		if string(v) == "bad" {
+			return protocol.InvalidRecord
+		}
+		return protocol.None
+	}
+	w.records = append(w.records, rec{topic: "a", value: []byte("bad"), ts: w.now.Wall})
+	w.beginCommit()
+	w.until(t, "the next epoch on disk", func() bool { return w.disk.parts[[2]int64{0, 0}].Identity.Epoch == 1 })
+	w.crash(scenarioCfg)
+	w.produce(2)
+	w.delivered(t)
+	// A new producer id would not shut out what the former epoch left on its way.
+	if got := p.log[1].id; got.ID != id.ID || got.Epoch != 1 {
+		t.Errorf("the first batch after the start went out under %v, want %d/1", got, id.ID)
+	}
+}
