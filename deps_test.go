@@ -130,6 +130,7 @@ func TestPlantedViolationsAreCaught(t *testing.T) {
 		{"the same under another name", "sender/x.go", `package sender; import dice "math/rand/v2"; var _ = dice.IntN(3)`, "rand.IntN"},
 		{"a dot import in pure code", "sender/x.go", `package sender; import . "math/rand/v2"; var _ = IntN(3)`, "dot import"},
 		{"output in pure code", "sender/x.go", `package sender; import "fmt"; func f() { fmt.Println() }`, "fmt.Println"},
+		{"a simulated fault in the product", "x.go", `package spoold; import "github.com/spoold/spoold/spool/bolt"; var _ = bolt.Options{Faults: nil}`, "bolt.Faults"},
 		{"a way around the compiler in pure code", "sender/x.go", "package sender\n\n//go:linkname now time.now\nfunc now() int64\n", "go:linkname"},
 	}
 	for _, tt := range tests {
@@ -194,6 +195,7 @@ func inspect(fsys fs.FS) []string {
 				report(file.Package, "is not in the house: give it a place in edges, deps_test.go")
 			}
 			checkImports(dir, file, allowed, report)
+			checkFaults(dir, file, report)
 			if slices.Contains(pure, dir) {
 				checkPurity(file, report)
 			}
@@ -223,6 +225,19 @@ func checkImports(dir string, file *ast.File, allowed []string, report reporter)
 			}
 		}
 	}
+}
+
+// checkFaults: what a simulation puts under a Store has no place in the product.
+func checkFaults(dir string, file *ast.File, report reporter) {
+	if dir == "spool/bolt" || strings.HasPrefix(dir, "integration/") {
+		return
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		if id, ok := n.(*ast.Ident); ok && id.Name == "Faults" {
+			report(id.Pos(), "speaks of bolt.Faults, which tests and simulations alone may set")
+		}
+		return true
+	})
 }
 
 func checkPurity(file *ast.File, report reporter) {

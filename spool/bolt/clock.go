@@ -24,8 +24,8 @@ type clock struct {
 // on; over a reboot nothing is known (the wall clock may have jumped), so none is added.
 func newClock(o *Options, head spool.Head) *clock {
 	c := &clock{wall: o.Now, boot: bootTime}
-	if o.faults.boot != nil {
-		c.boot = o.faults.boot
+	if o.Faults.Boot != nil {
+		c.boot = o.Faults.Boot
 	}
 	now := c.boot()
 	age := head.Age

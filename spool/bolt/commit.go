@@ -185,11 +185,11 @@ func (s *Store) write(t *transaction) (err error) {
 		_ = tx.Rollback()
 		return err
 	}
-	s.opt.faults.at("before commit")
-	if err := s.opt.faults.commitTx(tx); err != nil {
+	s.opt.Faults.at("before commit")
+	if err := s.opt.Faults.commitTx(tx); err != nil {
 		return err
 	}
-	s.opt.faults.at("after commit")
+	s.opt.Faults.at("after commit")
 	a.head = head
 	return a.db.View(func(tx *bbolt.Tx) error { a.hwm = tx.Size(); return nil })
 }
@@ -330,7 +330,7 @@ func (s *Store) done(t *transaction) {
 		a.index.add(t.number, 0, len(t.block), lastFour(t.block), t.sections)
 		if t.rewritten != nil {
 			s.orphans = a.index.sweep(s.state) // what left while it was carried
-			defer s.opt.faults.at("remains carried")
+			defer s.opt.Faults.at("remains carried")
 		}
 	}
 	s.forget(t.dropped)

@@ -17,7 +17,7 @@ import (
 // smallSpool makes a spool with something of everything, and gives its directory.
 func smallSpool(t *testing.T) (Options, *model) {
 	c := newCrashRig(t, 11, 0)
-	c.o.faults.point = nil
+	c.o.Faults.Point = nil
 	for c.step = 1; c.step <= 24; c.step++ {
 		switch {
 		case c.step%5 == 4:
@@ -30,7 +30,7 @@ func smallSpool(t *testing.T) (Options, *model) {
 		c.l.quiet()
 	}
 	c.l.close()
-	c.o.faults = nil
+	c.o.Faults = nil
 	return c.o, c.m
 }
 
@@ -202,7 +202,7 @@ func TestPowerCutDuringACommitLeavesTheCommitBefore(t *testing.T) {
 		return b
 	}
 	cuts, torn := 0, 0
-	o.faults = &faults{point: func(point string) {
+	o.Faults = &Faults{Point: func(point string) {
 		switch point {
 		case "before commit":
 			before = read()

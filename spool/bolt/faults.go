@@ -8,25 +8,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// faults is what a test may put between the Store and the system. The zero value
-// puts nothing there.
-type faults struct {
-	boot      func() int64                               // CLOCK_BOOTTIME, ms
-	free      func(dir string) (uint64, error)           // bytes free on the file system
-	fallocate func(f *os.File, offset, size int64) error // nil: the system's
-	commit    func(tx *bbolt.Tx) error                   // nil: tx.Commit
-	point     func(name string)                          // called between two steps that a crash may part
+// Faults is what a test or a simulation puts between a Store and the system. The zero value
+// puts nothing there. No program of the product sets it.
+type Faults struct {
+	Boot      func() int64                               // CLOCK_BOOTTIME, ms
+	Free      func(dir string) (uint64, error)           // bytes free on the file system
+	Fallocate func(f *os.File, offset, size int64) error // nil: the system's
+	// Commit makes a bbolt transaction durable, or does not: commit is bbolt's own.
+	Commit func(commit func() error) error
+	// Point is called between two steps that a crash may part, by the goroutine that does them.
+	Point func(name string)
+	// AllocSize is by how much files grow; 0: bbolt's 16 MiB. Small files make a crash state cheap.
+	AllocSize int
 }
 
-func (fl *faults) at(point string) {
-	if fl.point != nil {
-		fl.point(point)
+func (fl *Faults) at(point string) {
+	if fl.Point != nil {
+		fl.Point(point)
 	}
 }
 
-func (fl *faults) freeBytes(dir string) (uint64, error) {
-	if fl.free != nil {
-		return fl.free(dir)
+func (fl *Faults) freeBytes(dir string) (uint64, error) {
+	if fl.Free != nil {
+		return fl.Free(dir)
 	}
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
@@ -36,8 +40,8 @@ func (fl *faults) freeBytes(dir string) (uint64, error) {
 }
 
 // allocate makes the file own its blocks from offset on. Where the file system cannot, it does nothing.
-func (fl *faults) allocate(f *os.File, offset, size int64) error {
-	fallocate := fl.fallocate
+func (fl *Faults) allocate(f *os.File, offset, size int64) error {
+	fallocate := fl.Fallocate
 	if fallocate == nil {
 		fallocate = func(f *os.File, offset, size int64) error {
 			for {
@@ -58,11 +62,16 @@ func (fl *faults) allocate(f *os.File, offset, size int64) error {
 	return nil
 }
 
-func (fl *faults) commitTx(tx *bbolt.Tx) error {
-	if fl.commit != nil {
-		return fl.commit(tx)
+func (fl *Faults) commitTx(tx *bbolt.Tx) error {
+	if fl.Commit == nil {
+		return tx.Commit()
 	}
-	return tx.Commit()
+	asked := false
+	err := fl.Commit(func() error { asked = true; return tx.Commit() })
+	if !asked {
+		_ = tx.Rollback() // it never fails on a transaction that is open
+	}
+	return err
 }
 
 // noSpace reports whether err means that there is no room on the disk, or in a quota.

@@ -42,7 +42,7 @@ func Look(path string) (*Inspection, error) {
 		Bytes: found.index.bytes, Segments: 1, Block: found.head.Block, Counters: found.state.Counters(),
 		DeadLetters: found.state.DeadLetters(), Lanes: found.state.Lanes(), DiskBytes: found.hwm,
 	}
-	if free, err := new(faults).freeBytes(path); err == nil {
+	if free, err := new(Faults).freeBytes(path); err == nil {
 		in.Stats.FreeBytes = int64(free)
 	}
 	for _, k := range found.keys {

@@ -115,7 +115,7 @@ func TestKeysAreRefusedWhenTheOldestIsYoungAndForgottenAfterTheWindow(t *testing
 	o := tinyOptions(t.TempDir())
 	var mu sync.Mutex
 	now := int64(1)
-	o.faults = &faults{boot: func() int64 { mu.Lock(); defer mu.Unlock(); return now }}
+	o.Faults = &Faults{Boot: func() int64 { mu.Lock(); defer mu.Unlock(); return now }}
 	o.MaxKeys, o.KeyWindow = 5, time.Hour
 	l, _ := openLoop(t, o)
 	send := func(i int) error {

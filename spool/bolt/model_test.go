@@ -209,7 +209,7 @@ func copyDir(t testing.TB, from, to string) {
 func (c *crashRig) checkCopies(before, after *model) {
 	for _, cp := range c.copies {
 		o := c.o
-		o.Path, o.Adopt, o.faults = cp.dir, true, nil
+		o.Path, o.Adopt, o.Faults = cp.dir, true, nil
 		want := after
 		if cp.point == "before commit" || strings.HasPrefix(cp.point, "segment ") {
 			want = before
@@ -427,7 +427,7 @@ func newCrashRig(t *testing.T, seed uint64, share float64) *crashRig {
 	o := tinyOptions(t.TempDir())
 	o.SegmentBytes, o.GroupBytes = 48<<10, 8<<10
 	c := &crashRig{t: t, rng: rand.New(rand.NewPCG(seed, 1)), m: newModel(), points: map[string]int{}, share: share, pad: strings.Repeat("x", 900)}
-	o.faults, o.RewriteAfter = &faults{point: c.copyAt}, time.Nanosecond
+	o.Faults, o.RewriteAfter = &Faults{Point: c.copyAt}, time.Nanosecond
 	c.o = o
 	c.l, _ = openLoop(t, o)
 	c.copies = nil

@@ -27,7 +27,7 @@ type Options struct {
 	// Observe is called after each commit, by the committer. It must not block.
 	Observe func(CommitStats)
 
-	faults *faults // tests only
+	Faults *Faults // tests and simulations only
 }
 
 // Sizes.
@@ -61,8 +61,8 @@ func (o *Options) withDefaults() Options {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
-	if d.faults == nil {
-		d.faults = &faults{}
+	if d.Faults == nil {
+		d.Faults = &Faults{}
 	}
 	return d
 }

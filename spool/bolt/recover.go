@@ -83,7 +83,7 @@ func (s *Store) start() (*spool.Recovered, error) {
 	}
 	fresh := found == nil
 	if fresh {
-		if err := createSegment(s.dir, 1, s.ahead(), s.opt.faults); err != nil {
+		if err := createSegment(s.dir, 1, s.ahead(), s.opt.Faults); err != nil {
 			return nil, err
 		}
 		found = &surveyed{number: 1, state: spool.NewState(), head: spool.Head{}}
@@ -124,7 +124,7 @@ func (s *Store) openActive(found *surveyed) error {
 		a.index = found.index
 	}
 	var err error
-	if a.db, a.file, err = openBolt(path, s.mmapSize()); err != nil {
+	if a.db, a.file, err = openBolt(path, s.mmapSize(), s.opt.Faults); err != nil {
 		return fmt.Errorf("bolt: open %s: %w", path, err)
 	}
 	s.active = a

@@ -27,7 +27,7 @@ func (s *Store) maybeRotate(t *transaction, g *group) error {
 	}
 	number := a.number + 1
 	size := 2*s.stateSize() + s.ahead()
-	err := createSegment(s.dir, number, size, s.opt.faults)
+	err := createSegment(s.dir, number, size, s.opt.Faults)
 	if noSpace(err) {
 		// The group is accepted and has its room in the old one; checkSpace refuses more.
 		return nil
@@ -37,7 +37,7 @@ func (s *Store) maybeRotate(t *transaction, g *group) error {
 	}
 	path := filepath.Join(s.dir, segmentName(number))
 	next := &active{number: number, index: newIndex(), allocated: size, stateBytes: a.stateBytes}
-	if next.db, next.file, err = openBolt(path, s.mmapSize()); err != nil {
+	if next.db, next.file, err = openBolt(path, s.mmapSize(), s.opt.Faults); err != nil {
 		return fmt.Errorf("bolt: open segment %d: %w", number, err)
 	}
 	t.from, t.target = a, next
@@ -77,7 +77,7 @@ func (s *Store) unlink(dropped []*sealed) {
 	if len(dropped) == 0 {
 		return
 	}
-	s.opt.faults.at("segments off the list")
+	s.opt.Faults.at("segments off the list")
 	s.work.Add(1)
 	go func() {
 		defer s.work.Done()
@@ -85,7 +85,7 @@ func (s *Store) unlink(dropped []*sealed) {
 			x.unload()
 			_ = removeFile(s.dir, segmentName(x.info.Number))
 		}
-		s.opt.faults.at("segments unlinked")
+		s.opt.Faults.at("segments unlinked")
 	}()
 }
 

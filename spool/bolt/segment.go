@@ -42,7 +42,7 @@ func segmentNumber(name string) (uint64, bool) {
 // createSegment makes an empty segment that is durable under its name before anything
 // refers to it. bbolt's own creation is not power-safe, so it is done
 // under a temporary name, with two commits so that both meta pages are real ones.
-func createSegment(dir string, number uint64, size int64, fl *faults) (err error) {
+func createSegment(dir string, number uint64, size int64, fl *Faults) (err error) {
 	path := filepath.Join(dir, segmentName(number))
 	temp := path + tempSuffix
 	_ = os.Remove(temp)
@@ -52,7 +52,7 @@ func createSegment(dir string, number uint64, size int64, fl *faults) (err error
 			err = fmt.Errorf("bolt: create segment %d: %w", number, onFile("create", path, err))
 		}
 	}()
-	db, f, err := openBolt(temp, 0)
+	db, f, err := openBolt(temp, 0, fl)
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func syncDir(dir string) error {
 }
 
 // openBolt opens a file with bbolt, and keeps the *os.File. The file must have been walked.
-func openBolt(path string, mmapSize int64) (*bbolt.DB, *os.File, error) {
+func openBolt(path string, mmapSize int64, fl *Faults) (*bbolt.DB, *os.File, error) {
 	var f *os.File
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout:         time.Second,
@@ -100,6 +100,9 @@ func openBolt(path string, mmapSize int64) (*bbolt.DB, *os.File, error) {
 			return f, err
 		},
 	})
+	if err == nil && fl.AllocSize > 0 {
+		db.AllocSize = fl.AllocSize
+	}
 	return db, f, onFile("open", path, err)
 }
 

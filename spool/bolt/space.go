@@ -34,7 +34,7 @@ func (s *Store) reserve(a *active, need int64) error {
 	}
 	step := s.allocateStep()
 	want = (want + step - 1) / step * step
-	if err := s.opt.faults.allocate(a.file, a.allocated, want-a.allocated); err != nil {
+	if err := s.opt.Faults.allocate(a.file, a.allocated, want-a.allocated); err != nil {
 		return err
 	}
 	a.allocated = want
@@ -73,7 +73,7 @@ func (s *Store) noRoom(always bool) error {
 		}
 	}
 	s.timing.spaceChecked = now
-	free, err := s.opt.faults.freeBytes(s.dir)
+	free, err := s.opt.Faults.freeBytes(s.dir)
 	if err != nil {
 		return fmt.Errorf("bolt: free space: %w", err)
 	}

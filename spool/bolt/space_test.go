@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/spoold/spoold/spool"
-	bbolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 )
 
@@ -28,19 +27,19 @@ func TestFullDiskRefusesRecordsAndGoesOnSettling(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			o := tinyOptions(t.TempDir())
 			var full atomic.Bool
-			o.faults = &faults{}
+			o.Faults = &Faults{}
 			value := strings.Repeat("x", 1000)
 			switch how {
 			case "free space":
 				o.MinFreeBytes = 1000
-				o.faults.free = func(string) (uint64, error) {
+				o.Faults.Free = func(string) (uint64, error) {
 					if full.Load() {
 						return 999, nil
 					}
 					return 1000, nil
 				}
 			case "no blocks":
-				o.faults.fallocate = func(*os.File, int64, int64) error {
+				o.Faults.Fallocate = func(*os.File, int64, int64) error {
 					if full.Load() {
 						return unix.ENOSPC
 					}
@@ -99,14 +98,12 @@ func TestCommitThatMeetsAFullDiskIsUnknownAndRepeatedOnce(t *testing.T) {
 	for _, stored := range []bool{false, true} {
 		o := tinyOptions(t.TempDir())
 		var fail atomic.Bool
-		o.faults = &faults{commit: func(tx *bbolt.Tx) error {
+		o.Faults = &Faults{Commit: func(commit func() error) error {
 			if !fail.Load() {
-				return tx.Commit()
+				return commit()
 			}
 			if stored {
-				_ = tx.Commit()
-			} else {
-				_ = tx.Rollback()
+				_ = commit()
 			}
 			return &fs.PathError{Op: "write", Path: "x", Err: unix.ENOSPC}
 		}}
@@ -156,13 +153,12 @@ func TestFailedCommitPoisonsItsGroupAndTheOpenOne(t *testing.T) {
 	o := tinyOptions(t.TempDir())
 	var fail atomic.Bool
 	reached, goOn := make(chan struct{}), make(chan struct{})
-	o.faults = &faults{commit: func(tx *bbolt.Tx) error {
+	o.Faults = &Faults{Commit: func(commit func() error) error {
 		if !fail.Load() {
-			return tx.Commit()
+			return commit()
 		}
 		close(reached)
 		<-goOn
-		_ = tx.Rollback()
 		return unix.EIO
 	}}
 	l, _ := openLoop(t, o)
@@ -190,7 +186,7 @@ func TestFailedCommitPoisonsItsGroupAndTheOpenOne(t *testing.T) {
 func TestReserveCarriesSettlementsOnAFullDisk(t *testing.T) {
 	o := tinyOptions(t.TempDir())
 	var full atomic.Bool
-	o.faults = &faults{fallocate: func(f *os.File, off, n int64) error {
+	o.Faults = &Faults{Fallocate: func(f *os.File, off, n int64) error {
 		if full.Load() {
 			return unix.ENOSPC
 		}
