@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/spoold/spoold/integration/crash"
-	"github.com/spoold/spoold/integration/kafka"
+	"github.com/spoold/spoold/integration/proof"
 )
 
 // httpResult is one number of clients, one record in each request.
@@ -30,7 +30,7 @@ type httpResult struct {
 // http measures the daemon. Its clients are lean (a written-out request, an answer's
 // length) because they share the machine with it.
 func (b *bench) http(ctx context.Context) ([]httpResult, error) {
-	root, err := kafka.RepositoryRoot()
+	root, err := proof.Root()
 	if err != nil {
 		return nil, err
 	}

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/spoold/spoold/integration/crash"
-	"github.com/spoold/spoold/integration/kafka"
 	"github.com/spoold/spoold/integration/proc"
+	"github.com/spoold/spoold/integration/proof"
 )
 
 func TestAProgramKilledAgainAndAgainInChaosLosesDoublesReordersAndChangesNothing(t *testing.T) {
@@ -43,7 +43,7 @@ func TestAProgramKilledInChaosWhileLeadersAreKilledLosesDoublesReordersAndChange
 func (r *rig) programs(d time.Duration, trouble func(life int)) {
 	r.t.Helper()
 	dir := r.t.TempDir()
-	root, err := kafka.RepositoryRoot()
+	root, err := proof.Root()
 	r.must(err)
 	bin := filepath.Join(dir, "libprog")
 	build := exec.CommandContext(r.ctx, "go", "build", "-o", bin, "./integration/crash/libprog")

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/spoold/spoold/integration/kafka"
 	"github.com/spoold/spoold/integration/proc"
+	"github.com/spoold/spoold/integration/proof"
 )
 
 // The same promise for a program that has the library in it: what it was told is
@@ -21,7 +21,7 @@ import (
 func TestNothingIsLostDoubledOrReorderedWhenAProgramWithTheLibraryIsKilled(t *testing.T) {
 	r := newRig(t, setup{brokers: 1, clients: 32})
 	dir := t.TempDir()
-	root, err := kafka.RepositoryRoot()
+	root, err := proof.Root()
 	r.must(err)
 	bin := filepath.Join(dir, "libprog")
 	build := exec.CommandContext(r.ctx, "go", "build", "-o", bin, "./integration/crash/libprog")

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spoold/spoold/integration/kafka"
+	"github.com/spoold/spoold/integration/proof"
 )
 
 var (
@@ -42,7 +43,7 @@ func TestMain(m *testing.M) {
 
 func run(m *testing.M) int {
 	ctx := context.Background()
-	root, err := kafka.RepositoryRoot()
+	root, err := proof.Root()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

@@ -6,12 +6,12 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
+
+	"github.com/spoold/spoold/integration/proof"
 )
 
 // Versions of Apache Kafka that the tests run against: the newest, and the last
@@ -31,7 +31,7 @@ func Jars(ctx context.Context, version string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("kafka: version %s has no pom file: add integration/kafka/pom-%s.xml", version, version)
 	}
-	root, err := RepositoryRoot()
+	root, err := proof.Root()
 	if err != nil {
 		return "", err
 	}
@@ -101,27 +101,4 @@ func lock(path string) (unlock func(), err error) {
 		return nil, fmt.Errorf("kafka: lock %s: %w", path, err)
 	}
 	return func() { _ = f.Close() }, nil // closing frees the lock
-}
-
-// RepositoryRoot is the folder with spoold's go.mod, at or above the working
-// directory.
-func RepositoryRoot() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", fmt.Errorf("kafka: working directory: %w", err)
-	}
-	for {
-		mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return "", fmt.Errorf("kafka: repository root: %w", err)
-		}
-		if line, _, _ := strings.Cut(string(mod), "\n"); line == "module github.com/spoold/spoold" {
-			return dir, nil
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return "", errors.New("kafka: no go.mod of spoold at or above the working directory: run from inside the repository")
-		}
-		dir = parent
-	}
 }
