@@ -1,0 +1,147 @@
+package broker
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+
+	"github.com/spoold/spoold/protocol"
+)
+
+// Agenda is time: who calls what when.
+type Agenda interface {
+	Now() int64                // ms since 1970, on the brokers' clocks
+	After(ms int64, do func()) // do is called once, ms from now
+}
+
+// Config describes a cluster. Zero values are replaced by defaults.
+type Config struct {
+	Brokers    int32  // 1
+	Seed       uint64 // of everything random
+	ID         string // cluster id
+	ProduceMax int16  // highest version of Produce: 13 (topics by id), or 11 as in Kafka 3.9
+	// Expiration is producer.id.expiration.ms (1 day), Check how often it is looked at (10 minutes).
+	Expiration, Check int64
+	Session           int64 // broker.session.timeout.ms: how long a death stays unnoticed (300)
+	Lag               int64 // replica.lag.time.max.ms (300)
+	Fetch             int64 // longest time until a follower asks again (3)
+	Learn             int64 // longest time until a broker learns what the controller decided (10)
+	Work              int64 // longest time that a request takes (2)
+	After             int64 // message.timestamp.after.max.ms of new topics; 0: no limit, as in Kafka 3.9
+	NoELR             bool  // without eligible leader replicas (KIP-966), as in Kafka 3.9
+}
+
+func (c Config) withDefaults() Config {
+	def := func(v *int64, d int64) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	if c.Brokers == 0 {
+		c.Brokers = 1
+	}
+	if c.ID == "" {
+		c.ID = "model-cluster"
+	}
+	if c.ProduceMax == 0 {
+		c.ProduceMax = 13
+	}
+	def(&c.Expiration, 24*3600_000)
+	def(&c.Check, 600_000)
+	def(&c.Session, 300)
+	def(&c.Lag, 300)
+	def(&c.Fetch, 3)
+	def(&c.Learn, 10)
+	def(&c.Work, 2)
+	return c
+}
+
+// Weather is how often things go wrong inside a broker, as chances per request or partition.
+type Weather struct {
+	Storage     float64 // KAFKA_STORAGE_ERROR, nothing appended
+	Corrupt     float64 // a bit flips on the way: CORRUPT_MESSAGE
+	Unknown     float64 // UNKNOWN_SERVER_ERROR, before or after it was done
+	Unavailable float64 // LEADER_NOT_AVAILABLE, COORDINATOR_LOAD_IN_PROGRESS
+	Throttle    float64 // throttle_time_ms in the answer
+	ThrottleMs  int32   // longest
+}
+
+// Cluster is all of it. Not safe for concurrent use.
+type Cluster struct {
+	cfg     Config
+	agenda  Agenda
+	rng     *rand.Rand
+	nodes   []*node
+	topics  []*topic // as the controller knows them, deleted ones included
+	changes []change // the metadata log
+	blocks  int64    // of producer ids given out
+	denied  map[denial]bool
+	archive map[replicaKey][]entry // what leaders' log starts have passed, for those who check
+
+	// Weather may be changed at any time.
+	Weather Weather
+	// Tell, if not nil, is told what happens.
+	Tell func(format string, args ...any)
+}
+
+// New starts a cluster; all its brokers run.
+func New(cfg Config, agenda Agenda) *Cluster {
+	cfg = cfg.withDefaults()
+	c := &Cluster{cfg: cfg, agenda: agenda, rng: rand.New(rand.NewPCG(cfg.Seed, 0xb0c4)), denied: map[denial]bool{}, archive: map[replicaKey][]entry{}}
+	for i := range cfg.Brokers {
+		n := &node{c: c, id: i, alive: true, registered: true, views: map[string]*topicView{}, replicas: map[replicaKey]*replica{}}
+		c.nodes = append(c.nodes, n)
+		n.expireLater()
+	}
+	return c
+}
+
+// ID is the cluster id.
+func (c *Cluster) ID() string { return c.cfg.ID }
+
+// Brokers is how many there are; their ids are 0 to Brokers-1.
+func (c *Cluster) Brokers() int32 { return c.cfg.Brokers }
+
+// ProduceMax is the highest version of Produce that is offered.
+func (c *Cluster) ProduceMax() int16 { return c.cfg.ProduceMax }
+
+func (c *Cluster) now() int64 { return c.agenda.Now() }
+
+func (c *Cluster) logf(format string, args ...any) {
+	if c.Tell != nil {
+		c.Tell(format, args...)
+	}
+}
+
+// within is a random time from 0 to most.
+func (c *Cluster) within(most int64) int64 { return c.rng.Int64N(most + 1) }
+
+func (c *Cluster) chance(p float64) bool { return p > 0 && c.rng.Float64() < p }
+
+// newID is a topic id that was never given.
+func (c *Cluster) newID() (id protocol.TopicID) {
+	binary.BigEndian.PutUint64(id[:], c.rng.Uint64()|1)
+	binary.BigEndian.PutUint64(id[8:], uint64(len(c.topics)+1))
+	return id
+}
+
+// Right is something that a principal may be denied.
+type Right uint8
+
+// Rights.
+const (
+	Write      Right = iota + 1 // Produce to a topic
+	Read                        // Fetch and DescribeProducers of a topic
+	Describe                    // Metadata of a topic
+	Idempotent                  // InitProducerId; topic ""
+	Configs                     // DescribeConfigs; topic ""
+)
+
+type denial struct {
+	right Right
+	topic string
+}
+
+// Deny takes a right away, or gives it back.
+func (c *Cluster) Deny(r Right, topic string, denied bool) { c.denied[denial{r, topic}] = denied }
+
+func (c *Cluster) may(r Right, topic string) bool { return !c.denied[denial{r, topic}] }

@@ -1,0 +1,116 @@
+package broker
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Conn is a client's connection as a broker has it. A broker takes the next request of a connection only when
+// the one before is answered (SocketServer mutes the channel): what comes early waits in the socket.
+type Conn struct {
+	node   *node
+	queue  []arrived
+	busy   bool
+	closed bool // by the client: answers go nowhere
+	dead   bool // the broker is gone
+	down   func()
+}
+
+type arrived struct {
+	req    kmsg.Request
+	answer func(kmsg.Response)
+}
+
+// Open connects to a broker. false: nobody listens there. down is called when the broker's process ends, after
+// which nothing is answered any more.
+func (c *Cluster) Open(broker int32, down func()) (*Conn, bool) {
+	if int(broker) >= len(c.nodes) || !c.nodes[broker].alive {
+		return nil, false
+	}
+	k := &Conn{node: c.nodes[broker], down: down}
+	k.node.conns = append(k.node.conns, k)
+	return k, true
+}
+
+// Receive gives the broker a request that has arrived whole. answer is called when it answers, in the order
+// of requests. The request must not be changed any more.
+func (k *Conn) Receive(req kmsg.Request, answer func(kmsg.Response)) {
+	if k.dead {
+		return
+	}
+	k.queue = append(k.queue, arrived{req, answer})
+	k.serve()
+}
+
+// Close is the client's end. What had arrived and was not served may still be: serve says so.
+func (k *Conn) Close(serve bool) {
+	k.closed = true
+	if !serve {
+		k.queue = nil
+	}
+	k.leave()
+}
+
+// leave forgets a connection on which nothing is to come any more.
+func (k *Conn) leave() {
+	if k.closed && !k.busy && len(k.queue) == 0 || k.dead {
+		k.node.conns = slices.DeleteFunc(k.node.conns, func(x *Conn) bool { return x == k })
+	}
+}
+
+func (k *Conn) lost() {
+	k.dead, k.queue = true, nil
+	k.leave()
+	if !k.closed {
+		k.closed = true
+		k.down()
+	}
+}
+
+func (k *Conn) serve() {
+	if k.busy || k.dead || len(k.queue) == 0 {
+		return
+	}
+	k.busy = true
+	a := k.queue[0]
+	k.queue = k.queue[1:]
+	k.node.after(k.node.c.within(k.node.c.cfg.Work), func() {
+		k.node.handle(a.req, func(resp kmsg.Response) {
+			if k.dead {
+				return
+			}
+			k.busy = false
+			if !k.closed {
+				a.answer(resp)
+			}
+			k.serve()
+			k.leave()
+		})
+	})
+}
+
+// handle serves one request; reply is called once, at once or later.
+func (n *node) handle(req kmsg.Request, reply func(kmsg.Response)) {
+	switch m := req.(type) {
+	case *kmsg.ProduceRequest:
+		n.produce(m, reply)
+	case *kmsg.FetchRequest:
+		reply(n.fetch(m))
+	case *kmsg.ListOffsetsRequest:
+		reply(n.listOffsets(m))
+	case *kmsg.MetadataRequest:
+		reply(n.metadata(m))
+	case *kmsg.DescribeProducersRequest:
+		reply(n.describeProducers(m))
+	case *kmsg.InitProducerIDRequest:
+		reply(n.initProducerID(m))
+	case *kmsg.DescribeConfigsRequest:
+		reply(n.describeConfigs(m))
+	case *kmsg.DeleteRecordsRequest:
+		reply(n.deleteRecords(m))
+	default:
+		panic(fmt.Sprintf("broker: the model does not know %T", req))
+	}
+}

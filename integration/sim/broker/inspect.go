@@ -1,0 +1,117 @@
+package broker
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/spoold/spoold/protocol"
+)
+
+// Logged is a batch as a log holds it, for those who check.
+type Logged struct {
+	Offset   int64
+	Epoch    int32 // leader epoch
+	Identity protocol.ProducerIdentity
+	Base     protocol.Sequence
+	Count    int32
+	Records  []Record
+	Trimmed  bool // below the log start by now
+}
+
+// Log is what the leader of a partition has of an incarnation of a topic below its high watermark, with what retention
+// has taken since. ok is false while there is no leader.
+func (c *Cluster) Log(id protocol.TopicID, number int32) (list []Logged, ok bool) {
+	r := c.leader(id, number)
+	if r == nil {
+		return nil, false
+	}
+	for _, e := range c.whole(r) {
+		if e.end() <= r.hw {
+			list = append(list, logged(&e))
+			list[len(list)-1].Trimmed = e.end() <= r.start
+		}
+	}
+	return list, true
+}
+
+// whole is a leader's log with what retention has taken. A later leader may have taken the same again.
+func (c *Cluster) whole(r *replica) []entry {
+	all := slices.Clone(c.archive[replicaKey{r.topic.id, r.number}])
+	all = append(all, r.log...)
+	slices.SortStableFunc(all, func(a, b entry) int { return cmp.Compare(a.offset, b.offset) })
+	return slices.CompactFunc(all, func(a, b entry) bool { return a.offset == b.offset })
+}
+
+func logged(e *entry) Logged {
+	l := Logged{Offset: e.offset, Epoch: e.epoch, Identity: protocol.ProducerIdentity{ID: protocol.ProducerID(e.pid), Epoch: protocol.ProducerEpoch(e.pepoch)},
+		Base: protocol.Sequence(e.base), Count: int32(e.count)}
+	batch(e.raw).records(func(_ int, _ int64, r *Record) { l.Records = append(l.Records, *r) })
+	return l
+}
+
+// leader is the replica that the controller has lead, if it does.
+func (c *Cluster) leader(id protocol.TopicID, number int32) *replica {
+	for _, t := range c.topics {
+		if t.id != id || int(number) >= len(t.parts) {
+			continue
+		}
+		if l := t.parts[number].leader; l >= 0 {
+			if r := c.nodes[l].replicas[replicaKey{id, number}]; r != nil && r.leads() {
+				return r
+			}
+		}
+	}
+	return nil
+}
+
+// Incarnation is one topic that ever was.
+type Incarnation struct {
+	Name       string
+	ID         protocol.TopicID
+	Partitions int32
+	Deleted    bool
+}
+
+// Topics are all incarnations, in the order of their making.
+func (c *Cluster) Topics() []Incarnation {
+	var out []Incarnation
+	for _, t := range c.topics {
+		out = append(out, Incarnation{t.name, t.id, int32(len(t.parts)), t.deleted})
+	}
+	return out
+}
+
+// Leader is who leads a partition, by the controller; -1: nobody.
+func (c *Cluster) Leader(name string, number int32) int32 {
+	if t := c.topic(name); t != nil && int(number) < len(t.parts) {
+		return t.parts[number].leader
+	}
+	return noLeader
+}
+
+// Quiet reports whether every partition has a leader and a full ISR, and all its replicas have all.
+func (c *Cluster) Quiet() bool {
+	for _, t := range c.topics {
+		for _, p := range t.parts {
+			if t.deleted {
+				continue
+			}
+			r := c.leader(t.id, p.number)
+			if r == nil || len(p.isr) != len(p.replicas) || r.hw != r.end() || r.behind() {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Appended reports whether a log, replicated or not, holds a producer's sequence; for a test's own choices.
+func (c *Cluster) Appended(id protocol.TopicID, number int32, who protocol.ProducerIdentity, s protocol.Sequence) bool {
+	r := c.leader(id, number)
+	if r == nil {
+		return false
+	}
+	return slices.ContainsFunc(c.whole(r), func(e entry) bool {
+		return e.pid == int64(who.ID) && e.pepoch == int16(who.Epoch) && protocol.Sequence(e.base).Distance(s) < int(e.count)
+	})
+}

@@ -1,0 +1,254 @@
+package broker
+
+import "slices"
+
+// replica is one broker's copy of one partition: log, high watermark, producer state (Partition, UnifiedLog).
+type replica struct {
+	node   *node
+	topic  *topic
+	number int32
+	gone   bool // deleted
+
+	log   []entry
+	start int64 // log start offset
+	hw    int64 // high watermark
+
+	producers map[int64]*producer
+	snapshots []int64 // offsets at which the producer state was written down, ascending
+
+	leader     int32
+	epoch      int32
+	version    int32
+	isr        []int32
+	replicas   []int32
+	epochStart int64 // where the log ended when this reign began
+
+	// As a leader.
+	followers []follower
+	waiting   []*delayed
+	watching  bool
+	// As a follower.
+	fetching bool
+	truncate bool // to where the leader's log agrees, before the first fetch of an epoch
+}
+
+// entry is one batch in the log.
+type entry struct {
+	offset int64
+	count  int64 // offsets that it takes
+	epoch  int32 // leader epoch under which it was appended
+	pid    int64
+	pepoch int16
+	base   int32
+	last   int32
+	maxTS  int64
+	raw    []byte // as a Fetch gives it
+}
+
+func (e *entry) end() int64 { return e.offset + e.count }
+
+// follower is what a leader knows of another replica.
+type follower struct {
+	id         int32
+	end        int64 // its log end, by its last fetch; -1: not heard of in this reign
+	caughtUp   int64 // when it last had all
+	lastFetch  int64
+	endAtFetch int64 // the leader's log end then
+}
+
+func (r *replica) end() int64 {
+	if n := len(r.log); n > 0 {
+		return r.log[n-1].end()
+	}
+	return r.start
+}
+
+func (r *replica) leads() bool { return r.leader == r.node.id && !r.gone }
+
+// assume takes the role that the controller has given.
+func (r *replica) assume(s partitionView) {
+	r.version, r.replicas = s.version, s.replicas
+	newReign := s.epoch != r.epoch
+	wasLeader := r.leads()
+	r.leader, r.epoch, r.isr = s.leader, s.epoch, slices.Clone(s.isr)
+	if r.leads() {
+		if newReign || !wasLeader {
+			r.reign()
+		}
+		r.raiseHW()
+		r.settleWaiting()
+		return
+	}
+	r.followers = nil
+	r.settleWaiting() // what waits here for a high watermark is not ours to give any more
+	if newReign {
+		r.truncate = true
+	}
+	r.poke()
+}
+
+// reign begins to lead: nothing is known of the followers (Replica.resetReplicaState).
+func (r *replica) reign() {
+	r.epochStart = r.end()
+	r.followers = r.followers[:0]
+	now := r.node.c.now()
+	for _, id := range r.replicas {
+		if id == r.node.id {
+			continue
+		}
+		f := follower{id: id, end: -1, endAtFetch: -1}
+		if slices.Contains(r.isr, id) {
+			f.caughtUp = now
+		}
+		r.followers = append(r.followers, f)
+	}
+	r.pokeFollowers()
+	r.watch()
+}
+
+// append puts a batch at the end of the log of a leader.
+func (r *replica) append(e entry) {
+	r.log = append(r.log, e)
+	r.remember(&e)
+	r.raiseHW()
+	r.pokeFollowers()
+	r.watch()
+}
+
+// raiseHW is Partition.maybeIncrementLeaderHW.
+func (r *replica) raiseHW() {
+	if !r.leads() || len(r.isr) < r.minISR() {
+		return
+	}
+	hw := r.end()
+	now := r.node.c.now()
+	for i := range r.followers {
+		f := &r.followers[i]
+		in := slices.Contains(r.isr, f.id)
+		if f.end < hw && (in || r.nearlyIn(f, now)) {
+			hw = f.end
+		}
+	}
+	if hw > r.hw {
+		r.hw = hw
+		r.settleWaiting()
+		r.pokeFollowers()
+	}
+}
+
+// nearlyIn: a follower outside of the ISR that keeps up is waited for, so that it can join.
+func (r *replica) nearlyIn(f *follower, now int64) bool {
+	return (f.end == r.end() || f.caughtUp > 0 && now-f.caughtUp <= r.node.c.cfg.Lag) && r.node.c.active(f.id)
+}
+
+func (r *replica) minISR() int {
+	return min(max(r.node.config(r.topic).MinISR, 1), len(r.replicas))
+}
+
+// watch looks after a while whether a follower has fallen behind (isr-expiration).
+func (r *replica) watch() {
+	if r.watching || !r.leads() || len(r.isr) < 2 || !r.behind() {
+		return
+	}
+	r.watching = true
+	r.node.after(r.node.c.cfg.Lag+1, func() {
+		r.watching = false
+		if r.leads() {
+			r.shrinkISR()
+			r.watch()
+		}
+	})
+}
+
+func (r *replica) behind() bool {
+	for i := range r.followers {
+		if r.followers[i].end < r.end() {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *replica) shrinkISR() {
+	now := r.node.c.now()
+	keep := r.isr
+	for i := range r.followers {
+		f := &r.followers[i]
+		if slices.Contains(r.isr, f.id) && f.end != r.end() && now-f.caughtUp > r.node.c.cfg.Lag {
+			keep = without(keep, f.id)
+		}
+	}
+	if len(keep) < len(r.isr) {
+		r.alter(keep)
+	}
+}
+
+// alter asks the controller for another ISR, and takes it at once if it is given.
+func (r *replica) alter(isr []int32) {
+	if r.node.cutOff || int(r.number) >= len(r.topic.parts) {
+		return
+	}
+	p := r.topic.parts[r.number]
+	if r.node.c.alterISR(r.node.id, p, r.epoch, r.version, isr) {
+		r.isr, r.version = slices.Clone(isr), p.version
+		if v := r.node.views[r.topic.name]; v != nil && v.topic == r.topic {
+			s := v.parts[r.number]
+			s.isr, s.version = r.isr, r.version
+			v.parts[r.number] = s
+		}
+		r.raiseHW()
+		r.settleWaiting()
+	}
+}
+
+// halt is what ends with the process: requests that wait, roles, and with a kill the newest high watermark.
+func (r *replica) halt() {
+	r.waiting, r.fetching, r.watching = nil, false, false
+	r.followers = nil
+}
+
+// load is a start (LogManager.loadLog): of each producer one batch is known, the last.
+func (r *replica) load(clean bool) {
+	if !clean && r.hw > r.start {
+		// The high watermark is written down every few seconds only (replication-offset-checkpoint).
+		r.hw = r.start + r.node.c.within(r.hw-r.start)
+	}
+	r.snapshots = append(r.snapshots, r.end())
+	r.reload(r.end())
+	r.leader, r.truncate = noLeader, true
+	// It leads again only when the controller says so anew.
+}
+
+// cut removes what is at or above an offset (UnifiedLog.truncateTo).
+func (r *replica) cut(to int64) {
+	if to >= r.end() {
+		return
+	}
+	r.node.c.logf("broker %d: %s-%d is cut from %d to %d", r.node.id, r.topic.name, r.number, r.end(), to)
+	for len(r.log) > 0 && r.log[len(r.log)-1].end() > to {
+		r.log = r.log[:len(r.log)-1]
+	}
+	r.hw = min(r.hw, r.end())
+	for len(r.snapshots) > 0 && r.snapshots[len(r.snapshots)-1] > to {
+		r.snapshots = r.snapshots[:len(r.snapshots)-1]
+	}
+	r.reload(r.end())
+}
+
+// raiseStart removes what is below an offset (DeleteRecords, retention). Producer state stays in memory.
+func (r *replica) raiseStart(to int64) {
+	if to <= r.start {
+		return
+	}
+	r.start = to
+	k := 0
+	for k < len(r.log) && r.log[k].end() <= to {
+		k++
+	}
+	if r.leads() {
+		key := replicaKey{r.topic.id, r.number}
+		r.node.c.archive[key] = append(r.node.c.archive[key], r.log[:k]...)
+	}
+	r.log = slices.Clone(r.log[k:])
+	r.hw = max(r.hw, r.start)
+}
