@@ -22,6 +22,10 @@ func (s *Sender) Status(now spool.Time) Status {
 	return st
 }
 
+// Buffered is how many bytes batches and what is being read back take: what buffer.memory bounds, but
+// for one batch that is larger than all of it.
+func (s *Sender) Buffered() int { return s.acc.Used() + s.feeding }
+
 func (s *Sender) topicStatus(l *lane) TopicStatus {
 	t := TopicStatus{
 		Lane: l.id, Topic: l.topic, TopicID: l.bound, End: l.end, Settled: l.settled.Low(), State: "idle",

@@ -65,19 +65,19 @@ type partitionView struct {
 func (c *Cluster) CreateTopic(name string, partitions, replicas int, config TopicConfig) protocol.TopicID {
 	t := &topic{name: name, id: c.newID(), config: config}
 	c.topics = append(c.topics, t)
-	c.publish(change{topic: t, number: -1, config: config})
-	c.grow(t, partitions, replicas)
+	c.publish(append([]change{{topic: t, number: -1, config: config}}, c.grow(t, partitions, replicas)...)...)
 	return t.id
 }
 
 // Grow gives a topic that many partitions.
 func (c *Cluster) Grow(name string, partitions int) {
 	if t := c.topic(name); t != nil && len(t.parts) < partitions {
-		c.grow(t, partitions, len(t.parts[0].replicas))
+		c.publish(c.grow(t, partitions, len(t.parts[0].replicas))...)
 	}
 }
 
-func (c *Cluster) grow(t *topic, partitions, replicas int) {
+// grow adds partitions and returns what is to be published of them, at once.
+func (c *Cluster) grow(t *topic, partitions, replicas int) (all []change) {
 	for len(t.parts) < partitions {
 		p := &partition{topic: t, number: int32(len(t.parts)), leader: noLeader, epoch: -1}
 		first := c.rng.Int32N(c.cfg.Brokers)
@@ -94,8 +94,9 @@ func (c *Cluster) grow(t *topic, partitions, replicas int) {
 		}
 		t.parts = append(t.parts, p)
 		c.elect(p)
-		c.changed(p)
+		all = append(all, p.change())
 	}
+	return all
 }
 
 // Configure changes a topic's configuration.
@@ -127,9 +128,9 @@ func (c *Cluster) topic(name string) *topic {
 // active reports whether the controller takes a broker for alive.
 func (c *Cluster) active(id int32) bool { return c.nodes[id].registered && !c.nodes[id].leaving }
 
-// publish appends to the metadata log, and has every broker learn of it soon.
-func (c *Cluster) publish(ch change) {
-	c.changes = append(c.changes, ch)
+// publish appends to the metadata log, and has every broker learn of all of it at once, soon.
+func (c *Cluster) publish(batch ...change) {
+	c.changes = append(c.changes, batch...)
 	upTo := len(c.changes)
 	for _, n := range c.nodes {
 		n.learnLater(upTo)
@@ -137,11 +138,14 @@ func (c *Cluster) publish(ch change) {
 }
 
 // changed publishes a partition's state.
-func (c *Cluster) changed(p *partition) {
+func (c *Cluster) changed(p *partition) { c.publish(p.change()) }
+
+// change is a new version of a partition's state.
+func (p *partition) change() change {
 	p.version++
-	c.publish(change{topic: p.topic, number: p.number, state: partitionView{
+	return change{topic: p.topic, number: p.number, state: partitionView{
 		replicas: p.replicas, isr: slices.Clone(p.isr), leader: p.leader, epoch: p.epoch, version: p.version,
-	}})
+	}}
 }
 
 // elect chooses a leader if the present one cannot be it (PartitionChangeBuilder.electAnyLeader), and

@@ -23,7 +23,11 @@ type Logged struct {
 func (c *Cluster) Log(id protocol.TopicID, number int32) (list []Logged, ok bool) {
 	r := c.leader(id, number)
 	if r == nil {
-		return nil, false
+		for _, e := range c.archive[replicaKey{id, number}] {
+			list = append(list, logged(&e))
+			list[len(list)-1].Trimmed = true
+		}
+		return list, c.deleted(id)
 	}
 	for _, e := range c.whole(r) {
 		if e.end() <= r.hw {
@@ -32,6 +36,20 @@ func (c *Cluster) Log(id protocol.TopicID, number int32) (list []Logged, ok bool
 		}
 	}
 	return list, true
+}
+
+// keep archives the first k batches of a leader's log, as far as they are replicated.
+func (c *Cluster) keep(r *replica, k int) {
+	key := replicaKey{r.topic.id, r.number}
+	for i := range k {
+		if r.log[i].end() <= r.hw {
+			c.archive[key] = append(c.archive[key], r.log[i])
+		}
+	}
+}
+
+func (c *Cluster) deleted(id protocol.TopicID) bool {
+	return slices.ContainsFunc(c.topics, func(t *topic) bool { return t.id == id && t.deleted })
 }
 
 // whole is a leader's log with what retention has taken. A later leader may have taken the same again.
@@ -107,11 +125,13 @@ func (c *Cluster) Quiet() bool {
 
 // Appended reports whether a log, replicated or not, holds a producer's sequence; for a test's own choices.
 func (c *Cluster) Appended(id protocol.TopicID, number int32, who protocol.ProducerIdentity, s protocol.Sequence) bool {
-	r := c.leader(id, number)
-	if r == nil {
-		return false
+	var log []entry
+	if r := c.leader(id, number); r != nil {
+		log = c.whole(r)
+	} else {
+		log = c.archive[replicaKey{id, number}]
 	}
-	return slices.ContainsFunc(c.whole(r), func(e entry) bool {
+	return slices.ContainsFunc(log, func(e entry) bool {
 		return e.pid == int64(who.ID) && e.pepoch == int16(who.Epoch) && protocol.Sequence(e.base).Distance(s) < int(e.count)
 	})
 }

@@ -128,6 +128,9 @@ func (n *node) replica(t *topic, number int32) *replica {
 func (n *node) drop(r *replica) {
 	delete(n.replicas, replicaKey{r.topic.id, r.number})
 	n.order = slices.DeleteFunc(n.order, func(x *replica) bool { return x == r })
+	if r.leads() {
+		n.c.keep(r, len(r.log))
+	}
 	r.gone = true
 	r.settleWaiting()
 }
@@ -294,6 +297,7 @@ func (n *node) comeBack() {
 	})
 	for _, r := range n.order {
 		r.poke()
+		r.pokeFollowers()
 	}
 }
 

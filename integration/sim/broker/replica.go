@@ -246,8 +246,7 @@ func (r *replica) raiseStart(to int64) {
 		k++
 	}
 	if r.leads() {
-		key := replicaKey{r.topic.id, r.number}
-		r.node.c.archive[key] = append(r.node.c.archive[key], r.log[:k]...)
+		r.node.c.keep(r, k)
 	}
 	r.log = slices.Clone(r.log[k:])
 	r.hw = max(r.hw, r.start)

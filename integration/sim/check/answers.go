@@ -1,0 +1,89 @@
+package check
+
+// trueAnswers: "ok" only after the sync, "refused" never appears, an ack says where the record is.
+func (f *facts) trueAnswers() (out []Violation) {
+	durable := make([]bool, len(f.h.Records))
+	taken, refused := make([]bool, len(f.h.Ops)), make([]bool, len(f.h.Ops))
+	for i := range f.h.Events {
+		e := &f.h.Events[i]
+		switch e.Kind {
+		case Durable:
+			durable[e.Record] = true
+		case Answered:
+			op := &f.h.Ops[e.Op]
+			switch e.Result {
+			case OK:
+				taken[e.Op] = true
+				for r := op.First; r < op.First+op.Count; r++ {
+					if !durable[r] {
+						out = append(out, broken("P6", "the client of %s was told \"ok\" at %d ms, before it was on the disk", f.name(r), e.At))
+						break
+					}
+				}
+			case Unknown:
+				taken[e.Op] = true
+			case Refused, Reused:
+				refused[e.Op] = true
+			}
+		case Acked:
+			if e.Offset >= 0 && !f.isAt(e) {
+				out = append(out, broken("P6", "%s was told to be acked on partition %d at %d, and is not there", f.name(e.Record), e.Partition, e.Offset))
+			}
+		}
+	}
+	for o := range f.h.Ops {
+		op := &f.h.Ops[o]
+		if !refused[o] || taken[o] {
+			continue
+		}
+		for r := op.First; r < op.First+op.Count; r++ {
+			if f.durable[r].ever || len(f.seen[r]) > 0 {
+				out = append(out, broken("P6", "the client of %s was told that nothing is stored, and it is", f.name(r)))
+				break
+			}
+		}
+	}
+	return out
+}
+
+// isAt reports whether a log has the record where an ack says.
+func (f *facts) isAt(e *Event) bool {
+	for _, s := range f.seen[e.Record] {
+		if s.log.Partition == e.Partition && s.offset == e.Offset {
+			return true
+		}
+	}
+	return false
+}
+
+// oneRecordAKey: a request, however often it is repeated, is stored once; a key that was used for others is refused.
+func (f *facts) oneRecordAKey() (out []Violation) {
+	durable := make([]bool, len(f.h.Records))
+	for i := range f.h.Events {
+		e := &f.h.Events[i]
+		switch e.Kind {
+		case Durable:
+			if durable[e.Record] {
+				out = append(out, broken("P7", "%s is in its spool twice, the second time at %d", f.name(e.Record), e.Index))
+			}
+			durable[e.Record] = true
+		case Undone:
+			durable[e.Record] = false
+		case Answered:
+			if f.h.Ops[e.Op].Foreign && e.Result == OK {
+				out = append(out, broken("P7", "request %d has a key that was used for others, and was taken", e.Op))
+			}
+		}
+	}
+	for o := range f.h.Ops {
+		op := &f.h.Ops[o]
+		some, all := false, true
+		for r := op.First; r < op.First+op.Count; r++ {
+			some, all = some || f.durable[r].ever, all && f.durable[r].ever
+		}
+		if some && !all {
+			out = append(out, broken("P7", "request %d is in the spool in part", o))
+		}
+	}
+	return out
+}

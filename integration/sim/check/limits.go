@@ -1,0 +1,168 @@
+package check
+
+import "fmt"
+
+// maxPerMs is how many requests a host may make in a millisecond, over a window of a hundred: more is a busy loop.
+const maxPerMs = 20
+
+// bounded: memory, disk and requests under way stay within their limits.
+func (f *facts) bounded() (out []Violation) {
+	for i := range f.h.Events {
+		e := &f.h.Events[i]
+		if e.Kind != Sampled {
+			continue
+		}
+		s := e.Sample
+		what := ""
+		switch {
+		case s.Bytes > s.MaxBytes:
+			what = fmt.Sprintf("%d bytes on the disk, the limit is %d", s.Bytes, s.MaxBytes)
+		case s.Buffer > s.MaxBuffer:
+			what = fmt.Sprintf("%d bytes of batches in memory, the limit is %d", s.Buffer, s.MaxBuffer)
+		case s.InFlight > s.MaxInFlight:
+			what = fmt.Sprintf("%d Produce requests in flight on one connection, the limit is %d", s.InFlight, s.MaxInFlight)
+		case s.Unanswered > s.MaxUnanswered:
+			what = fmt.Sprintf("%d batches of one partition in flight, the limit is %d", s.Unanswered, s.MaxUnanswered)
+		}
+		if what != "" {
+			out = append(out, broken("P8", "host %d at %d ms: %s", e.Host, e.At, what))
+		}
+	}
+	return out
+}
+
+// alive: once faults have healed all that is not parked leaves; nothing is parked for no reason; nobody spins.
+func (f *facts) alive() (out []Violation) {
+	if f.h.Quiet < 0 {
+		for i := range f.h.Hosted {
+			if n := len(f.h.Hosted[i].Pending); n > 0 && !f.h.Hosted[i].Stopped {
+				out = append(out, broken("P9", "host %d: %d records have not left long after the last fault, the first of them %s", i, n, f.name(f.h.Hosted[i].Pending[0])))
+			}
+		}
+		if len(out) == 0 {
+			out = append(out, broken("P9", "requests are not answered long after the last fault"))
+		}
+	}
+	for _, p := range f.h.Parks {
+		if !f.h.Allowed[p.Reason] {
+			out = append(out, broken("P9", "host %d: %s-%d is parked (%s), and no fault calls for that", p.Host, p.Topic, p.Partition, p.Reason))
+		}
+	}
+	type span struct {
+		from int64
+		n    int
+	}
+	now := make([]span, f.h.Hosts)
+	for i := range f.h.Events {
+		e := &f.h.Events[i]
+		if e.Kind != Sent {
+			continue
+		}
+		w := &now[e.Host]
+		if e.At-w.from > 100 {
+			*w = span{from: e.At}
+		}
+		if w.n += e.N; w.n > 100*maxPerMs {
+			out = append(out, broken("P9", "host %d made %d requests within 100 ms, at %d ms: it spins", e.Host, w.n, e.At))
+			w.n = 0
+		}
+	}
+	return out
+}
+
+// failStop: a process whose disk has failed tells nobody "ok", and ends.
+func (f *facts) failStop() (out []Violation) {
+	failed := make([]bool, f.h.Hosts)
+	at := make([]int64, f.h.Hosts)
+	for i := range f.h.Events {
+		e := &f.h.Events[i]
+		switch e.Kind {
+		case Broken:
+			failed[e.Host], at[e.Host] = true, e.At
+		case Ended:
+			if e.Result == Bug {
+				out = append(out, broken("P10", "the process of host %d ended at %d ms: %s", e.Host, e.At, e.Text))
+			}
+			failed[e.Host] = false
+		case Began:
+			failed[e.Host] = false
+		case Answered:
+			if host := f.h.Ops[e.Op].Host; failed[host] && e.Result == OK {
+				out = append(out, broken("P10", "host %d told request %d \"ok\" after its disk had failed", host, e.Op))
+			}
+		}
+	}
+	for host, is := range failed {
+		if is {
+			out = append(out, broken("P10", "the process of host %d lives on after its disk had failed at %d ms", host, at[host]))
+		}
+	}
+	return out
+}
+
+// copiesAreNoticed: a process that is led to another cluster stops; one stops for that, or for being a copy, only where it
+// is. (That a copy which would do harm stops is what P1 and P2 show.)
+func (f *facts) copiesAreNoticed() (out []Violation) {
+	moved, restored := make([]bool, f.h.Hosts), make([]bool, f.h.Hosts)
+	for i := range f.h.Events {
+		e := &f.h.Events[i]
+		switch e.Kind {
+		case Restored:
+			restored[e.Host] = true
+		case Moved:
+			if e.N == 1 {
+				out = append(out, broken("P11", "host %d was led to another cluster, and has not noticed at %d ms", e.Host, e.At))
+			}
+			moved[e.Host] = true
+		case Ended:
+			if e.Result == Copied && !restored[e.Host] || e.Result == Foreign && !moved[e.Host] {
+				out = append(out, broken("P11", "host %d stopped for no reason at %d ms: %s", e.Host, e.At, e.Text))
+			}
+			moved[e.Host] = false
+		}
+	}
+	return out
+}
+
+// conservation: what a disk counts is what it holds, at every commit.
+func (f *facts) conservation() (out []Violation) {
+	have := make([]Sample, f.h.Hosts)
+	left := make([]Outcome, len(f.h.Records))
+	for i := range f.h.Events {
+		e := &f.h.Events[i]
+		n := &have[e.Host]
+		switch e.Kind {
+		case Durable:
+			n.Accepted++
+			left[e.Record] = 0
+		case Undone, Back:
+			if e.Kind == Undone {
+				n.Accepted--
+			}
+			n.leave(left[e.Record], -1)
+			left[e.Record] = 0
+		case Left:
+			n.leave(e.Outcome, 1)
+			left[e.Record] = e.Outcome
+		case Sampled:
+			s := e.Sample
+			if s.Accepted != n.Accepted || s.Acked != n.Acked || s.DeadLettered != n.DeadLettered || s.Expired != n.Expired {
+				out = append(out, broken("P12", "host %d at %d ms counts accepted %d, acked %d, dead-lettered %d, expired %d; its disk holds %d, %d, %d, %d",
+					e.Host, e.At, s.Accepted, s.Acked, s.DeadLettered, s.Expired, n.Accepted, n.Acked, n.DeadLettered, n.Expired))
+			}
+		}
+	}
+	return out
+}
+
+// leave counts a record that has left, or is back.
+func (s *Sample) leave(o Outcome, n int) {
+	switch o {
+	case OutcomeAcked:
+		s.Acked += uint64(n)
+	case OutcomeDead:
+		s.DeadLettered += uint64(n)
+	case OutcomeExpired:
+		s.Expired += uint64(n)
+	}
+}

@@ -1,0 +1,333 @@
+package disk
+
+import (
+	"encoding/binary"
+	"fmt"
+	"syscall"
+
+	"github.com/spoold/spoold/spool"
+	"github.com/spoold/spoold/spool/bolt"
+)
+
+// Append implements Disk.
+func (m *Model) Append(b *bolt.BatchInput, now spool.Time) (Receipt, error) {
+	var rec *spool.KeyRecord
+	if b.Key != "" {
+		key, body := digest(b)
+		hit, verdict := m.index.Find(key, body, now.Age)
+		switch verdict {
+		case spool.KeyRepeat:
+			r := m.found(hit)
+			m.open.items = append(m.open.items, item{batch: b, repeat: true})
+			return r, nil
+		case spool.KeyReused:
+			m.open.items = append(m.open.items, item{batch: b, repeat: true, wanted: ErrKeyReused})
+			return Receipt{}, ErrKeyReused
+		case spool.KeyNoRoom:
+			m.open.items = append(m.open.items, item{batch: b, repeat: true, wanted: ErrKeyWindow})
+			return Receipt{}, ErrKeyWindow
+		}
+		rec = &spool.KeyRecord{Digest: key, Body: body, Age: now.Age}
+	}
+	if m.live >= m.rules.MaxBytes {
+		return Receipt{}, ErrFull
+	}
+	it := item{batch: b}
+	for i := range b.Records {
+		m.appendRecord(&it, &b.Records[i], now, rec)
+	}
+	if rec != nil {
+		it.key, it.keyBlock = rec, m.groupBlock()
+		m.index.Add(*rec, it.keyBlock)
+	}
+	m.open.items = append(m.open.items, it)
+	return Receipt{Group: m.open.number, Spots: it.spots}, nil
+}
+
+// groupBlock is the block that the open group's keys go to.
+func (m *Model) groupBlock() *spool.KeyBlock {
+	if !m.staged {
+		for i := range m.open.items {
+			if b := m.open.items[i].keyBlock; b != nil {
+				return b
+			}
+		}
+	}
+	return new(spool.KeyBlock)
+}
+
+func (m *Model) appendRecord(it *item, r *bolt.RecordInput, now spool.Time, key *spool.KeyRecord) {
+	e := m.ends[r.Topic]
+	if e == nil {
+		e = &end{id: spool.LaneID(m.count)}
+		m.count++
+		m.ends[r.Topic] = e
+		it.lanes = append(it.lanes, spool.NewLane{ID: e.id, Topic: r.Topic})
+	}
+	ts := r.Timestamp
+	if ts == bolt.NoTimestamp {
+		ts = now.Wall
+	}
+	raw := spool.AppendEntry(nil, ts, r.Partition, r.Key, r.Value, r.Headers, spool.BodySize(r.Key, r.Value, r.Headers))
+	it.entries = append(it.entries, raw)
+	it.spots = append(it.spots, Spot{e.id, e.next})
+	m.live += int64(len(raw))
+	if key != nil {
+		run := -1
+		for i := range key.Runs {
+			if key.Runs[i].Lane == e.id {
+				run = i
+			}
+		}
+		if run < 0 {
+			key.Runs = append(key.Runs, spool.KeyRun{Lane: e.id, First: e.next})
+			run = len(key.Runs) - 1
+		}
+		key.Runs[run].Count++
+	}
+	e.next++
+}
+
+// found is the receipt of a repeat: where the first one is, and what makes it durable.
+func (m *Model) found(hit spool.KeyHit) Receipt {
+	r := Receipt{Repeat: true}
+	for _, run := range hit.Runs {
+		for i := range run.Count {
+			r.Spots = append(r.Spots, Spot{run.Lane, run.First + spool.Index(i)})
+		}
+	}
+	if hit.Block.Number == 0 { // its commit has not begun
+		r.Group = m.open.number
+	} else if len(m.taken) > 0 && hit.Block.Number >= m.taken[0].number {
+		r.Group = m.taken[0].group
+	}
+	return r
+}
+
+// Begin implements Disk.
+func (m *Model) Begin(writes []*spool.Write, now spool.Time) {
+	g := m.open
+	m.open = m.newGroup()
+	items := g.items
+	if m.staged {
+		if k, ok := effective(items); ok && (k+1 < len(items) || len(writes) > 0) {
+			m.taken = append(m.taken, m.stage(g.number, items[:k+1], nil, now))
+			items = items[k+1:]
+		} else if !ok && len(writes) > 1 {
+			m.taken = append(m.taken, m.stage(g.number, items, writes[:1], now))
+			items, writes = nil, writes[1:]
+		}
+	}
+	if _, ok := effective(items); ok || len(writes) > 0 {
+		m.taken = append(m.taken, m.stage(g.number, items, writes, now))
+	}
+}
+
+// effective is the first item that adds something.
+func effective(items []item) (int, bool) {
+	for k := range items {
+		if !items[k].repeat {
+			return k, true
+		}
+	}
+	return 0, false
+}
+
+// stage applies to the state in memory what a commit says, and composes what goes to the disk.
+func (m *Model) stage(group uint64, items []item, writes []*spool.Write, now spool.Time) *stage {
+	m.block++
+	s := &stage{number: m.block, group: group, items: items, writes: writes, age: now.Age, boot: m.clock.Boot()}
+	s.gone = m.index.TakeEmptied()
+	must := func(err error) {
+		if err != nil {
+			panic(fmt.Sprintf("disk: a commit speaks of what does not exist: %v", err))
+		}
+	}
+	var keys []spool.KeyRecord
+	for i := range items {
+		it := &items[i]
+		for _, l := range it.lanes {
+			must(m.st.AddLane(l, &s.changes))
+			s.events.Lanes = append(s.events.Lanes, l)
+			m.lanes = append(m.lanes, &laneLog{topic: l.Topic})
+		}
+		for k, spot := range it.spots {
+			m.lanes[spot.Lane].entries = append(m.lanes[spot.Lane].entries, it.entries[k])
+			m.st.Append(spot.Lane, 1)
+			s.section(spot, it.entries[k])
+		}
+		if it.repeat {
+			continue
+		}
+		for _, n := range it.batch.Notes {
+			m.st.PutNote(n.Name, n.Value, &s.changes)
+		}
+		if it.key != nil {
+			keys = append(keys, *it.key)
+			it.keyBlock.Number, it.keyBlock.Segment = s.number, 1
+		}
+	}
+	for _, w := range writes {
+		m.settled(w)
+		must(m.st.Apply(w, m.entry, &s.changes))
+		s.events.Writes = w.ID
+	}
+	m.st.Flush(&s.changes)
+	if len(keys) > 0 {
+		s.keys = spool.EncodeKeys(s.number, keys)
+	}
+	return s
+}
+
+// section adds an entry to what the core will be told.
+func (s *stage) section(spot Spot, raw []byte) {
+	for i := range s.events.Sections {
+		if sec := &s.events.Sections[i]; sec.Lane == spot.Lane {
+			sec.Spans[0].End++
+			sec.Bytes = append(sec.Bytes, raw...)
+			return
+		}
+	}
+	s.events.Sections = append(s.events.Sections, spool.Section{Lane: spot.Lane, Spans: []spool.Span{{First: spot.Index, End: spot.Index + 1}}, Bytes: append([]byte(nil), raw...)})
+}
+
+// settled gives the room back that a Write frees.
+func (m *Model) settled(w *spool.Write) {
+	for i := range w.Settle {
+		x := &w.Settle[i]
+		set := m.st.Settled(x.Lane)
+		for _, sp := range x.Spans {
+			for k := sp.First; k < sp.End; k++ {
+				if !set.Contains(k) && int(k) < len(m.lanes[x.Lane].entries) {
+					m.live -= int64(len(m.lanes[x.Lane].entries[k]))
+				}
+			}
+		}
+	}
+}
+
+func (m *Model) entry(lane spool.LaneID, i spool.Index) ([]byte, error) {
+	if int(lane) >= len(m.lanes) || int(i) >= len(m.lanes[lane].entries) {
+		return nil, fmt.Errorf("disk: entry %d of lane %d is not there", i, lane)
+	}
+	if m.st.Settled(lane).Contains(i) {
+		return nil, fmt.Errorf("disk: entry %d of lane %d has left", i, lane)
+	}
+	return m.lanes[lane].entries[i], nil
+}
+
+// put changes pairs on the disk.
+func (m *Model) put(c *spool.Changes) {
+	for _, kv := range c.List {
+		if kv.Value == nil {
+			delete(m.pairs, string(kv.Key))
+		} else {
+			m.pairs[string(kv.Key)] = kv.Value
+		}
+	}
+}
+
+// durable carries a stage to the disk.
+func (m *Model) durable(s *stage) {
+	m.put(&s.changes)
+	m.age, m.boot, m.boots = s.age, s.boot, m.clock.Boots
+	for i := range s.items {
+		for _, spot := range s.items[i].spots {
+			m.lanes[spot.Lane].durable = spot.Index + 1
+		}
+	}
+	for _, b := range s.gone {
+		delete(m.keys, b.Number)
+	}
+	if s.keys != nil {
+		m.keys[s.number] = s.keys
+	}
+	m.tell(s)
+}
+
+func (m *Model) tell(s *stage) {
+	if m.told == nil {
+		return
+	}
+	var list []DurableBatch
+	for i := range s.items {
+		it := &s.items[i]
+		if it.repeat {
+			continue
+		}
+		b := DurableBatch{Batch: it.batch, Spots: it.spots}
+		for _, raw := range it.entries {
+			e, _, err := spool.NextEntry(raw)
+			if err != nil {
+				panic(fmt.Sprintf("disk: an entry that was just made cannot be read: %v", err))
+			}
+			b.Timestamps = append(b.Timestamps, e.Timestamp)
+		}
+		list = append(list, b)
+	}
+	m.told(list, s.writes)
+}
+
+// Finish implements Disk.
+func (m *Model) Finish() []Commit {
+	var out []Commit
+	for _, s := range m.taken {
+		m.durable(s)
+		out = append(out, Commit{s.group, s.events})
+	}
+	m.taken = nil
+	return out
+}
+
+// Interrupt ends the commit after so many stages; memory goes with it.
+func (m *Model) Interrupt(stages int) {
+	for _, s := range m.taken[:stages] {
+		m.durable(s)
+	}
+	m.drop()
+}
+
+// Stages is how many commits the one under way consists of.
+func (m *Model) Stages() int { return len(m.taken) }
+
+// Fail implements Disk.
+func (m *Model) Fail(durable, full bool) error {
+	n := 0
+	if durable {
+		n = len(m.taken)
+	}
+	m.Interrupt(n)
+	if full {
+		return &bolt.SpaceError{Err: syscall.ENOSPC}
+	}
+	return fmt.Errorf("%w: %w", bolt.ErrPoisoned, syscall.EIO)
+}
+
+// Read implements Disk.
+func (m *Model) Read(lane spool.LaneID, from spool.Index, bytes int) ([]spool.Section, spool.Index, error) {
+	sec := spool.Section{Lane: lane}
+	l := m.lanes[lane]
+	settled := m.st.Settled(lane)
+	next := from
+	for i := from; i < l.durable; i++ {
+		next = i + 1
+		if settled.Contains(i) {
+			continue
+		}
+		if n := len(sec.Spans); n > 0 && sec.Spans[n-1].End == i {
+			sec.Spans[n-1].End++
+		} else {
+			sec.Spans = append(sec.Spans, spool.Span{First: i, End: i + 1})
+		}
+		sec.Bytes = append(sec.Bytes, l.entries[i]...)
+		if len(sec.Bytes) >= bytes {
+			break
+		}
+	}
+	if len(sec.Spans) == 0 {
+		return nil, max(next, l.durable), nil
+	}
+	return []spool.Section{sec}, next, nil
+}
+
+func laneKey(id int) []byte { return binary.BigEndian.AppendUint32([]byte{'l'}, uint32(id)) }

@@ -1,0 +1,77 @@
+package world
+
+import (
+	"github.com/spoold/spoold/integration/sim/broker"
+	"github.com/spoold/spoold/integration/sim/check"
+	"github.com/spoold/spoold/sender"
+	"github.com/spoold/spoold/spool"
+)
+
+type (
+	brokerTopic  = broker.TopicConfig
+	brokerRecord = broker.Record
+)
+
+// operate is an operator who knows what is true, and decides on each parked partition by it. Where one
+// part of what is in doubt is in the log and another is not, no choice is right, and none is made.
+func (w *World) operate() {
+	for _, h := range w.hosts {
+		if !h.up {
+			continue
+		}
+		for _, t := range h.core.Status(h.now()).Topics {
+			for _, p := range t.Partitions {
+				if p.Park.Parked() && h.up {
+					w.hist.Parks = append(w.hist.Parks, check.Park{Host: h.id, Topic: t.Topic, Partition: p.Partition, Reason: p.Park.Reason})
+					h.resolve(t.Lane, t.Topic, p.Partition)
+				}
+			}
+		}
+	}
+}
+
+func (h *host) resolve(lane spool.LaneID, topic string, partition int32) {
+	present, absent := 0, 0
+	for _, s := range h.seals(lane, partition) {
+		for k := range int(s.Count) {
+			if h.w.cluster.Appended(s.TopicID, partition, s.Identity, s.Base.Next(k)) {
+				present++
+			} else {
+				absent++
+			}
+		}
+	}
+	choice := sender.ResolveResend
+	switch {
+	case present > 0 && absent > 0:
+		h.w.tell("host %d: %s-%d stays parked: %d records in doubt are in the log, %d are not", h.id, topic, partition, present, absent)
+		h.stuck = true
+		return
+	case present > 0:
+		choice = sender.ResolveDelivered
+	case h.w.plan.Seed%3 == 0:
+		choice = sender.ResolveDeadLetter
+	}
+	e, got, err := h.core.Resolve(h.now(), topic, partition, choice)
+	h.w.tell("host %d: resolve %s-%d --%s: %+v, %v", h.id, topic, partition, choice, got, err)
+	if err == nil {
+		h.w.resolved++
+		h.carry(e)
+	}
+}
+
+// seals are those of a partition that are on the disk.
+func (h *host) seals(lane spool.LaneID, partition int32) (out []spool.Seal) {
+	d := h.disk.Copy()
+	defer d.Close()
+	rec, err := d.Open(h.clock())
+	if err != nil {
+		return nil
+	}
+	for _, s := range rec.Seals {
+		if s.Lane == lane && s.Partition == partition {
+			out = append(out, s)
+		}
+	}
+	return out
+}
