@@ -111,6 +111,7 @@ func (c *Cluster) Configure(name string, edit func(*TopicConfig)) {
 func (c *Cluster) DeleteTopic(name string) {
 	if t := c.topic(name); t != nil {
 		t.deleted = true
+		c.keepAll(t)
 		c.publish(change{topic: t, number: -1, deleted: true})
 	}
 }

@@ -61,8 +61,11 @@ func (r *replica) fetch() {
 		r.hw = hw
 	}
 	r.raiseStart(from.start)
-	if r.end() != before || r.end() < from.end() || r.hw < from.hw {
+	switch {
+	case r.end() != before || r.end() < from.end() || r.hw < from.hw:
 		r.poke()
+	case !slices.Contains(from.isr, r.node.id):
+		r.pokeIn(c.cfg.Learn + c.cfg.Fetch) // the controller, or the leader, has not heard of it yet
 	}
 }
 

@@ -23,7 +23,7 @@ type Logged struct {
 func (c *Cluster) Log(id protocol.TopicID, number int32) (list []Logged, ok bool) {
 	r := c.leader(id, number)
 	if r == nil {
-		for _, e := range c.archive[replicaKey{id, number}] {
+		for _, e := range sorted(slices.Clone(c.archive[replicaKey{id, number}])) {
 			list = append(list, logged(&e))
 			list[len(list)-1].Trimmed = true
 		}
@@ -54,10 +54,28 @@ func (c *Cluster) deleted(id protocol.TopicID) bool {
 
 // whole is a leader's log with what retention has taken. A later leader may have taken the same again.
 func (c *Cluster) whole(r *replica) []entry {
-	all := slices.Clone(c.archive[replicaKey{r.topic.id, r.number}])
-	all = append(all, r.log...)
+	return sorted(append(slices.Clone(c.archive[replicaKey{r.topic.id, r.number}]), r.log...))
+}
+
+func sorted(all []entry) []entry {
 	slices.SortStableFunc(all, func(a, b entry) int { return cmp.Compare(a.offset, b.offset) })
 	return slices.CompactFunc(all, func(a, b entry) bool { return a.offset == b.offset })
+}
+
+// keepAll archives what any replica of a topic has below the highest high watermark: the topic is deleted.
+func (c *Cluster) keepAll(t *topic) {
+	for _, p := range t.parts {
+		key := replicaKey{t.id, p.number}
+		var best *replica
+		for _, n := range c.nodes {
+			if r := n.replicas[key]; r != nil && (best == nil || r.hw > best.hw) {
+				best = r
+			}
+		}
+		if best != nil {
+			c.keep(best, len(best.log))
+		}
+	}
 }
 
 func logged(e *entry) Logged {

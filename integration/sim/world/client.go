@@ -38,7 +38,11 @@ type ask struct {
 func newClient(w *World, id int) *client {
 	p := &w.plan.Clients[id]
 	c := &client{w: w, h: w.hosts[p.Host], id: id, plan: p, rng: w.stream(streamClient, id)}
-	w.ag.After(c.rng.Int64N(100), c.next)
+	if c.inside() {
+		c.began()
+	} else {
+		w.ag.After(c.rng.Int64N(100), c.next)
+	}
 	return c
 }
 

@@ -38,6 +38,8 @@ type written struct {
 	resp     kmsg.Response
 	lose     bool // its answer is lost, and the connection with it
 	drop     bool // it never arrives, and the connection ends
+	again    bool // it arrives once more, so much later
+	againMs  int64
 }
 
 func (l *link) producing() int {
@@ -207,10 +209,25 @@ func (l *link) befall(s *written) {
 		l.lastOut = max(l.lastOut, h.w.ag.Now()+50+h.net.Int64N(200))
 		h.w.count("answer held back")
 	}
-	if again < c.Twice {
-		h.w.count("request doubled")
-		h.w.arriveLate(h.cluster, l.broker, s.msg, h.net.Int64N(h.w.plan.ZombieMs+1), "copy")
+	s.again, s.againMs = again < c.Twice, h.net.Int64N(h.w.plan.ZombieMs+1)
+}
+
+// double has a request that was taken arrive once more, later. One that was refused is not doubled: the
+// answer to it would not be the answer to all copies, and no connection does that to anybody.
+func (l *link) double(s *written, resp kmsg.Response) {
+	r, ok := resp.(*kmsg.ProduceResponse)
+	if !s.again || !ok {
+		return
 	}
+	for i := range r.Topics {
+		for j := range r.Topics[i].Partitions {
+			if r.Topics[i].Partitions[j].ErrorCode != 0 {
+				return
+			}
+		}
+	}
+	l.h.w.count("request doubled")
+	l.h.w.arriveLate(l.h.cluster, l.broker, s.msg, s.againMs, "copy")
 }
 
 // arriveLate delivers a request on a connection of its own, when its sender counts on it no more.
@@ -244,6 +261,7 @@ func (l *link) arrive(s *written) {
 	}
 	s.arrived = true
 	l.conn.Receive(s.msg, func(resp kmsg.Response) {
+		l.double(s, resp)
 		if s.lose {
 			h.after(h.net.Int64N(3), func() { l.lost("cut") })
 			return

@@ -94,8 +94,14 @@ func run(p *Plan, traced bool, tell func(line string)) (r *Result) {
 	w.build()
 	w.chaos()
 	w.heal()
-	return w.result(w.judge())
+	v := w.judge()
+	if debugHook != nil {
+		debugHook(w)
+	}
+	return w.result(v)
 }
+
+var debugHook func(*World)
 
 func (w *World) build() {
 	p := w.plan
