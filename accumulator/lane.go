@@ -22,8 +22,10 @@ type Lane struct {
 	// frontier is one above the highest entry ever handed out: facts begin there or
 	// above, never at pos.
 	frontier spool.Index
-	// taken: settled, sealed, or in a batch.
-	taken *spool.Set
+	// taken: settled, sealed, or in a batch. Nothing at or above takenEnd is in it: what
+	// arrives live is not looked up.
+	taken    *spool.Set
+	takenEnd spool.Index
 
 	facts     spool.Facts
 	fresh     spool.Facts // facts that no Write holds yet
@@ -44,7 +46,10 @@ func NewLane(id spool.LaneID, topic string, end, frontier spool.Index, facts spo
 }
 
 // Take notes that entries are not to be handed out (again).
-func (l *Lane) Take(sp spool.Span) { l.taken.Add(sp) }
+func (l *Lane) Take(sp spool.Span) {
+	l.taken.Add(sp)
+	l.takenEnd = max(l.takenEnd, sp.End)
+}
 
 // Live reports whether the cursor is at the end.
 func (l *Lane) Live() bool { return l.pos >= l.End }
@@ -227,7 +232,7 @@ func (l *Lane) Skip(next spool.Index) { l.pos = min(max(l.pos, next), l.End) }
 func (l *Lane) feed(a *Accumulator, now int64, sec *spool.Section) (bool, error) {
 	rest := sec.Bytes
 	var run spool.Span // taken, not in the set yet
-	defer func() { l.taken.Add(run) }()
+	defer func() { l.Take(run) }()
 	for _, sp := range sec.Spans {
 		for i := sp.First; i < sp.End; i++ {
 			e, r, err := spool.NextEntry(rest)
@@ -235,7 +240,7 @@ func (l *Lane) feed(a *Accumulator, now int64, sec *spool.Section) (bool, error)
 				return false, fmt.Errorf("accumulator: entry %d of topic %q: %w", i, l.Topic, err)
 			}
 			rest = r
-			if i < l.pos || i < l.frontier && l.taken.Contains(i) {
+			if i < l.pos || i < l.takenEnd && l.taken.Contains(i) {
 				l.pos = max(l.pos, i+1)
 				continue
 			}
@@ -245,7 +250,7 @@ func (l *Lane) feed(a *Accumulator, now int64, sec *spool.Section) (bool, error)
 			}
 			if taken {
 				if run.End != i {
-					l.taken.Add(run)
+					l.Take(run)
 					run.First = i
 				}
 				run.End = i + 1

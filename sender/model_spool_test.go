@@ -27,6 +27,7 @@ type modelSpool struct {
 	stopped  string
 	starts   uint64
 	maxWrite uint64
+	whole    bool // what has left is still given: a block goes only as a whole
 }
 
 func newModelSpool() *modelSpool {
@@ -143,7 +144,7 @@ func (m *modelSpool) feed(f sender.Feed) *sender.Fed {
 	sec.Lane = f.Lane
 	for i := f.From; i < spool.Index(len(all)); i++ {
 		out.Next = i + 1
-		if m.settled[f.Lane].Contains(i) {
+		if m.settled[f.Lane].Contains(i) && !m.whole {
 			continue
 		}
 		if n := len(sec.Spans); n > 0 && sec.Spans[n-1].End == i {

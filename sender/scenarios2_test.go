@@ -480,3 +480,40 @@ func TestARaisedEpochKeepsItsProducerIDOverARestartUntilItIsAcked(t *testing.T) 
 		t.Errorf("the first batch after the start went out under %v, want %d/1", got, id.ID)
 	}
 }
+
+func TestAfterARecreatedTopicIsResolvedNothingThatHadLeftIsSentAgain(t *testing.T) {
+	w, _ := scenario(1)
+	w.cluster.topics["a"].parts = append(w.cluster.topics["a"].parts, &modelPartition{isr: true, fresh: true, state: map[int64]*modelProducer{}})
+	w.run(5000) // until metadata shows the second partition
+	w.keys = 8
+	w.produce(30)
+	w.delivered(t)
+	w.hold = isProduce // sealed, in doubt when the topic goes
+	w.produce(2)
+	w.run(20)
+	w.hold = nil
+	w.cluster.create("a", 2)
+	w.crash(scenarioCfg)
+	w.until(t, "a park", func() bool { return w.parkOf().Reason == spool.ParkTopicRecreated })
+	before := len(w.sent)
+	w.disk.whole = true
+	e, _, err := w.s.Resolve(w.now, "a", 0, sender.ResolveDelivered)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.carry(e)
+	if e, _, err = w.s.Resolve(w.now, "a", 1, sender.ResolveResend); err != nil {
+		t.Fatal(err)
+	}
+	w.carry(e)
+	w.until(t, "delivery", func() bool { return w.pending() == 0 })
+	n := 0
+	for _, p := range w.cluster.topics["a"].parts {
+		for _, b := range p.log {
+			n += len(b.values)
+		}
+	}
+	if n > 2 {
+		t.Errorf("%d records went to the new topic of %d that were ever spooled, want at most the 2 in doubt", n, before)
+	}
+}

@@ -3,6 +3,7 @@ package disk
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"syscall"
 
 	"github.com/spoold/spoold/spool"
@@ -231,10 +232,11 @@ func (m *Model) put(c *spool.Changes) {
 func (m *Model) durable(s *stage) {
 	m.put(&s.changes)
 	m.age, m.boot, m.boots = s.age, s.boot, m.clock.Boots
-	for i := range s.items {
-		for _, spot := range s.items[i].spots {
-			m.lanes[spot.Lane].durable = spot.Index + 1
-		}
+	for i := range s.events.Sections {
+		sec := &s.events.Sections[i]
+		l := m.lanes[sec.Lane]
+		l.durable = sec.Spans[0].End
+		l.blocks = append(l.blocks, sec.Spans[0])
 	}
 	for _, b := range s.gone {
 		delete(m.keys, b.Number)
@@ -303,31 +305,30 @@ func (m *Model) Fail(durable, full bool) error {
 	return fmt.Errorf("%w: %w", bolt.ErrPoisoned, syscall.EIO)
 }
 
-// Read implements Disk.
-func (m *Model) Read(lane spool.LaneID, from spool.Index, bytes int) ([]spool.Section, spool.Index, error) {
-	sec := spool.Section{Lane: lane}
+// Read implements Disk. A block is given whole, as spool/bolt does: it may begin below from, and some of it may have left.
+func (m *Model) Read(lane spool.LaneID, from spool.Index, bytes int) (out []spool.Section, next spool.Index, err error) {
 	l := m.lanes[lane]
 	settled := m.st.Settled(lane)
-	next := from
-	for i := from; i < l.durable; i++ {
-		next = i + 1
-		if settled.Contains(i) {
+	next = min(settled.NextAbsent(from), l.durable)
+	k, _ := slices.BinarySearchFunc(l.blocks, next, func(b spool.Span, at spool.Index) int {
+		if b.End <= at {
+			return -1
+		}
+		return 1
+	})
+	for size := 0; k < len(l.blocks) && size < bytes; k++ {
+		b := l.blocks[k]
+		if next = min(settled.NextAbsent(next), l.durable); next >= b.End {
 			continue
 		}
-		if n := len(sec.Spans); n > 0 && sec.Spans[n-1].End == i {
-			sec.Spans[n-1].End++
-		} else {
-			sec.Spans = append(sec.Spans, spool.Span{First: i, End: i + 1})
+		sec := spool.Section{Lane: lane, Spans: []spool.Span{b}}
+		for i := b.First; i < b.End; i++ {
+			sec.Bytes = append(sec.Bytes, l.entries[i]...)
 		}
-		sec.Bytes = append(sec.Bytes, l.entries[i]...)
-		if len(sec.Bytes) >= bytes {
-			break
-		}
+		size += len(sec.Bytes)
+		out, next = append(out, sec), b.End
 	}
-	if len(sec.Spans) == 0 {
-		return nil, max(next, l.durable), nil
-	}
-	return []spool.Section{sec}, next, nil
+	return out, next, nil
 }
 
 func laneKey(id int) []byte { return binary.BigEndian.AppendUint32([]byte{'l'}, uint32(id)) }

@@ -47,6 +47,7 @@ type laneLog struct {
 	topic   string
 	entries [][]byte
 	durable spool.Index
+	blocks  []spool.Span // what each commit that is durable has added
 }
 
 // end is a lane as Append sees it.
@@ -192,7 +193,9 @@ func (m *Model) newGroup() *group {
 func (m *Model) Note(name string) ([]byte, bool) { return m.st.Note(name) }
 
 // DeadLettered implements Disk.
-func (m *Model) DeadLettered(lane spool.LaneID, i spool.Index) bool { return m.st.DeadLettered(lane, i) }
+func (m *Model) DeadLettered(lane spool.LaneID, i spool.Index) bool {
+	return m.st.DeadLettered(lane, i)
+}
 
 // Counters implements Disk.
 func (m *Model) Counters() spool.Counters { return m.st.Counters() }
@@ -228,7 +231,7 @@ func (m *Model) copy() *Model {
 		if l.durable == 0 && m.pairs[string(laneKey(i))] == nil {
 			break
 		}
-		c.lanes = append(c.lanes, &laneLog{topic: l.topic, entries: slices.Clone(l.entries[:l.durable]), durable: l.durable})
+		c.lanes = append(c.lanes, &laneLog{topic: l.topic, entries: slices.Clone(l.entries[:l.durable]), durable: l.durable, blocks: slices.Clone(l.blocks)})
 	}
 	return c
 }

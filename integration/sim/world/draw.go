@@ -111,6 +111,7 @@ func (d *drawing) clients() {
 			Keys: d.IntN(6), Ops: 10 + d.IntN(40), Pinned: d.one(4)}
 		if d.one(6) {
 			c.Old = 3600_000 * (1 + d.Int64N(72))
+			d.allowed[spool.ParkOutsideMargin], d.allowed[spool.ParkStateForgotten] = true, true
 		}
 		p.Clients = append(p.Clients, c)
 		records += c.Ops * (c.Batch + 1) / 2
@@ -164,6 +165,9 @@ func (d *drawing) faults() {
 		p.Faults = append(p.Faults, Fault{At: at, Kind: Night, D: hours[d.IntN(len(hours))]*3600_000 + d.Int64N(600_000)})
 		d.allowed[spool.ParkOutsideMargin], d.allowed[spool.ParkStateForgotten] = true, true
 	}
+	if d.refuses {
+		d.allowed[spool.ParkHole] = true
+	}
 	// At least so many, and a kill.
 	for n := 0; n < leastFaults || len(p.Faults) < leastFaults+1; n++ {
 		if n == 0 {
@@ -207,6 +211,9 @@ func (d *drawing) topicFault(f *Fault, t *Topic) {
 		d.allowed[spool.ParkTailUnreadable] = true
 	case Recreate:
 		d.allowed[spool.ParkTopicRecreated] = true
+		if d.p.Cluster.ProduceMax == 11 { // by name, the new topic takes what was meant for the former
+			d.allowed[spool.ParkLogWentBack] = true
+		}
 	case LowerMax:
 		f.B = int32(120 + d.IntN(300))
 		d.refuses = true
@@ -220,9 +227,6 @@ func (d *drawing) topicFault(f *Fault, t *Topic) {
 		if r == broker.Read {
 			d.allowed[spool.ParkTailUnreadable], d.allowed[spool.ParkUnexpectedState] = true, true
 		}
-	}
-	if d.refuses {
-		d.allowed[spool.ParkHole] = true
 	}
 }
 

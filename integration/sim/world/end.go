@@ -33,7 +33,7 @@ func (w *World) heal() {
 	w.hist.Quiet = -1
 	for range 4 {
 		w.nudge()
-		if w.until(quietMs/4, w.quiet) {
+		if w.until(quietMs/4+8*w.backoff(), w.quiet) {
 			w.hist.Quiet = w.ms()
 			return
 		}
@@ -42,6 +42,14 @@ func (w *World) heal() {
 	if w.quiet() {
 		w.hist.Quiet = w.ms()
 	}
+}
+
+// backoff is the longest that a host waits before it tries again.
+func (w *World) backoff() (ms int64) {
+	for i := range w.plan.Hosts {
+		ms = max(ms, w.plan.Hosts[i].Sender.RetryBackoffMaxMs)
+	}
+	return ms
 }
 
 func (h *host) heal() {
@@ -113,7 +121,7 @@ func (w *World) quiet() bool {
 		return false
 	}
 	for _, h := range w.hosts {
-		if !h.gone && (!h.up || h.committing || h.appended || h.disk.Counters().Pending() > 0) {
+		if !h.gone && (!h.up || h.committing || h.appended || h.disk.Counters().Pending() > 0 && !h.stuck) {
 			return false
 		}
 	}

@@ -187,6 +187,16 @@ func (h *host) restore() bool {
 		}
 	}
 	h.records = s.records
+	for _, c := range h.w.clients { // nothing is known of what a copy knows of keys
+		if c.h == h {
+			c.past = nil
+		}
+	}
+	for i := range h.w.hist.Ops {
+		if o := &h.w.hist.Ops[i]; o.Host == h.id {
+			o.Foreign = false
+		}
+	}
 	h.w.event(check.Event{Kind: check.Restored, Host: h.id})
 	h.down = h.w.ag.Now() + 5
 	h.w.ag.After(5, h.start)
