@@ -53,8 +53,7 @@ func (s *Sender) route(p *partition) (route, bool) {
 		p.detail = "no leader"
 		s.block(p, true)
 		if s.meta.gen > 0 {
-			s.meta.want = true
-			s.wake(max(s.meta.retryAt, s.now.Age+1))
+			s.meta.want = true // control asks, when it may
 		}
 		return route{}, false
 	}

@@ -49,7 +49,9 @@ func (s *Sender) control() {
 		s.askMetadata()
 	}
 	if m.gen > 0 {
-		s.wake(m.at + s.cfg.MetadataMaxAgeMs)
+		if at := m.at + s.cfg.MetadataMaxAgeMs; at > s.now.Age { // else it is wanted, and waits for an answer or for retryAt
+			s.wake(at)
+		}
 		s.askIdentity()
 	}
 }

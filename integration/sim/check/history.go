@@ -67,6 +67,7 @@ const (
 	Restored                 // Host's disk was put back to an earlier day, and what it holds was partly sent since
 	Moved                    // Host's process was led to another cluster; N = 1: and did not notice in time
 	Sent                     // Host's process wrote N requests since the last Sent
+	Woken                    // an alarm that Host's process had set went off
 )
 
 // Result of Answered and Ended.

@@ -2,8 +2,11 @@ package check
 
 import "fmt"
 
-// maxPerMs is how many requests a host may make in a millisecond, over a window of a hundred: more is a busy loop.
-const maxPerMs = 20
+// What is more than this is a busy loop: requests within 100 ms, alarms within a minute.
+const (
+	maxRequests = 2000
+	maxAlarms   = 6000
+)
 
 // bounded: memory, disk and requests under way stay within their limits.
 func (f *facts) bounded() (out []Violation) {
@@ -48,23 +51,31 @@ func (f *facts) alive() (out []Violation) {
 			out = append(out, broken("P9", "host %d: %s-%d is parked (%s), and no fault calls for that", p.Host, p.Topic, p.Partition, p.Reason))
 		}
 	}
-	type span struct {
+	return append(out, f.spinning()...)
+}
+
+// spinning looks for hosts that ask, or have themselves woken, without end.
+func (f *facts) spinning() (out []Violation) {
+	type window struct {
 		from int64
 		n    int
 	}
-	now := make([]span, f.h.Hosts)
-	for i := range f.h.Events {
-		e := &f.h.Events[i]
-		if e.Kind != Sent {
-			continue
+	asked, woken := make([]window, f.h.Hosts), make([]window, f.h.Hosts)
+	more := func(w *window, e *Event, n int, length int64, most int, what string) {
+		if e.At-w.from > length {
+			*w = window{from: e.At}
 		}
-		w := &now[e.Host]
-		if e.At-w.from > 100 {
-			*w = span{from: e.At}
-		}
-		if w.n += e.N; w.n > 100*maxPerMs {
-			out = append(out, broken("P9", "host %d made %d requests within 100 ms, at %d ms: it spins", e.Host, w.n, e.At))
+		if w.n += n; w.n > most {
+			out = append(out, broken("P9", "host %d %s within %d ms, at %d ms: it spins", e.Host, fmt.Sprintf(what, w.n), length, e.At))
 			w.n = 0
+		}
+	}
+	for i := range f.h.Events {
+		switch e := &f.h.Events[i]; e.Kind {
+		case Sent:
+			more(&asked[e.Host], e, e.N, 100, maxRequests, "made %d requests")
+		case Woken:
+			more(&woken[e.Host], e, 1, 60_000, maxAlarms, "had itself woken %d times")
 		}
 	}
 	return out

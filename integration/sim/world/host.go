@@ -3,6 +3,7 @@ package world
 import (
 	"errors"
 	"fmt"
+	"runtime"
 
 	"github.com/spoold/spoold/integration/sim/broker"
 	"github.com/spoold/spoold/integration/sim/check"
@@ -103,8 +104,14 @@ func (h *host) now() spool.Time { return h.disk.Now() }
 // after calls do later, if the process is still the same; while the host is paused it waits.
 func (h *host) after(ms int64, do func()) {
 	life := h.life
+	if kinds != nil {
+		_, f, l, _ := runtime.Caller(1)
+		kinds[fmt.Sprintf("%s:%d", f[len(f)-12:], l)]++
+	}
 	h.w.ag.After(ms, func() { h.run(life, do) })
 }
+
+var kinds map[string]int
 
 func (h *host) run(life int, do func()) {
 	switch {
@@ -229,6 +236,7 @@ func (h *host) wakeAt(age int64) {
 	mine := h.wake
 	h.after(max(age-h.now().Age, 0), func() {
 		if mine == h.wake {
+			h.w.event(check.Event{Kind: check.Woken, Host: h.id})
 			h.carry(h.core.Tick(h.now()))
 		}
 	})

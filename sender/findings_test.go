@@ -1,0 +1,102 @@
+package sender_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/sender"
+	"github.com/spoold/spoold/spool"
+)
+
+// A connection that ends refuses what is given to it at once, before anybody can say that
+// it is gone. A request that was never written is not made again in the same moment: a
+// shell that answers at once would never come to read the news.
+func TestABatchThatCouldNotBeWrittenIsNotSentAgainAtOnce(t *testing.T) {
+	w, _ := scenario(1)
+	w.produce(1)
+	w.delivered(t)
+	w.refuse = func(r sender.Request) bool { return r.Kind == sender.KindProduce }
+	w.records = append(w.records, rec{topic: "a", value: []byte("x"), ts: w.now.Wall})
+	w.beginCommit()
+	w.until(t, "the first try", func() bool { return w.refused > 0 })
+	before := w.now.Age
+	for range 200 {
+		if w.now.Age != before {
+			break
+		}
+		w.step()
+	}
+	if tries := w.refused; tries > 2 {
+		t.Errorf("%d tries within a millisecond", tries)
+	}
+	w.refuse = nil
+	w.delivered(t)
+}
+
+// While the cluster is away for longer than metadata.max.age.ms, or a partition has no leader, the core waits for its next
+// try: nobody is woken every millisecond to find that there is nothing to do.
+func TestAnOutageLongerThanMetadataMaxAgeIsWaitedOutAndNotSpunThrough(t *testing.T) {
+	value := []byte("v")
+	entry := spool.AppendEntry(nil, 1, protocol.NoPartition, nil, value, nil, spool.BodySize(nil, value, nil))
+	s := sender.New(sender.Config{Seed: 1}, &spool.Recovered{Incarnation: 1, Former: protocol.NoIdentity})
+	now := spool.Time{Wall: 1_700_000_000_000, Age: 1}
+	type due struct {
+		at  int64
+		req sender.Request
+	}
+	var queue []due
+	known, wake := false, int64(0)
+	carry := func(e *sender.Effects) {
+		for _, r := range e.Requests {
+			queue = append(queue, due{now.Age + 50, r})
+		}
+		wake = e.WakeAt
+	}
+	carry(s.Start(now))
+	carry(s.Committed(now, &spool.Committed{Lanes: []spool.NewLane{{Topic: "a"}},
+		Sections: []spool.Section{{Spans: []spool.Span{{End: 1}}, Bytes: entry}}}))
+	ticks := 0
+	for now.Age < 30*60_000 {
+		if len(queue) > 0 && (wake == 0 || queue[0].at <= wake) {
+			d := queue[0]
+			queue = queue[1:]
+			now.Age = max(now.Age, d.at)
+			resp := sender.Response{ID: d.req.ID, Err: errors.New("no route")}
+			if m, ok := d.req.Message.(*kmsg.MetadataRequest); ok && !known && len(m.Topics) > 0 {
+				known = true // once, and then never again
+				resp.Err, resp.Message = nil, leaderless("a")
+			}
+			carry(s.Handle(now, resp))
+			continue
+		}
+		if wake == 0 {
+			t.Fatal("nothing is due any more")
+		}
+		now.Age, ticks = max(wake, now.Age+1), ticks+1
+		carry(s.Tick(now))
+	}
+	if !known {
+		t.Fatal("metadata was never asked for")
+	}
+	if ticks > 6000 {
+		t.Errorf("woken %d times in half an hour without a cluster, with retries at most every second", ticks)
+	}
+}
+
+// leaderless is a cluster of one broker and a topic of one partition that nobody leads.
+func leaderless(topic string) kmsg.Response {
+	r := kmsg.NewPtrMetadataResponse()
+	b := kmsg.NewMetadataResponseBroker()
+	b.Host, b.Port = "broker", 9092
+	r.Brokers = append(r.Brokers, b)
+	rt := kmsg.NewMetadataResponseTopic()
+	rt.Topic, rt.TopicID = kmsg.StringPtr(topic), [16]byte{1}
+	p := kmsg.NewMetadataResponseTopicPartition()
+	p.Leader, p.ErrorCode = -1, int16(protocol.LeaderNotAvailable)
+	rt.Partitions = append(rt.Partitions, p)
+	r.Topics = append(r.Topics, rt)
+	return r
+}
