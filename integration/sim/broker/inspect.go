@@ -2,7 +2,9 @@ package broker
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spoold/spoold/protocol"
 )
@@ -152,4 +154,28 @@ func (c *Cluster) Appended(id protocol.TopicID, number int32, who protocol.Produ
 	return slices.ContainsFunc(log, func(e entry) bool {
 		return e.pid == int64(who.ID) && e.pepoch == int16(who.Epoch) && protocol.Sequence(e.base).Distance(s) < int(e.count)
 	})
+}
+
+// String is the state of the cluster in words, for a trace.
+func (c *Cluster) String() string {
+	var out strings.Builder
+	for _, n := range c.nodes {
+		fmt.Fprintf(&out, "broker %d: alive %v paused %v registered %v leaving %v slow %v cut off %v, knows %d of %d changes\n",
+			n.id, n.alive, n.paused, n.registered, n.leaving, n.slow, n.cutOff, n.applied, len(c.changes))
+	}
+	for _, t := range c.topics {
+		for _, p := range t.parts {
+			if t.deleted {
+				continue
+			}
+			fmt.Fprintf(&out, "%s-%d: leader %d epoch %d version %d ISR %v ELR %v\n", t.name, p.number, p.leader, p.epoch, p.version, p.isr, p.elr)
+			for _, id := range p.replicas {
+				if r := c.nodes[id].replicas[replicaKey{t.id, p.number}]; r != nil {
+					fmt.Fprintf(&out, "  replica %d: leader %d epoch %d version %d ISR %v start %d end %d hw %d, fetching %v, followers %+v\n",
+						id, r.leader, r.epoch, r.version, r.isr, r.start, r.end(), r.hw, r.fetching, r.followers)
+				}
+			}
+		}
+	}
+	return out.String()
 }

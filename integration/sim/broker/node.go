@@ -128,9 +128,8 @@ func (n *node) replica(t *topic, number int32) *replica {
 func (n *node) drop(r *replica) {
 	delete(n.replicas, replicaKey{r.topic.id, r.number})
 	n.order = slices.DeleteFunc(n.order, func(x *replica) bool { return x == r })
-	if r.leads() {
-		n.c.keep(r, len(r.log))
-	}
+	r.hw = r.end()
+	n.c.keep(r, len(r.log)) // whatever it was: nobody can say any more what was replicated
 	r.gone = true
 	r.settleWaiting()
 }
@@ -180,7 +179,7 @@ func (c *Cluster) Shutdown(id int32) {
 	c.leaves(id)
 	life := n.life
 	c.agenda.After(2*c.cfg.Learn+1, func() {
-		if n.life == life && n.alive {
+		if n.life == life && n.alive && n.leaving {
 			n.unclean = false
 			n.stop()
 			n.registered, n.leaving = false, false
@@ -328,7 +327,10 @@ func (c *Cluster) Heal() {
 		c.Slow(n.id, false)
 		c.CutOff(n.id, false)
 		c.Resume(n.id)
-		n.leaving = false
+		if n.alive && n.leaving {
+			n.leaving = false
+			c.unfence(n.id, false)
+		}
 		c.Start(n.id)
 	}
 }

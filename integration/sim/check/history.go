@@ -130,7 +130,7 @@ type Log struct {
 	Topic     string
 	ID        string
 	Partition int32
-	Deleted   bool // the topic was
+	Deleted   bool // the topic was: then Entries are what any replica had, replicated or not
 	Entries   []Entry
 }
 

@@ -75,6 +75,7 @@ func gather(h *History) *facts {
 		case Undone:
 			f.undone[e.Record], f.twice[e.Record] = true, true
 			f.stamps[e.Record] = append(f.stamps[e.Record], f.durable[e.Record].ts)
+			f.outcome[e.Record] = 0
 		case Back:
 			f.outcome[e.Record] = 0
 		case Left:
@@ -129,10 +130,12 @@ func (f *facts) noLoss() (out []Violation) {
 }
 
 func (f *facts) noDuplicate() (out []Violation) {
-	for r, list := range f.seen {
+	for r, all := range f.seen {
 		if f.twice[r] {
 			continue
 		}
+		// A topic that was deleted took what it held with it.
+		list := slices.DeleteFunc(slices.Clone(all), func(s sight) bool { return s.log.Deleted })
 		if len(list) > 1 {
 			out = append(out, broken("P2", "%s is in the logs %d times: %s-%d at %d and %s-%d at %d", f.name(r), len(list),
 				list[0].log.Topic, list[0].log.Partition, list[0].offset, list[1].log.Topic, list[1].log.Partition, list[1].offset))
@@ -148,6 +151,9 @@ func (f *facts) noDuplicate() (out []Violation) {
 func (f *facts) order() (out []Violation) {
 	for i := range f.h.Logs {
 		l := &f.h.Logs[i]
+		if l.Deleted {
+			continue
+		}
 		last := make([]int, f.h.Hosts)
 		for k := range last {
 			last[k] = -1

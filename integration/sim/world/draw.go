@@ -37,10 +37,11 @@ func Draw(seed uint64) *Plan {
 
 type drawing struct {
 	*rand.Rand
-	p       *Plan
-	allowed map[string]bool
-	nights  bool
-	refuses bool
+	p        *Plan
+	allowed  map[string]bool
+	nights   bool
+	restores bool
+	refuses  bool
 }
 
 // one in n.
@@ -152,9 +153,15 @@ func (d *drawing) faults() {
 	p := d.p
 	for i := range menu {
 		m := &menu[i]
-		if !d.one(2) || m.kind == Recreate && !d.one(5) || m.kind == Restore && !d.one(3) || m.kind == Foreign && !d.one(3) {
+		switch {
+		case !d.one(2), m.kind == Foreign && !d.one(3):
+			continue
+		case m.kind == Restore && !d.one(3):
+			continue
+		case m.kind == Recreate && (!d.one(5) || d.restores): // what a copy does to a topic that is another one is not promised
 			continue
 		}
+		d.restores = d.restores || m.kind == Restore
 		for range 1 + d.IntN(m.most) {
 			d.fault(m.kind, m.ms, m.group)
 		}

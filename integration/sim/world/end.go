@@ -41,6 +41,8 @@ func (w *World) heal() {
 	}
 	if w.quiet() {
 		w.hist.Quiet = w.ms()
+	} else if w.trace.want {
+		w.tell("the cluster at the end:\n%v", w.cluster)
 	}
 }
 

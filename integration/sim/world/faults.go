@@ -125,7 +125,6 @@ func (h *host) abroad() {
 	}
 	h.cluster, h.paused, h.down = w.other, 0, 0
 	h.start()
-	w.event(check.Event{Kind: check.Moved, Host: h.id})
 	life, began := h.life, w.ag.Now()
 	w.ag.After(abroadMs, func() {
 		if h.life == life && h.up && h.apart <= began && h.paused <= began {

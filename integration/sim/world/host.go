@@ -141,6 +141,9 @@ func (h *host) start() {
 	h.owed, h.settleAt, h.stopWith, h.stopAfter, h.submitted = nil, 0, nil, 0, 0
 	h.w.tell("host %d: process %d starts: %d seals, %d partitions", h.id, h.life, len(rec.Seals), len(rec.Partitions))
 	h.w.event(check.Event{Kind: check.Began, Host: h.id})
+	if h.cluster != h.w.cluster {
+		h.w.event(check.Event{Kind: check.Moved, Host: h.id})
+	}
 	h.core = sender.New(h.plan.Sender, rec)
 	h.carry(h.core.Start(h.now()))
 	for _, c := range h.w.clients {

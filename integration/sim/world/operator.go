@@ -3,6 +3,7 @@ package world
 import (
 	"github.com/spoold/spoold/integration/sim/broker"
 	"github.com/spoold/spoold/integration/sim/check"
+	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/spool"
 )
@@ -34,7 +35,7 @@ func (h *host) resolve(lane spool.LaneID, topic string, partition int32) {
 	present, absent := 0, 0
 	for _, s := range h.seals(lane, partition) {
 		for k := range int(s.Count) {
-			if h.w.cluster.Appended(s.TopicID, partition, s.Identity, s.Base.Next(k)) {
+			if h.w.appended(topic, partition, s.Identity, s.Base.Next(k)) {
 				present++
 			} else {
 				absent++
@@ -58,6 +59,16 @@ func (h *host) resolve(lane spool.LaneID, topic string, partition int32) {
 		h.w.resolved++
 		h.carry(e)
 	}
+}
+
+// appended looks in all incarnations of a topic: where Produce goes by name, one may have taken what was meant for another.
+func (w *World) appended(topic string, partition int32, who protocol.ProducerIdentity, s protocol.Sequence) bool {
+	for _, t := range w.cluster.Topics() {
+		if t.Name == topic && w.cluster.Appended(t.ID, partition, who, s) {
+			return true
+		}
+	}
+	return false
 }
 
 // seals are those of a partition that are on the disk.
