@@ -77,6 +77,9 @@ func (r *replica) assume(s partitionView) {
 		}
 		r.raiseHW()
 		r.settleWaiting()
+		if len(r.isr) < len(r.replicas) {
+			r.pokeFollowers() // who is out has to fetch to come back in
+		}
 		return
 	}
 	r.followers = nil
