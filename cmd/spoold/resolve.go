@@ -49,7 +49,7 @@ type decided struct {
 
 // choices are what an operator may say, and what each risks.
 var choices = []choiceText{
-	{"resend", spoold.Resend, "send the records in doubt again", "a record that did arrive is there twice"},
+	{"resend", spoold.Resend, "send the records in doubt again", "a record that did arrive is there twice, and one that was refused stands behind what followed it"},
 	{"delivered", spoold.Delivered, "count the records in doubt as acked", "a record that did not arrive is lost"},
 	{"dead-letter", spoold.DeadLetter, "put the records in doubt aside", "a record that did not arrive is missing until somebody replays it"},
 }

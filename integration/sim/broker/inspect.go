@@ -119,6 +119,9 @@ func (c *Cluster) Topics() []Incarnation {
 	return out
 }
 
+// Exists reports whether there is a topic of that name.
+func (c *Cluster) Exists(name string) bool { return c.topic(name) != nil }
+
 // Leader is who leads a partition, by the controller; -1: nobody.
 func (c *Cluster) Leader(name string, number int32) int32 {
 	if t := c.topic(name); t != nil && int(number) < len(t.parts) {

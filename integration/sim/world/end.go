@@ -22,6 +22,9 @@ func (w *World) heal() {
 	w.tell("heal")
 	w.calm = true
 	w.cluster.Heal()
+	for i := range w.plan.Topics {
+		w.create(&w.plan.Topics[i])
+	}
 	for _, h := range w.hosts {
 		h.heal()
 	}

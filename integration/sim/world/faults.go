@@ -1,10 +1,13 @@
 package world
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/spoold/spoold/integration/sim/broker"
 	"github.com/spoold/spoold/integration/sim/check"
+	"github.com/spoold/spoold/integration/sim/disk"
+	"github.com/spoold/spoold/protocol"
 )
 
 // fault has one come to pass, if it can.
@@ -156,10 +159,11 @@ func (h *host) save() {
 	h.saved = s
 }
 
-// restore puts the disk back to the day of save. Promised is only what happens if no process began since.
+// restore puts the disk back to the day of save. Promised is only what happens if the spool was not given another
+// producer id since.
 func (h *host) restore() bool {
 	s := h.saved
-	if s == nil || s.life != h.life {
+	if s == nil || s.life != h.life || h.lastID(s.disk) != h.lastID(h.disk) {
 		return false
 	}
 	h.end(check.Killed, true, "its disk is put back")
@@ -200,6 +204,17 @@ func (h *host) restore() bool {
 	h.down = h.w.ag.Now() + 5
 	h.w.ag.After(5, h.start)
 	return true
+}
+
+// lastID is the producer id that a disk used last.
+func (h *host) lastID(d disk.Disk) protocol.ProducerID {
+	d = d.Copy()
+	defer d.Close()
+	rec, err := d.Open(h.clock())
+	if err != nil {
+		panic(fmt.Sprintf("world: a disk does not open: %v", err))
+	}
+	return rec.Former.ID
 }
 
 func (w *World) netFault(f *Fault) bool {
@@ -288,6 +303,9 @@ func (w *World) topicFault(f *Fault) bool {
 	case Recreate:
 		for i := range w.plan.Topics {
 			if t := &w.plan.Topics[i]; t.Name == f.Name {
+				if !c.Exists(t.Name) {
+					return false
+				}
 				c.DeleteTopic(t.Name)
 				w.loose[t.Name] = true
 				w.ag.After(f.D, func() { w.create(t) })

@@ -32,8 +32,9 @@ func (w *World) operate() {
 }
 
 func (h *host) resolve(lane spool.LaneID, topic string, partition int32) {
-	present, absent := 0, 0
+	present, absent, refused := 0, 0, false
 	for _, s := range h.seals(lane, partition) {
+		refused = refused || s.Refused != 0 // what followed it may be there: sent again, it would stand behind that
 		for k := range int(s.Count) {
 			if h.w.appended(topic, partition, s.Identity, s.Base.Next(k)) {
 				present++
@@ -50,7 +51,7 @@ func (h *host) resolve(lane spool.LaneID, topic string, partition int32) {
 		return
 	case present > 0:
 		choice = sender.ResolveDelivered
-	case h.w.plan.Seed%3 == 0:
+	case refused, h.w.plan.Seed%3 == 0:
 		choice = sender.ResolveDeadLetter
 	}
 	e, got, err := h.core.Resolve(h.now(), topic, partition, choice)

@@ -139,6 +139,9 @@ func (w *World) build() {
 }
 
 func (w *World) create(t *Topic) {
+	if w.cluster.Exists(t.Name) {
+		return
+	}
 	w.cluster.CreateTopic(t.Name, t.Partitions, t.Replicas, t.config())
 	w.hist.Counts[t.Name] = append(w.hist.Counts[t.Name], int32(t.Partitions))
 }
