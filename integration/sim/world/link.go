@@ -3,7 +3,6 @@ package world
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -180,6 +179,8 @@ func (l *link) write(r sender.Request) {
 			w.tell("host %d to %d: %s", h.id, l.broker, describe(r))
 		}
 		l.befall(s)
+	} else if w.trace.want {
+		w.tell("host %d to %d: %d %s", h.id, l.broker, r.ID, describeMessage(s.msg))
 	}
 	at := max(w.ag.Now()+h.net.Int64N(4), l.lastIn, l.hung)
 	l.lastIn = at
@@ -281,6 +282,9 @@ func (l *link) answer() {
 	for l.up && h.up && len(l.waiting) > 0 && l.waiting[0].answered {
 		s := l.waiting[0]
 		l.waiting = l.waiting[1:]
+		if h.w.trace.want {
+			h.w.tell("host %d from %d: answer to %d: %s", h.id, l.broker, s.r.ID, outcome(s.resp))
+		}
 		h.carry(h.core.Handle(h.now(), sender.Response{ID: s.r.ID, Message: s.resp}))
 	}
 }
@@ -364,29 +368,4 @@ func wire(b *accumulator.Batch) []byte {
 	buf := bytes.Clone(b.Buf)
 	protocol.WriteBatchHeader(buf, protocol.BatchHeader{FirstTimestamp: b.FirstTimestamp, MaxTimestamp: b.MaxTimestamp, Identity: b.Identity, Base: b.Base, Count: b.Count})
 	return buf
-}
-
-func describe(r sender.Request) string {
-	out := fmt.Sprintf("produce %d", r.ID)
-	for _, b := range r.Batches {
-		out += fmt.Sprintf(" %s-%d %v seq %d+%d", b.Topic, b.Partition, b.Identity, b.Base, b.Count)
-	}
-	return out
-}
-
-func describeMessage(m kmsg.Request) string {
-	p, ok := m.(*kmsg.ProduceRequest)
-	if !ok {
-		return fmt.Sprintf("%T", m)
-	}
-	out := "produce"
-	for i := range p.Topics {
-		for j := range p.Topics[i].Partitions {
-			h, _, _, err := protocol.NextBatchHeader(p.Topics[i].Partitions[j].Records)
-			if err == nil {
-				out += fmt.Sprintf(" %s-%d %v seq %d+%d", p.Topics[i].Topic, p.Topics[i].Partitions[j].Partition, h.Identity, h.Base, h.Count)
-			}
-		}
-	}
-	return out
 }
