@@ -144,6 +144,8 @@ func TestTheMachineAsksReadsAndSendsInThisOrder(t *testing.T) {
 			"ask, resend 0, tail 100--1, pause, ask, resend 0, settle 1 answer, done known=true"},
 		{"the named one is too old to be sent again", 10, 1, old, nil,
 			[]any{named(11), Tail{Batches: []Logged{logged(10, 2, 100)}}}, "ask, tail 100--1, settle 1 tail, done known=true"},
+		{"the named one is too old to be sent again, and the log begins above", 10, 1, old, nil,
+			[]any{named(11), Tail{LogStart: 101}}, "ask, tail 100--1, park tail-unreadable"},
 		{"absent, found by the tail", 10, 2, nil, nil, []any{Named{}, Tail{Batches: []Logged{logged(10, 2, 100), logged(12, 2, 102)}}},
 			"ask, tail 100--1, settle 2 tail, done known=false"},
 		{"absent, covered by a batch that was split since", 10, 2, nil, nil, []any{Named{}, Tail{Batches: []Logged{logged(10, 4, 100)}}},
