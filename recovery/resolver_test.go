@@ -199,6 +199,25 @@ func TestAnotherProducersBatchesInTheTailProveNothing(t *testing.T) {
 	}
 }
 
+// What is known over one connection may be forgotten when the next one comes, and nobody may be asked.
+func TestWithoutTheRightToAskAnOldBatchIsNotSentAgainOnWhatAFormerConnectionShowed(t *testing.T) {
+	r := New(facts(10, 2), batches(10, 2, nil))
+	later := spool.Time{Wall: now.Wall + 30*hourMs, Age: now.Age + 30*hourMs}
+	r.Next(now)
+	r.Denied()
+	if s := r.Next(now); s.Do != Resend {
+		t.Fatalf("%+v, want the first batch sent again", s)
+	}
+	r.Resent(protocol.None, 500, false)
+	r.Next(now) // settled
+	r.Next(now)
+	r.Resent(protocol.RequestTimedOut, protocol.NoOffset, true)
+	r.Interrupted()
+	if s := r.Next(later); s.Do != Park || s.Reason != spool.ParkOutsideMargin {
+		t.Errorf("after 30 hours without a connection: %+v, want it parked outside the margin", s)
+	}
+}
+
 func TestALeaderThatStaysOutOfOrderForNoReasonParksAfterAFewTries(t *testing.T) {
 	asked := 0
 	got := run(New(facts(10, 1), batches(10, 1, nil)), func(s Step) any {
