@@ -230,11 +230,11 @@ func (r *Resolver) Resent(code protocol.ErrorCode, offset protocol.Offset, lost 
 		r.phase = pausing
 	case class == protocol.Success, class == protocol.Duplicate:
 		r.acked(i, offset)
+	case r.denied && (class == protocol.OutOfOrder || class == protocol.Fenced):
+		r.park(spool.ParkUnexpectedState, fmt.Sprintf(
+			"batch at sequence %d is refused as %v, and we may not ask the leader why (READ on the topic is missing)", b.Base, class))
 	case class == protocol.Fenced:
 		r.phase = pausing // the question tells who has the higher epoch
-	case r.denied && class == protocol.OutOfOrder:
-		r.park(spool.ParkUnexpectedState, fmt.Sprintf(
-			"batch at sequence %d is out of order, and we may not ask the leader why (READ on the topic is missing)", b.Base))
 	case r.named >= 0:
 		// It is in the log: a refusal of a further copy proves nothing (S2).
 		r.refused = true

@@ -163,6 +163,7 @@ func TestTheMachineAsksReadsAndSendsInThisOrder(t *testing.T) {
 		{"no right to ask", 10, 1, nil, nil, []any{"denied", ok}, "ask, resend 0, settle 1 answer, done known=true"},
 		{"no right to ask, too old", 10, 1, old, nil, []any{"denied"}, "ask, park outside-margin"},
 		{"no right to ask, out of order", 10, 1, nil, nil, []any{"denied", protocol.OutOfOrderSequenceNumber}, "ask, resend 0, park unexpected-state"},
+		{"no right to ask, fenced", 10, 1, nil, nil, []any{"denied", protocol.InvalidProducerEpoch}, "ask, resend 0, park unexpected-state"},
 		{"a lost answer is asked about", 10, 1, nil, nil, []any{named(9), "lost", "again", named(11), ok},
 			"ask, resend 0, pause, ask, resend 0, settle 1 answer, done known=true"},
 		{"refused, other copies about, leader knows us", 10, 1, nil, nil, []any{named(9), protocol.MessageTooLarge}, "ask, resend 0, hole final=false"},
