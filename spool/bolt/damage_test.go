@@ -207,6 +207,26 @@ func TestASegmentWhoseRootLostItsElementsIsNotTakenForOneJustMade(t *testing.T) 
 	}
 }
 
+// bbolt takes the newest meta page whose checksum is right, wherever it stands.
+func TestAMetaPageWithARightChecksumInTheWrongPlaceIsNoTornOne(t *testing.T) {
+	o, _ := smallSpool(t)
+	path, number := activeFile(t, o.Path)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	im, err := readImageOf(bytes.NewReader(b), int64(len(b)), number, imageParts{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := b[int(1-im.pages.txid%2)*pageSize+pageHeader:][:metaSize]
+	copy(other, b[int(im.pages.txid%2)*pageSize+pageHeader:])
+	var bad *spool.CorruptError
+	if _, err := readImageOf(bytes.NewReader(b), int64(len(b)), number, imageParts{}); !errors.As(err, &bad) {
+		t.Errorf("the same commit on both meta pages: %v, want a CorruptError", err)
+	}
+}
+
 // S-18. A power cut during a commit leaves any mixture of old and new sectors of its
 // data pages; and, if it came later, any part of the meta page.
 func TestPowerCutDuringACommitLeavesTheCommitBefore(t *testing.T) {
