@@ -18,7 +18,7 @@ type Config struct {
 // owns it.
 type Accumulator struct {
 	cfg  Config
-	used int // capacity of all live buffers; at most BufferMemory, but for one batch per caller's need
+	used int // capacity of all live buffers; at most BufferMemory, but for a batch that is alone, and what was adopted
 	free [][]byte
 	rng  *rand.Rand
 	// Hurry makes every batch ready at once (flush, close).
@@ -57,22 +57,27 @@ func (a *Accumulator) Recycle(b *Batch) {
 // Forget gives up a batch whose bytes somebody may still read.
 func (a *Accumulator) Forget(b *Batch) { a.used -= cap(b.Buf) }
 
-// buffer makes room for a batch whose first record takes size bytes. hint is how
-// large the partition's last batch became: quiet partitions stay small.
-func (a *Accumulator) buffer(size, hint int) []byte {
+// buffer makes room for a batch whose first record takes size bytes, and reports false if the
+// budget has none. hint is how large the partition's last batch became: quiet partitions stay
+// small. The first batch of all may always be made: a record larger than the whole budget must
+// still go.
+func (a *Accumulator) buffer(size, hint int) ([]byte, bool) {
 	want := protocol.BatchHeaderSize + size
 	c := max(want, min(hint+hint/8, a.cfg.BatchSize), 512)
-	if c > a.cfg.BatchSize/2 && want <= a.cfg.BatchSize {
+	whole := c > a.cfg.BatchSize/2 && want <= a.cfg.BatchSize
+	if whole {
 		c = a.cfg.BatchSize
-		if n := len(a.free); n > 0 {
-			buf := a.free[n-1]
-			a.free = a.free[:n-1]
-			a.used += c
-			return buf
-		}
+	}
+	if a.used > 0 && !a.Room(c) {
+		return nil, false
 	}
 	a.used += c
-	return make([]byte, protocol.BatchHeaderSize, c)
+	if n := len(a.free); whole && n > 0 {
+		buf := a.free[n-1]
+		a.free = a.free[:n-1]
+		return buf, true
+	}
+	return make([]byte, protocol.BatchHeaderSize, c), true
 }
 
 // grow gives b room for size more bytes and reports false if the budget has none.
@@ -82,12 +87,16 @@ func (a *Accumulator) grow(b *Batch, size int) bool {
 		return true
 	}
 	c := max(min(2*cap(b.Buf), a.cfg.BatchSize), need)
+	n := len(a.free)
+	whole := n > 0 && c <= a.cfg.BatchSize && a.Room(a.cfg.BatchSize-cap(b.Buf))
+	if whole {
+		c = a.cfg.BatchSize
+	}
 	if !a.Room(c - cap(b.Buf)) {
 		return false
 	}
 	var buf []byte
-	if n := len(a.free); n > 0 && c <= a.cfg.BatchSize {
-		c = a.cfg.BatchSize
+	if whole {
 		buf = a.free[n-1][:len(b.Buf)]
 		a.free = a.free[:n-1]
 	} else {

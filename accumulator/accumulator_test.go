@@ -319,6 +319,20 @@ func TestALaneWhoseTopicIsANewOneHandsOutNothingThatHasLeft(t *testing.T) {
 	}
 }
 
+func TestManySmallBatchesTakeNoMoreThanTheBudget(t *testing.T) {
+	const budget = 2600
+	a := New(Config{BatchSize: 1000, BufferMemory: budget})
+	l := lane(a, 8)
+	lg := &log{}
+	for i := range 80 {
+		lg.add(nil, make([]byte, 30), int32(i%8))
+	}
+	feedAll(t, a, l, lg)
+	if a.Used() > budget {
+		t.Errorf("%d bytes are used, the budget is %d", a.Used(), budget)
+	}
+}
+
 func TestBuilderMakesTheSameBatchAgain(t *testing.T) {
 	a := New(Config{BatchSize: 4096, BufferMemory: 1 << 20})
 	l := lane(a, 3)

@@ -1,7 +1,6 @@
 package accumulator
 
 import (
-	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -71,14 +70,13 @@ func (p *Partition) add(a *Accumulator, now int64, i spool.Index, e *spool.Entry
 		}
 		b.full = true
 	}
-	// The first batch of all may always be made: a record larger than the whole
-	// budget must still go.
-	if a.used > 0 && !a.Room(max(size+protocol.BatchHeaderSize, min(p.hint, a.cfg.BatchSize))) {
+	buf, ok := a.buffer(size, p.hint)
+	if !ok {
 		return false
 	}
 	b := &Batch{
 		Lane: p.lane.ID, Topic: p.lane.Topic, TopicID: p.lane.TopicID, Partition: p.ID,
-		created: now, Buf: a.buffer(size, p.hint),
+		created: now, Buf: buf,
 	}
 	b.add(i, e.Timestamp, e.Body)
 	b.full = len(b.Buf) >= a.cfg.BatchSize

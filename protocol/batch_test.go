@@ -219,33 +219,81 @@ func TestBatchHeaderWritingAndWalkingAllocateNothing(t *testing.T) {
 	}
 }
 
+// Law: the header of what we take for a whole batch is what kmsg reads, whole batches follow one
+// another to the end of the log, a batch that verifies has the records that its header says, as kmsg
+// reads them, and is the same but for what is the broker's alone when we write its header again.
 func FuzzBatchReadingNeverPanicsAndAgreesWithItself(f *testing.F) {
-	f.Add(testBatch(f, BatchHeader{Identity: ProducerIdentity{1, 0}}, 3))
-	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, log []byte) {
-		h, size, rest, err := NextBatchHeader(log)
-		if err != nil {
-			return
-		}
-		if size < BatchHeaderSize || size+len(rest) != len(log) {
-			t.Fatalf("batch of %d bytes and %d after it in a log of %d", size, len(rest), len(log))
-		}
-		log = bytes.Clone(log[:size])
-		binary.BigEndian.PutUint32(log[17:], crc32.Checksum(log[21:], castagnoli)) // or no mutation would get past it
-		if VerifyBatch(log) != nil || h.Attributes.Codec() != CodecNone || !h.Identity.Valid() || h.Base < 0 || h.Count < 1 {
-			return
-		}
-		// Law: a good batch, written again, differs in what is the broker's alone.
-		again := bytes.Clone(log)
-		WriteBatchHeader(again, h)
-		if h.LastOffsetDelta == h.Count-1 && !bytes.Equal(again[16:], log[16:]) {
-			t.Fatalf("written again it is %x, was %x", again, log)
-		}
-		var theirs kmsg.RecordBatch
-		if err := theirs.ReadFrom(again); err != nil {
-			t.Fatalf("kmsg does not read %x: %v", again, err)
+	one := testBatch(f, BatchHeader{Identity: ProducerIdentity{1, 0}}, 3)
+	f.Add(one, byte(0))
+	f.Add(append(bytes.Clone(one), one[:70]...), byte(1))
+	f.Add([]byte{}, byte(0))
+	f.Fuzz(func(t *testing.T, log []byte, mend byte) {
+		log = bytes.Clone(log)
+		for {
+			h, size, rest, err := NextBatchHeader(log)
+			if err != nil {
+				if len(log) == 0 && err != io.EOF {
+					t.Fatalf("the end of the log is %v", err)
+				}
+				return
+			}
+			if size < BatchHeaderSize || size+len(rest) != len(log) || !bytes.Equal(log[size:], rest) {
+				t.Fatalf("batch of %d bytes and %d after it in a log of %d", size, len(rest), len(log))
+			}
+			if mend&1 == 0 { // or no mutation would get past it
+				binary.BigEndian.PutUint32(log[17:], crc32.Checksum(log[21:size], castagnoli))
+			}
+			checkHeader(t, h, log[:size])
+			checkWhole(t, h, log[:size])
+			log = rest
 		}
 	})
+}
+
+// checkHeader compares a header with what kmsg reads.
+func checkHeader(t *testing.T, h BatchHeader, batch []byte) {
+	var theirs kmsg.RecordBatch
+	if err := theirs.ReadFrom(batch); err != nil {
+		t.Fatalf("kmsg does not read %x: %v", batch, err)
+	}
+	want := BatchHeader{
+		BaseOffset: Offset(theirs.FirstOffset), LeaderEpoch: theirs.PartitionLeaderEpoch, Attributes: Attributes(theirs.Attributes),
+		LastOffsetDelta: theirs.LastOffsetDelta, FirstTimestamp: theirs.FirstTimestamp, MaxTimestamp: theirs.MaxTimestamp,
+		Identity: ProducerIdentity{ProducerID(theirs.ProducerID), ProducerEpoch(theirs.ProducerEpoch)},
+		Base:     Sequence(theirs.FirstSequence), Count: theirs.NumRecords,
+	}
+	if h != want || int(theirs.Length) != len(batch)-lengthEnd || !bytes.Equal(theirs.Records, batch[BatchHeaderSize:]) {
+		t.Fatalf("%x is %+v to us, and to kmsg %+v", batch, h, want)
+	}
+}
+
+// checkWhole looks at a batch that verifies.
+func checkWhole(t *testing.T, h BatchHeader, batch []byte) {
+	err := VerifyBatch(batch)
+	if sum := crc32.Checksum(batch[21:], crc32.MakeTable(crc32.Castagnoli)); err == nil && sum != binary.BigEndian.Uint32(batch[17:]) {
+		t.Fatalf("%x verifies, its CRC-32C is %08x", batch, sum)
+	}
+	if err != nil || h.Attributes.Codec() != CodecNone {
+		return
+	}
+	records, last := batch[BatchHeaderSize:], int32(-1)
+	for i := range h.Count {
+		var theirs kmsg.Record
+		if err := theirs.ReadFrom(records); err != nil || theirs.OffsetDelta <= last || theirs.OffsetDelta > h.LastOffsetDelta {
+			t.Fatalf("%x verifies; kmsg reads record %d at offset delta %d after %d, %v", batch, i, theirs.OffsetDelta, last, err)
+		}
+		records, last = records[varintLen(theirs.Length)+int(theirs.Length):], theirs.OffsetDelta
+	}
+	if len(records) != 0 {
+		t.Fatalf("%x verifies, and %d bytes stand behind its records", batch, len(records))
+	}
+	if h.Identity.Valid() && h.Base >= 0 && h.Count > 0 && h.LastOffsetDelta == h.Count-1 {
+		again := bytes.Clone(batch)
+		WriteBatchHeader(again, h)
+		if !bytes.Equal(again[16:], batch[16:]) {
+			t.Fatalf("written again it is %x, was %x", again, batch)
+		}
+	}
 }
 
 func BenchmarkWriteBatchHeader(b *testing.B) {

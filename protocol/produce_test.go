@@ -3,10 +3,13 @@ package protocol
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/spoold/spoold/integration/program"
 )
 
 var producePartitions = []ProducePartition{
@@ -122,6 +125,97 @@ func TestProduceRequestThatCannotBeWrittenIsAnError(t *testing.T) {
 	e.ClientID = strings.Repeat("c", 1<<15)
 	if _, _, err := e.Encode(9, 1, 1, producePartitions); err == nil {
 		t.Error("a client.id of 32 KiB is taken")
+	}
+}
+
+// Law: in every version kmsg reads the request that was meant, name or id, partition and batch, from
+// whatever the encoder was used for before; it writes the same bytes; and what a request cannot hold
+// is an error, nothing else is.
+func FuzzProduceRequestIsReadBackByKmsg(f *testing.F) {
+	f.Add([]byte{0, 4, 'e', 'd', 'g', 'e', 13, 2, 1, 5, 'a', 'b', 9, 7, 3, 1, 0, 200, 200, 9})
+	f.Add([]byte{1, 0, 3, 1, 9, 0, 4, 2})
+	f.Fuzz(func(t *testing.T, script []byte) {
+		p := program.New(script)
+		e := ProduceEncoder{ClientID: string(p.Bytes(1 << 16))}
+		for range 4 {
+			fuzzProduce(t, p, &e)
+		}
+	})
+}
+
+func fuzzProduce(t *testing.T, p *program.Program, e *ProduceEncoder) {
+	version := int16(p.Below(16))
+	correlation, timeout := p.Int32(), p.Int32()
+	var list []ProducePartition
+	tooLong := len(e.ClientID) > math.MaxInt16
+	for range p.Below(9) {
+		part := ProducePartition{Topic: string(p.Bytes(20)), TopicID: TopicID{byte(p.Below(3))}, Partition: p.Int32(), Batch: p.Bytes(1 << 10)}
+		if n := len(list); n > 0 && p.Yes() {
+			part.Topic, part.TopicID = list[n-1].Topic, list[n-1].TopicID
+		}
+		if p.Below(64) == 63 {
+			part.Topic = strings.Repeat("t", math.MaxInt16-1+p.Below(3))
+		}
+		tooLong = tooLong || len(part.Topic) > math.MaxInt16
+		list = append(list, part)
+	}
+	pieces, size, err := e.Encode(version, correlation, timeout, list)
+	if wanted := version >= 3 && version <= 13 && !tooLong; wanted != (err == nil) {
+		t.Fatalf("version %d, client.id of %d bytes, %d partitions: %v", version, len(e.ClientID), len(list), err)
+	}
+	if err != nil {
+		return
+	}
+	got := bytes.Join(pieces, nil)
+	if size != len(got) {
+		t.Fatalf("%d bytes, and it says %d", len(got), size)
+	}
+	req := kmsg.NewPtrProduceRequest()
+	req.Version, req.Acks, req.TimeoutMillis = version, -1, timeout
+	for i, part := range list {
+		if i == 0 || part.Topic != list[i-1].Topic || part.TopicID != list[i-1].TopicID {
+			topic := kmsg.NewProduceRequestTopic()
+			topic.Topic, topic.TopicID = part.Topic, part.TopicID
+			req.Topics = append(req.Topics, topic)
+		}
+		last := &req.Topics[len(req.Topics)-1]
+		partition := kmsg.NewProduceRequestTopicPartition()
+		partition.Partition, partition.Records = part.Partition, part.Batch
+		if partition.Records == nil {
+			partition.Records = []byte{} // we have no null batches: there is none without records
+		}
+		last.Partitions = append(last.Partitions, partition)
+	}
+	want := kmsg.NewRequestFormatter(kmsg.FormatterClientID(e.ClientID)).AppendRequest(nil, req, correlation)
+	if !bytes.Equal(got, want) {
+		t.Fatalf("version %d: we write %x, kmsg %x", version, got, want)
+	}
+	readBack(t, version, got, e.ClientID, list)
+}
+
+// readBack takes a request apart with kmsg.
+func readBack(t *testing.T, version int16, raw []byte, clientID string, list []ProducePartition) {
+	body := raw[4+2+2+4+2+len(clientID):]
+	if version >= 9 {
+		body = body[1:] // tags of the header
+	}
+	var req kmsg.ProduceRequest
+	req.Version = version
+	if err := req.ReadFrom(body); err != nil {
+		t.Fatalf("version %d: kmsg does not read %x: %v", version, raw, err)
+	}
+	n := 0
+	for _, topic := range req.Topics {
+		for _, part := range topic.Partitions {
+			want := list[n]
+			if version >= 13 && topic.TopicID != want.TopicID || version < 13 && topic.Topic != want.Topic || part.Partition != want.Partition || !bytes.Equal(part.Records, want.Batch) {
+				t.Fatalf("version %d: partition %d is read back as %q %x %d, want %+v", version, n, topic.Topic, topic.TopicID, part.Partition, want)
+			}
+			n++
+		}
+	}
+	if n != len(list) || req.Acks != -1 || req.TransactionID != nil {
+		t.Fatalf("version %d: %d partitions of %d, acks %d, transactional id %v", version, n, len(list), req.Acks, req.TransactionID)
 	}
 }
 

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"math"
+	"math/big"
 	"math/rand/v2"
 	"testing"
 )
@@ -55,13 +56,28 @@ func kafkaIncrement(sequence, increment int32) int32 {
 	return sequence + increment
 }
 
+// Law: sequences are the numbers modulo 2147483648, in integers that cannot overflow; addition
+// associates, Distance undoes Next, the sequence behind the last of a batch begins the next one; and
+// where Kafka's own increment is defined it says the same.
 func FuzzSequenceAdditionAssociates(f *testing.F) {
 	f.Add(int32(0), uint32(0), uint32(0))
 	f.Add(int32(math.MaxInt32), uint32(1), uint32(math.MaxInt32))
 	f.Add(int32(math.MaxInt32-2), uint32(2), uint32(2))
+	circle := big.NewInt(1 << 31)
+	number := func(v *big.Int) int64 { return v.Mod(v, circle).Int64() } // never negative
 	f.Fuzz(func(t *testing.T, from int32, x, y uint32) {
 		seq := Sequence(from & math.MaxInt32)
 		a, b := int(x&math.MaxInt32), int(y&math.MaxInt32)
+		if got, want := int64(seq.Next(a)), number(new(big.Int).Add(big.NewInt(int64(seq)), big.NewInt(int64(a)))); got != want {
+			t.Fatalf("Sequence(%d).Next(%d) = %d, want %d", seq, a, got, want)
+		}
+		to := Sequence(b)
+		if got, want := int64(seq.Distance(to)), number(new(big.Int).Sub(big.NewInt(int64(to)), big.NewInt(int64(seq)))); got != want {
+			t.Fatalf("Sequence(%d).Distance(%d) = %d, want %d", seq, to, got, want)
+		}
+		if got := seq.Next(seq.Distance(to)); got != to {
+			t.Fatalf("Sequence(%d).Next(Distance(%d)) = %d", seq, to, got)
+		}
 		if one, two := seq.Next(a+b), seq.Next(a).Next(b); one != two {
 			t.Fatalf("Sequence(%d).Next(%d+%d) = %d, but Next(%d).Next(%d) = %d", seq, a, b, one, a, b, two)
 		}
@@ -71,8 +87,15 @@ func FuzzSequenceAdditionAssociates(f *testing.F) {
 		if got := seq.Distance(seq.Next(a)); got != a {
 			t.Fatalf("Sequence(%d).Distance(Next(%d)) = %d", seq, a, got)
 		}
-		if a > 0 && seq.Last(a).Next(1) != seq.Next(a) {
+		if a == 0 {
+			return
+		}
+		if seq.Last(a).Next(1) != seq.Next(a) {
 			t.Fatalf("the sequence after Last(%d) of %d is %d, Next says %d", a, seq, seq.Last(a).Next(1), seq.Next(a))
+		}
+		h := BatchHeader{Base: seq, Count: int32(a), LastOffsetDelta: int32(a - 1)}
+		if h.LastSequence() != seq.Last(a) {
+			t.Fatalf("a batch of %d records from %d ends at %d, Last says %d", a, seq, h.LastSequence(), seq.Last(a))
 		}
 	})
 }

@@ -115,7 +115,7 @@ func (r *Resolver) TailRead(now spool.Time, t Tail) {
 	found, offsets := r.find(t.Batches)
 	over := r.overtaken()
 	if r.phase == proving {
-		r.proved(found, offsets)
+		r.proved(t, found, offsets)
 		return
 	}
 	r.settled(found, "tail", offsets)
@@ -128,9 +128,7 @@ func (r *Resolver) TailRead(now spool.Time, t Tail) {
 		r.afterOvertaken()
 	case len(r.batches) == 0:
 		r.phase = sending
-	case t.LogStart > r.batches[0].Tail:
-		r.park(spool.ParkTailUnreadable, fmt.Sprintf(
-			"the log begins at offset %d, but a batch in doubt may lie at %d", t.LogStart, r.batches[0].Tail))
+	case r.cutOff(t):
 	default:
 		r.notFound(now)
 	}
@@ -177,14 +175,26 @@ func (r *Resolver) afterOvertaken() {
 }
 
 // proved: the batch that the leader named was looked for below the high watermark.
-func (r *Resolver) proved(found int, offsets []protocol.Offset) {
-	if found <= r.named {
-		r.settled(found, "tail", offsets)
-		r.phase = pausing // not replicated yet: ask again later
-		return
-	}
+func (r *Resolver) proved(t Tail, found int, offsets []protocol.Offset) {
+	named := r.named
 	r.settled(found, "tail", offsets)
-	r.phase = sending
+	switch {
+	case found > named:
+		r.phase = sending
+	case r.cutOff(t): // or it would be looked for where it can be no more, for ever
+	default:
+		r.phase = pausing // not replicated yet: ask again later
+	}
+}
+
+// cutOff parks if the log begins above the place where the first batch in doubt may lie.
+func (r *Resolver) cutOff(t Tail) bool {
+	if t.LogStart <= r.batches[0].Tail {
+		return false
+	}
+	r.park(spool.ParkTailUnreadable, fmt.Sprintf(
+		"the log begins at offset %d, but a batch in doubt may lie at %d", t.LogStart, r.batches[0].Tail))
+	return true
 }
 
 // notFound: the leader has no state, and nothing of what is left is in the log's tail.
@@ -220,11 +230,11 @@ func (r *Resolver) Resent(code protocol.ErrorCode, offset protocol.Offset, lost 
 		r.phase = pausing
 	case class == protocol.Success, class == protocol.Duplicate:
 		r.acked(i, offset)
+	case r.denied && (class == protocol.OutOfOrder || class == protocol.Fenced):
+		r.park(spool.ParkUnexpectedState, fmt.Sprintf(
+			"batch at sequence %d is refused as %v, and we may not ask the leader why (READ on the topic is missing)", b.Base, class))
 	case class == protocol.Fenced:
 		r.phase = pausing // the question tells who has the higher epoch
-	case r.denied && class == protocol.OutOfOrder:
-		r.park(spool.ParkUnexpectedState, fmt.Sprintf(
-			"batch at sequence %d is out of order, and we may not ask the leader why (READ on the topic is missing)", b.Base))
 	case r.named >= 0:
 		// It is in the log: a refusal of a further copy proves nothing (S2).
 		r.refused = true

@@ -149,7 +149,8 @@ func (r *Resolver) Next(now spool.Time) Step {
 		switch r.phase {
 		case asking:
 			if r.denied {
-				r.phase = sending
+				// What the leader said, or an ack showed, may have been days ago.
+				r.phase, r.named, r.known = sending, -1, false
 				continue
 			}
 			return Step{Do: Ask}

@@ -144,6 +144,8 @@ func TestTheMachineAsksReadsAndSendsInThisOrder(t *testing.T) {
 			"ask, resend 0, tail 100--1, pause, ask, resend 0, settle 1 answer, done known=true"},
 		{"the named one is too old to be sent again", 10, 1, old, nil,
 			[]any{named(11), Tail{Batches: []Logged{logged(10, 2, 100)}}}, "ask, tail 100--1, settle 1 tail, done known=true"},
+		{"the named one is too old to be sent again, and the log begins above", 10, 1, old, nil,
+			[]any{named(11), Tail{LogStart: 101}}, "ask, tail 100--1, park tail-unreadable"},
 		{"absent, found by the tail", 10, 2, nil, nil, []any{Named{}, Tail{Batches: []Logged{logged(10, 2, 100), logged(12, 2, 102)}}},
 			"ask, tail 100--1, settle 2 tail, done known=false"},
 		{"absent, covered by a batch that was split since", 10, 2, nil, nil, []any{Named{}, Tail{Batches: []Logged{logged(10, 4, 100)}}},
@@ -161,6 +163,7 @@ func TestTheMachineAsksReadsAndSendsInThisOrder(t *testing.T) {
 		{"no right to ask", 10, 1, nil, nil, []any{"denied", ok}, "ask, resend 0, settle 1 answer, done known=true"},
 		{"no right to ask, too old", 10, 1, old, nil, []any{"denied"}, "ask, park outside-margin"},
 		{"no right to ask, out of order", 10, 1, nil, nil, []any{"denied", protocol.OutOfOrderSequenceNumber}, "ask, resend 0, park unexpected-state"},
+		{"no right to ask, fenced", 10, 1, nil, nil, []any{"denied", protocol.InvalidProducerEpoch}, "ask, resend 0, park unexpected-state"},
 		{"a lost answer is asked about", 10, 1, nil, nil, []any{named(9), "lost", "again", named(11), ok},
 			"ask, resend 0, pause, ask, resend 0, settle 1 answer, done known=true"},
 		{"refused, other copies about, leader knows us", 10, 1, nil, nil, []any{named(9), protocol.MessageTooLarge}, "ask, resend 0, hole final=false"},
@@ -194,6 +197,25 @@ func TestAnotherProducersBatchesInTheTailProveNothing(t *testing.T) {
 	got := run(New(facts(0, 1), batches(0, 1, nil)), script(Named{}, Tail{Batches: []Logged{other}}, protocol.None))
 	if want := "ask, tail 100--1, resend 0, settle 1 answer, done known=true"; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// What is known over one connection may be forgotten when the next one comes, and nobody may be asked.
+func TestWithoutTheRightToAskAnOldBatchIsNotSentAgainOnWhatAFormerConnectionShowed(t *testing.T) {
+	r := New(facts(10, 2), batches(10, 2, nil))
+	later := spool.Time{Wall: now.Wall + 30*hourMs, Age: now.Age + 30*hourMs}
+	r.Next(now)
+	r.Denied()
+	if s := r.Next(now); s.Do != Resend {
+		t.Fatalf("%+v, want the first batch sent again", s)
+	}
+	r.Resent(protocol.None, 500, false)
+	r.Next(now) // settled
+	r.Next(now)
+	r.Resent(protocol.RequestTimedOut, protocol.NoOffset, true)
+	r.Interrupted()
+	if s := r.Next(later); s.Do != Park || s.Reason != spool.ParkOutsideMargin {
+		t.Errorf("after 30 hours without a connection: %+v, want it parked outside the margin", s)
 	}
 }
 

@@ -1,8 +1,10 @@
 package spool
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // KeyDigest stands for an idempotency key and its scope.
@@ -29,7 +31,8 @@ type KeyRecord struct {
 type KeyBlock struct {
 	Number  uint64 // of the commit; 0 while it is not made
 	Segment uint64
-	Live    int // keys of it in the index
+	Live    int  // keys of it in the index
+	emptied bool // it is among the index' emptied
 }
 
 // KeyVerdict is what KeyIndex says about a key.
@@ -58,7 +61,8 @@ type KeyIndex struct {
 	keys  map[KeyDigest]keyEntry
 	queue []KeyDigest // by age, from head on
 	head  int
-	// Emptied are blocks none of whose keys is needed any more, until taken.
+	// emptied are blocks whose last key was forgotten, until taken. A key may be
+	// added to such a block after all, while its commit is not made.
 	emptied []*KeyBlock
 }
 
@@ -103,12 +107,40 @@ func (x *KeyIndex) Find(digest KeyDigest, body uint64, now int64) (KeyHit, KeyVe
 // Add puts a key in that Find called new. Ages must not fall. The index may
 // keep rec.Runs.
 func (x *KeyIndex) Add(rec KeyRecord, block *KeyBlock) {
-	if _, ok := x.keys[rec.Digest]; ok {
-		return // loaded twice: the older one counts
-	}
 	for len(x.keys) >= x.rule.Max && len(x.keys) > 0 {
 		x.forgetOldest()
 	}
+	x.put(rec, block)
+}
+
+// FoundKey is a key as a start finds it on disk.
+type FoundKey struct {
+	KeyRecord
+	Block *KeyBlock
+}
+
+// Load fills an empty index with what a start found, which it sorts. A key that was sent again
+// after it had been forgotten may be there twice, for the older record stays in its block until
+// that is emptied or carried: the younger one counts. Blocks without a key that counts are emptied.
+func (x *KeyIndex) Load(found []FoundKey, now int64) {
+	slices.Reverse(found) // in a block the younger ones stand behind the older ones
+	slices.SortStableFunc(found, func(a, b FoundKey) int {
+		return cmp.Or(cmp.Compare(b.Age, a.Age), cmp.Compare(b.Block.Number, a.Block.Number))
+	})
+	for i := range found {
+		f := &found[i]
+		_, known := x.keys[f.Digest]
+		if !known && len(x.keys) < x.rule.Max && now-f.Age < x.rule.Window {
+			x.put(f.KeyRecord, f.Block)
+		}
+	}
+	slices.Reverse(x.queue) // the youngest came first
+	for i := range found {
+		x.empty(found[i].Block)
+	}
+}
+
+func (x *KeyIndex) put(rec KeyRecord, block *KeyBlock) {
 	e := keyEntry{body: rec.Body, age: rec.Age, block: block}
 	if len(rec.Runs) > 0 {
 		e.run = rec.Runs[0]
@@ -137,16 +169,27 @@ func (x *KeyIndex) forgetOldest() {
 	}
 	e := x.keys[d]
 	delete(x.keys, d)
-	if e.block.Live--; e.block.Live == 0 {
-		x.emptied = append(x.emptied, e.block)
+	e.block.Live--
+	x.empty(e.block)
+}
+
+// empty notes a block whose last key is gone, once.
+func (x *KeyIndex) empty(b *KeyBlock) {
+	if b.Live == 0 && !b.emptied {
+		b.emptied = true
+		x.emptied = append(x.emptied, b)
 	}
 }
 
-// TakeEmptied gives the blocks whose last key was forgotten since the last call.
+// TakeEmptied gives the blocks whose last key was forgotten since the last call: none of
+// their keys is needed any more.
 func (x *KeyIndex) TakeEmptied() []*KeyBlock {
 	e := x.emptied
 	x.emptied = nil
-	return e
+	for _, b := range e {
+		b.emptied = false
+	}
+	return slices.DeleteFunc(e, func(b *KeyBlock) bool { return b.Live > 0 })
 }
 
 // Len is how many keys there are.

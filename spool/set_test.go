@@ -7,10 +7,12 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+
+	"github.com/spoold/spoold/integration/program"
 )
 
-// slowSet is a Set as anybody would write it.
-type slowSet map[Index]bool
+// slowSet is a Set as anybody would write it, of the indexes below its length.
+type slowSet []bool
 
 func (m slowSet) add(sp Span) int {
 	n := 0
@@ -23,30 +25,40 @@ func (m slowSet) add(sp Span) int {
 	return n
 }
 
-func (m slowSet) low() Index {
-	i := Index(0)
-	for m[i] {
-		i++
+func (m slowSet) has(i Index) bool { return int(i) < len(m) && m[i] }
+
+func (m slowSet) count(sp Span) (n int) {
+	for i := sp.First; i < sp.End; i++ {
+		if m.has(i) {
+			n++
+		}
 	}
-	return i
+	return n
 }
 
-func (m slowSet) spans(end Index) (out []Span) {
-	for i := Index(0); i < end; i++ {
-		if !m[i] {
+func (m slowSet) absent(from Index) Index {
+	for m.has(from) {
+		from++
+	}
+	return from
+}
+
+func (m slowSet) spans() (out []Span) {
+	for i, in := range m {
+		if !in {
 			continue
 		}
-		if n := len(out); n > 0 && out[n-1].End == i {
+		if n := len(out); n > 0 && out[n-1].End == Index(i) {
 			out[n-1].End++
 		} else {
-			out = append(out, Span{i, i + 1})
+			out = append(out, Span{Index(i), Index(i) + 1})
 		}
 	}
 	return out
 }
 
 // step does one operation on both, and compares all that can be asked.
-func step(s *Set, m slowSet, op byte, sp Span, end Index) error {
+func step(s *Set, m slowSet, op byte, sp Span) error {
 	switch op % 4 {
 	case 0, 1, 2:
 		if got, want := s.Add(sp), m.add(sp); got != want {
@@ -55,28 +67,35 @@ func step(s *Set, m slowSet, op byte, sp Span, end Index) error {
 	case 3:
 		s.Remove(sp)
 		for i := sp.First; i < sp.End; i++ {
-			delete(m, i)
+			m[i] = false
 		}
 	}
-	if s.Low() != m.low() {
-		return fmt.Errorf("after %d %v: Low = %d, want %d", op%4, sp, s.Low(), m.low())
+	if s.Low() != m.absent(0) {
+		return fmt.Errorf("after %d %v: Low = %d, want %d", op%4, sp, s.Low(), m.absent(0))
 	}
-	if got, want := s.CountIn(Span{0, end}), len(m); got != want {
-		return fmt.Errorf("after %d %v: %d in the set, want %d", op%4, sp, got, want)
+	for _, in := range []Span{sp, {max(sp.First, 60) - 60, sp.End + 1}, {sp.End, sp.End + 70}} {
+		if got, want := s.CountIn(in), m.count(in); got != want {
+			return fmt.Errorf("after %d %v: %d of %v are in the set, want %d", op%4, sp, got, in, want)
+		}
+	}
+	for _, i := range []Index{sp.First, sp.End, sp.First / 2, sp.End + 1} {
+		if s.Contains(i) != m.has(i) || s.NextAbsent(i) != m.absent(i) {
+			return fmt.Errorf("at %d: Contains %v, NextAbsent %d; want %v, %d", i, s.Contains(i), s.NextAbsent(i), m.has(i), m.absent(i))
+		}
+	}
+	return nil
+}
+
+// sameSet compares the runs of both, and what s keeps them in.
+func sameSet(s *Set, m slowSet) error {
+	end := Index(len(m))
+	if got, want := s.CountIn(Span{0, end + 70}), m.count(Span{0, end}); got != want {
+		return fmt.Errorf("%d are in the set, want %d", got, want)
 	}
 	var spans []Span
 	s.Spans(func(sp Span) bool { spans = append(spans, sp); return true })
-	if want := m.spans(end); !slices.Equal(spans, want) {
-		return fmt.Errorf("after %d %v: Spans = %v, want %v", op%4, sp, spans, want)
-	}
-	for _, i := range []Index{sp.First, sp.End, sp.First / 2, sp.End + 1} {
-		next := i
-		for m[next] {
-			next++
-		}
-		if s.Contains(i) != m[i] || s.NextAbsent(i) != next {
-			return fmt.Errorf("at %d: Contains %v, NextAbsent %d; want %v, %d", i, s.Contains(i), s.NextAbsent(i), m[i], next)
-		}
+	if want := m.spans(); !slices.Equal(spans, want) {
+		return fmt.Errorf("Spans = %v, want %v", spans, want)
 	}
 	for k, c := range s.chunks {
 		if *c == (chunk{}) || Index(k+1)<<chunkShift <= s.low {
@@ -84,6 +103,18 @@ func step(s *Set, m slowSet, op byte, sp Span, end Index) error {
 		}
 	}
 	return nil
+}
+
+// stored is s as a start finds it.
+func stored(s *Set, end Index) (*Set, error) {
+	again := NewSet(s.Low())
+	for _, k := range s.keys() {
+		b, _ := s.appendChunk(nil, k)
+		if err := again.loadChunk(k, b, end); err != nil {
+			return nil, fmt.Errorf("chunk %d: %w", k, err)
+		}
+	}
+	return again, nil
 }
 
 func TestSetDoesWhatASlowSetDoes(t *testing.T) {
@@ -94,8 +125,8 @@ func TestSetDoesWhatASlowSetDoes(t *testing.T) {
 	t.Logf("replay: SPOOL_SEED=%d go test ./spool -run TestSetDoesWhatASlowSetDoes", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	for range 40 {
-		s, m := NewSet(0), slowSet{}
 		const end = 3 * chunkBits
+		s, m := NewSet(0), make(slowSet, end)
 		for range 60 {
 			first := Index(rng.IntN(end))
 			if rng.IntN(3) == 0 {
@@ -108,43 +139,90 @@ func TestSetDoesWhatASlowSetDoes(t *testing.T) {
 			if sp.End < sp.First {
 				sp.End = sp.First
 			}
-			if err := step(s, m, byte(rng.IntN(8)), sp, end); err != nil {
+			err := step(s, m, byte(rng.IntN(8)), sp)
+			if err == nil {
+				err = sameSet(s, m)
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
 		}
 		clone := s.Clone()
 		clone.Add(Span{0, end})
-		if s.CountIn(Span{0, end}) != len(m) {
-			t.Fatal("a clone shares bits with the set")
+		if err := sameSet(s, m); err != nil {
+			t.Fatalf("a clone shares bits with the set: %v", err)
 		}
-		again := NewSet(s.Low())
-		for _, k := range s.keys() {
-			b, _ := s.appendChunk(nil, k)
-			if err := again.loadChunk(k, b, end); err != nil {
-				t.Fatalf("loadChunk(%d): %v", k, err)
-			}
+		again, err := stored(s, end)
+		if err == nil {
+			err = sameSet(again, m)
 		}
-		if again.CountIn(Span{0, end}) != len(m) {
-			t.Fatal("stored and loaded, the set is another")
+		if err != nil {
+			t.Fatalf("stored and loaded: %v", err)
 		}
 	}
 }
 
-func FuzzSet(f *testing.F) {
+// FuzzASetDoesWhatASlowSetDoes reads its input as additions and removals, clones and starts.
+//
+// Law: whatever is asked, a set says what a row of bits says; it keeps no chunk for nothing; a clone
+// shares nothing with it; and stored and loaded it is the same.
+func FuzzASetDoesWhatASlowSetDoes(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 10, 0, 3, 5, 0, 2, 0, 1, 8, 0, 9, 0})
-	f.Fuzz(func(t *testing.T, ops []byte) {
-		s, m := NewSet(0), slowSet{}
-		const end = 2 * chunkBits
-		for len(ops) >= 5 && len(m) < 4*end {
-			first := Index(ops[1])<<8 | Index(ops[2])
-			first %= end
-			sp := Span{first, min(first+Index(ops[3])<<4+Index(ops[4]), end)}
-			if err := step(s, m, ops[0], sp, end); err != nil {
+	f.Fuzz(func(t *testing.T, script []byte) {
+		const end = 2*chunkBits + 100
+		p := program.New(script)
+		s, m := NewSet(0), make(slowSet, end)
+		for i := 0; i < 64 && p.More(); i++ {
+			op := p.Byte()
+			if err := step(s, m, op, anySpan(p, s, end)); err != nil {
 				t.Fatal(err)
 			}
-			ops = ops[5:]
+			switch op >> 4 {
+			case 14: // what is done to the one must not reach the other
+				old := s
+				s = s.Clone()
+				old.Add(Span{0, end})
+				old.Remove(Span{1, end - 1})
+			case 15:
+				again, err := stored(s, end)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s = again
+			default:
+				if i%8 != 7 {
+					continue // it costs
+				}
+			}
+			if err := sameSet(s, m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := sameSet(s, m); err != nil {
+			t.Fatal(err)
 		}
 	})
+}
+
+// anySpan lies anywhere, or where a Set has its seams: at low, at a word's or a chunk's end.
+func anySpan(p *program.Program, s *Set, end Index) Span {
+	var first Index
+	switch p.Below(4) {
+	case 0:
+		first = s.Low() + Index(p.Below(3))
+	case 1:
+		first = Index(p.Below(3)) * chunkBits
+	case 2:
+		first = Index(p.Below(int(end)/64)) * 64
+	case 3:
+		first = Index(p.Below(int(end)))
+	}
+	n := Index(p.Below(130))
+	if p.Below(4) == 0 {
+		n = Index(p.Below(int(end)))
+	}
+	first = min(first, end)
+	return Span{first, min(first+n, end)}
 }
 
 func TestSetOfFarIndexesIsCheap(t *testing.T) {

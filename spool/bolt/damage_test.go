@@ -3,6 +3,7 @@ package bolt
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -183,6 +184,46 @@ func TestCutOffSegmentIsRefusedAtEverySize(t *testing.T) {
 		if !errors.As(err, &bad) {
 			t.Fatalf("cut at %d: %v", size, err)
 		}
+	}
+}
+
+// S-48: the root's count of elements is two when nothing is pending, and one flipped bit makes it none.
+func TestASegmentWhoseRootLostItsElementsIsNotTakenForOneJustMade(t *testing.T) {
+	o, _ := smallSpool(t)
+	path, number := activeFile(t, o.Path)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	im, err := readImageOf(bytes.NewReader(b), int64(len(b)), number, imageParts{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary.LittleEndian.PutUint16(b[im.pages.root*pageSize+10:], 0)
+	binary.LittleEndian.PutUint16(b[im.pages.root*pageSize+8:], flagLeaf)
+	var bad *spool.CorruptError
+	if _, err := readImageOf(bytes.NewReader(b), int64(len(b)), number, imageParts{}); !errors.As(err, &bad) {
+		t.Errorf("a root without elements: %v, want a CorruptError", err)
+	}
+}
+
+// bbolt takes the newest meta page whose checksum is right, wherever it stands.
+func TestAMetaPageWithARightChecksumInTheWrongPlaceIsNoTornOne(t *testing.T) {
+	o, _ := smallSpool(t)
+	path, number := activeFile(t, o.Path)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	im, err := readImageOf(bytes.NewReader(b), int64(len(b)), number, imageParts{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := b[int(1-im.pages.txid%2)*pageSize+pageHeader:][:metaSize]
+	copy(other, b[int(im.pages.txid%2)*pageSize+pageHeader:])
+	var bad *spool.CorruptError
+	if _, err := readImageOf(bytes.NewReader(b), int64(len(b)), number, imageParts{}); !errors.As(err, &bad) {
+		t.Errorf("the same commit on both meta pages: %v, want a CorruptError", err)
 	}
 }
 

@@ -236,7 +236,9 @@ func (r *imageReader) statePair(x pair) error {
 func (r *imageReader) finish() error {
 	h := r.im.head
 	if h == nil {
-		if r.hasState || len(r.im.blocks) > 0 || len(r.im.keyOf) > 0 {
+		// A start takes a segment without a head for one that was just made, removes it and
+		// goes by the one before: so it must be one.
+		if r.hasState || len(r.im.blocks) > 0 || len(r.im.keyOf) > 0 || r.im.pages.txid != txidMade {
 			return fmt.Errorf("the head is missing")
 		}
 		return nil

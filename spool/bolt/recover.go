@@ -1,7 +1,6 @@
 package bolt
 
 import (
-	"cmp"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
@@ -132,27 +131,19 @@ func (s *Store) openActive(found *surveyed) error {
 	return nil
 }
 
-// loadKeys fills the index of idempotency keys, oldest first.
+// loadKeys fills the index of idempotency keys.
 func (s *Store) loadKeys(found *surveyed) {
-	type homed struct {
-		rec   spool.KeyRecord
-		block *spool.KeyBlock
-	}
-	var all []homed
+	var all []spool.FoundKey
 	for _, k := range found.keys {
 		b := &spool.KeyBlock{Number: k.number, Segment: k.segment}
 		for _, r := range k.records {
-			all = append(all, homed{r, b})
+			all = append(all, spool.FoundKey{KeyRecord: r, Block: b})
 		}
 		if k.segment == found.number {
 			s.active.keyBytes += int64(k.size) + keyBlockRoom
 		}
 	}
-	slices.SortStableFunc(all, func(a, b homed) int { return cmp.Compare(a.rec.Age, b.rec.Age) })
-	for i := range all {
-		s.keys.Add(all[i].rec, all[i].block)
-	}
-	s.keys.Expire(s.clock.now().Age)
+	s.keys.Load(all, s.clock.now().Age)
 }
 
 // firstCommit binds a new spool, or checks the binding of an old one, and begins the incarnation.

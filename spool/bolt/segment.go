@@ -22,6 +22,9 @@ const (
 	tempSuffix    = ".tmp"
 )
 
+// txidMade is bbolt's number of the last commit of createSegment: its own file begins with 0 and 1.
+const txidMade = 3
+
 func segmentName(number uint64) string {
 	return fmt.Sprintf("%s%08d%s", segmentPrefix, number, segmentSuffix)
 }

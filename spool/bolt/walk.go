@@ -77,7 +77,7 @@ func openPages(f io.ReaderAt, size int64) (*pages, error) {
 		}
 	}
 	p := &pages{f: f, size: size, hwm: a.hwm, root: a.root, txid: a.txid, torn: !b.valid}
-	if p.hwm*pageSize > uint64(size) || p.hwm < 4 {
+	if p.hwm > uint64(size)/pageSize || p.hwm < 4 {
 		return nil, fmt.Errorf("file of %d bytes ends before its %d pages", size, p.hwm)
 	}
 	p.seen = make([]byte, p.hwm/8+1)
@@ -119,6 +119,10 @@ func (m *meta) tornBeside(valid *meta) error {
 		return fmt.Errorf("meta page is overwritten")
 	}
 	le, raw := binary.LittleEndian, m.raw
+	if metaSum(raw[:]) == le.Uint64(raw[56:]) {
+		// bbolt looks at the checksum alone, and would take it.
+		return fmt.Errorf("meta page of commit %d is whole, and not where that commit writes one", m.txid)
+	}
 	for i := range raw {
 		for v := range 256 {
 			raw[i] = byte(v)

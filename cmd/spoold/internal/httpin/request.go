@@ -73,7 +73,7 @@ func targetOf(path string) (target, *fault) {
 			return target{}, faultf(404, 404, "HTTP 404 Not Found: records go to POST /topics/{topic}/partitions/{partition}")
 		}
 		p, err := number([]byte(n), maxPartition)
-		if err != nil || n[0] == '+' || (n[0] == '0' && len(n) > 1) {
+		if err != nil || n[0] < '0' || n[0] > '9' || (n[0] == '0' && len(n) > 1) {
 			return target{}, faultf(404, 40402, "Partition %q is not a number from 0 to %d", clip(n), maxPartition)
 		}
 		t.partition = spoold.ToPartition(int32(p))
@@ -176,7 +176,7 @@ func (p *parse) list(t target, f format, raw []byte) *fault {
 	}
 }
 
-// Members of a record, as bits: one that is there twice is refused.
+// Members of a record, and of a header, as bits: one that is there twice is refused.
 const (
 	hasKey = 1 << iota
 	hasValue
@@ -310,31 +310,38 @@ func (p *parse) headersOf(raw []byte, at int) ([]spoold.Header, *fault) {
 			return nil, bad(i, "is not an object")
 		}
 		var h spoold.Header
-		named := false
+		seen := 0
 		for {
 			name, value, ok := e.member()
 			if !ok {
 				break
 			}
+			bit := 0
 			switch string(name) {
 			case `"key"`:
+				bit = hasKey
 				key, ok := text(value)
 				if !ok {
 					return nil, bad(i, "has a key that is not a string")
 				}
-				h.Key, named = string(key), true
+				h.Key = string(key)
 			case `"value"`:
-				if isNull(value) {
-					continue
+				bit = hasValue
+				if h.Value, ok = nil, true; !isNull(value) {
+					h.Value, ok = p.base64(value)
 				}
-				if h.Value, ok = p.base64(value); !ok {
+				if !ok {
 					return nil, bad(i, "has a value that is not base64")
 				}
 			default:
 				return nil, bad(i, "has an unrecognized field")
 			}
+			if seen&bit != 0 {
+				return nil, bad(i, "has a field twice")
+			}
+			seen |= bit
 		}
-		if !named {
+		if seen&hasKey == 0 {
 			return nil, bad(i, "has no key")
 		}
 		p.headers = append(p.headers, h)

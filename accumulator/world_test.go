@@ -1,0 +1,389 @@
+package accumulator
+
+import (
+	"bytes"
+	"maps"
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/spoold/spoold/integration/program"
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/spool"
+)
+
+// world drives an Accumulator as the sender does, and keeps beside it what must be true of it, in
+// the slowest and plainest form: where each entry is, and where a restart would put it.
+type world struct {
+	t     testing.TB
+	p     *program.Program
+	cfg   Config
+	a     *Accumulator
+	now   int64
+	lanes []*worldLane
+}
+
+// worldLane is one topic: the spool's side, the sender's side and the promises made.
+type worldLane struct {
+	id      spool.LaneID
+	log     log // the entries, for ever
+	l       *Lane
+	topic   int32 // how many partitions the cluster has
+	feed    *spool.Index
+	settled map[spool.Index]bool
+	durable spool.Facts // what a restart would find
+	// home is the partition of an entry once a seal at or above it is durable. It never changes
+	// while there is such a seal, or was one since the last start.
+	home  map[spool.Index]int32
+	parts map[int32]*worldPart
+}
+
+// worldPart is one partition's batches that are sealed and not settled, oldest first.
+type worldPart struct {
+	window []*sealed
+	limbo  []*sealed   // refused, left behind when the rest was unsealed
+	acked  spool.Index // one above the highest entry that was acked
+}
+
+type sealed struct {
+	b     *Batch // nil after a restart
+	spans []spool.Span
+}
+
+func newWorld(t testing.TB, p *program.Program) *world {
+	w := &world{t: t, p: p}
+	w.cfg = Config{BatchSize: 125 + p.Below(700), BufferMemory: 300 + 20*p.Below(256), LingerMs: int64(p.Below(8)), Seed: uint64(p.Byte())}
+	w.a = New(w.cfg)
+	for id := range 1 + p.Below(2) {
+		wl := &worldLane{
+			id: spool.LaneID(id), topic: 1 + int32(p.Below(5)), settled: map[spool.Index]bool{},
+			home: map[spool.Index]int32{}, parts: map[int32]*worldPart{},
+		}
+		wl.l = NewLane(wl.id, "topic", 0, 0, spool.Facts{})
+		w.lanes = append(w.lanes, wl)
+	}
+	return w
+}
+
+func (wl *worldLane) part(n int32) *worldPart {
+	if wl.parts[n] == nil {
+		wl.parts[n] = &worldPart{}
+	}
+	return wl.parts[n]
+}
+
+// numbers are the partitions that something was ever sealed for.
+func (wl *worldLane) numbers() []int32 { return slices.Sorted(maps.Keys(wl.parts)) }
+
+// commit spools a few records, and passes them on if the lane is live.
+func (w *world) commit(wl *worldLane) {
+	first := wl.log.end()
+	for range 1 + w.p.Below(6) {
+		partition := protocol.NoPartition
+		var key []byte
+		switch kind := w.p.Below(8); kind {
+		case 0, 1, 2:
+			key = []byte{byte(w.p.Below(6))}
+		case 3:
+			key = []byte{}
+		case 4:
+			partition = int32(w.p.Below(7)) // perhaps one that the topic does not have
+		}
+		value := make([]byte, w.p.Below(90))
+		if w.p.Below(32) == 31 {
+			value = make([]byte, w.p.Below(3*w.cfg.BatchSize))
+		}
+		wl.log.add(key, value, partition)
+	}
+	live := wl.l.Live() && wl.feed == nil && wl.l.End == first
+	wl.l.End = wl.log.end()
+	if live {
+		w.into(wl, wl.log.from(first, wl.log.end()))
+	}
+}
+
+// into feeds sections, and checks that whatever came from empty to not empty is named.
+func (w *world) into(wl *worldLane, sections []spool.Section) bool {
+	var empty []*Partition
+	for n := range wl.l.Partitions() {
+		if p := wl.l.Partition(n); p.Empty() {
+			empty = append(empty, p)
+		}
+	}
+	all, err := wl.l.Feed(w.a, w.now, sections)
+	if err != nil {
+		w.t.Fatalf("Feed: %v", err)
+	}
+	touched := map[*Partition]bool{}
+	wl.l.Touched(func(p *Partition) { touched[p] = true })
+	for _, p := range empty {
+		if !p.Empty() && !touched[p] {
+			w.t.Fatalf("partition %d got its first batch, and is not among the touched", p.ID)
+		}
+	}
+	w.budget()
+	return all
+}
+
+// ask begins a read from the spool, as Sender.feed does.
+func (w *world) ask(wl *worldLane) {
+	if wl.l.Rewind() {
+		wl.feed = nil
+	}
+	if wl.l.Partitions() == 0 || wl.l.Closed || wl.feed != nil {
+		return
+	}
+	if from := wl.l.Position(); from < wl.log.end() {
+		wl.feed = &from
+	}
+}
+
+// answer ends it: sections from where it was asked for, which may begin below, hold entries that
+// have left, and lack such entries.
+func (w *world) answer(wl *worldLane) {
+	if wl.feed == nil {
+		return
+	}
+	at := *wl.feed
+	wl.feed = nil
+	for at < wl.log.end() && wl.settled[at] {
+		at++
+	}
+	end := min(at+1+spool.Index(w.p.Below(40)), wl.log.end())
+	var sections []spool.Section
+	if at < end {
+		sections = w.sections(wl, at-min(at, spool.Index(w.p.Below(4))), at, end)
+	}
+	if w.into(wl, sections) {
+		wl.l.Skip(end)
+	}
+}
+
+// sections are entries from first up to end, in one or more sections. Those that have left may be
+// missing; those before from are there by chance.
+func (w *world) sections(wl *worldLane, first, from, end spool.Index) []spool.Section {
+	sparse, cut := w.p.Yes(), w.p.Below(8)
+	out := []spool.Section{{Lane: wl.id}}
+	for i := first; i < end; i++ {
+		if i < from && !wl.settled[i] && sparse {
+			continue // what lies before need not be there
+		}
+		if wl.settled[i] && sparse && w.p.Yes() {
+			continue
+		}
+		s := &out[len(out)-1]
+		if n := len(s.Spans); cut > 0 && int(i)%(cut+1) == 0 && n > 0 {
+			out = append(out, spool.Section{Lane: wl.id})
+			s = &out[len(out)-1]
+		}
+		if n := len(s.Spans); n > 0 && s.Spans[n-1].End == i {
+			s.Spans[n-1].End++
+		} else {
+			s.Spans = append(s.Spans, spool.Span{First: i, End: i + 1})
+		}
+		s.Bytes = append(s.Bytes, wl.log.entries[i]...)
+	}
+	if len(out[len(out)-1].Spans) == 0 {
+		out = out[:len(out)-1]
+	}
+	return out
+}
+
+// seal takes the head of a partition that can be written, as Sender.drain does: seal and facts
+// are one write.
+func (w *world) seal(wl *worldLane, n int32) bool {
+	if n >= wl.l.Partitions() {
+		return false
+	}
+	p := wl.l.Partition(n)
+	if p.Blocked() || p.Head() == nil {
+		return false
+	}
+	if ready, at := p.Ready(w.a, w.now); !ready {
+		if at <= w.now {
+			w.t.Fatalf("at %d: partition %d is not ready, and is to be looked at again at %d", w.now, n, at)
+		}
+		return false
+	}
+	b := p.Pop()
+	for _, other := range w.lanes {
+		if f, ok := other.l.FreshFacts(); ok {
+			other.addFacts(w.t, f)
+		}
+	}
+	w.checkBatch(wl, n, b)
+	part := wl.part(n)
+	part.window = append(part.window, &sealed{b, slices.Clone(b.Spans)})
+	wl.promise(w.t, b.Spans[len(b.Spans)-1].End)
+	for i := range wl.indexes(b.Spans) {
+		if home := wl.home[i]; home != n {
+			w.t.Fatalf("entry %d was sealed for partition %d, and a restart would put it into %d", i, n, home)
+		}
+	}
+	return true
+}
+
+// addFacts is what spool.State does with them.
+func (wl *worldLane) addFacts(t testing.TB, f spool.Facts) {
+	for _, c := range f.Counts {
+		if n := len(wl.durable.Counts); n > 0 && wl.durable.Counts[n-1].From > c.From {
+			t.Fatalf("partition count from %d comes after one from %d", c.From, wl.durable.Counts[n-1].From)
+		} else if n > 0 && wl.durable.Counts[n-1].From == c.From {
+			wl.durable.Counts = wl.durable.Counts[:n-1]
+		}
+		wl.durable.Counts = append(wl.durable.Counts, c)
+	}
+	for _, c := range f.Sticky {
+		if n := len(wl.durable.Sticky); n > 0 && wl.durable.Sticky[n-1].From > c.From {
+			t.Fatalf("sticky run from %d comes after one from %d", c.From, wl.durable.Sticky[n-1].From)
+		} else if n > 0 && wl.durable.Sticky[n-1].From == c.From {
+			wl.durable.Sticky = wl.durable.Sticky[:n-1]
+		}
+		wl.durable.Sticky = append(wl.durable.Sticky, c)
+	}
+}
+
+// promise: from now on every entry below end has its partition, for ever: facts that came later
+// than it must not move it.
+func (wl *worldLane) promise(t testing.TB, end spool.Index) {
+	for i := range end {
+		home, ok := wl.slowHome(i)
+		if was, promised := wl.home[i]; promised && !wl.settled[i] && (!ok || was != home) {
+			t.Fatalf("entry %d belonged to partition %d, and by today's facts to %d", i, was, home)
+		} else if !promised && ok {
+			wl.home[i] = home
+		}
+	}
+}
+
+// slowHome is the partitioner as DESIGN has it, by what is durable.
+func (wl *worldLane) slowHome(i spool.Index) (int32, bool) {
+	e, _, err := spool.NextEntry(wl.log.entries[i])
+	if err != nil {
+		return 0, false
+	}
+	switch {
+	case e.Partition != protocol.NoPartition:
+		return e.Partition, true
+	case e.HasKey:
+		n := int32(0)
+		for _, f := range wl.durable.Counts {
+			if f.From <= i || n == 0 {
+				n = f.Count
+			}
+		}
+		if n == 0 {
+			return 0, false
+		}
+		return int32(protocol.Murmur2(e.Key)&math.MaxInt32) % n, true
+	}
+	home, ok := int32(0), false
+	for _, f := range wl.durable.Sticky {
+		if f.From <= i || !ok {
+			home, ok = f.Partition, true
+		}
+	}
+	return home, ok
+}
+
+// checkBatch compares a batch with the entries that it says it holds, and its place with all that
+// is sealed or has left.
+func (w *world) checkBatch(wl *worldLane, n int32, b *Batch) {
+	taken := wl.taken()
+	floor := wl.part(n).acked
+	for _, s := range append(slices.Clone(wl.part(n).limbo), wl.part(n).window...) {
+		floor = max(floor, s.spans[len(s.spans)-1].End)
+	}
+	rest, count := b.Records(), int32(0)
+	maxTimestamp := int64(math.MinInt64)
+	for i := range wl.indexes(b.Spans) {
+		if taken[i] {
+			w.t.Fatalf("partition %d was given entry %d, which is sealed or has left", n, i)
+		}
+		if i < floor {
+			w.t.Fatalf("partition %d was given entry %d behind entry %d", n, i, floor-1)
+		}
+		floor = i + 1
+		e, _, err := spool.NextEntry(wl.log.entries[i])
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		r, next, err := protocol.NextRecord(rest)
+		if err != nil {
+			w.t.Fatalf("entry %d in its batch: %v", i, err)
+		}
+		want, _ := e.Record()
+		if !bytes.Equal(r.Key, want.Key) || !bytes.Equal(r.Value, want.Value) || (r.Key == nil) != !e.HasKey ||
+			b.FirstTimestamp+r.TimestampDelta != e.Timestamp || r.OffsetDelta != count {
+			w.t.Fatalf("entry %d is %+v in its batch, want %+v", i, r, want)
+		}
+		maxTimestamp = max(maxTimestamp, e.Timestamp)
+		rest, count = next, count+1
+	}
+	if b.Count != count || len(rest) != 0 || b.MaxTimestamp != maxTimestamp || count == 0 {
+		w.t.Fatalf("batch of %d records says %d, its largest timestamp is %d and says %d, %d bytes are left over",
+			count, b.Count, maxTimestamp, b.MaxTimestamp, len(rest))
+	}
+	if count > 1 && len(b.Buf) > w.cfg.BatchSize {
+		w.t.Fatalf("a batch of %d records has %d bytes, batch.size is %d", count, len(b.Buf), w.cfg.BatchSize)
+	}
+}
+
+// taken is what is sealed or has left.
+func (wl *worldLane) taken() map[spool.Index]bool {
+	taken := maps.Clone(wl.settled)
+	for _, part := range wl.parts {
+		for _, s := range append(slices.Clone(part.limbo), part.window...) {
+			for i := range wl.indexes(s.spans) {
+				taken[i] = true
+			}
+		}
+	}
+	return taken
+}
+
+func (wl *worldLane) indexes(spans []spool.Span) func(func(spool.Index) bool) {
+	return func(yield func(spool.Index) bool) {
+		for _, sp := range spans {
+			for i := sp.First; i < sp.End; i++ {
+				if !yield(i) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// budget: what the batches take is what they were counted for, and it is inside the budget, but for
+// one batch that could not be made otherwise.
+func (w *world) budget() {
+	live, used := 0, 0
+	count := func(b *Batch) {
+		if b != nil {
+			live, used = live+1, used+cap(b.Buf)
+		}
+	}
+	for _, wl := range w.lanes {
+		for _, p := range wl.l.parts {
+			for _, b := range p.queue {
+				count(b)
+			}
+		}
+		for _, p := range wl.l.beyond {
+			for _, b := range p.queue {
+				count(b)
+			}
+		}
+		for _, part := range wl.parts {
+			for _, s := range append(slices.Clone(part.limbo), part.window...) {
+				count(s.b)
+			}
+		}
+	}
+	if used != w.a.Used() {
+		w.t.Fatalf("%d batches take %d bytes, and %d are counted", live, used, w.a.Used())
+	}
+	if used > w.cfg.BufferMemory && live > 1 {
+		w.t.Fatalf("%d batches take %d bytes, the budget is %d", live, used, w.cfg.BufferMemory)
+	}
+}
