@@ -46,7 +46,7 @@ func TestMemoryStaysBoundedWithALargeBacklogAndARestartIsQuick(t *testing.T) {
 	}
 	r.must(r.daemon.Start())
 	peak = watchMemory(r)
-	r.ready()
+	r.must(r.killer.Ready(r.ctx))
 	ready := r.daemon.Age()
 	first := r.firstAck()
 	t.Logf("restart with the backlog after SIGKILL: takes records after %.0f ms, first ack after %.0f ms",
