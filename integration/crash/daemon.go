@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -188,6 +187,9 @@ func (d *Daemon) Kill() (*Recovery, error) {
 	return d.life.found(), nil
 }
 
+// End kills the process in whatever state it is, and asks nothing.
+func (d *Daemon) End() error { return d.process.Kill() }
+
 // Stop sends SIGTERM and waits for a clean end.
 func (d *Daemon) Stop() error {
 	if err := d.process.Stop(30 * time.Second); err != nil {
@@ -295,32 +297,5 @@ func (d *Daemon) Status(ctx context.Context) (*Status, error) {
 	return &s, nil
 }
 
-// Memory is resident memory in bytes, from /proc.
-type Memory struct{ Anon, File int64 }
-
-// Memory of the daemon now.
-func (d *Daemon) Memory() (Memory, error) {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.process.Pid()))
-	if err != nil {
-		return Memory{}, fmt.Errorf("crash: %w", err)
-	}
-	var m Memory
-	for line := range strings.Lines(string(raw)) {
-		f := strings.Fields(line)
-		if len(f) != 3 {
-			continue
-		}
-		kb, err := strconv.ParseInt(f[1], 10, 64)
-		switch {
-		case err != nil:
-		case f[0] == "RssAnon:":
-			m.Anon = kb << 10
-		case f[0] == "RssFile:":
-			m.File = kb << 10
-		}
-	}
-	if m.Anon == 0 {
-		return m, errors.New("crash: no RssAnon in /proc")
-	}
-	return m, nil
-}
+// Use is what the kernel says of the daemon now.
+func (d *Daemon) Use() (proc.Usage, error) { return proc.Use(d.Pid()) }

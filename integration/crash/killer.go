@@ -11,6 +11,7 @@ import (
 type Killer struct {
 	Daemon *Daemon
 	Rand   *rand.Rand
+	Killed func(early bool) // is told each kill, if not nil; early: within 300 ms of a start
 
 	Kills   int // with SIGKILL
 	Early   int // of them, within 300 ms of a start
@@ -40,13 +41,16 @@ func (k *Killer) Ready(ctx context.Context) error {
 // Kill kills the daemon now and starts it again. One in four of the new lives is ended at
 // once, while it recovers.
 func (k *Killer) Kill(ctx context.Context) error {
-	for again := true; again; {
+	for again, early := true, false; again; early = true {
 		found, err := k.Daemon.Kill()
 		if err != nil {
 			return err
 		}
 		k.note(found)
 		k.Kills++
+		if k.Killed != nil {
+			k.Killed(early)
+		}
 		if err := k.Daemon.Start(); err != nil {
 			return err
 		}

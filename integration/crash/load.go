@@ -34,6 +34,7 @@ type Load struct {
 	requests atomic.Int64 // answered with 200
 	retries  atomic.Int64
 	refused  atomic.Int64 // answered with 429; they are retries, too
+	bytes    atomic.Int64 // of bodies that were answered with 200
 }
 
 // Run starts the clients.
@@ -74,6 +75,9 @@ func (l *Load) Requests() (answered, again int64) { return l.requests.Load(), l.
 // Refused is how often the daemon answered that it takes nothing now (429).
 func (l *Load) Refused() int64 { return l.refused.Load() }
 
+// Bytes is how long all bodies were that were answered: in base64, a third more than the values.
+func (l *Load) Bytes() int64 { return l.bytes.Load() }
+
 // send is one client.
 func (l *Load) send(ctx context.Context, client int) error {
 	r := rand.New(rand.NewPCG(l.Seed, uint64(client)))
@@ -113,6 +117,7 @@ func (l *Load) request(ctx context.Context, r *rand.Rand, client, count int) err
 	}
 	l.Ledger.Answered(client, first+count)
 	l.requests.Add(1)
+	l.bytes.Add(int64(len(body)))
 	return nil
 }
 

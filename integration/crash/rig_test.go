@@ -163,7 +163,7 @@ func newRig(t *testing.T, s setup) *rig {
 			t.Log(r.daemon.Tail())
 		}
 		if r.daemon.process != nil {
-			_ = r.daemon.process.Kill() // our own child: fails only when it is gone
+			_ = r.daemon.End() // our own child: fails only when it is gone
 		}
 	})
 	return r
