@@ -100,3 +100,56 @@ func leaderless(topic string) kmsg.Response {
 	r.Topics = append(r.Topics, rt)
 	return r
 }
+
+// A cluster makes topics for whoever asks, and metadata is asked for again and again. Found by the soak: a topic that
+// somebody deleted after all was delivered came back empty, and its lane was parked for being another one.
+func TestATopicThatIsDeletedWithNothingPendingIsNotMadeAgain(t *testing.T) {
+	cfg := scenarioCfg
+	cfg.AutoCreate, cfg.MetadataMaxAgeMs = true, 100
+	w, _ := scenario(1)
+	w.cluster.auto = true
+	w.start(cfg)
+	w.produce(1)
+	w.delivered(t)
+	delete(w.cluster.topics, "a")
+	w.run(1000)
+	// Now one has to be made, and it is asked for in company of none that has not.
+	w.topics = []string{"new"}
+	w.produce(3)
+	w.until(t, "delivery to the new topic", func() bool { return w.pending() == 0 })
+	w.run(1000)
+	if w.cluster.topics["new"] == nil || w.cluster.topics["a"] != nil {
+		t.Errorf("the topic that has records exists: %v, the one that was deleted: %v; want true and false",
+			w.cluster.topics["new"] != nil, w.cluster.topics["a"] != nil)
+	}
+	if p := w.parkOf(); p.Parked() {
+		t.Errorf("parked: %+v", p)
+	}
+}
+
+// Nobody is told that a topic is missing before the cluster was asked to make it, and had time to.
+func TestAMissingTopicIsReportedOnlyWhenItIsNotMade(t *testing.T) {
+	for _, auto := range []bool{true, false} {
+		w, _ := scenario(1)
+		cfg := scenarioCfg
+		cfg.AutoCreate = true
+		w.cluster.auto = auto
+		w.start(cfg)
+		w.topics = []string{"new"}
+		w.produce(1)
+		w.run(2000)
+		told := 0
+		for _, e := range w.told {
+			if x, ok := e.(sender.TopicTrouble); ok && x.Topic == "new" {
+				told++
+			}
+		}
+		want := 1
+		if auto {
+			want = 0
+		}
+		if told != want || (w.pending() == 0) != auto {
+			t.Errorf("the cluster makes topics: %v: told %d times, want %d; %d records pending", auto, told, want, w.pending())
+		}
+	}
+}

@@ -27,6 +27,7 @@ type lane struct {
 	suspect   protocol.TopicID // seen once in place of bound: nothing is sent until it is seen again, or not
 	recreated bool
 	told      protocol.ErrorCode // last reported by a TopicTrouble
+	making    int                // how often the cluster was asked to make the topic, since it was last there
 
 	feedID  uint64 // of the Feed under way, or 0
 	bytes   int    // asked for by it

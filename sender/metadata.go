@@ -13,6 +13,7 @@ import (
 type metadata struct {
 	gen      uint64 // responses taken so far
 	asked    bool   // a request is under way
+	making   bool   // the latest request was for topics that are to be made, and for those alone
 	askedGen uint64 // what gen will be when it is answered
 	want     bool   // somebody needs a newer one
 	at       int64  // Age of the last response
@@ -66,18 +67,44 @@ func (s *Sender) refresh() uint64 {
 	return s.meta.gen + 1
 }
 
+// askMetadata asks about every topic. The cluster makes the missing ones for whoever asks so, all or none of those in
+// one request: so that is asked in a request of its own, after this one has told which they are.
 func (s *Sender) askMetadata() {
+	m := &s.meta
+	m.making = m.gen > 0 && !m.making && s.missing()
 	r := kmsg.NewPtrMetadataRequest()
 	r.Topics = []kmsg.MetadataRequestTopic{}
 	for _, l := range s.lanes {
+		if m.making && !l.missing() {
+			continue
+		}
 		t := kmsg.NewMetadataRequestTopic()
 		t.Topic = kmsg.StringPtr(l.topic)
 		r.Topics = append(r.Topics, t)
 	}
-	r.AllowAutoTopicCreation = s.cfg.AutoCreate
-	s.meta.asked, s.meta.want, s.meta.askedGen = true, false, s.meta.gen+1
+	r.AllowAutoTopicCreation = m.making
+	m.asked, m.askedGen = true, m.gen+1
+	if m.making {
+		m.askedGen = m.gen // nobody waits for news of a few topics
+	}
+	m.want = m.making // what became of it
 	s.request(Request{Kind: KindControl, Broker: AnyBroker, Message: r, MaxVersion: -1}, &request{kind: reqMetadata})
 }
+
+// missing reports whether there are topics that the cluster should make.
+func (s *Sender) missing() bool {
+	return s.cfg.AutoCreate && slices.ContainsFunc(s.lanes, (*lane).missing)
+}
+
+// missing reports whether records wait for a topic that is not there. A topic that is not there and for which nothing
+// is pending was deleted by somebody, who would not like to see it come back.
+func (l *lane) missing() bool {
+	return l.code == protocol.UnknownTopicOrPartition && l.settled.Low() < l.end
+}
+
+// makeTries is how often a missing topic is asked for before it is reported: a broker answers that there is none while
+// it makes it.
+const makeTries = 3
 
 // linkIs notes whether the cluster answers, and says so when it changes.
 func (s *Sender) linkIs(up bool, err string) {
@@ -106,8 +133,10 @@ func (s *Sender) onMetadata(resp Response) {
 	if r.ClusterID != nil && !s.rightCluster(*r.ClusterID) {
 		return
 	}
-	m.gen++
-	m.at = s.now.Age
+	if !m.making {
+		m.gen++
+		m.at = s.now.Age
+	}
 	s.linkIs(true, "")
 	s.epoch++
 	s.updateBrokers(r.Brokers)
@@ -121,12 +150,15 @@ func (s *Sender) onMetadata(resp Response) {
 			again = s.updateTopic(l, t) || again
 		}
 	}
-	if again {
+	switch {
+	case !m.making && s.missing():
+		m.want, m.retryAt = true, s.now.Age // to be made, at once
+	case again || m.making:
 		m.want = true
 		m.attempts++
 		m.retryAt = s.now.Age + s.backoff(m.attempts)
 		s.wake(m.retryAt)
-	} else {
+	default:
 		m.attempts, m.retryAt = 0, s.now.Age+s.cfg.RetryBackoffMs
 	}
 }
@@ -150,7 +182,10 @@ func (s *Sender) updateTopic(l *lane, t *kmsg.MetadataResponseTopic) (again bool
 	l.code = protocol.ErrorCode(t.ErrorCode)
 	pending := l.settled.Low() < l.end
 	if l.code != protocol.None {
-		if pending && l.told != l.code {
+		if s.meta.making {
+			l.making++
+		}
+		if pending && l.told != l.code && !(l.missing() && s.cfg.AutoCreate && l.making < makeTries) {
 			l.told = l.code
 			s.event(TopicTrouble{Topic: l.topic, Code: l.code, Message: topicAdvice(l.code, s.cfg.AutoCreate)})
 		}
@@ -160,7 +195,7 @@ func (s *Sender) updateTopic(l *lane, t *kmsg.MetadataResponseTopic) (again bool
 		}
 		return pending
 	}
-	l.told = protocol.None
+	l.told, l.making = protocol.None, 0
 	id := protocol.TopicID(t.TopicID)
 	l.current = id
 	switch {

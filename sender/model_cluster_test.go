@@ -27,6 +27,7 @@ type modelCluster struct {
 	now      int64 // the brokers' clock, ms
 	expire   int64 // producer.id.expiration.ms
 	noAsk    bool  // DescribeProducers is refused
+	auto     bool  // auto.create.topics.enable
 	byName   bool  // Produce goes by name: a recreated topic takes what was meant for the former
 	deposed  bool  // leaders are not leaders any more, and metadata does not say so
 	noRefuse bool  // a lagging ISR never answers NOT_ENOUGH_REPLICAS
@@ -283,8 +284,11 @@ func (c *modelCluster) metadata(m *kmsg.MetadataRequest) kmsg.Response {
 		rt.Topic = want.Topic
 		t := c.topics[*want.Topic]
 		if t == nil {
-			rt.ErrorCode = int16(protocol.UnknownTopicOrPartition)
+			rt.ErrorCode = int16(protocol.UnknownTopicOrPartition) // also if it is being made now
 			resp.Topics = append(resp.Topics, rt)
+			if c.auto && m.AllowAutoTopicCreation {
+				c.create(*want.Topic, 1)
+			}
 			continue
 		}
 		rt.TopicID = t.id

@@ -44,6 +44,7 @@ type world struct {
 	refuse           func(sender.Request) bool // answered at once: not written
 	refused          int
 	seen             []sender.Request // Produce requests as they were sent, copied
+	told             []sender.Event
 }
 
 type rec struct {
@@ -148,6 +149,7 @@ func (w *world) carry(e *sender.Effects) {
 	}
 	for _, ev := range e.Events {
 		w.logf("event %T%+v", ev, ev)
+		w.told = append(w.told, ev)
 	}
 	w.wakeAt = e.WakeAt
 	if os.Getenv("WORLD_DEBUG") != "" {

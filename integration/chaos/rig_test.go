@@ -60,18 +60,13 @@ type rig struct {
 	ops     []string // what was done to brokers and programs
 }
 
-type front struct {
-	cluster *kafka.Cluster
-	proxies []*chaos.Proxy
-}
-
-var fronts = make(map[int]*front) // clusters are started once; tests run one after the other
+var clusters = make(map[int]*kafka.Cluster) // started once; tests run one after the other
 
 func TestMain(m *testing.M) {
 	flag.Parse()
 	code := m.Run()
-	for _, f := range fronts {
-		f.cluster.Close()
+	for _, c := range clusters {
+		c.Close()
 	}
 	os.Exit(code)
 }
@@ -83,20 +78,18 @@ func newRig(t *testing.T, brokers, clients int) *rig {
 		seed = uint64(time.Now().UnixNano())
 	}
 	t.Logf("seed %d; again: go test -tags crash -count=1 -v ./integration/chaos -run '^%s$' -seed %d", seed, t.Name(), seed)
-	f := fronts[brokers]
-	if f == nil {
-		f = &front{}
-		c, err := kafka.Start(context.Background(), kafka.Options{Brokers: brokers, Front: f.place})
-		if err != nil {
+	c := clusters[brokers]
+	if c == nil {
+		var err error
+		if c, err = kafka.Start(context.Background(), kafka.Options{Brokers: brokers, Front: place}); err != nil {
 			t.Fatal(err)
 		}
-		f.cluster, fronts[brokers] = c, f
+		clusters[brokers] = c
 	}
-	// A cluster whose ports were taken is started anew: the last proxies count.
-	r := &rig{t: t, ctx: t.Context(), seed: seed, rand: rand.New(rand.NewPCG(seed, 1)), cluster: f.cluster,
-		proxies: f.proxies[len(f.proxies)-brokers:], topic: fmt.Sprintf("chaos-%x", seed),
-		ledger: crash.NewLedger(seed, clients, 200), trace: newTrace(t)}
+	r := &rig{t: t, ctx: t.Context(), seed: seed, rand: rand.New(rand.NewPCG(seed, 1)), cluster: c,
+		topic: fmt.Sprintf("chaos-%x", seed), ledger: crash.NewLedger(seed, clients, 200), trace: newTrace(t)}
 	for i := range brokers {
+		r.proxies = append(r.proxies, c.Front(i).(*chaos.Proxy))
 		if !r.cluster.Running(i) {
 			r.must(r.cluster.Start(r.ctx, i))
 		}
@@ -113,12 +106,8 @@ func newRig(t *testing.T, brokers, clients int) *rig {
 	return r
 }
 
-func (f *front) place(i int, target string) (kafka.Front, error) {
-	p, err := chaos.New(chaos.Options{Name: fmt.Sprintf("broker-%d", i), Target: target})
-	if err == nil {
-		f.proxies = append(f.proxies, p)
-	}
-	return p, err
+func place(i int, target string) (kafka.Front, error) {
+	return chaos.New(chaos.Options{Name: fmt.Sprintf("broker-%d", i), Target: target})
 }
 
 func (r *rig) must(err error) {
@@ -128,56 +117,15 @@ func (r *rig) must(err error) {
 	}
 }
 
-// swarm draws a mix: each fault is off in one of three mixes, else rare or common.
-func swarm(r *rand.Rand) chaos.Mix {
-	m := chaos.Mix{Hold: between(r, 50*time.Millisecond, 2*time.Second), Delay: between(r, 10*time.Millisecond, time.Second),
-		After: between(r, 10*time.Millisecond, 8*time.Second)}
-	most := map[chaos.Fault]float64{
-		chaos.DropRequest: 0.04, chaos.DropAnswer: 0.06, chaos.HoldAnswer: 0.05, chaos.DelayRequest: 0.05, chaos.CutRequest: 0.04,
-		chaos.CutAnswer: 0.04, chaos.Reset: 0.04, chaos.Blackhole: 0.005, chaos.Duplicate: 0.1, chaos.Zombie: 0.3,
-	}
-	for f := chaos.Pass + 1; f <= chaos.Zombie; f++ {
-		if r.IntN(3) > 0 {
-			m.Chance[f] = most[f] * r.Float64()
-		}
-	}
-	return m
-}
-
 func between(r *rand.Rand, low, high time.Duration) time.Duration {
 	return low + time.Duration(r.Int64N(int64(high-low)))
-}
-
-// storm changes the weather every few seconds, until stop is closed. Now and then all connections are
-// cut at once, and now and then nothing happens.
-func (r *rig) storm(stop <-chan struct{}) {
-	weather := rand.New(rand.NewPCG(r.seed, 2))
-	for {
-		for _, p := range r.proxies {
-			m := swarm(weather)
-			if weather.IntN(6) == 0 {
-				m = chaos.Mix{}
-			}
-			p.SetMix(m)
-			if weather.IntN(4) == 0 {
-				p.Cut()
-			}
-		}
-		timer := time.NewTimer(between(weather, time.Second, 4*time.Second))
-		select {
-		case <-timer.C:
-		case <-stop:
-			timer.Stop()
-			return
-		}
-	}
 }
 
 // under runs f in the storm, and for so long at least; then it heals.
 func (r *rig) under(least time.Duration, f func()) {
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
-	wg.Go(func() { r.storm(stop) })
+	wg.Go(func() { chaos.Storm(stop, rand.New(rand.NewPCG(r.seed, 2)), r.proxies...) })
 	timer := time.NewTimer(least)
 	defer timer.Stop()
 	healed := false

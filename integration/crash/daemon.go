@@ -11,9 +11,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/spoold/spoold/integration/link"
@@ -21,15 +23,19 @@ import (
 )
 
 // Daemon is `spoold serve`, started again and again on one spool and one pair of
-// addresses. Its methods are for one goroutine; HTTP and Admin may be read by all.
+// addresses. Its methods are for one goroutine; HTTP and Admin may be read by all, and
+// Status and Pid be called by all.
 type Daemon struct {
-	HTTP, Admin string // addresses
-	Spool       string // directory
+	HTTP, Admin string    // addresses
+	Spool       string    // directory
+	Log         io.Writer // gets all that the daemon says, if not nil
 	args        []string
+	keys        map[string]string
 	bin         string
 
 	process *proc.Process
 	life    *life
+	pid     atomic.Int64
 }
 
 // life is one process of the daemon.
@@ -62,7 +68,7 @@ func Build(ctx context.Context, root, dir string) (string, error) {
 
 // NewDaemon prepares a daemon with its spool under dir. keys are -X settings.
 func NewDaemon(bin, dir, bootstrap string, keys map[string]string) (*Daemon, error) {
-	d := &Daemon{bin: bin, Spool: filepath.Join(dir, "spool")}
+	d := &Daemon{bin: bin, Spool: filepath.Join(dir, "spool"), keys: keys}
 	for _, addr := range []*string{&d.HTTP, &d.Admin} {
 		l, err := link.Listen()
 		if err != nil {
@@ -73,15 +79,19 @@ func NewDaemon(bin, dir, bootstrap string, keys map[string]string) (*Daemon, err
 	}
 	d.args = []string{"serve", "-b", bootstrap, "--spool", d.Spool, "--http", d.HTTP, "--admin", d.Admin,
 		"-X", "log.format=json"}
-	for k, v := range keys {
-		d.args = append(d.args, "-X", k+"="+v)
-	}
 	return d, nil
 }
 
+// Configure gives the lives to come other -X settings.
+func (d *Daemon) Configure(keys map[string]string) { d.keys = keys }
+
 // Start starts the process and does not wait.
 func (d *Daemon) Start() error {
-	cmd := exec.CommandContext(context.Background(), d.bin, d.args...) // it ends by Kill or Stop
+	args := slices.Clone(d.args)
+	for k, v := range d.keys {
+		args = append(args, "-X", k+"="+v)
+	}
+	cmd := exec.CommandContext(context.Background(), d.bin, args...) // it ends by Kill or Stop
 	// os.Pipe and not StderrPipe: what the daemon wrote last is read after its death.
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -95,12 +105,16 @@ func (d *Daemon) Start() error {
 		_ = r.Close() // nothing is in it
 		return err
 	}
+	d.pid.Store(int64(d.process.Pid()))
 	d.life = &life{began: began, ready: make(chan struct{}), ended: make(chan struct{})}
-	go d.life.follow(r)
+	go d.life.follow(r, d.Log)
 	return nil
 }
 
-func (l *life) follow(r *os.File) {
+// Pid is the process id of the latest life, 0 before the first.
+func (d *Daemon) Pid() int { return int(d.pid.Load()) }
+
+func (l *life) follow(r *os.File, log io.Writer) {
 	defer close(l.ended)
 	defer func() { _ = r.Close() }() // it was read to its end
 	lines := bufio.NewScanner(r)
@@ -119,6 +133,9 @@ func (l *life) follow(r *os.File) {
 			l.recovery = &Recovery{line.Pending, line.Seals}
 		}
 		l.mu.Unlock()
+		if log != nil {
+			_, _ = fmt.Fprintf(log, "%s\n", lines.Bytes()) // a log that cannot be written is only missed
+		}
 		if err == nil && line.Event == "ready" {
 			close(l.ready)
 		}
@@ -170,6 +187,9 @@ func (d *Daemon) Kill() (*Recovery, error) {
 	return d.life.found(), nil
 }
 
+// End kills the process in whatever state it is, and asks nothing.
+func (d *Daemon) End() error { return d.process.Kill() }
+
 // Stop sends SIGTERM and waits for a clean end.
 func (d *Daemon) Stop() error {
 	if err := d.process.Stop(30 * time.Second); err != nil {
@@ -180,6 +200,15 @@ func (d *Daemon) Stop() error {
 	}
 	return nil
 }
+
+// Freeze stops the process with SIGSTOP, until Thaw.
+func (d *Daemon) Freeze() error { return d.process.Signal(syscall.SIGSTOP) }
+
+// Thaw lets it go on.
+func (d *Daemon) Thaw() error { return d.process.Signal(syscall.SIGCONT) }
+
+// Found is what this life found at its start, nil if it did not come so far.
+func (d *Daemon) Found() *Recovery { return d.life.found() }
 
 func (l *life) found() *Recovery {
 	l.mu.Lock()
@@ -196,19 +225,50 @@ func (d *Daemon) Tail() string {
 
 // Status is what the tests need of /api/status.
 type Status struct {
-	Accepted     uint64 `json:"accepted"`
-	Acked        uint64 `json:"acked"`
-	Pending      uint64 `json:"pending"`
-	DeadLettered uint64 `json:"dead_lettered"`
-	Expired      uint64 `json:"expired"`
-	SpoolBytes   int64  `json:"spool_bytes"`
-	Link         string `json:"link"`
+	Accepted     uint64  `json:"accepted"`
+	Acked        uint64  `json:"acked"`
+	Pending      uint64  `json:"pending"`
+	DeadLettered uint64  `json:"dead_lettered"`
+	Expired      uint64  `json:"expired"`
+	SpoolBytes   int64   `json:"spool_bytes"`
+	SpoolFull    string  `json:"spool_full"` // why nothing is taken
+	Segments     int     `json:"segments"`
+	Keys         int     `json:"idempotency_keys"`
+	Oldest       float64 `json:"oldest_age_seconds"`
+	Link         string  `json:"link"`
+	Retries      uint64  `json:"retries"`
+	State        string  `json:"state"`
+	Error        string  `json:"error"`
 	Topics       []struct {
-		Topic  string `json:"topic"`
-		State  string `json:"state"`
-		Detail string `json:"detail"`
+		Topic      string `json:"topic"`
+		State      string `json:"state"`
+		Detail     string `json:"detail"`
+		Partitions []struct {
+			Partition  int32  `json:"partition"`
+			ParkReason string `json:"park_reason"`
+			Detail     string `json:"detail"`
+		} `json:"partitions"`
 	} `json:"topics"`
 }
+
+// Parked says what is parked, and why; "" if nothing is.
+func (s *Status) Parked() string {
+	var out []string
+	for _, t := range s.Topics {
+		if t.State == "parked" {
+			out = append(out, t.Topic+": "+t.Detail)
+		}
+		for _, p := range t.Partitions {
+			if p.ParkReason != "" {
+				out = append(out, fmt.Sprintf("%s-%d: %s: %s", t.Topic, p.Partition, p.ParkReason, p.Detail))
+			}
+		}
+	}
+	return strings.Join(out, "; ")
+}
+
+// ErrConservation says that the daemon's counters do not add up.
+var ErrConservation = errors.New("crash: conservation is broken")
 
 // Status asks the admin address.
 func (d *Daemon) Status(ctx context.Context) (*Status, error) {
@@ -232,37 +292,10 @@ func (d *Daemon) Status(ctx context.Context) (*Status, error) {
 		return nil, fmt.Errorf("crash: status %d %q: %w", resp.StatusCode, raw, err)
 	}
 	if sum := s.Acked + s.Pending + s.DeadLettered + s.Expired; sum != s.Accepted {
-		return nil, fmt.Errorf("crash: conservation is broken: %s", raw)
+		return nil, fmt.Errorf("%w: %s", ErrConservation, raw)
 	}
 	return &s, nil
 }
 
-// Memory is resident memory in bytes, from /proc.
-type Memory struct{ Anon, File int64 }
-
-// Memory of the daemon now.
-func (d *Daemon) Memory() (Memory, error) {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.process.Pid()))
-	if err != nil {
-		return Memory{}, fmt.Errorf("crash: %w", err)
-	}
-	var m Memory
-	for line := range strings.Lines(string(raw)) {
-		f := strings.Fields(line)
-		if len(f) != 3 {
-			continue
-		}
-		kb, err := strconv.ParseInt(f[1], 10, 64)
-		switch {
-		case err != nil:
-		case f[0] == "RssAnon:":
-			m.Anon = kb << 10
-		case f[0] == "RssFile:":
-			m.File = kb << 10
-		}
-	}
-	if m.Anon == 0 {
-		return m, errors.New("crash: no RssAnon in /proc")
-	}
-	return m, nil
-}
+// Use is what the kernel says of the daemon now.
+func (d *Daemon) Use() (proc.Usage, error) { return proc.Use(d.Pid()) }

@@ -15,15 +15,15 @@ func TestNothingIsLostDoubledOrReorderedWhenTheDaemonIsKilledUnderLoad(t *testin
 	r := newRig(t, setup{brokers: 1, think: 40 * time.Millisecond, records: 4})
 	r.start()
 	r.load.Run(r.ctx)
-	for r.kills < *kills {
+	for r.killer.Kills < *kills {
 		r.wait(r.between(100*time.Millisecond, 1500*time.Millisecond))
 		r.kill()
 	}
 	r.wait(500 * time.Millisecond)
 	r.finish()
-	t.Logf("%d kills, %d of them within 300 ms of a start; %d starts found batches in doubt", r.kills, r.early, r.inDoubt)
-	if r.inDoubt*100 < r.kills*30 {
-		t.Errorf("only %d of %d kills left batches in doubt: the run proves little", r.inDoubt, r.kills)
+	t.Log(r.killer)
+	if r.killer.InDoubt*100 < r.killer.Kills*30 {
+		t.Errorf("only %d of %d kills left batches in doubt: the run proves little", r.killer.InDoubt, r.killer.Kills)
 	}
 }
 
@@ -53,14 +53,7 @@ func TestRollingRestartOfThreeBrokersUnderLoad(t *testing.T) {
 // roll restarts the brokers one after the other, as an upgrade does.
 func (r *rig) roll() {
 	r.t.Helper()
-	for i := range r.cluster.Brokers() {
-		r.must(r.cluster.InSync(r.ctx, r.topic))
-		r.wait(500 * time.Millisecond)
-		r.must(r.cluster.Stop(i))
-		r.wait(500 * time.Millisecond)
-		r.must(r.cluster.Start(r.ctx, i))
-	}
-	r.must(r.cluster.InSync(r.ctx, r.topic))
+	r.must(r.cluster.Roll(r.ctx, func() error { r.wait(500 * time.Millisecond); return nil }, r.topic))
 }
 
 func TestLeaderFailOverWithBatchesInFlight(t *testing.T) {
@@ -145,5 +138,5 @@ func TestKillsOutagesFailOversAndRestartsAllTogether(t *testing.T) {
 	r.kill()
 	r.wait(time.Second)
 	r.finish()
-	t.Logf("%d kills, %d starts found batches in doubt", r.kills, r.inDoubt)
+	t.Log(r.killer)
 }

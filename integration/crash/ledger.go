@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,11 +14,16 @@ import (
 // records from 0 and never sends n+1 before n was answered, so in the topic they
 // must stand 0, 1, 2… on one partition. Safe for concurrent use.
 type Ledger struct {
+	// Size says how long a client's next value is to be, from 1 byte up. Set it before
+	// the first record; nil: about the size that NewLedger was given.
+	Size func(client int, r *rand.Rand) int
+
 	seed uint64
 	size int // about how many bytes a value has
 
 	mu      sync.Mutex
 	clients []account
+	grown   int // how often the topic got more partitions
 }
 
 type account struct {
@@ -34,16 +40,46 @@ func NewLedger(seed uint64, clients, size int) *Ledger {
 func (l *Ledger) Clients() int { return len(l.clients) }
 
 // Key is the record key of a client: all its records go to one partition.
-func Key(client int) string { return "client-" + strconv.Itoa(client) }
+func Key(client int) string { return keyPrefix + strconv.Itoa(client) }
 
-// Value is the value of a client's record n. It can be told from any other.
-func (l *Ledger) Value(client, n int) []byte { return Value(l.seed, client, n, l.size) }
+const keyPrefix = "client-"
+
+// Value is the value of a client's record n. It can be told from any other, unless it
+// is too short for that: then its place must tell.
+func (l *Ledger) Value(client, n int) []byte {
+	r := dice(l.seed, client, n)
+	if l.Size == nil {
+		return value(r, client, n, usual(r, l.size))
+	}
+	return value(r, client, n, l.Size(client, r))
+}
 
 // Value is Ledger.Value for a program that has no ledger.
 func Value(seed uint64, client, n, size int) []byte {
-	r := rand.New(rand.NewPCG(seed, uint64(client)<<32|uint64(n)))
-	v := fmt.Appendf(nil, "%d/%d/", client, n)
-	for want := r.IntN(size) + size/2; len(v) < want; {
+	r := dice(seed, client, n)
+	return value(r, client, n, usual(r, size))
+}
+
+func dice(seed uint64, client, n int) *rand.Rand {
+	return rand.New(rand.NewPCG(seed, uint64(client)<<32|uint64(n)))
+}
+
+func usual(r *rand.Rand, size int) int { return max(shortest, r.IntN(size)+size/2) }
+
+// shortest is the least length of a value that says whose it is. Shorter ones are bytes that no such value begins with.
+const shortest = 32
+
+func value(r *rand.Rand, client, n, want int) []byte {
+	v := make([]byte, 0, want+16)
+	if want < shortest {
+		for len(v) < want {
+			v = append(v, 0x80|byte(r.Uint32()))
+		}
+		return v
+	}
+	v = append(strconv.AppendInt(v, int64(client), 10), '/')
+	v = append(strconv.AppendInt(v, int64(n), 10), '/')
+	for len(v) < want-9 { // which is the sum's length
 		for x, i := r.Uint64(), 0; i < 8; i++ {
 			v = append(v, 'a'+byte(x>>(8*i))%16)
 		}
@@ -77,6 +113,14 @@ func (l *Ledger) GaveUp(client int) {
 	a.next++
 }
 
+// Grew says that the topic gets more partitions now: from some record on, a client's may be on another one. A
+// topic that grows must have no values under 32 bytes: their place says too little then.
+func (l *Ledger) Grew() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.grown++
+}
+
 // Total is how many records were sent: all of them, and those whose answer is missing.
 func (l *Ledger) Total() (sent, unanswered int) {
 	l.mu.Lock()
@@ -93,9 +137,9 @@ type Verdict struct {
 	Records    int // in the topic
 	Lost       int
 	Duplicated int
-	Reordered  int // behind a later record of the same client
+	Reordered  int // behind a later record of the same client, on one partition
 	Changed    int // bytes that nobody sent, or a key that is not the sender's
-	Strayed    int // clients whose records are on more than one partition
+	Strayed    int // clients whose records are on more than one partition, or if the topic grew, go to and fro between them
 	First      []string
 }
 
@@ -126,19 +170,35 @@ type Reading struct {
 	seen    []sight
 }
 
+// sight is what was seen of a client.
 type sight struct {
-	partition int32
-	strayed   bool
-	last      int // highest n so far, -1: none
-	read      map[int]bool
-	dense     int // all below were read
+	parts   []stretch // one for each partition, as they came
+	strayed bool
+	read    map[int]bool
+	dense   int // all below were read
+}
+
+// stretch is a client's records on one partition.
+type stretch struct {
+	partition   int32
+	first, last int // lowest and highest n so far; last is -1 before there is one
+}
+
+func (s *sight) on(partition int32) *stretch {
+	for i := range s.parts {
+		if s.parts[i].partition == partition {
+			return &s.parts[i]
+		}
+	}
+	s.parts = append(s.parts, stretch{partition: partition, first: -1, last: -1})
+	return &s.parts[len(s.parts)-1]
 }
 
 // Read begins a comparison. Sending has ended.
 func (l *Ledger) Read() *Reading {
 	r := &Reading{l: l, seen: make([]sight, len(l.clients))}
 	for i := range r.seen {
-		r.seen[i] = sight{partition: -1, last: -1, read: make(map[int]bool)}
+		r.seen[i].read = make(map[int]bool)
 	}
 	return r
 }
@@ -147,28 +207,27 @@ func (l *Ledger) Read() *Reading {
 func (r *Reading) Record(partition int32, offset int64, key, value []byte) {
 	v := &r.verdict
 	v.Records++
-	var client, n int
-	if _, err := fmt.Sscanf(string(value[:min(len(value), 40)]), "%d/%d/", &client, &n); err != nil ||
-		client < 0 || client >= len(r.seen) || n < 0 || n >= r.l.clients[client].next ||
+	client, n := r.whose(partition, key, value)
+	if client < 0 || client >= len(r.seen) || n < 0 || n >= r.l.clients[client].next ||
 		string(value) != string(r.l.Value(client, n)) || string(key) != Key(client) {
 		v.Changed++
-		v.note("partition %d offset %d: nobody sent key %q value %.60q", partition, offset, key, value)
+		v.note("partition %d offset %d: nobody sent key %q value %.60q (%d bytes) here", partition, offset, key, value, len(value))
 		return
 	}
 	s := &r.seen[client]
-	if s.partition >= 0 && s.partition != partition && !s.strayed {
+	at := s.on(partition)
+	if len(s.parts) > 1+r.l.grown && !s.strayed {
 		s.strayed = true
 		v.Strayed++
-		v.note("client %d record %d: on partition %d, earlier ones on %d", client, n, partition, s.partition)
+		v.note("client %d record %d: on partition %d, earlier ones on %v", client, n, partition, s.parts[:len(s.parts)-1])
 	}
-	s.partition = partition
 	switch {
 	case n < s.dense || s.read[n]:
 		v.Duplicated++
 		v.note("partition %d offset %d: client %d record %d is there again", partition, offset, client, n)
-	case n < s.last:
+	case n < at.last:
 		v.Reordered++
-		v.note("partition %d offset %d: client %d record %d stands behind %d", partition, offset, client, n, s.last)
+		v.note("partition %d offset %d: client %d record %d stands behind %d", partition, offset, client, n, at.last)
 		fallthrough
 	default:
 		s.read[n] = true
@@ -177,21 +236,56 @@ func (r *Reading) Record(partition int32, offset int64, key, value []byte) {
 			s.dense++
 		}
 	}
-	s.last = max(s.last, n)
+	if at.first < 0 || n < at.first {
+		at.first = n
+	}
+	at.last = max(at.last, n)
+}
+
+// whose is the client and the number that a record seems to have.
+func (r *Reading) whose(partition int32, key, value []byte) (client, n int) {
+	if len(value) < shortest { // only its place can tell
+		client, err := strconv.Atoi(strings.TrimPrefix(string(key), keyPrefix))
+		if err != nil || client < 0 || client >= len(r.seen) {
+			return -1, -1
+		}
+		return client, r.seen[client].on(partition).last + 1
+	}
+	who, rest, _ := strings.Cut(string(value[:min(len(value), 40)]), "/")
+	what, _, _ := strings.Cut(rest, "/")
+	client, err := strconv.Atoi(who)
+	if err != nil {
+		return -1, -1
+	}
+	if n, err = strconv.Atoi(what); err != nil {
+		return -1, -1
+	}
+	return client, n
 }
 
 // Verdict ends the comparison.
 func (r *Reading) Verdict() *Verdict {
+	v := &r.verdict
 	for client := range r.seen {
 		s, a := &r.seen[client], &r.l.clients[client]
 		for n := s.dense; n < a.next; n++ {
 			if !s.read[n] && !a.maybe[n] {
-				r.verdict.Lost++
-				r.verdict.note("client %d record %d was answered and is not there", client, n)
+				v.Lost++
+				v.note("client %d record %d was answered and is not there", client, n)
+			}
+		}
+		// In a topic that grew, each partition has one stretch of a client's records.
+		slices.SortFunc(s.parts, func(a, b stretch) int { return a.first - b.first })
+		for i := 1; i < len(s.parts) && !s.strayed; i++ {
+			if before, at := s.parts[i-1], s.parts[i]; at.first < before.last {
+				s.strayed = true
+				v.Strayed++
+				v.note("client %d: record %d on partition %d, a later one on %d, and %d on the first again",
+					client, before.first, before.partition, at.partition, before.last)
 			}
 		}
 	}
-	return &r.verdict
+	return v
 }
 
 // Keyless reports whether a client of libprog sends without a key.

@@ -45,7 +45,7 @@ func TestNothingIsLostDoubledOrReorderedWhenAProgramWithTheLibraryIsKilled(t *te
 	}
 	sent, unanswered := r.ledger.Total()
 	t.Logf("%d lives, %d records, %d of them never answered and not sent again; %d starts found batches in doubt",
-		lives, sent, unanswered, r.inDoubt)
+		lives, sent, unanswered, r.killer.InDoubt)
 	// A last life delivers what the others left: the daemon, on the same spool.
 	r.daemon.args = append(r.daemon.args, "--spool", filepath.Join(dir, "spool"))
 	r.start()
@@ -101,7 +101,7 @@ func (r *rig) hear(line string) {
 	}
 	if who == "recovery" {
 		if n > 0 {
-			r.inDoubt++
+			r.killer.InDoubt++
 		}
 		return
 	}

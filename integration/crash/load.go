@@ -23,6 +23,9 @@ type Load struct {
 	Think   time.Duration // longest pause of a client between two requests
 	Records int           // most records in one request
 	Keyless bool          // no Idempotency-Key: for what is never killed
+	Pace    *Pace         // how fast all go now, if not nil
+	// Manner is what Think and Records are for each client, if they are not the same for all.
+	Manner func(client int) (think time.Duration, records int)
 
 	stop     chan struct{}
 	wg       sync.WaitGroup
@@ -30,6 +33,8 @@ type Load struct {
 	failed   atomic.Pointer[error]
 	requests atomic.Int64 // answered with 200
 	retries  atomic.Int64
+	refused  atomic.Int64 // answered with 429; they are retries, too
+	bytes    atomic.Int64 // of bodies that were answered with 200
 }
 
 // Run starts the clients.
@@ -67,43 +72,62 @@ func (l *Load) Err() error {
 // Requests is how many were answered, and how many had to be asked again.
 func (l *Load) Requests() (answered, again int64) { return l.requests.Load(), l.retries.Load() }
 
+// Refused is how often the daemon answered that it takes nothing now (429).
+func (l *Load) Refused() int64 { return l.refused.Load() }
+
+// Bytes is how long all bodies were that were answered: in base64, a third more than the values.
+func (l *Load) Bytes() int64 { return l.bytes.Load() }
+
 // send is one client.
 func (l *Load) send(ctx context.Context, client int) error {
 	r := rand.New(rand.NewPCG(l.Seed, uint64(client)))
+	think, records := l.Think, l.Records
+	if l.Manner != nil {
+		think, records = l.Manner(client)
+	}
 	for {
-		if l.Think > 0 {
-			l.pause(ctx, time.Duration(r.Int64N(int64(l.Think))))
+		if think > 0 {
+			pause(ctx, l.stop, l.Pace.of(time.Duration(r.Int64N(int64(think)))))
 		}
-		select {
-		case <-l.stop:
-			return nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		default:
+		if !l.Pace.enter(ctx, l.stop) {
+			return context.Cause(ctx) // nil: stopped
 		}
-		first := l.Ledger.Next(client)
-		count := 1 + r.IntN(max(l.Records, 1))
-		body, key := l.body(client, first, count), fmt.Sprintf("%d-%d-%d", l.Seed, client, first)
-		for answered := false; !answered; {
-			var err error
-			if answered, err = l.ask(ctx, body, key); err != nil {
-				return fmt.Errorf("crash: client %d, records %d to %d: %w", client, first, first+count-1, err)
-			}
-			if !answered {
-				l.retries.Add(1)
-				l.pause(ctx, time.Millisecond+time.Duration(r.Int64N(int64(50*time.Millisecond))))
-			}
+		err := l.request(ctx, r, client, 1+r.IntN(max(records, 1)))
+		l.Pace.leave()
+		if err != nil {
+			return err
 		}
-		l.Ledger.Answered(client, first+count)
-		l.requests.Add(1)
 	}
 }
 
-func (l *Load) pause(ctx context.Context, d time.Duration) {
+// request sends a client's next records until it has an answer.
+func (l *Load) request(ctx context.Context, r *rand.Rand, client, count int) error {
+	first := l.Ledger.Next(client)
+	body, key := l.body(client, first, count), fmt.Sprintf("%d-%d-%d", l.Seed, client, first)
+	for {
+		answered, err := l.ask(ctx, body, key)
+		if err != nil {
+			return fmt.Errorf("crash: client %d, records %d to %d: %w", client, first, first+count-1, err)
+		}
+		if answered {
+			break
+		}
+		l.retries.Add(1)
+		pause(ctx, nil, time.Millisecond+time.Duration(r.Int64N(int64(50*time.Millisecond))))
+	}
+	l.Ledger.Answered(client, first+count)
+	l.requests.Add(1)
+	l.bytes.Add(int64(len(body)))
+	return nil
+}
+
+// pause waits, unless stop or ctx ends it.
+func pause(ctx context.Context, stop <-chan struct{}, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+	case <-stop:
 	case <-ctx.Done():
 	}
 }
@@ -151,7 +175,10 @@ func (l *Load) ask(ctx context.Context, body []byte, key string) (bool, error) {
 	switch {
 	case resp.StatusCode == http.StatusOK:
 		return true, nil
-	case resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode >= 500:
+	case resp.StatusCode == http.StatusTooManyRequests:
+		l.refused.Add(1)
+		return false, nil
+	case resp.StatusCode >= 500:
 		return false, nil
 	}
 	return false, fmt.Errorf("answer %s: %s", strconv.Itoa(resp.StatusCode), text)

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/spoold/spoold/integration/proc"
 )
 
 // anonLimit is what anonymous memory stays under at default settings, whatever the backlog.
@@ -46,7 +48,7 @@ func TestMemoryStaysBoundedWithALargeBacklogAndARestartIsQuick(t *testing.T) {
 	}
 	r.must(r.daemon.Start())
 	peak = watchMemory(r)
-	r.ready()
+	r.must(r.killer.Ready(r.ctx))
 	ready := r.daemon.Age()
 	first := r.firstAck()
 	t.Logf("restart with the backlog after SIGKILL: takes records after %.0f ms, first ack after %.0f ms",
@@ -85,12 +87,12 @@ func (r *rig) firstAck() time.Duration {
 func watchMemory(r *rig) (peak func(when string)) {
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
-	var high Memory
+	var high proc.Usage
 	wg.Go(func() {
 		tick := time.NewTicker(20 * time.Millisecond)
 		defer tick.Stop()
 		for {
-			if m, err := r.daemon.Memory(); err == nil {
+			if m, err := r.daemon.Use(); err == nil {
 				high.Anon, high.File = max(high.Anon, m.Anon), max(high.File, m.File)
 			}
 			select {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spoold/spoold/integration/chaos"
 	"github.com/spoold/spoold/integration/kafka"
 	"github.com/spoold/spoold/integration/proof"
 )
@@ -67,7 +68,7 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// cluster is a running cluster of so many brokers, behind links. Tests leave it whole.
+// cluster is a running cluster of so many brokers, each behind a link and a proxy. Tests leave it whole.
 func cluster(t *testing.T, brokers int) *kafka.Cluster {
 	t.Helper()
 	shared.mu.Lock()
@@ -76,7 +77,9 @@ func cluster(t *testing.T, brokers int) *kafka.Cluster {
 		mend(t, c)
 		return c
 	}
-	c, err := kafka.Start(context.Background(), kafka.Options{Brokers: brokers, Links: true})
+	c, err := kafka.Start(context.Background(), kafka.Options{Brokers: brokers, Front: func(i int, target string) (kafka.Front, error) {
+		return chaos.NewFront(fmt.Sprintf("broker-%d", i), target) // which breaks nothing unless a test says so
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,10 +115,7 @@ type rig struct {
 	daemon  *Daemon
 	ledger  *Ledger
 	load    *Load
-
-	kills   int // of the daemon
-	inDoubt int // starts that found batches whose fate was not known
-	early   int // kills within 300 ms of a start
+	killer  *Killer
 }
 
 type setup struct {
@@ -155,6 +155,7 @@ func newRig(t *testing.T, s setup) *rig {
 	if r.daemon, err = NewDaemon(binary, t.TempDir(), r.cluster.Bootstrap(), keys); err != nil {
 		t.Fatal(err)
 	}
+	r.killer = &Killer{Daemon: r.daemon, Rand: r.rand}
 	r.load = &Load{Ledger: r.ledger, URL: "http://" + r.daemon.HTTP + "/topics/" + r.topic, Seed: seed,
 		Think: s.think, Records: s.records, Keyless: s.keyless}
 	t.Cleanup(func() {
@@ -162,7 +163,7 @@ func newRig(t *testing.T, s setup) *rig {
 			t.Log(r.daemon.Tail())
 		}
 		if r.daemon.process != nil {
-			_ = r.daemon.process.Kill() // our own child: fails only when it is gone
+			_ = r.daemon.End() // our own child: fails only when it is gone
 		}
 	})
 	return r
@@ -178,16 +179,7 @@ func (r *rig) must(err error) {
 // start starts the daemon and waits until it takes records.
 func (r *rig) start() {
 	r.t.Helper()
-	r.must(r.daemon.Start())
-	r.ready()
-}
-
-func (r *rig) ready() {
-	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.ctx, 30*time.Second)
-	defer cancel()
-	_, err := r.daemon.Ready(ctx)
-	r.must(err)
+	r.must(r.killer.Start(r.ctx))
 }
 
 // wait lets time pass while the load runs, and notices what should not happen.
@@ -207,41 +199,10 @@ func (r *rig) between(low, high time.Duration) time.Duration {
 	return low + time.Duration(r.rand.Int64N(int64(high-low)))
 }
 
-// kill kills the daemon now and starts it again. One in four of the new lives is ended at
-// once, while it recovers.
+// kill kills the daemon now and starts it again.
 func (r *rig) kill() {
 	r.t.Helper()
-	for again := true; again; {
-		found, err := r.daemon.Kill()
-		r.must(err)
-		r.note(found)
-		r.kills++
-		r.must(r.daemon.Start())
-		if again = r.rand.IntN(4) == 0; again {
-			r.early++
-			r.must(r.sleepAlive(r.between(0, 300*time.Millisecond)))
-		}
-	}
-	r.ready()
-}
-
-// note counts what a life said about its start.
-func (r *rig) note(found *Recovery) {
-	if found != nil && found.Seals > 0 {
-		r.inDoubt++
-	}
-}
-
-// sleepAlive waits without asking whether the daemon is ready.
-func (r *rig) sleepAlive(d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return r.daemon.Check()
-	case <-r.ctx.Done():
-		return context.Cause(r.ctx)
-	}
+	r.must(r.killer.Kill(r.ctx))
 }
 
 // finish ends the load, waits until nothing is pending, and compares.
@@ -260,8 +221,7 @@ func (r *rig) finish() {
 		r.t.Errorf("status says accepted %d, acked %d, dead-lettered %d, expired %d; the clients were told of %d",
 			s.Accepted, s.Acked, s.DeadLettered, s.Expired, sent)
 	}
-	r.must(r.daemon.Stop())
-	r.note(r.daemon.life.found())
+	r.must(r.killer.Stop())
 	r.compare()
 }
 
@@ -283,7 +243,7 @@ func (r *rig) drain(patience time.Duration) {
 }
 
 // compare reads the topic back and asks the ledger.
-func (r *rig) compare() {
+func (r *rig) compare() *Verdict {
 	r.t.Helper()
 	reading := r.ledger.Read()
 	r.must(r.cluster.Scan(r.ctx, r.topic, func(rec *kafka.Record) error {
@@ -295,4 +255,5 @@ func (r *rig) compare() {
 	if !v.OK() {
 		r.t.Fail()
 	}
+	return v
 }

@@ -291,12 +291,19 @@ func (c *Cluster) Direct() string {
 	return strings.Join(addrs, ",")
 }
 
-// Links are the links in front of the brokers, in their order; empty without Options.Links.
+// Front is what stands in front of broker i, or nil.
+func (c *Cluster) Front(i int) Front { return c.brokers[i].front }
+
+// Links are the links in front of the brokers, in their order: those of Options.Links, and of
+// fronts that have one among other things, as chaos.Front does.
 func (c *Cluster) Links() []*link.Link {
 	var links []*link.Link
 	for _, b := range c.brokers {
-		if l, ok := b.front.(*link.Link); ok {
-			links = append(links, l)
+		switch f := b.front.(type) {
+		case *link.Link:
+			links = append(links, f)
+		case interface{ Way() *link.Link }:
+			links = append(links, f.Way())
 		}
 	}
 	return links
@@ -326,6 +333,36 @@ func (c *Cluster) Start(ctx context.Context, i int) error {
 	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
 	defer cancel()
 	return c.awaitBrokers(ctx, n)
+}
+
+// Roll restarts the brokers one after the other, as an upgrade does: the next one when all replicas of the topics are
+// in sync again, and after pause.
+func (c *Cluster) Roll(ctx context.Context, pause func() error, topics ...string) error {
+	for i := range c.brokers {
+		for _, topic := range topics {
+			if err := c.InSync(ctx, topic); err != nil {
+				return err
+			}
+		}
+		if err := pause(); err != nil {
+			return err
+		}
+		if err := c.Stop(i); err != nil {
+			return err
+		}
+		if err := pause(); err != nil {
+			return err
+		}
+		if err := c.Start(ctx, i); err != nil {
+			return err
+		}
+	}
+	for _, topic := range topics {
+		if err := c.InSync(ctx, topic); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Running reports whether broker i has a process.

@@ -19,12 +19,13 @@ type Process struct {
 }
 
 // Start runs cmd and watches over it. The child gets SIGKILL when this process
-// dies.
+// dies. It has a process group of its own: what a terminal sends, as Ctrl-C does, is
+// for this process alone.
 func Start(cmd *exec.Cmd) (*Process, error) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	cmd.SysProcAttr.Pdeathsig, cmd.SysProcAttr.Setpgid = syscall.SIGKILL, true
 	if err := onSpawner(cmd.Start); err != nil {
 		return nil, fmt.Errorf("proc: start %s: %w", cmd.Path, err)
 	}
