@@ -190,10 +190,11 @@ func (s *Store) shutdown() {
 	}
 	s.view.Lock()
 	err := s.active.db.Close()
-	for _, x := range s.sealed {
-		x.unload()
-	}
+	left := s.sealed
 	s.view.Unlock()
+	for _, x := range left {
+		x.unload() // not under view: a reader may hold x and wait for view
+	}
 	s.lock.release()
 	s.mu.Lock()
 	if err != nil && s.err == nil {
