@@ -86,13 +86,10 @@ func (r *replica) agreesTo(from *replica) int64 {
 
 func (r *replica) copyFrom(from *replica) {
 	end := r.end()
-	k, _ := slices.BinarySearchFunc(from.log, end, func(x entry, o int64) int { return int(x.offset - o) })
+	// The first batch that ends above it: where a log starts within a batch, that is the batch.
+	k, _ := slices.BinarySearchFunc(from.log, end, func(x entry, o int64) int { return int(x.end() - 1 - o) })
 	for n := 0; k < len(from.log) && n < batchesPerFetch; n++ {
 		e := from.log[k]
-		if e.offset < end {
-			k++
-			continue
-		}
 		r.log = append(r.log, e)
 		r.remember(&e)
 		k++

@@ -3,27 +3,26 @@ package check
 // trueAnswers: "ok" only after the sync, "refused" never appears, an ack says where the record is.
 func (f *facts) trueAnswers() (out []Violation) {
 	durable := make([]bool, len(f.h.Records))
-	taken, refused := make([]bool, len(f.h.Ops)), make([]bool, len(f.h.Ops))
+	asked, refused := make([]int, len(f.h.Ops)), make([]int, len(f.h.Ops))
 	for i := range f.h.Events {
 		e := &f.h.Events[i]
 		switch e.Kind {
 		case Durable:
 			durable[e.Record] = true
+		case Asked:
+			asked[e.Op]++
 		case Answered:
 			op := &f.h.Ops[e.Op]
 			switch e.Result {
 			case OK:
-				taken[e.Op] = true
 				for r := op.First; r < op.First+op.Count; r++ {
 					if !durable[r] {
 						out = append(out, broken("P6", "the client of %s was told \"ok\" at %d ms, before it was on the disk", f.name(r), e.At))
 						break
 					}
 				}
-			case Unknown:
-				taken[e.Op] = true
 			case Refused, Reused:
-				refused[e.Op] = true
+				refused[e.Op]++
 			}
 		case Acked:
 			if e.Offset >= 0 && !f.isAt(e) {
@@ -33,8 +32,8 @@ func (f *facts) trueAnswers() (out []Violation) {
 	}
 	for o := range f.h.Ops {
 		op := &f.h.Ops[o]
-		if !refused[o] || taken[o] {
-			continue
+		if refused[o] == 0 || refused[o] < asked[o] {
+			continue // one attempt at least may have been stored
 		}
 		for r := op.First; r < op.First+op.Count; r++ {
 			if f.durable[r].ever || len(f.seen[r]) > 0 {

@@ -58,6 +58,7 @@ const (
 	Undone                   // Record is not any more: the disk was put back to an earlier day
 	Back                     // Record's settlement is not any more, for the same reason
 	Left                     // Record's settlement is durable: Outcome
+	Asked                    // a request of Op reached the process
 	Answered                 // the process told the client of Op: Result
 	Acked                    // the process told that Record is at Partition, Offset (-1: place unknown)
 	Sampled                  // Host's counters as they are durable, and what it uses

@@ -15,6 +15,7 @@ import (
 
 // take is a request of a client: its batch goes into the open group, or not. The client is told once.
 func (h *host) take(op int, b *bolt.BatchInput, tell func(check.Result)) (disk.Receipt, bool) {
+	h.w.event(check.Event{Kind: check.Asked, Host: h.id, Op: op})
 	if h.closing || h.stopWith != nil || h.w.ag.Now() < h.full {
 		tell(check.Refused)
 		return disk.Receipt{}, false
