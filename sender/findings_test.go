@@ -153,3 +153,22 @@ func TestAMissingTopicIsReportedOnlyWhenItIsNotMade(t *testing.T) {
 		}
 	}
 }
+
+// Found by the simulated world: records went to partitions that only the former topic had had, and waited for ever.
+func TestRecordsOfARecreatedTopicWithFewerPartitionsGoToThoseThatItHas(t *testing.T) {
+	w, _ := scenario(1)
+	w.cluster.topics["a"].parts = append(w.cluster.topics["a"].parts, &modelPartition{isr: true, fresh: true, state: map[int64]*modelProducer{}})
+	w.run(5000) // until metadata shows the second partition
+	w.keys = 8
+	w.produce(30)
+	w.delivered(t)
+	w.cluster.create("a", 1)
+	w.produce(30)
+	w.until(t, "a park", func() bool { return w.parkOf().Reason == spool.ParkTopicRecreated })
+	e, _, err := w.s.Resolve(w.now, "a", -1, sender.ResolveResend)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.carry(e)
+	w.until(t, "delivery", func() bool { return w.pending() == 0 })
+}

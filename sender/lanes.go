@@ -24,6 +24,7 @@ type lane struct {
 	// What metadata said last.
 	code      protocol.ErrorCode
 	current   protocol.TopicID // differs from bound: the topic was recreated
+	has       int32            // partitions of current
 	suspect   protocol.TopicID // seen once in place of bound: nothing is sent until it is seen again, or not
 	recreated bool
 	told      protocol.ErrorCode // last reported by a TopicTrouble

@@ -197,7 +197,7 @@ func (s *Sender) updateTopic(l *lane, t *kmsg.MetadataResponseTopic) (again bool
 	}
 	l.told, l.making = protocol.None, 0
 	id := protocol.TopicID(t.TopicID)
-	l.current = id
+	l.current, l.has = id, int32(len(t.Partitions))
 	switch {
 	case l.recreated:
 		l.recreated = l.bound != id && !id.IsZero()
