@@ -48,10 +48,10 @@ func (r *replica) fetch() {
 	if r.truncate {
 		r.truncate = false
 		r.cut(r.agreesTo(from))
-		if r.end() < from.start { // all it has was deleted meanwhile
-			r.raiseStart(from.start)
-			r.log = nil
-		}
+	}
+	if r.end() < from.start { // all it has was deleted meanwhile (truncateFullyAndStartAt)
+		r.raiseStart(from.start)
+		r.log, r.producers, r.snapshots = nil, map[int64]*producer{}, nil
 	}
 	from.fetchedBy(r.node.id, r.end())
 	before := r.end()

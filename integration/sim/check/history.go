@@ -17,6 +17,9 @@ type History struct {
 	Parks []Park
 	// Allowed are the reasons for parking that the faults of this run call for.
 	Allowed map[string]bool
+	// Reborn are topics that were created anew where Produce goes by name: a late request may put into the new one what
+	// was meant for the former, and there it stands in no order.
+	Reborn map[string]bool
 	// Counts of partitions that each topic ever had.
 	Counts map[string][]int32
 	Hash   func(key []byte) uint32 // Kafka's murmur2, for keys

@@ -151,7 +151,7 @@ func (f *facts) noDuplicate() (out []Violation) {
 func (f *facts) order() (out []Violation) {
 	for i := range f.h.Logs {
 		l := &f.h.Logs[i]
-		if l.Deleted {
+		if l.Deleted || f.h.Reborn[l.Topic] {
 			continue
 		}
 		last := make([]int, f.h.Hosts)

@@ -307,7 +307,7 @@ func (w *World) topicFault(f *Fault) bool {
 					return false
 				}
 				c.DeleteTopic(t.Name)
-				w.loose[t.Name] = true
+				w.hist.Reborn[t.Name] = w.cluster.ProduceMax() < 13
 				w.ag.After(f.D, func() { w.create(t) })
 			}
 		}

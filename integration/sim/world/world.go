@@ -37,7 +37,6 @@ type World struct {
 	night    int64 // clients sleep until then
 	late     int   // requests on their way on no connection
 	steps    int
-	loose    map[string]bool // topics that were created anew
 	resolved int
 }
 
@@ -72,7 +71,7 @@ func Run(p *Plan) *Result {
 func RunTraced(p *Plan, tell func(line string)) *Result { return run(p, true, tell) }
 
 func run(p *Plan, traced bool, tell func(line string)) (r *Result) {
-	w := &World{plan: p, counts: map[string]int{}, loose: map[string]bool{}}
+	w := &World{plan: p, counts: map[string]int{}}
 	w.trace.want, w.trace.all = traced, tell != nil
 	defer func() {
 		for _, h := range w.hosts {
@@ -113,7 +112,7 @@ func (w *World) build() {
 	if w.trace.want {
 		w.cluster.Tell = w.tell
 	}
-	w.hist.Counts = map[string][]int32{}
+	w.hist.Counts, w.hist.Reborn = map[string][]int32{}, map[string]bool{}
 	w.hist.Hash = protocol.Murmur2
 	for i := range p.Topics {
 		if t := &p.Topics[i]; !t.Late {
