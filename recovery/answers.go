@@ -120,6 +120,7 @@ func (r *Resolver) TailRead(now spool.Time, t Tail) {
 	}
 	r.settled(found, "tail", offsets)
 	switch {
+	case over > 0 && found < over && r.cutOff(t): // it may have been there
 	case over > 0 && found < over:
 		r.park(spool.ParkOvertaken, fmt.Sprintf(
 			"a later batch was acked at offset %d, and batch at sequence %d is not in the log below it", r.batches[over-found].Offset, r.batches[0].Base))

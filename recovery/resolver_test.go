@@ -180,6 +180,11 @@ func TestTheMachineAsksReadsAndSendsInThisOrder(t *testing.T) {
 				b.Acked, b.Offset, b.Doubtful = true, 205, false
 			}
 		}, nil, []any{Tail{}}, "tail 100-205, park overtaken"},
+		{"overtaken, the log begins above", 10, 2, func(i int, b *Batch) {
+			if i == 1 {
+				b.Acked, b.Offset, b.Doubtful = true, 205, false
+			}
+		}, nil, []any{Tail{LogStart: 101}}, "tail 100-205, park tail-unreadable"},
 	}
 	for _, tt := range tests {
 		f := facts(tt.base, tt.n)

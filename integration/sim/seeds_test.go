@@ -31,7 +31,7 @@ func TestSmoke(t *testing.T) {
 		if len(r.Violations) > 0 {
 			bad++
 			t.Errorf("seed %d: %v", seed, r.Violations)
-			if bad > 10 {
+			if bad > 40 {
 				return
 			}
 		}
