@@ -19,6 +19,7 @@ type broker struct {
 	attempts   int
 	err        string
 	failed     bool // a request on this connection was not answered
+	calling    bool // its part of the roll call is under way
 }
 
 type reqKind uint8
@@ -32,6 +33,7 @@ const (
 	reqTail
 	reqProduce
 	reqExpiration
+	reqRollCall
 )
 
 // request is what a Response will be told to.
@@ -39,7 +41,7 @@ type request struct {
 	kind    reqKind
 	broker  int32
 	batches []*inflight  // reqProduce
-	parts   []*partition // reqProduce: of each batch; reqDescribe, reqLogEnd, reqTail
+	parts   []*partition // reqProduce: of each batch; reqDescribe, reqLogEnd, reqTail, reqRollCall
 	asks    []*asking    // reqDescribe, reqLogEnd: of each part
 	tail    *tailRead
 }
@@ -87,6 +89,8 @@ func (s *Sender) Handle(now spool.Time, resp Response) *Effects {
 		s.onProduce(q, resp)
 	case reqExpiration:
 		s.onExpiration(resp)
+	case reqRollCall:
+		s.onRollCall(q, resp)
 	}
 	return s.end()
 }

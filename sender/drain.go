@@ -101,7 +101,10 @@ func (s *Sender) drain(p *partition) {
 			return
 		}
 		if len(p.window) == 0 && !s.moveOver(p) || !p.ids.Identity.Valid() {
-			if s.identify.retryAt > s.now.Age {
+			switch {
+			case !s.call.over:
+				p.detail = waitsForRollCall
+			case s.identify.retryAt > s.now.Age:
 				p.detail = s.identify.err
 			}
 			return

@@ -21,7 +21,7 @@ func (e *StoppedError) Error() string {
 	if e.Recorded {
 		when = " (seen by an earlier start)"
 	}
-	return "sender: this spool is a restored or cloned copy" + when + ": " + e.Reason + "; nothing was sent. Keep the original, and start this host with an empty spool.path"
+	return "sender: this spool is a restored or cloned copy" + when + ": " + e.Reason + "; nothing more is sent. Keep the original, and start this host with an empty spool.path"
 }
 
 // RefusedError says that the cluster refused a record for good.

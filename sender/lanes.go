@@ -18,6 +18,7 @@ type lane struct {
 	acc     *accumulator.Lane
 	parts   []*partition // by number; those above the topic's count were asked for by number or are left over
 
+	backlog  bool        // at a start: records of it are pending
 	frontier spool.Index // at a start: one above the highest entry that was sealed
 	facts    spool.Facts // at a start
 
@@ -42,6 +43,7 @@ func (s *Sender) addRecoveredLane(r *spool.Lane) {
 	for sp := range l.settled.Spans {
 		l.frontier = max(l.frontier, sp.End)
 	}
+	l.backlog = l.settled.Low() < l.end
 	s.lanes = append(s.lanes, l)
 	s.byTopic[l.topic] = l
 }

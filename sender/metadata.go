@@ -53,7 +53,9 @@ func (s *Sender) control() {
 		if at := m.at + s.cfg.MetadataMaxAgeMs; at > s.now.Age { // else it is wanted, and waits for an answer or for retryAt
 			s.wake(at)
 		}
-		s.askIdentity()
+		if s.called() {
+			s.askIdentity()
+		}
 	}
 }
 

@@ -108,7 +108,7 @@ func (s *Sender) newIncarnation(l *lane) {
 		p.ids.LastOffset, p.ids.LastMaxTimestamp, p.tailBase, p.leaderEpoch, p.leader = protocol.NoOffset, 0, 0, 0, -1
 		s.mark(p)
 	}
-	l.bound = l.current // unknown while no cluster was seen: the next one binds it
+	l.bound = l.current              // unknown while no cluster was seen: the next one binds it
 	l.acc.ResetFacts(l.bound, l.has) // it may have fewer partitions than the former one
 	for _, p := range l.parts {
 		p.q = l.acc.Partition(p.id)

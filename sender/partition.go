@@ -81,6 +81,7 @@ type partition struct {
 	attempts int
 	detail   string // why it waits, for status
 
+	present   bool // it has answered the roll call
 	exhausted bool // no epoch is left under its producer id
 	// limboReady: something was acked behind what is in limbo, at limboTo.
 	limboReady bool

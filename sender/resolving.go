@@ -18,17 +18,21 @@ type building struct {
 func (s *Sender) beginResolving(p *partition, via route) {
 	p.phase, p.via = resolving, via
 	p.resend, p.build, p.asking, p.tail, p.wantAsk = nil, nil, nil, nil, false
+	p.resolver = s.newResolver(p)
+	if len(p.window) > 0 {
+		s.block(p, true)
+	}
+}
+
+func (s *Sender) newResolver(p *partition) *recovery.Resolver {
 	id := p.ids.Identity
 	if !id.Valid() {
 		id = s.former // never used here: then nobody else may have used it either
 	}
-	p.resolver = recovery.New(recovery.Facts{
+	return recovery.New(recovery.Facts{
 		Identity: id, Next: p.ids.Next, Settled: p.ids.Settled,
 		LastMaxTimestamp: p.ids.LastMaxTimestamp, MarginMs: s.cfg.MarginMs,
 	}, p.resolverBatches())
-	if len(p.window) > 0 {
-		s.block(p, true)
-	}
 }
 
 // resolve carries out what the resolver of p wants next.

@@ -69,6 +69,7 @@ type Sender struct {
 	clusterID string
 	former    protocol.ProducerIdentity // of the last start that had one
 	identity  protocol.ProducerIdentity // of this start; valid once it is durable
+	call      rollCall
 	identify  identify
 	meta      metadata
 	link      link

@@ -1,0 +1,101 @@
+package sender_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/spoold/spoold/sender"
+)
+
+// copied has an original deliver records of which a copy of its spool, taken before, holds some as pending: they have no
+// keys, so the copy would send them to other partitions than the original has. Found by the simulated world.
+func copied(t *testing.T, seed uint64) *world {
+	w := newWorld(seed, 2)
+	w.topics, w.keys = []string{"a"}, 0
+	w.cluster.create("a", 6)
+	cfg := scenarioCfg
+	cfg.LingerMs = 50
+	w.start(cfg)
+	w.run(20)
+	w.produce(3)
+	w.delivered(t)
+	w.produce(40)
+	w.run(10)
+	c := w.disk.clone()
+	if len(c.recovered().Seals) > 0 {
+		t.Fatalf("seed %d: the copy has something in doubt", seed)
+	}
+	w.delivered(t)
+	w.disk = c
+	w.seen = nil
+	return w
+}
+
+func (w *world) untilStopped(t *testing.T, seed uint64) {
+	t.Helper()
+	w.run(5000)
+	var stopped *sender.StoppedError
+	if !errors.As(w.fatal, &stopped) {
+		t.Fatalf("seed %d: the copy was not noticed: %v", seed, w.fatal)
+	}
+	w.check(t, seed)
+}
+
+func TestACopyIsNoticedBeforeItSendsWhatTheOriginalHasSent(t *testing.T) {
+	for seed := uint64(1); seed <= 30; seed++ {
+		w := copied(t, seed)
+		w.crash(scenarioCfg)
+		w.untilStopped(t, seed)
+	}
+}
+
+// A start that ends between two steps leaves to the next one what it takes to notice the copy.
+func TestACopyIsNoticedHoweverOftenItsStartIsInterrupted(t *testing.T) {
+	for seed := uint64(1); seed <= 30; seed++ {
+		w := copied(t, seed)
+		for range 4 {
+			w.crash(scenarioCfg)
+			for range w.rng.IntN(30) {
+				w.step()
+			}
+			w.fatal = nil // nor was that it had noticed made durable
+		}
+		w.crash(scenarioCfg)
+		w.untilStopped(t, seed)
+	}
+}
+
+// A leader that never answers does not hold up the others for ever.
+func TestALeaderThatDoesNotAnswerTheRollCallIsWaitedForNoLongerThanARequest(t *testing.T) {
+	w := newWorld(1, 2)
+	w.topics, w.keys = []string{"a"}, 8
+	w.cluster.create("a", 2)
+	cfg := scenarioCfg
+	cfg.RequestTimeoutMs = 1000
+	w.start(cfg)
+	w.run(20)
+	w.produce(20)
+	w.delivered(t)
+	w.run(50)
+	w.drop = func(int32, sender.Request) bool { return true }
+	w.produce(20)
+	w.run(10)
+	w.drop = nil
+	silent := w.cluster.topics["a"].parts[1].leader
+	w.hold = func(b int32, _ sender.Request) bool { return b == silent }
+	former := w.disk.recovered().Former
+	anew := func() bool {
+		return slices.ContainsFunc(w.seen, func(r sender.Request) bool { return r.Batches[0].Identity.ID != former.ID })
+	}
+	w.crash(cfg)
+	w.produce(20)
+	w.run(900)
+	if anew() {
+		t.Fatal("something new was sent before all leaders had been asked")
+	}
+	w.run(1000)
+	if !anew() {
+		t.Fatal("nothing new is sent to the leader that answers")
+	}
+}
