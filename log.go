@@ -73,6 +73,10 @@ func (l *logger) hooks(h Hooks) Hooks {
 				"event", "recovery", "records", e.Pending, "in_doubt_batches", e.Seals, "partitions", e.Partitions)
 		}
 	})
+	on(&h.CopyUnchecked, func(e sender.CopyUnchecked) {
+		l.line(slog.LevelWarn, "copy.unchecked", "not every leader could be asked whether an older copy of this spool was used; records are sent all the same",
+			"event", "copy.unchecked", "partitions", e.Unasked)
+	})
 	on(&h.PartitionParked, func(e sender.PartitionParked) {
 		l.line(slog.LevelError, "parked "+tp(e.Topic, e.Partition), "partition parked: run spoold resolve",
 			"event", "partition.parked", "topic", e.Topic, "partition", e.Partition, "records", e.InDoubt, "reason", e.Park.Reason, "err", e.Park.Detail)

@@ -76,6 +76,12 @@ type EpochBumped struct {
 	Why       string
 }
 
+// CopyUnchecked says that a start went on although not all leaders had said within request.timeout.ms what they know
+// of the last start's producer id: should this spool be an older copy, it may be noticed late, or never (P11).
+type CopyUnchecked struct {
+	Unasked int // partitions that pending records may go to
+}
+
 // Recovery says what a start found in doubt, once, before anything is sent.
 type Recovery struct {
 	Pending    uint64 // records spooled by earlier processes and not settled
@@ -91,6 +97,7 @@ func (RecordDeadLettered) event() {}
 func (LinkChanged) event()        {}
 func (TopicTrouble) event()       {}
 func (EpochBumped) event()        {}
+func (CopyUnchecked) event()      {}
 func (Recovery) event()           {}
 
 // Status is the core's view of delivery, one topic at a time.

@@ -28,30 +28,27 @@ const waitsForRollCall = "the leaders are asked whether an older copy of this sp
 // called reports whether the roll call is over, and carries it on if not.
 func (s *Sender) called() bool {
 	c := &s.call
+	if c.over {
+		return true
+	}
+	missing := 0
+	for _, l := range s.lanes {
+		for _, p := range l.parts {
+			if l.mustAnswer() && !p.present && p.id < l.has {
+				missing++
+			}
+		}
+	}
 	switch {
-	case c.over:
-	case !s.former.Valid():
+	case missing == 0 || !s.former.Valid():
 		c.over = true
 	case c.until == 0:
 		c.until = s.now.Age + s.cfg.RequestTimeoutMs
 	case s.now.Age >= c.until:
-		c.over = true // what is asked later is still compared with the former id
+		c.over = true // what is asked later is still compared with the former id, by this start
+		s.event(CopyUnchecked{Unasked: missing})
 	}
 	if c.over {
-		return true
-	}
-	missing := false
-	for _, l := range s.lanes {
-		if !l.backlog || l.recreated || !l.suspect.IsZero() {
-			continue
-		}
-		for _, p := range l.parts {
-			// Who has no leader cannot be asked, nor sent anything.
-			missing = missing || p.leader >= 0 && !p.present
-		}
-	}
-	if !missing {
-		c.over = true
 		return true
 	}
 	s.wake(c.until)
@@ -63,16 +60,16 @@ func (s *Sender) called() bool {
 	return false
 }
 
+// mustAnswer reports whether the leaders of the lane's partitions are part of the roll call.
+func (l *lane) mustAnswer() bool { return l.backlog && !l.recreated && l.suspect.IsZero() }
+
 // callAll asks each leader that is connected, and connects to the others.
 func (s *Sender) callAll() {
 	for _, b := range s.brokers {
 		var parts []*partition
 		for _, l := range s.lanes {
-			if !l.backlog || l.recreated || !l.suspect.IsZero() || len(parts) == perCall {
-				continue
-			}
 			for _, p := range l.parts {
-				if p.leader == b.id && !p.present && len(parts) < perCall {
+				if l.mustAnswer() && p.leader == b.id && !p.present && len(parts) < perCall {
 					parts = append(parts, p)
 				}
 			}

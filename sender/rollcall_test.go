@@ -98,4 +98,7 @@ func TestALeaderThatDoesNotAnswerTheRollCallIsWaitedForNoLongerThanARequest(t *t
 	if !anew() {
 		t.Fatal("nothing new is sent to the leader that answers")
 	}
+	if !slices.Contains(w.told, sender.Event(sender.CopyUnchecked{Unasked: 1})) {
+		t.Errorf("told %v, want that one partition was not asked", w.told)
+	}
 }

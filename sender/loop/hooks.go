@@ -17,6 +17,7 @@ type Hooks struct {
 	LinkChanged        func(sender.LinkChanged)
 	TopicTrouble       func(sender.TopicTrouble)
 	EpochBumped        func(sender.EpochBumped)
+	CopyUnchecked      func(sender.CopyUnchecked)
 	Recovery           func(sender.Recovery)
 	SpoolCommit        func(bolt.CommitStats)
 }
@@ -40,6 +41,8 @@ func (h *Hooks) tell(e sender.Event) {
 		call(h.TopicTrouble, e)
 	case sender.EpochBumped:
 		call(h.EpochBumped, e)
+	case sender.CopyUnchecked:
+		call(h.CopyUnchecked, e)
 	case sender.Recovery:
 		call(h.Recovery, e)
 	}

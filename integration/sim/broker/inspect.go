@@ -61,7 +61,7 @@ func (c *Cluster) whole(r *replica) []entry {
 
 func sorted(all []entry) []entry {
 	slices.SortStableFunc(all, func(a, b entry) int { return cmp.Compare(a.offset, b.offset) })
-	return slices.CompactFunc(all, func(a, b entry) bool { return a.offset == b.offset })
+	return slices.CompactFunc(all, func(a, b entry) bool { return a.offset == b.offset && a.epoch == b.epoch })
 }
 
 // keepAll archives what any replica of a topic has below the highest high watermark: the topic is deleted.

@@ -57,21 +57,22 @@ type Kind uint8
 
 // Kinds.
 const (
-	Durable  Kind = iota + 1 // Record is on Host's disk at Index of its topic's lane, with Timestamp
-	Undone                   // Record is not any more: the disk was put back to an earlier day
-	Back                     // Record's settlement is not any more, for the same reason
-	Left                     // Record's settlement is durable: Outcome
-	Asked                    // a request of Op reached the process
-	Answered                 // the process told the client of Op: Result
-	Acked                    // the process told that Record is at Partition, Offset (-1: place unknown)
-	Sampled                  // Host's counters as they are durable, and what it uses
-	Began                    // a process of Host began
-	Ended                    // it ended: Result, Code
-	Broken                   // Host's disk gave an error: from here on its process may tell nobody "ok"
-	Restored                 // Host's disk was put back to an earlier day, and what it holds was partly sent since
-	Moved                    // Host's process was led to another cluster; N = 1: and did not notice in time
-	Sent                     // Host's process wrote N requests since the last Sent
-	Woken                    // an alarm that Host's process had set went off
+	Durable   Kind = iota + 1 // Record is on Host's disk at Index of its topic's lane, with Timestamp
+	Undone                    // Record is not any more: the disk was put back to an earlier day
+	Back                      // Record's settlement is not any more, for the same reason
+	Left                      // Record's settlement is durable: Outcome
+	Asked                     // a request of Op reached the process
+	Answered                  // the process told the client of Op: Result
+	Acked                     // the process told that Record is at Partition, Offset (-1: place unknown)
+	Sampled                   // Host's counters as they are durable, and what it uses
+	Began                     // a process of Host began
+	Ended                     // it ended: Result, Code
+	Broken                    // Host's disk gave an error: from here on its process may tell nobody "ok"
+	Restored                  // Host's disk was put back to an earlier day, and what it holds was partly sent since
+	Unchecked                 // Host's process said that it could not look whether it is a copy
+	Moved                     // Host's process was led to another cluster; N = 1: and did not notice in time
+	Sent                      // Host's process wrote N requests since the last Sent
+	Woken                     // an alarm that Host's process had set went off
 )
 
 // Result of Answered and Ended.

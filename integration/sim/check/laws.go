@@ -43,7 +43,8 @@ type facts struct {
 	seen    [][]sight // of each record, where the logs have it
 	undone  []bool    // its disk was put back to a day before it
 	// twice: its disk was put back to a day before it, whatever came later. A client may have sent it again then, and
-	// a copy may hold it under another number: of these only loss is judged.
+	// a copy may hold it under another number: of these only loss is judged. So it is of those that a copy sends again which
+	// said that it could not look whether it is one.
 	twice  []bool
 	stamps map[int][]int64 // with which such a record was spooled
 }
@@ -63,6 +64,7 @@ type sight struct {
 func gather(h *History) *facts {
 	n := len(h.Records)
 	f := &facts{h: h, durable: make([]place, n), outcome: make([]Outcome, n), seen: make([][]sight, n), undone: make([]bool, n), twice: make([]bool, n), stamps: map[int][]int64{}}
+	back := make([][]int, h.Hosts)
 	for i := range h.Events {
 		e := &h.Events[i]
 		switch e.Kind {
@@ -78,6 +80,11 @@ func gather(h *History) *facts {
 			f.outcome[e.Record] = 0
 		case Back:
 			f.outcome[e.Record] = 0
+			back[e.Host] = append(back[e.Host], e.Record)
+		case Unchecked:
+			for _, r := range back[e.Host] {
+				f.twice[r] = true
+			}
 		case Left:
 			f.outcome[e.Record] = e.Outcome
 		}

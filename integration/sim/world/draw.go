@@ -156,7 +156,7 @@ func (d *drawing) faults() {
 		switch {
 		case !d.one(2), m.kind == Foreign && !d.one(3):
 			continue
-		case m.kind == Restore && !d.one(3):
+		case m.kind == Restore && (!d.one(3) || d.nights): // after a night nobody knows the producer id any more
 			continue
 		case m.kind == Recreate && (!d.one(5) || d.restores): // what a copy does to a topic that is another one is not promised
 			continue
@@ -230,6 +230,9 @@ func (d *drawing) topicFault(f *Fault, t *Topic) {
 		f.B = int32(r)
 		if r == broker.Idempotent || r == broker.Configs {
 			f.Name = ""
+		}
+		if r == broker.Read && d.restores { // who may not ask does not notice a copy
+			f.B, r = int32(broker.Write), broker.Write
 		}
 		if r == broker.Read {
 			d.allowed[spool.ParkTailUnreadable], d.allowed[spool.ParkUnexpectedState] = true, true

@@ -210,6 +210,11 @@ func (h *host) carry(e *sender.Effects) {
 			h.w.tell("host %d: %T%+v", h.id, ev, ev)
 		}
 	}
+	for _, ev := range e.Events {
+		if _, ok := ev.(sender.CopyUnchecked); ok {
+			h.w.event(check.Event{Kind: check.Unchecked, Host: h.id})
+		}
+	}
 	h.wakeAt(e.WakeAt)
 	h.sent(len(e.Requests))
 	h.commit()
