@@ -46,6 +46,11 @@ func (w *World) heal() {
 		w.hist.Quiet = w.ms()
 	} else if w.trace.want {
 		w.tell("the cluster at the end:\n%v", w.cluster)
+		for _, h := range w.hosts {
+			if h.up {
+				w.tell("host %d at the end: %+v", h.id, h.core.Status(h.now()))
+			}
+		}
 	}
 }
 
@@ -108,16 +113,25 @@ func (w *World) nudge() {
 }
 
 func (w *World) nudgePartition(h *host, t *Topic, p int32) {
-	n := len(w.hist.Records)
-	if t.Refuse > 0 && n%t.Refuse == t.Refuse-1 {
-		return // it would be refused itself; there are others
+	if n := len(w.hist.Records); t.Refuse > 0 && n%t.Refuse == t.Refuse-1 {
+		w.nudgeRecord(h, t, p) // it would be refused itself: it is never sent
 	}
-	op := len(w.hist.Ops)
-	v := fmt.Appendf(nil, "u%d:nudge", n)
-	w.hist.Records = append(w.hist.Records, check.Record{Op: op, Topic: t.Name, Partition: p, Key: []byte("n"), Value: v})
-	w.hist.Ops = append(w.hist.Ops, check.Op{Host: h.id, First: n, Count: 1})
+	n, op := len(w.hist.Records), len(w.hist.Ops)
+	v := w.nudgeRecord(h, t, p)
 	b := &bolt.BatchInput{Records: []bolt.RecordInput{{Topic: t.Name, Timestamp: bolt.NoTimestamp, Partition: p, Key: []byte("n"), Value: v}}}
-	h.take(op, b, func(r check.Result) { w.event(check.Event{Kind: check.Answered, Host: h.id, Op: op, Result: r}) })
+	h.take(op, b, func(r check.Result) {
+		w.tell("host %d: nudge %d for %s-%d: %d", h.id, n, t.Name, p, r)
+		w.event(check.Event{Kind: check.Answered, Host: h.id, Op: op, Result: r})
+	})
+}
+
+// nudgeRecord makes the next record, for a partition, and gives its value.
+func (w *World) nudgeRecord(h *host, t *Topic, p int32) []byte {
+	n := len(w.hist.Records)
+	v := fmt.Appendf(nil, "u%d:nudge", n)
+	w.hist.Records = append(w.hist.Records, check.Record{Op: len(w.hist.Ops), Topic: t.Name, Partition: p, Key: []byte("n"), Value: v})
+	w.hist.Ops = append(w.hist.Ops, check.Op{Host: h.id, First: n, Count: 1})
+	return v
 }
 
 // quiet reports whether all that could be done is done.
