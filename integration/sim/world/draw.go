@@ -161,7 +161,9 @@ func (d *drawing) faults() {
 		case m.kind == Recreate && (!d.one(5) || d.restores): // what a copy does to a topic that is another one is not promised
 			continue
 		}
-		d.restores = d.restores || m.kind == Restore
+		if m.kind == Restore { // the original may have cut in two what the copy holds in doubt as one
+			d.restores, d.allowed[spool.ParkUnexpectedState] = true, true
+		}
 		for range 1 + d.IntN(m.most) {
 			d.fault(m.kind, m.ms, m.group)
 		}
