@@ -112,14 +112,16 @@ func (r *Resolver) TailRead(now spool.Time, t Tail) {
 		r.park(spool.ParkTailUnreadable, t.Err)
 		return
 	}
-	found, offsets := r.find(t.Batches)
+	found, offsets, wrong := r.find(t)
 	over := r.overtaken()
-	if r.phase == proving {
+	if r.phase == proving && wrong == nil {
 		r.proved(t, found, offsets)
 		return
 	}
 	r.settled(found, "tail", offsets)
 	switch {
+	case wrong != nil:
+		r.park(wrong.Reason, wrong.Detail)
 	case over > 0 && found < over && r.cutOff(t): // it may have been there
 	case over > 0 && found < over:
 		r.park(spool.ParkOvertaken, fmt.Sprintf(
@@ -135,28 +137,53 @@ func (r *Resolver) TailRead(now spool.Time, t Tail) {
 	}
 }
 
-// find is how many batches from the front the log covers, with their offsets.
-// A batch may have been cut in two since it was sent: what counts is that the
-// log holds its sequences.
-func (r *Resolver) find(log []Logged) (int, []protocol.Offset) {
-	upTo := -1
-	offsets := make([]protocol.Offset, len(r.batches))
+// find is how many batches from the front the log covers, with their offsets. What lies where the log has been cut off
+// at its beginning counts if a later one is there: sequences are contiguous in a log. Where all of it can be seen, that
+// is not believed but looked at, for a broker without state for us takes any sequence as the first. wrong is why to park
+// if the log holds what cannot be: a batch and not the one before it, or a part of one.
+func (r *Resolver) find(t Tail) (found int, offsets []protocol.Offset, wrong *Step) {
+	offsets = make([]protocol.Offset, len(r.batches))
+	have := make([]int32, len(r.batches))
+	end := 0
 	for i := range r.batches {
 		b := &r.batches[i]
-		offsets[i] = protocol.NoOffset
-		for _, l := range log {
-			if l.Identity != r.f.Identity {
-				continue
-			}
-			skip := l.Base.Distance(b.Base)
-			if skip < int(l.Count) && skip+int(b.Count) <= int(l.Count) {
-				offsets[i] = l.Offset + protocol.Offset(skip)
-				upTo = i
-			}
+		if offsets[i], have[i] = r.f.covers(t.Batches, b); have[i] >= b.Count {
+			end = i + 1
 		}
 	}
-	// Sequences are contiguous in a log: what ends with a batch holds those before it.
-	return upTo + 1, offsets[:upTo+1]
+	for i := range r.batches {
+		b := &r.batches[i]
+		switch {
+		case have[i] >= b.Count || t.LogStart > b.Tail && i < end:
+		case have[i] > 0:
+			return i, offsets[:i], &Step{Reason: spool.ParkUnexpectedState, Detail: fmt.Sprintf(
+				"of the batch at sequence %d only %d of %d records are in the log", b.Base, have[i], b.Count)}
+		case i < end:
+			return i, offsets[:i], &Step{Reason: spool.ParkOvertaken, Detail: fmt.Sprintf(
+				"a later batch is in the log, and the batch at sequence %d is not below it", b.Base)}
+		}
+	}
+	return end, offsets[:end], nil
+}
+
+// covers is how many records of a batch a log holds, from its first on, and the offset of that. It may have been cut in two
+// before it was sent, or after: batches of the log need not be ours.
+func (f *Facts) covers(log []Logged, b *Batch) (at protocol.Offset, have int32) {
+	at = protocol.NoOffset
+	for _, l := range log {
+		if l.Identity != f.Identity || have >= b.Count {
+			continue
+		}
+		skip := l.Base.Distance(b.Base.Next(int(have)))
+		if skip >= int(l.Count) {
+			continue
+		}
+		if at == protocol.NoOffset {
+			at = l.Offset + protocol.Offset(skip)
+		}
+		have += l.Count - int32(skip)
+	}
+	return at, have
 }
 
 // settleAcked settles what was acked behind the batches that the tail showed.

@@ -117,8 +117,12 @@ const (
 // whether the log agrees with what was settled.
 func New(f Facts, batches []Batch) *Resolver {
 	r := &Resolver{f: f, batches: batches, named: -1}
-	if r.overtaken() > 0 {
+	if n := r.overtaken(); n > 0 {
 		r.phase = tailing
+		if at := r.batches[n].Offset; at != protocol.NoOffset && at < r.batches[0].Tail {
+			r.park(spool.ParkLogWentBack, fmt.Sprintf(
+				"a later batch was acked at offset %d, but the log had reached %d before", at, r.batches[0].Tail))
+		}
 	}
 	return r
 }

@@ -180,6 +180,17 @@ func TestTheMachineAsksReadsAndSendsInThisOrder(t *testing.T) {
 				b.Acked, b.Offset, b.Doubtful = true, 205, false
 			}
 		}, nil, []any{Tail{}}, "tail 100-205, park overtaken"},
+		{"absent, cut in two in the log", 0, 1, nil, nil, []any{Named{}, Tail{Batches: []Logged{logged(0, 1, 200), logged(1, 1, 201)}}, named(1)},
+			"ask, tail 100--1, settle 1 tail, done known=false"},
+		{"absent, and one half of it in the log", 0, 1, nil, nil, []any{Named{}, Tail{Batches: []Logged{logged(0, 1, 200)}}}, "ask, tail 100--1, park unexpected-state"},
+		{"absent, but a later one is in the log", 0, 2, nil, nil, []any{Named{}, Tail{Batches: []Logged{logged(2, 2, 300)}}}, "ask, tail 100--1, park overtaken"},
+		{"absent where the log was cut off, and a later one is in the log", 0, 2, nil, nil, []any{Named{}, Tail{LogStart: 101, Batches: []Logged{logged(2, 2, 300)}}},
+			"ask, tail 100--1, settle 2 tail, done known=false"},
+		{"overtaken by what lies below everything", 10, 2, func(i int, b *Batch) {
+			if i == 1 {
+				b.Acked, b.Offset, b.Doubtful = true, 50, false
+			}
+		}, nil, nil, "park log-went-back"},
 		{"overtaken, the log begins above", 10, 2, func(i int, b *Batch) {
 			if i == 1 {
 				b.Acked, b.Offset, b.Doubtful = true, 205, false

@@ -140,8 +140,8 @@ func (s *Sender) note(p *partition, inf *inflight) {
 // settle takes the front of the window off: it is on all in-sync replicas.
 func (s *Sender) settle(p *partition, offset protocol.Offset, how string) {
 	inf := p.window[0]
-	wentBack := how == "answer" && inf.copies == 1 && !inf.found && offset != protocol.NoOffset &&
-		p.ids.LastOffset != protocol.NoOffset && offset <= p.ids.LastOffset
+	// A duplicate is answered with the offset of its first copy, which was not appended below what went before it either.
+	wentBack := how == "answer" && offset != protocol.NoOffset && p.ids.LastOffset != protocol.NoOffset && offset <= p.ids.LastOffset
 	last := p.ids.LastOffset
 	p.window = append(p.window[:0], p.window[1:]...)
 	first := p.ids.Settled == protocol.NoSequence
@@ -167,7 +167,7 @@ func (s *Sender) settle(p *partition, offset protocol.Offset, how string) {
 	p.attempts, p.retryAt = 0, 0
 	if wentBack {
 		s.parkPartition(p, spool.ParkLogWentBack, fmt.Sprintf(
-			"a new batch was acked at offset %d, but offset %d had been acked before", offset, last))
+			"a batch was acked at offset %d, but offset %d had been acked before", offset, last))
 	}
 }
 
@@ -238,10 +238,14 @@ func (s *Sender) slow(p *partition, class protocol.Class) {
 // resolverBatches is the window as the resolver sees it.
 func (p *partition) resolverBatches() []recovery.Batch {
 	list := make([]recovery.Batch, len(p.window))
+	above := protocol.Offset(0) // what was settled before lies below
+	if p.ids.LastOffset != protocol.NoOffset {
+		above = p.ids.LastOffset + 1
+	}
 	for i, inf := range p.window {
 		list[i] = recovery.Batch{
 			Base: inf.seal.Base, Count: inf.seal.Count, MaxTimestamp: inf.seal.MaxTimestamp,
-			SealedAge: inf.seal.SealedAge, Tail: inf.seal.Tail,
+			SealedAge: inf.seal.SealedAge, Tail: max(inf.seal.Tail, above),
 			Doubtful: inf.found || inf.maybe > 0, Acked: inf.acked, Offset: inf.offset,
 		}
 	}
