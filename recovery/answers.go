@@ -131,6 +131,8 @@ func (r *Resolver) TailRead(now spool.Time, t Tail) {
 		r.afterOvertaken()
 	case len(r.batches) == 0:
 		r.phase = sending
+	case found > 0:
+		r.phase = asking // it may have arrived after the leader was asked, and then the leader knows us
 	case r.cutOff(t):
 	default:
 		r.notFound(now)

@@ -148,6 +148,8 @@ func TestTheMachineAsksReadsAndSendsInThisOrder(t *testing.T) {
 			[]any{named(11), Tail{LogStart: 101}}, "ask, tail 100--1, park tail-unreadable"},
 		{"absent, found by the tail", 10, 2, nil, nil, []any{Named{}, Tail{Batches: []Logged{logged(10, 2, 100), logged(12, 2, 102)}}},
 			"ask, tail 100--1, settle 2 tail, done known=false"},
+		{"absent, and the first of two arrives before the tail is read", 10, 2, nil, nil, []any{Named{}, Tail{Batches: []Logged{logged(10, 2, 100)}}, named(11), ok},
+			"ask, tail 100--1, settle 1 tail, ask, resend 0, settle 1 answer, done known=true"},
 		{"absent, covered by a batch that was split since", 10, 2, nil, nil, []any{Named{}, Tail{Batches: []Logged{logged(10, 4, 100)}}},
 			"ask, tail 100--1, settle 2 tail, done known=false"},
 		{"absent, not found, nothing ever acked", 0, 1, nil, nil, []any{Named{}, Tail{}, ok},

@@ -122,13 +122,14 @@ func (c *client) attempt(a *ask) {
 	}
 	lose := !c.w.calm && c.rng.Float64() < c.w.plan.Chance.LoseReply
 	hasty := !c.w.calm && c.rng.Float64() < c.w.plan.Chance.Impatient
+	day := c.h.day
 	c.h.take(a.op, a.batch, func(r check.Result) {
 		c.w.event(check.Event{Kind: check.Answered, Host: c.h.id, Op: a.op, Result: r})
 		if lose {
 			c.w.count("answer to a client lost")
 			return
 		}
-		c.w.ag.After(c.rng.Int64N(3), func() { c.answered(a, r) })
+		c.w.ag.After(c.rng.Int64N(3), func() { c.answered(a, r, day) })
 	})
 	if hasty {
 		again(1 + c.rng.Int64N(3))
@@ -138,14 +139,14 @@ func (c *client) attempt(a *ask) {
 }
 
 // answered takes the host's word.
-func (c *client) answered(a *ask, r check.Result) {
+func (c *client) answered(a *ask, r check.Result, day int) {
 	if c.ask != a || a.answered {
 		return
 	}
 	switch r {
 	case check.OK, check.Reused:
 		a.answered, a.at = true, c.w.ag.Now()
-		if r == check.OK && c.plan.Kind == Keyed && len(c.past) < 20 {
+		if r == check.OK && c.plan.Kind == Keyed && len(c.past) < 20 && day == c.h.day {
 			c.past = append(c.past, a)
 		}
 		c.ask = nil

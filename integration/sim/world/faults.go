@@ -167,7 +167,7 @@ func (h *host) restore() bool {
 		return false
 	}
 	h.end(check.Killed, true, "its disk is put back")
-	h.saved, h.reboot = nil, true
+	h.saved, h.reboot, h.day = nil, true, h.day+1
 	h.disk.Close()
 	h.disk = s.disk
 	h.disk.OnDurable(h.durable)

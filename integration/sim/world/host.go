@@ -42,6 +42,7 @@ type host struct {
 	fail    FaultKind // the next commit meets
 
 	saved   *savedDay                // the disk on an earlier day, to be put back
+	day     int                      // how often the disk was put back
 	records [][]int                  // by lane: record numbers, by index, as they are durable
 	byBatch map[*bolt.BatchInput]int // batch to op
 	gone    bool                     // stopped for good
