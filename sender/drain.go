@@ -1,6 +1,8 @@
 package sender
 
 import (
+	"fmt"
+
 	"github.com/spoold/spoold/accumulator"
 	"github.com/spoold/spoold/idempotence"
 	"github.com/spoold/spoold/protocol"
@@ -51,6 +53,9 @@ func (s *Sender) route(p *partition) (route, bool) {
 	}
 	if p.leader < 0 {
 		p.detail = "no leader"
+		if p.older {
+			p.detail = fmt.Sprintf("no leader: the broker that was asked knows only older ones than that of leader epoch %d", p.leaderEpoch)
+		}
 		s.block(p, true)
 		if s.meta.gen > 0 {
 			s.meta.want = true // control asks, when it may

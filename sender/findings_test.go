@@ -2,6 +2,7 @@ package sender_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -171,4 +172,28 @@ func TestRecordsOfARecreatedTopicWithFewerPartitionsGoToThoseThatItHas(t *testin
 	}
 	w.carry(e)
 	w.until(t, "delivery", func() bool { return w.pending() == 0 })
+}
+
+// Found by the simulated world: who had been the leader, and was cut off from the cluster since, was believed by the next
+// process that its log, which ends below what was acked, is the log. The partition was parked for having gone back.
+func TestWhoLedBeforeIsNotBelievedAfterARestart(t *testing.T) {
+	w, p := scenario(2)
+	p.epoch = 3
+	w.run(300_000) // until metadata says so
+	w.produce(3)
+	w.delivered(t)
+	w.run(50)
+	p.epoch = 2
+	w.crash(scenarioCfg)
+	w.seen = nil
+	w.produce(3)
+	w.run(2000)
+	if len(w.seen) > 0 {
+		t.Fatalf("sent to the leader of an older epoch: %s", describe(w.seen[0]))
+	}
+	if d := w.s.Status(w.now).Topics[0].Partitions[0].Detail; !strings.Contains(d, "leader epoch 3") {
+		t.Errorf("it waits for %q", d)
+	}
+	p.epoch = 3
+	w.delivered(t)
 }

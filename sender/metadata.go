@@ -241,7 +241,7 @@ func (s *Sender) bind(l *lane, id protocol.TopicID) {
 // lead takes news of a partition's leader. An older reign is ignored: a stale
 // broker may answer late.
 func (s *Sender) lead(p *partition, leader, epoch int32) {
-	if epoch >= 0 && epoch < p.leaderEpoch {
+	if p.older = epoch >= 0 && epoch < p.leaderEpoch; p.older {
 		return
 	}
 	if p.leader == leader && p.leaderEpoch == epoch {

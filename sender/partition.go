@@ -59,6 +59,7 @@ type partition struct {
 
 	leader      int32 // broker id, or -1
 	leaderEpoch int32
+	older       bool // what metadata says is of an older one
 
 	phase  phase
 	window []*inflight // oldest first: sealed and not settled
@@ -106,7 +107,7 @@ func (p *partition) state() spool.PartitionState {
 	return spool.PartitionState{
 		Lane: p.lane.id, Partition: p.id,
 		Identity: p.ids.Identity, Next: p.ids.Next, Settled: p.ids.Settled,
-		LastOffset: p.ids.LastOffset, LastMaxTimestamp: p.ids.LastMaxTimestamp, Park: p.park,
+		LastOffset: p.ids.LastOffset, LastMaxTimestamp: p.ids.LastMaxTimestamp, Park: p.park, LeaderEpoch: p.leaderEpoch,
 	}
 }
 

@@ -51,7 +51,7 @@ func (s *Sender) readTail(p *partition, from, to protocol.Offset) {
 	topic.Topic = p.lane.topic
 	part := kmsg.NewFetchRequestTopicPartition()
 	part.Partition, part.FetchOffset, part.PartitionMaxBytes = p.id, int64(t.next), tailBytes
-	part.CurrentLeaderEpoch, part.LogStartOffset = -1, -1
+	part.CurrentLeaderEpoch, part.LogStartOffset = p.leaderEpoch, -1 // a follower, or who was the leader, does not answer then
 	topic.Partitions = append(topic.Partitions, part)
 	r.Topics = append(r.Topics, topic)
 	s.request(Request{Kind: KindControl, Broker: p.leader, Message: r, MaxVersion: fetchMax},

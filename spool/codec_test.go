@@ -186,3 +186,22 @@ func sortedKeys(m map[string][]byte) []string {
 	slices.Sort(keys)
 	return keys
 }
+
+// A partition's state that was written before leader epochs were kept is read, with none.
+func TestAPartitionWithoutALeaderEpochIsRead(t *testing.T) {
+	var c Changes
+	c.partition(PartitionState{Identity: protocol.ProducerIdentity{ID: 7}, Next: 5, Settled: 4, LastOffset: 9, LeaderEpoch: 3})
+	kv := c.List[0]
+	for _, tt := range []struct {
+		value []byte
+		want  int32
+	}{{kv.Value, 3}, {kv.Value[:len(kv.Value)-1], 0}} {
+		ld := NewLoader()
+		if err := ld.Pair(kv.Key, tt.value); err != nil {
+			t.Fatal(err)
+		}
+		if p := ld.st.parts[partitionKey{}]; p.LeaderEpoch != tt.want || p.LastOffset != 9 {
+			t.Errorf("read %+v, want leader epoch %d", p, tt.want)
+		}
+	}
+}

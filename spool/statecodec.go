@@ -182,6 +182,7 @@ func (c *Changes) partition(p PartitionState) {
 	e.str(p.Park.Reason)
 	e.str(p.Park.Detail)
 	e.i64(p.Park.At)
+	e.i64(int64(p.LeaderEpoch))
 	c.put(partitionStateKey(p.Lane, p.Partition), e.b)
 }
 

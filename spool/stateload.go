@@ -80,6 +80,9 @@ func (ld *Loader) Pair(key, value []byte) error {
 		p.Next, p.Settled = protocol.Sequence(v.i32()), protocol.Sequence(v.i32())
 		p.LastOffset, p.LastMaxTimestamp = protocol.Offset(v.i64()), v.i64()
 		p.Park = Park{Reason: v.str(), Detail: v.str(), At: v.i64()}
+		if len(v.b) > 0 { // else it was written before there was one
+			p.LeaderEpoch = v.i32()
+		}
 		st.parts[partitionKey{p.Lane, p.Partition}] = p
 	case prefixSeal:
 		s := decodeSeal(&k, &v)

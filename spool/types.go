@@ -67,6 +67,8 @@ type PartitionState struct {
 	LastOffset       protocol.Offset
 	LastMaxTimestamp int64 // of the last acked batch, ms; meaningful if Settled or LastOffset says so
 	Park             Park  // zero: not parked
+	// LeaderEpoch is the highest that was heard of: who leads in an older one is not believed.
+	LeaderEpoch int32
 }
 
 // Park says why a partition waits for the operator. Reason "" means: it does not.

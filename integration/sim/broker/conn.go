@@ -11,6 +11,7 @@ import (
 // the one before is answered (SocketServer mutes the channel): what comes early waits in the socket.
 type Conn struct {
 	node   *node
+	life   int // of the broker's process
 	queue  []arrived
 	busy   bool
 	closed bool // by the client: answers go nowhere
@@ -29,9 +30,17 @@ func (c *Cluster) Open(broker int32, down func()) (*Conn, bool) {
 	if int(broker) >= len(c.nodes) || !c.nodes[broker].alive {
 		return nil, false
 	}
-	k := &Conn{node: c.nodes[broker], down: down}
+	k := &Conn{node: c.nodes[broker], life: c.nodes[broker].life, down: down}
 	k.node.conns = append(k.node.conns, k)
 	return k, true
+}
+
+// Beside is another connection to the same process, for what arrives late. false: that process has ended.
+func (k *Conn) Beside() (*Conn, bool) {
+	if !k.node.alive || k.node.life != k.life {
+		return nil, false
+	}
+	return k.node.c.Open(k.node.id, func() {})
 }
 
 // Receive gives the broker a request that has arrived whole. answer is called when it answers, in the order

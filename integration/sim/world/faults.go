@@ -166,6 +166,11 @@ func (h *host) restore() bool {
 	if s == nil || s.life != h.life || h.lastID(s.disk) != h.lastID(h.disk) {
 		return false
 	}
+	for _, b := range h.w.brokerIDs() { // what the original has on the way arrives before the copy asks, or never
+		if l := h.links[b]; l != nil {
+			l.waiting = nil
+		}
+	}
 	h.end(check.Killed, true, "its disk is put back")
 	h.saved, h.reboot, h.day = nil, true, h.day+1
 	h.disk.Close()

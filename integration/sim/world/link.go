@@ -211,7 +211,13 @@ func (l *link) befall(s *written) {
 		h.w.count("answer held back")
 	}
 	s.again, s.againMs = again < c.Twice, h.net.Int64N(h.w.plan.ZombieMs+1)
+	for _, b := range s.r.Batches { // what a broker may have forgotten soon is sent once, so there is no other copy of it
+		s.again = s.again && h.w.ag.Now()-b.MaxTimestamp < doubleMs
+	}
 }
+
+// doubleMs is how old, by its timestamps, a batch is of which two copies may be on the way: the margin.
+const doubleMs = 20 * 3600_000
 
 // double has a request that was taken arrive once more, later. One that was refused is not doubled: the
 // answer to it would not be the answer to all copies, and no connection does that to anybody.
@@ -228,20 +234,22 @@ func (l *link) double(s *written, resp kmsg.Response) {
 		}
 	}
 	l.h.w.count("request doubled")
-	l.h.w.arriveLate(l.h.cluster, l.broker, s.msg, s.againMs, "copy")
+	l.arriveLate(s.msg, s.againMs, "copy")
 }
 
-// arriveLate delivers a request on a connection of its own, when its sender counts on it no more.
-func (w *World) arriveLate(c *broker.Cluster, to int32, msg kmsg.Request, ms int64, what string) {
+// arriveLate delivers a request when its sender counts on it no more, to the process that it was for: a connection
+// ends with it, and with it all that is on its way.
+func (l *link) arriveLate(msg kmsg.Request, ms int64, what string) {
+	w := l.h.w
 	w.late++
 	w.ag.After(ms, func() {
 		w.late--
-		conn, ok := c.Open(to, func() {})
+		conn, ok := l.conn.Beside()
 		if !ok {
 			return
 		}
 		if w.trace.want {
-			w.tell("late %s arrives at %d: %s", what, to, describeMessage(msg))
+			w.tell("late %s arrives at %d: %s", what, l.broker, describeMessage(msg))
 		}
 		conn.Receive(msg, func(kmsg.Response) {})
 		conn.Close(true)
@@ -330,7 +338,7 @@ func (l *link) scatter(alive bool) (unwritten int) {
 			continue
 		}
 		w.count("request of a lost connection arrives later")
-		w.arriveLate(h.cluster, l.broker, s.msg, ms, "request")
+		l.arriveLate(s.msg, ms, "request")
 	}
 	return unwritten
 }
