@@ -3,207 +3,275 @@
 package crashstates
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/spoold/spoold/integration/proof"
 )
 
-func TestMain(m *testing.M) {
-	if CheckMain() || WorkloadMain() {
-		return
-	}
-	os.Exit(m.Run())
+// campaign is one run over many cases.
+type campaign struct {
+	*rig
+	seed  uint64
+	count int // of states
+	sum   *Result
+	began time.Time
+	said  time.Time
+
+	scenes, sceneStates, workloads, afterwards, failed int
 }
 
-// self is this program, which is also what is traced and what checks.
-func self(t *testing.T) string {
+func begin(t *testing.T, unset uint64) *campaign {
 	t.Helper()
-	path, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// setting is a number from the environment.
-func setting(t *testing.T, name string, unset uint64) uint64 {
-	v := os.Getenv(name)
-	if v == "" {
-		return unset
-	}
-	n, err := strconv.ParseUint(v, 10, 64)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
-}
-
-// scratch is a directory in memory where there is one: a state is written and read back at once.
-func scratch(t *testing.T) string {
-	const memory = "/dev/shm"
-	if info, err := os.Stat(memory); err != nil || !info.IsDir() {
-		return t.TempDir()
-	}
-	dir, err := os.MkdirTemp(memory, "crashstates-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
-}
-
-// recordCase makes a case. On a failure of the test it is kept.
-func recordCase(t *testing.T, name string, seed uint64, before map[string]Image, marks []string, lives string) *Case {
-	t.Helper()
-	dir := filepath.Join(scratch(t), name)
-	keep := func() {
-		kept := filepath.Join(os.TempDir(), fmt.Sprintf("crashstates-%d-%s", seed, name))
-		if err := os.CopyFS(kept, os.DirFS(dir)); err != nil {
-			t.Logf("not kept: %v", err)
-		}
-		t.Logf("kept %s; to repeat state N: CRASH_CASE=%s CRASH_STATE=N go test -tags crash -count=1 -v ./integration/crashstates -run TestStateOfAKeptCase", name, kept)
-	}
-	c, err := Record(t.Context(), self(t), dir, seed, before, marks, lives)
-	if err != nil {
-		keep()
-		t.Fatalf("%s: %v", name, err)
-	}
-	t.Cleanup(func() {
-		if c.bad {
-			keep()
-		}
-	})
+	c := &campaign{rig: newRig(t), seed: setting(t, "CRASH_SEED", rand.Uint64()), count: int(setting(t, "CRASH_STATES", unset)), sum: newResult(), began: time.Now(), said: time.Now()}
+	t.Logf("seed %d; another run like it: CRASH_SEED=%d CRASH_STATES=%d go test -tags crash -count=1 -v -timeout 0 ./integration/crashstates -run %s", c.seed, c.seed, c.count, t.Name())
 	return c
 }
 
-const workers = 2
-
-// check checks count states of a case.
-func check(t *testing.T, c *Case, count int, lies Lies) *Result {
-	t.Helper()
-	sum := &Result{Tally: Tally{}}
-	var mu sync.Mutex
-	var all sync.WaitGroup
-	start := time.Now()
-	for w := range workers {
-		j := Job{Case: c.Dir, First: w, Step: workers, Count: count / workers, Lies: lies, Scratch: scratch(t)}
-		all.Go(func() {
-			r, err := j.Run(t.Context(), self(t))
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			sum.States += r.States
-			sum.Bad += r.Bad
-			sum.Failed = append(sum.Failed, r.Failed...)
-			for k, n := range r.Tally {
-				sum.Tally[k] += n
-			}
-		})
-	}
-	all.Wait()
-	c.bad = sum.Bad > 0 && lies == (Lies{})
-	sum.Took = time.Since(start)
-	return sum
-}
-
-func (r *Result) add(x *Result) {
-	r.States += x.States
-	r.Bad += x.Bad
-	r.Took += x.Took
-	r.Failed = append(r.Failed, x.Failed...)
-	for k, n := range x.Tally {
-		r.Tally[k] += n
-	}
-}
-
-func (r *Result) report(t *testing.T) {
-	t.Helper()
-	t.Logf("%d states in %.1f s: %.0f a second; %d violations", r.States, r.Took.Seconds(), float64(r.States)/r.Took.Seconds(), r.Bad)
-	for _, k := range slices.Sorted(maps.Keys(r.Tally)) {
-		t.Logf("%9d  %s", r.Tally[k], k)
-	}
-	for i, f := range r.Failed {
-		if i < 5 {
-			t.Errorf("%.3000s", f)
-		}
-	}
-}
-
-// The promise on a disk that keeps its own: seed by seed, and through a second power cut during the recovery
-// from the first.
-func TestWhatAPowerCutLeavesOpensWithEverythingThatWasTold(t *testing.T) {
-	seed := setting(t, "CRASH_SEED", rand.Uint64())
-	count := int(setting(t, "CRASH_STATES", 4000))
-	t.Logf("seed %d; another run like it: CRASH_SEED=%d CRASH_STATES=%d go test -tags crash -count=1 -v ./integration/crashstates -run %s", seed, seed, count, t.Name())
-	sum := &Result{Tally: Tally{}}
-	const perWorkload = 4000
-	for round := range uint64((count + perWorkload - 1) / perWorkload) {
-		checkWorkload(t, seed+round, min(count, perWorkload), sum)
-		if t.Failed() || sum.Bad > 0 {
-			break
-		}
-	}
-	sum.report(t)
-	for _, k := range []string{"torn write", "lost write", "lost creation", "lost rename", "lost unlink", "kept unlink", "writes: any sectors kept"} {
-		if count >= 1000 && sum.Tally[k] == 0 {
-			t.Errorf("nothing was injected of %q: the run proves less than it says", k)
-		}
-	}
-}
-
-// checkWorkload records a workload and cuts the power; then again, while a start recovers or a little later.
-func checkWorkload(t *testing.T, seed uint64, count int, sum *Result) {
-	t.Helper()
-	first := recordCase(t, "first", seed, nil, nil, "60k,60k,40")
-	t.Logf("trace: %d calls, %s", len(first.Events), first.kinds())
-	sum.add(check(t, first, count/2, Lies{}))
-	const again = 6
-	rng := rand.New(rand.NewPCG(seed, 7))
-	for i := range again {
-		state, marks, err := Job{Case: first.Dir}.State(rng.IntN(1 << 30))
+// take checks a case's states, of the last case only as many as are wanted, and forgets it.
+func (c *campaign) take(x *Case, plan Plan) {
+	c.t.Helper()
+	share := 1.0
+	if left := c.count - c.sum.States; left < 20_000 && !plan.All {
+		n, _, err := x.Count(plan)
 		if err != nil {
-			t.Fatal(err)
+			c.t.Fatal(err)
 		}
-		c := recordCase(t, fmt.Sprint("again", i), seed, state, marks, "3k,4")
-		sum.add(check(t, c, max(count/2/again, workers), Lies{}))
+		share = min(1, float64(left+50)/float64(n))
+	}
+	r := c.check(x, plan, share, Lies{})
+	c.sum.add(r)
+	for i, f := range r.Failed {
+		if i < 3 {
+			c.t.Errorf("%+v: %.3000s", x.Script, f)
+		}
+	}
+	c.forget(x, plan, Lies{}, r.Bad > 0)
+	if time.Since(c.said) > 10*time.Second {
+		c.said = time.Now()
+		spent := time.Since(c.began)
+		left := time.Duration(float64(spent) * float64(c.count-c.sum.States) / float64(c.sum.States))
+		c.t.Logf("%s of %s states, %.0f a second, %d violations; about %s left", proof.Thousands(c.sum.States), proof.Thousands(c.count),
+			float64(c.sum.States)/spent.Seconds(), c.sum.Bad, max(0, left).Round(time.Second))
 	}
 }
 
-// kinds counts the events.
-func (c *Case) kinds() string {
-	n := map[string]int{}
-	for i := range c.Events {
-		n[c.Events[i].Kind.String()]++
+func (c *campaign) over() bool { return c.t.Failed() || c.sum.Bad > 0 || c.sum.States >= c.count }
+
+// The promise on a disk that keeps its own.
+func TestWhatAPowerCutLeavesOpensWithEverythingThatWasTold(t *testing.T) {
+	c := begin(t, 100_000)
+	run := proof.Begin("crash-states", "Crash states", fmt.Sprintf("CRASH_SEED=%d make states STATES=%d", c.seed, c.count))
+	for _, name := range slices.Sorted(maps.Keys(scenes)) {
+		for size := range uint64(sceneSizes) {
+			if !t.Failed() {
+				c.scene(name, size)
+			}
+		}
 	}
-	var out []string
-	for _, k := range slices.Sorted(maps.Keys(n)) {
-		out = append(out, fmt.Sprintf("%d %s", n[k], k))
+	for _, call := range []string{"fdatasync", "fsync"} {
+		for when := 1; when <= 4 && !t.Failed(); when++ {
+			c.failingScene(call, when)
+		}
 	}
-	return strings.Join(out, ", ")
+	for round := uint64(0); !c.over(); round++ {
+		c.workload(c.seed + round)
+	}
+	c.report(run)
+	if t.Failed() {
+		return
+	}
+	c.bites(run)
+	root, err := proof.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := run.Save(root); err != nil {
+		t.Fatal(err)
+	}
 }
 
-// A rig that finds nothing on a disk that lies would find nothing at all.
-func TestDisksThatLieAreFoundOut(t *testing.T) {
-	seed := setting(t, "CRASH_SEED", rand.Uint64())
-	t.Logf("seed %d; another run like it: CRASH_SEED=%d go test -tags crash -count=1 -v ./integration/crashstates -run %s", seed, seed, t.Name())
-	c := recordCase(t, "lies", seed, nil, nil, "40k,20")
-	for _, lies := range []Lies{{FileSync: true}, {DirSync: true}} {
-		r := check(t, c, 200, lies)
-		t.Logf("%+v: %d of %d states found out", lies, r.Bad, r.States)
-		if r.Bad == 0 {
-			t.Errorf("%+v was not seen", lies)
+// scene makes every state of a small workload, and of a start from one of them.
+func (c *campaign) scene(name string, size uint64) {
+	c.t.Helper()
+	s, script := scenes[name], Script{Seed: size, Scene: name}
+	var before map[string]Image
+	var marks []string
+	if s.before != "" {
+		before, marks = c.prepare(script, s.before)
+	}
+	x := c.record(script, before, marks, Phase{Lives: s.lives})
+	for again := 0; again < 20 && !x.has(s.needs); again++ { // what is done in the background may come too late
+		c.forget(x, Exhaustive, Lies{}, false)
+		x = c.record(script, before, marks, Phase{Lives: s.lives})
+	}
+	if !x.has(s.needs) {
+		c.t.Errorf("%q has nothing of what it is made for", name)
+	}
+	made := c.sum.States
+	n, _, err := x.Count(Exhaustive)
+	if err != nil {
+		c.t.Fatalf("%q: %v", name, err)
+	}
+	rng := rand.New(rand.NewPCG(c.seed, size))
+	state, told, err := x.State(Exhaustive, rng.IntN(n))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, x := range []*Case{x, c.record(script, state, told, Phase{Lives: "0"})} {
+		c.take(x, Exhaustive)
+		c.scenes++
+	}
+	c.sceneStates += c.sum.States - made
+}
+
+// failingScene makes every state of a small workload a sync of which fails, and of what follows on that when the cache is dropped.
+func (c *campaign) failingScene(call string, when int) {
+	c.t.Helper()
+	script := Script{Seed: uint64(when % 2), Scene: "the first records"}
+	before, marks := c.prepare(script, "1")
+	made := c.sum.States
+	for seed := range uint64(2) {
+		x, err := c.try(script, before, marks, Phase{Lives: "3e", Inject: fmt.Sprintf("%s:error=EIO:when=%d+", call, when)}, Phase{Lives: "2", Seed: c.seed + seed})
+		if errors.Is(err, ErrNothingFailed) {
+			return // it has not so many
 		}
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		c.take(x, ExhaustiveAfter)
+		c.scenes++
+		c.failed++
+	}
+	c.sceneStates += c.sum.States - made
+}
+
+// has reports whether the trace has an event of each kind.
+func (c *Case) has(kinds []Kind) bool {
+	return !slices.ContainsFunc(kinds, func(k Kind) bool {
+		return !slices.ContainsFunc(c.Events, func(e Event) bool { return e.Kind == k })
+	})
+}
+
+// workload records a workload and cuts the power; then again, while a start recovers or a little later; and it has
+// syncs fail, and cuts the power after that.
+func (c *campaign) workload(seed uint64) {
+	c.t.Helper()
+	rng := rand.New(rand.NewPCG(seed, 7))
+	script := Script{Seed: seed}
+	first := c.record(script, nil, nil, Phase{Lives: "30k,30k,20"})
+	n, _, err := first.Count(Mixed)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var cases []*Case
+	for range 3 {
+		state, marks, err := first.State(Mixed, rng.IntN(n))
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		cases = append(cases, c.record(script, state, marks, Phase{Lives: "3k,4"}))
+		c.afterwards++
+	}
+	cases = append(cases, c.failing(script, rng, false), first)
+	c.workloads++
+	for _, x := range cases {
+		if !c.over() {
+			c.take(x, Mixed)
+		}
+	}
+}
+
+// failing records lives of which all but the last end by a sync that fails.
+func (c *campaign) failing(script Script, rng *rand.Rand, warm bool) *Case {
+	c.t.Helper()
+	for most := 12; ; most = max(1, most/2) {
+		var phases []Phase
+		for range 1 + rng.IntN(2) {
+			call := []string{"fdatasync", "fdatasync", "fsync"}[rng.IntN(3)]
+			phases = append(phases, Phase{Lives: "15e", Inject: fmt.Sprintf("%s:error=EIO:when=%d+", call, 1+rng.IntN(most)), Warm: warm, Seed: rng.Uint64()})
+		}
+		c.failed += len(phases)
+		phases = append(phases, Phase{Lives: "8", Warm: warm, Seed: rng.Uint64()})
+		x, err := c.try(script, nil, nil, phases...)
+		if err == nil {
+			return x
+		}
+		c.failed -= len(phases) - 1
+		if !errors.Is(err, ErrNothingFailed) {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// report tells what was found.
+func (c *campaign) report(run *proof.Run) {
+	c.t.Helper()
+	r := c.sum
+	c.t.Logf("%d states in %.1f s: %.0f a second, %.2f ms of a core each; %d violations", r.States, r.Took.Seconds(), float64(r.States)/r.Took.Seconds(),
+		r.CPU.Seconds()*1000/float64(max(1, r.States)), r.Bad)
+	run.Violations = r.Bad
+	run.Count("states opened and compared", r.States)
+	run.Count("scenes of which every state was made", c.scenes)
+	run.Count("their states", c.sceneStates)
+	run.Count("workloads at random", c.workloads)
+	run.Count("second power cuts, during what followed on the first", c.afterwards)
+	for _, k := range slices.Sorted(maps.Keys(r.How)) {
+		run.Count("states: "+k, r.How[k])
+	}
+	run.Inject("sync that failed, then a new process with the cache dropped", c.failed)
+	for k, n := range r.Lost {
+		if !strings.HasPrefix(k, "kept ") {
+			run.Inject(k, n)
+		}
+	}
+	for _, n := range run.Numbers {
+		c.t.Logf("%12s  %s", n.Value, n.Name)
+	}
+	for _, k := range slices.Sorted(maps.Keys(r.Lost)) {
+		c.t.Logf("%12d  %s", r.Lost[k], k)
+	}
+	for _, k := range []string{"torn write", "torn write, inside a sector", "lost write", "lost creation", "lost rename", "lost unlink", "kept unlink", "lost truncate", "lost allocate"} {
+		if r.Lost[k] == 0 && r.States >= 50_000 {
+			c.t.Errorf("nothing was injected of %q: the run proves less than it says", k)
+		}
+	}
+}
+
+// bites has the rig look at disks and caches that must be found out: else it would find nothing at all.
+func (c *campaign) bites(run *proof.Run) {
+	c.t.Helper()
+	x := c.record(Script{Seed: c.seed}, nil, nil, Phase{Lives: "30k,20"})
+	defer func() { c.forget(x, Mixed, Lies{}, false) }()
+	n, _, err := x.Count(Mixed)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for name, lies := range map[string]Lies{"a disk that ignores syncs of files": {FileSync: true}, "a disk that ignores syncs of the directory": {DirSync: true}} {
+		c.bite(run, name, c.check(x, Mixed, min(1, 400/float64(n)), lies))
+	}
+	warm := newResult()
+	for i := range uint64(6) {
+		x := c.failing(Script{Seed: c.seed + i}, rand.New(rand.NewPCG(c.seed+i, 11)), true)
+		warm.add(c.check(x, Mixed, 1, Lies{}))
+		c.forget(x, Mixed, Lies{}, false)
+	}
+	c.bite(run, "a start after a failed sync that reads what the page cache holds", warm)
+}
+
+func (c *campaign) bite(run *proof.Run, name string, r *Result) {
+	c.t.Helper()
+	c.t.Logf("%s: %d of %d states found out", name, r.Bad, r.States)
+	run.Notes = append(run.Notes, fmt.Sprintf("The rig bites: %s is found out in %d of %d states.", name, r.Bad, r.States))
+	if r.Bad == 0 {
+		c.t.Errorf("%s was not seen", name)
 	}
 }
 
@@ -213,10 +281,20 @@ func TestStateOfAKeptCase(t *testing.T) {
 	if dir == "" {
 		return // there is nothing to repeat
 	}
-	j := Job{Case: dir, First: int(setting(t, "CRASH_STATE", 0)), Count: 1, Scratch: scratch(t)}
+	plan, lies, err := keptPlan(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scratch, _ := scratch(t)
+	j := Job{Case: dir, Plan: plan, Lies: lies, Only: []int{int(setting(t, "CRASH_STATE", 0))}, Scratch: scratch}
 	r, err := j.Run(t.Context(), self(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.report(t)
+	for _, s := range r.Tells {
+		t.Log(s)
+	}
+	for _, f := range r.Failed {
+		t.Error(f)
+	}
 }
