@@ -149,9 +149,13 @@ func readMarks(path string) (marks []string, err error) {
 
 // trace runs one phase.
 func (r *Recipe) trace(ctx context.Context, program string, i int) error {
-	args := []string{"-f", "--seccomp-bpf", "-y", "-xx", "-qq", "-s", "1048576", "-e", "trace=" + TraceCalls, "-o", traceOf(r.Dir, i)}
-	if inject := r.Phases[i].Inject; inject != "" {
+	args := []string{"-f", "-y", "-xx", "-qq", "-s", "1048576", "-e", "trace=" + TraceCalls, "-o", traceOf(r.Dir, i)}
+	inject := r.Phases[i].Inject
+	if inject != "" {
 		args = append(args, "-e", "inject="+inject)
+	}
+	if !strings.Contains(inject, "signal=") { // strace 6.1 injects none with it
+		args = append(args, "--seccomp-bpf") // other calls are not stopped for
 	}
 	cmd := exec.CommandContext(ctx, "strace", append(args, program)...)
 	cmd.Env = append(os.Environ(), r.Script.env(), envLives+"="+r.Phases[i].Lives, envDir+"="+r.Dir)

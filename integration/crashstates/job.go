@@ -38,6 +38,7 @@ type Result struct {
 	States int      // that were checked
 	Failed []string // at most 20
 	Bad    int
+	First  int      // how many were checked when the first violation was found
 	How    Tally    // how the states came about
 	Lost   Tally    // what was lost, torn and kept in them
 	Made   int      // states that there are: all that the plan makes of the case
@@ -52,6 +53,9 @@ func (r *Result) add(x *Result) {
 	r.States += x.States
 	r.Bad += x.Bad
 	r.Made += x.Made
+	if x.First > 0 && (r.First == 0 || x.First < r.First) {
+		r.First = x.First
+	}
 	r.Took += x.Took
 	r.CPU += x.CPU
 	r.Failed = append(r.Failed, x.Failed...)
@@ -201,6 +205,9 @@ func (j Job) run() (*Result, error) {
 			return // once is enough
 		}
 		bad[number] = true
+		if len(bad) == 1 {
+			r.First = r.States
+		}
 		if r.Bad++; len(r.Failed) < 20 {
 			r.Failed = append(r.Failed, fmt.Sprintf("state %d: ", number)+fmt.Sprintf(format, args...))
 		}
