@@ -32,6 +32,9 @@ func (f Fault) String() string {
 	return fmt.Sprintf("%s:%s:when=%d", f.Call, f.Do, f.When)
 }
 
+// outlived reports whether the daemon goes on after the fault: a disk that is full, but not one that says so at a sync.
+func (f Fault) outlived() bool { return f.Do == "error=ENOSPC" && f.Call != "fdatasync" }
+
 // Daemon is one life of `spoold serve`.
 type Daemon struct {
 	HTTP    string // address, once it is ready
@@ -42,8 +45,9 @@ type Daemon struct {
 	tail    []string // read it after ended
 }
 
-// Start starts the daemon on a spool, under strace if there is a fault. The broker is one that nobody reaches.
-func Start(bin, spool string, fault *Fault, dir string) (*Daemon, error) {
+// Start starts the daemon on a spool, under strace if there is a fault. The broker is one that nobody reaches. threads: its
+// GOMAXPROCS, or 0.
+func Start(bin, spool string, fault *Fault, dir string, threads int) (*Daemon, error) {
 	args := []string{
 		bin, "serve", "-b", "127.0.0.1:1", "--spool", spool, "--http", "127.0.0.1:0", "--admin", "off",
 		"-X", "log.format=json", "-X", "spool.segment.bytes=65536", "-X", "spool.min.free.bytes=0", "-X", "shutdown.timeout=2s",
@@ -52,12 +56,20 @@ func Start(bin, spool string, fault *Fault, dir string) (*Daemon, error) {
 	if fault != nil {
 		d.trace = filepath.Join(dir, "strace")
 		pre := []string{"strace", "-f", "-y", "-qq", "-o", d.trace, "-e", "trace=pwrite64,fdatasync," + fault.Call, "-e", "inject=" + fault.String()}
-		for _, path := range spoolPaths(spool) {
-			pre = append(pre, "-P", path)
+		if !strings.HasPrefix(fault.Do, "signal=") { // strace 6.1 injects none with it
+			pre = append(pre, "--seccomp-bpf") // other calls are not stopped for
+		}
+		if fault.Call == "openat" || fault.Call == "pread64" { // the others it makes on nothing but its spool
+			for _, path := range spoolPaths(spool) {
+				pre = append(pre, "-P", path)
+			}
 		}
 		args = append(pre, args...)
 	}
 	cmd := exec.CommandContext(context.Background(), args[0], args[1:]...) // it ends by Stop or by itself
+	if threads > 0 {
+		cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(threads))
+	}
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("inject: %w", err)
@@ -76,7 +88,7 @@ func Start(bin, spool string, fault *Fault, dir string) (*Daemon, error) {
 // spoolPaths are the files that a short life may touch: strace wants each by its name.
 func spoolPaths(spool string) []string {
 	paths := []string{spool, filepath.Join(spool, "lock")}
-	for n := range 40 {
+	for n := range 100 {
 		path := filepath.Join(spool, fmt.Sprintf("spoold-%08d.db", n+1))
 		paths = append(paths, path, path+".tmp")
 	}
