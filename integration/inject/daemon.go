@@ -39,6 +39,7 @@ func (f Fault) outlived() bool { return f.Do == "error=ENOSPC" && f.Call != "fda
 type Daemon struct {
 	HTTP    string // address, once it is ready
 	process *proc.Process
+	fault   *Fault // or nil
 	trace   string // strace's log, or ""
 	ready   chan string
 	ended   chan struct{}
@@ -52,7 +53,7 @@ func Start(bin, spool string, fault *Fault, dir string, threads int) (*Daemon, e
 		bin, "serve", "-b", "127.0.0.1:1", "--spool", spool, "--http", "127.0.0.1:0", "--admin", "off",
 		"-X", "log.format=json", "-X", "spool.segment.bytes=65536", "-X", "spool.min.free.bytes=0", "-X", "shutdown.timeout=2s",
 	}
-	d := &Daemon{ready: make(chan string, 1), ended: make(chan struct{})}
+	d := &Daemon{fault: fault, ready: make(chan string, 1), ended: make(chan struct{})}
 	if fault != nil {
 		d.trace = filepath.Join(dir, "strace")
 		pre := []string{"strace", "-f", "-y", "-qq", "-o", d.trace, "-e", "trace=pwrite64,fdatasync," + fault.Call, "-e", "inject=" + fault.String()}
@@ -178,32 +179,35 @@ func onlyChild(pid int) (int, error) {
 
 // Written is the first write or sync of a segment that the daemon began after the fault had been injected, or "".
 func (d *Daemon) Written() string {
+	_, first := d.Injected()
 	raw, err := os.ReadFile(d.trace)
 	if err != nil {
 		return ""
 	}
 	seen := false
 	for line := range strings.Lines(string(raw)) {
-		switch {
-		case strings.Contains(line, "(INJECTED)"):
+		switch line = strings.TrimSpace(line); {
+		case line == first:
 			seen = true
 		case seen && strings.Contains(line, "/spoold-") && (strings.Contains(line, " pwrite64(") || strings.Contains(line, " fdatasync(")):
-			return strings.TrimSpace(line)
+			return line
 		}
 	}
 	return ""
 }
 
-// Injected is how often the fault was injected, and the first line that says so.
-func (d *Daemon) Injected() (int, string) {
+// Injected is how often the fault was injected, and the first line that says so. Of a full disk it is, if there is one, the first that is not about
+// a segment in the making.
+func (d *Daemon) Injected() (n int, first string) {
 	raw, err := os.ReadFile(d.trace)
 	if err != nil {
 		return 0, ""
 	}
-	n, first := 0, ""
 	for line := range strings.Lines(string(raw)) {
 		if strings.Contains(line, "(INJECTED)") {
-			if n++; first == "" {
+			n++
+			spared := d.fault.Do == "error=ENOSPC" && strings.Contains(first, ".db.tmp")
+			if first == "" || spared && !strings.Contains(line, ".db.tmp") {
 				first = strings.TrimSpace(line)
 			}
 		}
