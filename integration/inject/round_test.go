@@ -227,6 +227,7 @@ func verdict(d *Daemon, f Fault, ready bool, refused string, x *tally) error {
 		}
 	case f.outlived() && (ready || d.Code() != exitTemporary && d.Code() != exitIO):
 		return fmt.Errorf("ended %s with code %d after %s\n%s", when, d.Code(), line, d.Log())
+	case spared(f, line) && !ready && d.Code() == exitTemporary: // the first segment of all
 	case !f.outlived() && d.Code() != exitIO:
 		return fmt.Errorf("ended %s with code %d and not %d after %s\n%s", when, d.Code(), exitIO, line, d.Log())
 	}
