@@ -146,7 +146,7 @@ type slotKey struct {
 	at int64
 }
 
-// versions are what a sector may hold. many: one that is not a whole sector was among them, and all that follows counts.
+// versions are what a sector may hold. many: it may also be cut off, and all that follows counts.
 type versions struct {
 	slot int
 	seen [][]byte
@@ -225,8 +225,6 @@ func (b *builder) sector(f *fileFrame, c *change, at, from, to int64) bool {
 	u := unit{file: f, kind: Write, slot: v.slot, at: int(from % sector), data: data, end: to}
 	if len(data) == sector {
 		u.whole = sumOf(at, data)
-	} else {
-		v.many = true
 	}
 	if !v.many && !slices.ContainsFunc(v.seen, func(s []byte) bool { return !bytes.Equal(s, data) }) {
 		return false

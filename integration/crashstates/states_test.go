@@ -341,6 +341,19 @@ func (c *campaign) bite(run *proof.Run, name string, r *Result) {
 	}
 }
 
+func TestStateThatKillsTheCheckIsNamed(t *testing.T) {
+	r := newRig(t)
+	c := r.record(Script{Scene: "a spool is made"}, nil, nil, Phase{Lives: "0"})
+	dir, _ := scratch(t)
+	x, err := Job{Case: c.At, Plan: Exhaustive, Share: 1, Die: 17, Scratch: dir}.Run(t.Context(), r.program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x.Bad != 1 || len(x.Failed) != 1 || !strings.Contains(x.Failed[0], "state 17 killed the process: signal: killed") {
+		t.Errorf("%d violations: %q", x.Bad, x.Failed)
+	}
+}
+
 // TestStateOfAKeptCase repeats one state of a case that a failure has kept.
 func TestStateOfAKeptCase(t *testing.T) {
 	dir := os.Getenv("CRASH_CASE")
