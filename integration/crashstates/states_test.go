@@ -290,6 +290,9 @@ func (c *campaign) report(run *proof.Run) {
 	run.Violations = r.Bad
 	run.What = what
 	run.NotCovered = notCovered
+	run.Notes = append(run.Notes, fmt.Sprintf("Every state was made of: %s; each with records of %d sizes, with a start from one of its states; and of a start after each of the first syncs had failed, or was met by SIGKILL.",
+		strings.Join(slices.Sorted(maps.Keys(scenes)), ", "), sceneSizes))
+	run.Say("states a second", fmt.Sprintf("%.0f", float64(r.States)/r.Took.Seconds()))
 	run.Count("states opened and compared", r.States)
 	run.Count("scenes of which every state was made", c.scenes)
 	run.Count("their states", c.sceneStates)
@@ -302,7 +305,7 @@ func (c *campaign) report(run *proof.Run) {
 	run.Inject("SIGKILL inside a sync", c.killedInSync)
 	run.Inject("SIGKILL anywhere", c.killed-c.killedInSync)
 	for k, n := range r.Lost {
-		if !strings.HasPrefix(k, "kept ") {
+		if strings.HasPrefix(k, "lost ") || strings.HasPrefix(k, "torn ") {
 			run.Inject(k, n)
 		}
 	}
