@@ -32,6 +32,15 @@ func (f Fault) String() string {
 	return fmt.Sprintf("%s:%s:when=%d", f.Call, f.Do, f.When)
 }
 
+// slow has the other one of writes and syncs take a while, as on a slow disk: what the daemon tells somebody too early, it tells
+// before it is killed.
+func (f Fault) slow() string {
+	if f.Call == "pwrite64" {
+		return "fdatasync:delay_enter=1000" // µs
+	}
+	return "pwrite64:delay_exit=300"
+}
+
 // outlived reports whether the daemon goes on after the fault: a disk that is full, but not one that says so at a sync.
 func (f Fault) outlived() bool { return f.Do == "error=ENOSPC" && f.Call != "fdatasync" }
 
@@ -46,9 +55,14 @@ type Daemon struct {
 	tail    []string // read it after ended
 }
 
-// Start starts the daemon on a spool, under strace if there is a fault. The broker is one that nobody reaches. threads: its
-// GOMAXPROCS, or 0.
-func Start(bin, spool string, fault *Fault, dir string, threads int) (*Daemon, error) {
+// How is how a daemon with a fault runs.
+type How struct {
+	Threads int  // GOMAXPROCS; 0: its own choice
+	Slow    bool // the disk, if the fault is a kill
+}
+
+// Start starts the daemon on a spool, under strace if there is a fault. The broker is one that nobody reaches.
+func Start(bin, spool string, fault *Fault, dir string, how How) (*Daemon, error) {
 	args := []string{
 		bin, "serve", "-b", "127.0.0.1:1", "--spool", spool, "--http", "127.0.0.1:0", "--admin", "off",
 		"-X", "log.format=json", "-X", "spool.segment.bytes=65536", "-X", "spool.min.free.bytes=0", "-X", "shutdown.timeout=2s",
@@ -57,8 +71,11 @@ func Start(bin, spool string, fault *Fault, dir string, threads int) (*Daemon, e
 	if fault != nil {
 		d.trace = filepath.Join(dir, "strace")
 		pre := []string{"strace", "-f", "-y", "-qq", "-o", d.trace, "-e", "trace=pwrite64,fdatasync," + fault.Call, "-e", "inject=" + fault.String()}
-		if !strings.HasPrefix(fault.Do, "signal=") { // strace 6.1 injects none with it
+		switch kill := strings.HasPrefix(fault.Do, "signal="); {
+		case !kill: // strace 6.1 injects no signal with it
 			pre = append(pre, "--seccomp-bpf") // other calls are not stopped for
+		case how.Slow:
+			pre = append(pre, "-e", "inject="+fault.slow())
 		}
 		if fault.Call == "openat" || fault.Call == "pread64" { // the others it makes on nothing but its spool
 			for _, path := range spoolPaths(spool) {
@@ -68,8 +85,8 @@ func Start(bin, spool string, fault *Fault, dir string, threads int) (*Daemon, e
 		args = append(pre, args...)
 	}
 	cmd := exec.CommandContext(context.Background(), args[0], args[1:]...) // it ends by Stop or by itself
-	if threads > 0 {
-		cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(threads))
+	if how.Threads > 0 {
+		cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(how.Threads))
 	}
 	r, w, err := os.Pipe()
 	if err != nil {

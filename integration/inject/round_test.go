@@ -17,9 +17,9 @@ import (
 
 // shape is what a round does besides its fault.
 type shape struct {
-	rng     *rand.Rand
-	threads int // GOMAXPROCS of the daemon with the fault; 0: its own choice
-	size    int // most bytes in a record
+	rng  *rand.Rand
+	how  How // of the daemon with the fault
+	size int // most bytes in a record
 }
 
 // shapeOf draws a shape. Where strace's count is to become high, one thread makes all calls; where what is counted comes with new segments,
@@ -27,8 +27,9 @@ type shape struct {
 func shapeOf(seed uint64, f Fault) *shape {
 	s := &shape{rng: rand.New(rand.NewPCG(seed, uint64(f.When)<<8|uint64(len(f.Call)+len(f.Do)))), size: 6000}
 	if f.When > 20 || s.rng.IntN(2) == 0 {
-		s.threads = 1
+		s.how.Threads = 1
 	}
+	s.how.Slow = s.rng.IntN(2) == 0
 	if f.When > 6 && f.Call != "fdatasync" && f.Call != "pwrite64" {
 		s.size = 40_000
 	}
@@ -73,7 +74,7 @@ func round(t *testing.T, bin, scratch string, seed uint64, f Fault, x *tally) er
 // quiet is a life without a fault: it repeats what was not answered, sends a little more, compares what the daemon and ls
 // say with what was answered, and stops.
 func quiet(ctx context.Context, bin, path string, c *Client, requests int) (err error) {
-	d, err := Start(bin, path, nil, "", 0)
+	d, err := Start(bin, path, nil, "", How{})
 	if err != nil {
 		return err
 	}
@@ -127,7 +128,7 @@ func accepted(ctx context.Context, bin, path string, want int) error {
 
 // faulty is the life with the fault.
 func faulty(ctx context.Context, bin, path, dir string, c *Client, f Fault, s *shape, x *tally) error {
-	d, err := Start(bin, path, &f, dir, s.threads)
+	d, err := Start(bin, path, &f, dir, s.how)
 	if err != nil {
 		return err
 	}
