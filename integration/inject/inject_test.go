@@ -168,7 +168,7 @@ func (p *pool) progress(of int) {
 func TestKilledOrFailedAtItsNthCallTheDaemonKeepsItsWord(t *testing.T) {
 	seed := setting(t, "CRASH_SEED", rand.Uint64())
 	depth := int(setting(t, "CRASH_DEPTH", 300))
-	seconds := setting(t, "CRASH_SECONDS", 45)
+	seconds := setting(t, "CRASH_SECONDS", 40)
 	t.Logf("seed %d; another run like it: CRASH_SEED=%d CRASH_DEPTH=%d CRASH_SECONDS=%d go test -tags crash -count=1 -v -timeout 0 ./integration/inject -run %s", seed, seed, depth, seconds, t.Name())
 	run := proof.Begin("injected-faults", "Faults at the Nth system call", fmt.Sprintf("CRASH_SEED=%d CRASH_DEPTH=%d make inject", seed, depth))
 	p := &pool{t: t, bin: build(t), dir: scratch(t), seed: seed, limit: time.Duration(seconds) * time.Second, began: time.Now(), said: time.Now(), x: newTally()}
