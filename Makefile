@@ -1,10 +1,11 @@
 # Each target is one line and can be typed without make.
 FUZZTIME ?= 20s
+STATES ?= 5000000
 LINT = bin/golangci-lint-2.15.0
 # Folders with tests against real Kafka: they need Java 17 and Maven, and fail without.
 KAFKA = $(shell grep -rlE '^//go:build kafka' --include='*_test.go' . | xargs -n1 dirname | sort -u)
 
-.PHONY: build test race fuzz kafka crash crash-ci bench vet lint check
+.PHONY: build test race fuzz kafka crash states inject crash-ci bench vet lint check
 
 build:
 	go build -o bin/spoold ./cmd/spoold
@@ -19,7 +20,11 @@ kafka:
 crash:
 	go test -tags crash -count=1 -v -timeout 90m ./integration/crash -kills 200 -outage 3m -backlog 2048
 	SPOOLD_CHAOS=5m go test -tags crash -count=1 -v -timeout 60m ./integration/chaos
-	CRASH_STATES=1000000 CRASH_SECONDS=1800 CRASH_DEPTH=300 go test -tags crash -count=1 -v -timeout 90m -p 1 ./integration/crashstates ./integration/inject
+	$(MAKE) states inject
+states:
+	CRASH_STATES=$(STATES) go test -tags crash -count=1 -v -timeout 3h ./integration/crashstates
+inject:
+	CRASH_SECONDS=5400 go test -tags crash -count=1 -v -timeout 2h ./integration/inject
 crash-ci:
 	go test -tags crash -count=1 -v -timeout 20m -p 1 ./integration/crash ./integration/chaos ./integration/crashstates ./integration/inject
 bench:

@@ -1,13 +1,18 @@
 package crashstates
 
 import (
+	"bytes"
+	"hash/maphash"
 	"maps"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
 )
 
-const sector = 512
+const (
+	sector = 512
+	page   = 4096 // what the page cache keeps, and forgets, as one
+)
 
 // Lies are promises that the disk does not keep, to see that the checks bite.
 type Lies struct {
@@ -17,45 +22,65 @@ type Lies struct {
 
 // Disk replays a trace, and knows at each line what is safe and what is not.
 type Disk struct {
+	Marks []Event // that have begun, in order
+
 	lies   Lies
 	dir    string
 	issued []Event // not begun yet: by Start
 	ending []Event // syncs, not ended yet: by End
 	files  []*file
 	names  map[string]*file // as the processes see it
-	moves  []move           // of names, since the last sync of the directory
+	moves  []*move          // of names, since the last sync of the directory
 	line   int
-	Marks  []Event // that have begun, in order
+	seq    int // of the last change
+	base   int // how often something became safe, or was lost for good
 }
 
-// file is an inode.
+// file is an inode. What is safe of it is data, made up with zeros to whole sectors.
 type file struct {
-	data    []byte // what is safe
+	data    []byte
 	size    int64
-	pending []Event // writes since
-	name    string  // under which it is safe; "": none
+	sum     uint64 // of data's sectors
+	pending []*change
+	name    string // under which it is safe; "": none
+}
+
+// change is a write, or a new size, that no sync has made safe.
+type change struct {
+	Event
+	seq int
+	// lost: a sync that covered it has failed. The page cache holds it, and takes it for written: no
+	// later sync writes it.
+	lost bool
+	over map[int64]bool // its sectors that a later write has replaced for good
 }
 
 // move is a change of a file's name. "" as from: it is made; as to: it is unlinked.
 type move struct {
-	file  *file
-	from  string
-	to    string
-	end   int // line
-	start int
+	file       *file
+	from, to   string
+	start, end int // lines
+	seq        int
+}
+
+// Image is a file as the power cut left it.
+type Image struct {
+	Data []byte // the beginning; the rest up to Size is zero
+	Size int64
 }
 
 // NewDisk begins at a directory that holds before, all of it safe.
 func NewDisk(dir string, before map[string]Image, events []Event, lies Lies) *Disk {
 	d := &Disk{lies: lies, dir: dir, issued: events, names: map[string]*file{}}
 	for _, name := range slices.Sorted(maps.Keys(before)) {
-		f := &file{data: before[name].Data, size: before[name].Size, name: name}
+		f := &file{name: name}
+		f.put(bytes.Clone(before[name].Data), before[name].Size)
 		d.files = append(d.files, f)
 		d.names[name] = f
 	}
-	for _, e := range events {
-		if e.Kind == Sync && e.End != never {
-			d.ending = append(d.ending, e)
+	for i := range events {
+		if e := &events[i]; e.isSync() && e.End != never {
+			d.ending = append(d.ending, *e)
 		}
 	}
 	slices.SortFunc(d.ending, func(a, b Event) int { return a.End - b.End })
@@ -71,69 +96,188 @@ func (d *Disk) Advance(line int) {
 			d.ending = d.ending[1:]
 		}
 		for len(d.issued) > 0 && d.issued[0].Start <= d.line {
-			d.issue(d.issued[0])
+			d.issue(&d.issued[0])
 			d.issued = d.issued[1:]
 		}
 	}
 }
 
-func (d *Disk) issue(e Event) {
+func (d *Disk) issue(e *Event) {
 	name := filepath.Base(e.Path)
 	f := d.names[name]
 	switch e.Kind {
 	case Mark:
-		d.Marks = append(d.Marks, e)
+		d.Marks = append(d.Marks, *e)
+	case Restart:
+		d.restart(e.Warm, e.Seed)
 	case Create:
 		if f == nil {
 			f = new(file)
 			d.files = append(d.files, f)
 			d.names[name] = f
-			d.moves = append(d.moves, move{f, "", name, e.End, e.Start})
+			d.move(f, "", name, e)
 		}
 	case Rename:
 		to := filepath.Base(e.NewPath)
 		delete(d.names, name)
 		d.names[to] = f
-		d.moves = append(d.moves, move{f, name, to, e.End, e.Start})
+		d.move(f, name, to, e)
 	case Unlink:
 		if f != nil {
 			delete(d.names, name)
-			d.moves = append(d.moves, move{f, name, "", e.End, e.Start})
+			d.move(f, name, "", e)
 		}
 	case Write, Truncate, Allocate:
 		if f != nil {
-			f.pending = append(f.pending, e)
+			d.seq++
+			f.pending = append(f.pending, &change{Event: *f.whole(e), seq: d.seq})
 		}
 	}
 }
 
-// sync makes safe what had ended before it began.
+func (d *Disk) move(f *file, from, to string, e *Event) {
+	d.seq++
+	d.moves = append(d.moves, &move{file: f, from: from, to: to, start: e.Start, end: e.End, seq: d.seq})
+}
+
+// whole makes a write one of whole pages if one of them may have been forgotten by a sync that failed: the page
+// cache writes pages, and the next sync writes this one with all that is on it.
+func (f *file) whole(e *Event) *Event {
+	if e.Kind != Write || !slices.ContainsFunc(f.pending, func(c *change) bool { return c.lost }) {
+		return e
+	}
+	from, to := e.Off/page*page, (e.Off+int64(len(e.Data))+page-1)/page*page
+	data, size := f.visible()
+	data, size = apply(data, size, e, nil)
+	w := *e
+	w.Off, w.Data = from, slices.Clone(padded(data, to)[from:min(to, size)])
+	return &w
+}
+
+// sync makes safe what had ended before it began, or loses it.
 func (d *Disk) sync(e *Event) {
 	if e.Path == d.dir {
-		if !d.lies.DirSync {
-			d.moves = slices.DeleteFunc(d.moves, func(m move) bool {
-				if m.end < e.Start {
-					m.file.name = m.to
-				}
-				return m.end < e.Start
-			})
+		if e.Kind == FailedSync || d.lies.DirSync {
+			return // a directory is in the journal: what failed now is written by the next sync
 		}
+		d.moves = slices.DeleteFunc(d.moves, func(m *move) bool {
+			if m.end < e.Start {
+				m.file.name = m.to
+				d.base++
+			}
+			return m.end < e.Start
+		})
 		return
 	}
 	f := d.names[filepath.Base(e.Path)]
 	if f == nil || d.lies.FileSync {
 		return
 	}
-	f.pending = slices.DeleteFunc(f.pending, func(w Event) bool {
-		if w.End >= e.Start {
+	if e.Kind == FailedSync {
+		for _, c := range f.pending {
+			c.lost = c.lost || c.Kind == Write && c.End < e.Start
+		}
+		return
+	}
+	f.pending = slices.DeleteFunc(f.pending, func(c *change) bool {
+		if c.End >= e.Start || c.lost {
 			return false
 		}
-		f.data, f.size = apply(f.data, f.size, &w, nil)
+		d.base++
+		f.secure(c)
 		return true
 	})
 }
 
-// apply carries a write out. keep says which of its sectors arrive, nil: all.
+// secure makes a change safe. What was lost before it in the same place does not come back.
+func (f *file) secure(c *change) {
+	data, size := apply(f.data, f.size, &c.Event, c.keep)
+	f.put(data, size)
+	if c.Kind != Write {
+		return
+	}
+	for _, older := range f.pending {
+		if older.lost && older.seq < c.seq {
+			older.replaced(c)
+		}
+	}
+}
+
+func (c *change) keep(at int64) bool { return !c.over[at] }
+
+// replaced says that the sectors that both have are w's from now on.
+func (c *change) replaced(w *change) {
+	if c.over == nil {
+		c.over = map[int64]bool{}
+	}
+	for at := w.Off / sector; at*sector < w.Off+int64(len(w.Data)); at++ {
+		c.over[at] = true
+	}
+}
+
+// restart is what happens between the end of a process and the start of the next one on the same host. Warm: it reads what
+// the page cache holds, also what a failed sync has lost. Else the cache was dropped, and it reads what the disk holds:
+// some of the lost sectors, all the others. (What no sync has covered is still to be written: that it reads in any case.)
+func (d *Disk) restart(warm bool, seed uint64) {
+	if warm {
+		return
+	}
+	rng := rand.New(rand.NewPCG(seed, 3))
+	for _, f := range d.files {
+		share := rng.IntN(3) // of the lost sectors that arrived: none, about half, all
+		f.pending = slices.DeleteFunc(f.pending, func(c *change) bool {
+			if c.lost {
+				d.base++
+				data, size := apply(f.data, f.size, &c.Event, func(at int64) bool {
+					return c.keep(at) && (share == 2 || share == 1 && rng.IntN(2) == 0)
+				})
+				f.put(data, size)
+			}
+			return c.lost
+		})
+	}
+}
+
+// Visible is what a process reads now.
+func (d *Disk) Visible() map[string]Image {
+	out := map[string]Image{}
+	for name, f := range d.names {
+		data, size := f.visible()
+		out[name] = image(data, size)
+	}
+	return out
+}
+
+func (f *file) visible() ([]byte, int64) {
+	data, size := slices.Clone(f.data), f.size
+	for _, c := range f.pending {
+		data, size = apply(data, size, &c.Event, c.keep)
+	}
+	return data, size
+}
+
+func image(data []byte, size int64) Image {
+	return Image{bytes.TrimRight(data[:min(int64(len(data)), size)], "\x00"), size}
+}
+
+// put sets what is safe.
+func (f *file) put(data []byte, size int64) {
+	f.data, f.size, f.sum = padded(data, 0), size, 0
+	for at := int64(0); at < int64(len(f.data)); at += sector {
+		f.sum += sumOf(at/sector, f.data[at:at+sector])
+	}
+}
+
+// padded is data with zeros behind it: at least so long, and whole sectors.
+func padded(data []byte, least int64) []byte {
+	least = (max(least, int64(len(data))) + sector - 1) / sector * sector
+	if n := least - int64(len(data)); n > 0 {
+		data = append(data, make([]byte, n)...)
+	}
+	return data
+}
+
+// apply carries a change out. keep says which of its sectors arrive, nil: all.
 func apply(data []byte, size int64, e *Event, keep func(sector int64) bool) ([]byte, int64) {
 	switch e.Kind {
 	case Truncate:
@@ -158,124 +302,22 @@ func apply(data []byte, size int64, e *Event, keep func(sector int64) bool) ([]b
 	return data, size
 }
 
-// Image is a file as the power cut left it.
-type Image struct {
-	Data []byte // the beginning; the rest up to Size is zero
-	Size int64
+var (
+	sumSeed = maphash.MakeSeed()
+	zeros   [sector]byte
+)
+
+// sumOf is a sector's part of the sum of its file. A sector of zeros and one that is not there are the same.
+func sumOf(at int64, b []byte) uint64 {
+	if bytes.Equal(b, zeros[:len(b)]) {
+		return 0
+	}
+	return mix(maphash.Bytes(sumSeed, b) + uint64(at)*0x9e3779b97f4a7c15)
 }
 
-// Tally counts what was injected.
-type Tally map[string]int
-
-// Cut is the directory after a power cut now.
-func (d *Disk) Cut(rng *rand.Rand, tally Tally) map[string]Image {
-	names := d.cutNames(rng, tally)
-	out := map[string]Image{}
-	for _, f := range d.files { // of two that have one name, the later one
-		if name := names[f]; name != "" {
-			data, size := f.cut(rng, tally)
-			out[name] = Image{data, size}
-		}
-	}
-	return out
-}
-
-// cutNames decides which changes of names are kept.
-func (d *Disk) cutNames(rng *rand.Rand, tally Tally) map[*file]string {
-	names := map[*file]string{}
-	for _, f := range d.files {
-		names[f] = f.name
-	}
-	if len(d.moves) == 0 {
-		return names
-	}
-	policy := rng.IntN(4)
-	tally[[...]string{"names: all kept", "names: none kept", "names: first ones kept", "names: any file's kept"}[policy]]++
-	kept := len(d.moves)
-	switch policy {
-	case 1:
-		kept = 0
-	case 2:
-		kept = rng.IntN(kept + 1)
-	case 3: // each file stops somewhere on its own way
-		stopped := map[*file]bool{}
-		for _, m := range d.moves {
-			if stopped[m.file] = stopped[m.file] || rng.IntN(2) == 0; !stopped[m.file] {
-				d.moved(m, names, tally)
-			}
-		}
-		return names
-	}
-	for _, m := range d.moves[:kept] {
-		d.moved(m, names, tally)
-	}
-	for _, m := range d.moves[kept:] {
-		tally["lost "+m.kind()]++
-	}
-	return names
-}
-
-func (d *Disk) moved(m move, names map[*file]string, tally Tally) {
-	names[m.file] = m.to
-	tally["kept "+m.kind()]++
-}
-
-func (m move) kind() string {
-	switch {
-	case m.from == "":
-		return "creation"
-	case m.to == "":
-		return "unlink"
-	}
-	return "rename"
-}
-
-// cut decides what is kept of a file's writes.
-func (f *file) cut(rng *rand.Rand, tally Tally) ([]byte, int64) {
-	data, size := slices.Clone(f.data), f.size
-	if len(f.pending) == 0 {
-		return data, size
-	}
-	policy := rng.IntN(6)
-	tally[[...]string{"writes: all kept", "writes: none kept", "writes: first ones kept", "writes: first ones, the last torn", "writes: any kept", "writes: any sectors kept"}[policy]]++
-	first := rng.IntN(len(f.pending) + 1)
-	for i := range f.pending {
-		w := &f.pending[i]
-		var keep func(int64) bool
-		switch policy {
-		case 1:
-			tally["lost "+w.Kind.String()]++
-			continue
-		case 2, 3:
-			if i == first && policy == 3 && w.Kind == Write {
-				last := w.Off/sector + rng.Int64N(int64(len(w.Data))/sector+1)
-				keep = func(at int64) bool { return at < last }
-				tally["torn write"]++
-			} else if i >= first {
-				tally["lost "+w.Kind.String()]++
-				continue
-			}
-		case 4:
-			if rng.IntN(2) == 0 {
-				tally["lost "+w.Kind.String()]++
-				continue
-			}
-		case 5:
-			if w.Kind == Write {
-				tally["torn write"]++
-			}
-			keep = func(int64) bool { return rng.IntN(2) == 0 }
-		}
-		data, size = apply(data, size, w, keep)
-	}
-	return data, size
-}
-
-// Waiting is how many changes are not safe now.
-func (d *Disk) Waiting() int {
-	n := len(d.moves)
-	for _, f := range d.files {
-		n += len(f.pending)
-	}
-	return n
+// mix spreads a number's bits.
+func mix(x uint64) uint64 {
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
 }

@@ -1,7 +1,8 @@
 package crashstates
 
 import (
-	"math/rand/v2"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -20,34 +21,44 @@ const someTrace = `10 openat(AT_FDCWD</>, "\x2f\x64\x2f\x74", O_RDWR|O_CREAT|O_C
 10 +++ killed by SIGKILL +++
 `
 
-func TestSyncKeepsOnlyWhatHadEndedBeforeItBegan(t *testing.T) {
-	events, err := ParseTrace(strings.NewReader(someTrace), "/d", "/m")
+// cuts makes every state of a trace by hand, line by line.
+func cuts(t *testing.T, text string, lies Lies, take func(line int, files map[string]Image)) {
+	t.Helper()
+	events, lines, err := ParseTrace(strings.NewReader(text), "/d", "/m")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(events) != 8 || events[7].End != never {
-		t.Fatalf("%d events: %+v", len(events), events)
-	}
-	seen := map[string]bool{}
-	for line := range 12 {
-		for seed := range uint64(200) {
-			d := NewDisk("/d", nil, events, Lies{})
-			d.Advance(line)
-			files := d.Cut(rand.New(rand.NewPCG(seed, 1)), Tally{})
-			for name, im := range files {
-				seen[name+string(im.Data)] = true
+	d := NewDisk("/d", nil, events, lies)
+	for line := range lines + 1 {
+		d.Advance(line)
+		fr := d.frame()
+		kept := make(Kept, len(fr.units))
+		for mask := range 1 << len(kept) {
+			for i := range kept {
+				kept[i] = whole * uint8(mask>>i&1)
 			}
-			synced, named := line >= 5, line >= 8
-			if named && (len(files) != 1 || files["u"].Size < 2) {
-				t.Fatalf("line %d, seed %d: %v after both syncs", line, seed, files)
-			}
-			for name, im := range files {
-				if synced && !strings.HasPrefix(string(im.Data), "aa") {
-					t.Fatalf("line %d, seed %d: %s holds %q after the sync", line, seed, name, im.Data)
-				}
-			}
+			fr.sum(kept)
+			take(line, fr.images())
 		}
 	}
+}
+
+func TestSyncKeepsOnlyWhatHadEndedBeforeItBegan(t *testing.T) {
+	seen := map[string]bool{}
+	cuts(t, someTrace, Lies{}, func(line int, files map[string]Image) {
+		for name, im := range files {
+			seen[name+string(im.Data)] = true
+		}
+		synced, named := line >= 5, line >= 8
+		if named && (len(files) != 1 || files["u"].Size < 2) {
+			t.Fatalf("line %d: %v after both syncs", line, files)
+		}
+		for name, im := range files {
+			if synced && !strings.HasPrefix(string(im.Data), "aa") {
+				t.Fatalf("line %d: %s holds %q after the sync", line, name, im.Data)
+			}
+		}
+	})
 	for _, want := range []string{"t", "taa", "taab", "uaa", "uaab", "uaabc", "uaa\x00c"} {
 		if !seen[want] {
 			t.Errorf("no cut left %q: %v", want, seen)
@@ -56,21 +67,96 @@ func TestSyncKeepsOnlyWhatHadEndedBeforeItBegan(t *testing.T) {
 }
 
 func TestLiesMakeSyncsWorthless(t *testing.T) {
-	events, err := ParseTrace(strings.NewReader(someTrace), "/d", "/m")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, lies := range []Lies{{FileSync: true}, {DirSync: true}} {
 		lost := 0
-		for seed := range uint64(100) {
-			d := NewDisk("/d", nil, events, lies)
-			d.Advance(9)
-			if f := d.Cut(rand.New(rand.NewPCG(seed, 1)), Tally{})["u"]; f.Size < 2 {
+		cuts(t, someTrace, lies, func(line int, files map[string]Image) {
+			if line == 9 && files["u"].Size < 2 {
 				lost++
 			}
-		}
+		})
 		if lost == 0 {
 			t.Errorf("%+v lost nothing", lies)
 		}
+	}
+}
+
+// Two pages are written and a sync fails; then half of the first one is written again, and synced.
+const failedTrace = `10 openat(AT_FDCWD</>, "\x2f\x64\x2f\x74", O_RDWR|O_CREAT|O_CLOEXEC, 0600) = 3<\x2f\x64\x2f\x74>
+10 fsync(4<\x2f\x64>) = 0
+10 pwrite64(3<\x2f\x64\x2f\x74>, "\x61\x61", 2, 0) = 2
+10 pwrite64(3<\x2f\x64\x2f\x74>, "\x62\x62", 2, 4096) = 2
+10 fdatasync(3<\x2f\x64\x2f\x74>) = -1 EIO (Input/output error) (INJECTED)
+10 pwrite64(3<\x2f\x64\x2f\x74>, "\x63", 1, 1) = 1
+10 fdatasync(3<\x2f\x64\x2f\x74>) = 0
+`
+
+func TestSyncThatFailsLosesWhatNoLaterOneWrites(t *testing.T) {
+	seen := map[string]bool{}
+	cuts(t, failedTrace, Lies{}, func(line int, files map[string]Image) {
+		im := files["t"]
+		if line < 7 {
+			return
+		}
+		// The first page was written again, and with it what it held; the second one never was.
+		if string(im.Data[:2]) != "ac" {
+			t.Errorf("the first page holds %q after a sync", im.Data[:2])
+		}
+		seen[string(im.Data[2:])] = true
+	})
+	if len(seen) != 2 || !seen[""] || !seen[strings.Repeat("\x00", 4094)+"bb"] {
+		t.Errorf("the second page must be lost, or not: %d contents", len(seen))
+	}
+}
+
+func TestNextProcessReadsWhatWasLostUnlessTheCacheIsDropped(t *testing.T) {
+	events, lines, err := ParseTrace(strings.NewReader(failedTrace), "/d", "/m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	events = events[:5] // until the sync has failed
+	read := func(warm bool, seed uint64) string {
+		d := NewDisk("/d", nil, append(events[:5:5], Event{Kind: Restart, Start: lines, End: lines, Warm: warm, Seed: seed}), Lies{})
+		d.Advance(lines)
+		return strings.ReplaceAll(string(d.Visible()["t"].Data), "\x00", "")
+	}
+	cold := map[string]bool{}
+	for seed := range uint64(200) {
+		if got := read(true, seed); got != "aabb" {
+			t.Fatalf("with a warm cache the next process reads %q", got)
+		}
+		cold[read(false, seed)] = true
+	}
+	if len(cold) != 4 || !cold[""] || !cold["aa"] || !cold["bb"] || !cold["aabb"] {
+		t.Errorf("with a cold cache the next process reads %v", cold)
+	}
+}
+
+func TestEveryStateIsMadeOnce(t *testing.T) {
+	events, _, err := ParseTrace(strings.NewReader(someTrace), "/d", "/m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	events = slices.DeleteFunc(events, func(e Event) bool { return e.Kind == Mark })
+	want := map[string]bool{}
+	cuts(t, someTrace, Lies{}, func(_ int, files map[string]Image) { want[fmt.Sprint(files)] = true })
+	got := map[string]int{}
+	c := &Case{Recipe: Recipe{Dir: ""}, Events: events}
+	c.Dir = "/"
+	w, err := newWalk(c, Exhaustive, Lies{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.d = NewDisk("/d", nil, events, Lies{})
+	w.take = func(s *State) int { got[fmt.Sprint(w.fr.images())]++; return none }
+	if err := w.run(); err != nil {
+		t.Fatal(err)
+	}
+	for state := range want {
+		if got[state] != 1 {
+			t.Errorf("made %d times: %s", got[state], state)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d states, not %d", len(got), len(want))
 	}
 }

@@ -9,25 +9,28 @@ import (
 )
 
 // History is what the marks of a workload tell: each line is "b N" (step N begins), "d N" (everything up to step N is
-// durable, its callers were told), or "r N M" (a life begins: it found the state after step N, and goes on with step M).
+// durable, its callers were told), or "r N M I ID" (a life begins: it found the state after step N, and goes on with step
+// M; it is incarnation I of spool ID).
 type History struct {
-	seed   uint64
-	models map[int]*Model // after each step
-	steps  map[int]Step
-	done   int
-	begun  int
+	script      Script
+	models      map[int]*Model // after each step
+	steps       map[int]Step
+	done        int
+	begun       int
+	incarnation uint64 // of the last life that was told of
+	id          string // of the spool, once that was told
 }
 
 // NewHistory is that of an empty spool.
-func NewHistory(seed uint64) *History {
-	return &History{seed: seed, models: map[int]*Model{0: newModel()}, steps: map[int]Step{}}
+func NewHistory(script Script) *History {
+	return &History{script: script, models: map[int]*Model{0: newModel()}, steps: map[int]Step{}}
 }
 
 // Begin makes the next step.
 func (h *History) Begin() (int, Step) {
 	m := h.models[h.begun].clone()
 	h.begun++
-	st := m.next(h.seed, h.begun)
+	st := h.script.next(m, h.begun)
 	h.models[h.begun], h.steps[h.begun] = m, st
 	return h.begun, st
 }
@@ -49,7 +52,7 @@ func (h *History) Take(mark string) error {
 		}
 		h.done = n
 	case strings.HasPrefix(mark, "r "):
-		if _, err := fmt.Sscanf(mark, "r %d %d", &n, &next); err != nil {
+		if _, err := fmt.Sscanf(mark, "r %d %d %d %s", &n, &next, &h.incarnation, &h.id); err != nil {
 			return err
 		}
 		h.Resume(n)
@@ -76,7 +79,7 @@ func (h *History) Allowed() (from, to int) { return h.done, h.begun }
 func (h *History) Absent(m *Model) []int {
 	var out []int
 	for n := 1; n <= h.begun; n++ {
-		if b := h.steps[n].Batch; b != nil && b.Key != "" && m.keys[b.Key] == "" {
+		if b := h.steps[n].Batch; b != nil && b.Key != "" && m.keys[b.Key] == 0 {
 			out = append(out, n)
 		}
 	}
@@ -85,6 +88,9 @@ func (h *History) Absent(m *Model) []int {
 
 // Find looks for the step after which the open spool is, among those allowed.
 func (h *History) Find(s *bolt.Store, r *spool.Recovered) (int, error) {
+	if h.id != "" && r.SpoolID != h.id || r.Incarnation <= h.incarnation {
+		return 0, fmt.Errorf("crashstates: incarnation %d of spool %s, after incarnation %d of %s", r.Incarnation, r.SpoolID, h.incarnation, h.id)
+	}
 	from, to := h.Allowed()
 	var why []string
 	for n := to; n >= from; n-- { // the latest of equal ones
@@ -95,4 +101,15 @@ func (h *History) Find(s *bolt.Store, r *spool.Recovered) (int, error) {
 		why = append(why, fmt.Sprintf("not the state after step %d: %s", n, diff))
 	}
 	return 0, fmt.Errorf("crashstates: %s", strings.Join(why, "; "))
+}
+
+// Stale reports whether the state after step n is not allowed any more.
+func (h *History) Stale(n int) bool {
+	from, to := h.Allowed()
+	for ; from <= to; from++ {
+		if n >= from || h.models[n].same(h.models[from]) {
+			return false
+		}
+	}
+	return true
 }

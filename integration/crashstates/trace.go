@@ -21,31 +21,35 @@ const (
 	Sync                     // the file, or the directory if Path is one
 	Rename                   // Path to NewPath
 	Unlink
-	Mark // Data was written to the file of marks
+	Mark       // Data was written to the file of marks
+	FailedSync // as Sync, but it said EIO
+	Restart    // not in a trace: a process has gone, and another one comes; see Case
 )
 
 func (k Kind) String() string {
-	return [...]string{"?", "create", "write", "truncate", "allocate", "sync", "rename", "unlink", "mark"}[k]
+	return [...]string{"?", "create", "write", "truncate", "allocate", "sync", "rename", "unlink", "mark", "failed sync", "restart"}[k]
 }
 
 // never is the end of a call that did not return.
 const never = math.MaxInt
 
-// Event is one system call that succeeded, or may have when the process was killed.
+// Event is one system call that succeeded, or may have when the process was killed, or a sync that failed.
 type Event struct {
 	Kind          Kind
 	Start, End    int // lines of the trace; End is never if it did not return
 	Path, NewPath string
 	Data          []byte
 	Off, Size     int64
+	Warm          bool   // of a Restart
+	Seed          uint64 // of a Restart
 }
 
 // TraceCalls are the system calls to be traced; ParseTrace knows them.
 const TraceCalls = "openat,write,pwrite64,ftruncate,fallocate,fsync,fdatasync,renameat,renameat2,rename,unlinkat,unlink"
 
 // ParseTrace reads the output of `strace -f -y -xx -s N -e trace=TraceCalls` as far as it is about files
-// directly inside dir, dir itself and the file of marks.
-func ParseTrace(r io.Reader, dir, marks string) ([]Event, error) {
+// directly inside dir, dir itself and the file of marks. It says how many lines there were.
+func ParseTrace(r io.Reader, dir, marks string) ([]Event, int, error) {
 	p := parser{dir: dir, marks: marks, open: map[string]pending{}}
 	lines := bufio.NewReaderSize(r, 1<<20)
 	for {
@@ -54,19 +58,19 @@ func ParseTrace(r io.Reader, dir, marks string) ([]Event, error) {
 			break
 		}
 		if err != nil && err != io.EOF {
-			return nil, fmt.Errorf("crashstates: read the trace: %w", err)
+			return nil, 0, fmt.Errorf("crashstates: read the trace: %w", err)
 		}
 		p.line++
 		if err := p.take(strings.TrimRight(line, "\n")); err != nil {
-			return nil, fmt.Errorf("crashstates: line %d of the trace: %w: %.200s", p.line, err, line)
+			return nil, 0, fmt.Errorf("crashstates: line %d of the trace: %w: %.200s", p.line, err, line)
 		}
 	}
 	for _, u := range p.open { // killed inside the call
 		if err := p.finish(u, "?"); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
-	return p.sorted(), nil
+	return p.sorted(), p.line, nil
 }
 
 type parser struct {
@@ -117,12 +121,13 @@ func (p *parser) whole(u pending) error {
 
 // finish makes an Event of a call. Its result is "?" if nobody saw it.
 func (p *parser) finish(u pending, result string) error {
-	if strings.HasPrefix(result, "-1") {
-		return nil
-	}
 	name, list, ok := strings.Cut(u.text, "(")
 	if !ok {
 		return fmt.Errorf("no arguments")
+	}
+	failed := strings.HasPrefix(result, "-1")
+	if failed && name != "fsync" && name != "fdatasync" {
+		return nil
 	}
 	args := splitArgs(strings.TrimSuffix(list, ")"))
 	e := Event{Start: u.start, End: p.line}
@@ -169,6 +174,9 @@ func (p *parser) finish(u pending, result string) error {
 		e.Kind, e.Path, e.Size = Allocate, of(0), number(2)+number(3)
 	case "fsync", "fdatasync":
 		e.Kind, e.Path = Sync, of(0)
+		if failed {
+			e.Kind = FailedSync
+		}
 	case "renameat", "renameat2":
 		e.Kind, e.Path, e.NewPath = Rename, of(1), of(3)
 	case "rename":
@@ -183,11 +191,13 @@ func (p *parser) finish(u pending, result string) error {
 	if err != nil {
 		return err
 	}
-	if e.Kind == Mark || p.mine(e.Path) || e.Kind == Sync && e.Path == p.dir {
+	if e.Kind == Mark || p.mine(e.Path) || e.isSync() && e.Path == p.dir {
 		p.events = append(p.events, e)
 	}
 	return nil
 }
+
+func (e *Event) isSync() bool { return e.Kind == Sync || e.Kind == FailedSync }
 
 func (p *parser) mine(path string) bool { return filepath.Dir(path) == p.dir }
 
@@ -242,7 +252,7 @@ func unquote(s string) ([]byte, error) {
 		return nil, fmt.Errorf("cut off: strace needs a larger -s")
 	}
 	s = strings.TrimSuffix(strings.TrimPrefix(s, `"`), `"`)
-	out := make([]byte, 0, len(s)/4)
+	out := make([]byte, 0, len(s)/4+1)
 	for i := 0; i < len(s); i++ {
 		if s[i] != '\\' {
 			out = append(out, s[i])
@@ -251,12 +261,23 @@ func unquote(s string) ([]byte, error) {
 		if i+3 >= len(s) || s[i+1] != 'x' {
 			return nil, fmt.Errorf("unknown escape in %.40q", s[i:])
 		}
-		n, err := strconv.ParseUint(s[i+2:i+4], 16, 8)
-		if err != nil {
-			return nil, err
+		high, low := unhex[s[i+2]], unhex[s[i+3]]
+		if high < 0 || low < 0 {
+			return nil, fmt.Errorf("unknown escape in %.40q", s[i:])
 		}
-		out = append(out, byte(n))
+		out = append(out, byte(high<<4|low))
 		i += 3
 	}
 	return out, nil
 }
+
+// unhex is the value of a hexadecimal digit, or -1.
+var unhex = func() (t [256]int16) {
+	for i := range t {
+		t[i] = -1
+	}
+	for i := range int16(16) {
+		t["0123456789abcdef"[i]], t["0123456789ABCDEF"[i]] = i, i
+	}
+	return t
+}()

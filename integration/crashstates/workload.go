@@ -2,6 +2,7 @@ package crashstates
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -22,17 +23,35 @@ func WorkloadMain() bool {
 	if dir == "" {
 		return false
 	}
+	life := os.Getenv(envLife)
 	var err error
-	if life := os.Getenv(envLife); life != "" {
+	if life != "" {
 		err = liveOnce(dir, life)
 	} else {
 		err = liveAll(os.Getenv(envLives))
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		exit(err, life)
 	}
 	return true
+}
+
+// How a life ends that is to end by a sync that fails.
+const (
+	exitFailed        = 3
+	exitNothingFailed = 4
+)
+
+// exit ends the process, at once: what a process does after an error of the disk is to be as little as the daemon does.
+func exit(err error, life string) {
+	if strings.HasSuffix(life, "e") && errors.Is(err, syscall.EIO) {
+		os.Exit(exitFailed)
+	}
+	fmt.Fprintln(os.Stderr, err)
+	if errors.Is(err, ErrNothingFailed) {
+		os.Exit(exitNothingFailed)
+	}
+	os.Exit(1)
 }
 
 // liveAll runs one process after the other.
@@ -42,8 +61,17 @@ func liveAll(lives string) error {
 		cmd.Env = append(os.Environ(), envLife+"="+life)
 		cmd.Stderr = os.Stderr
 		err := cmd.Run()
-		if killed := cmd.ProcessState != nil && !cmd.ProcessState.Exited(); err != nil && (!killed || !strings.HasSuffix(life, "k")) {
+		if cmd.ProcessState == nil {
 			return fmt.Errorf("crashstates: life %s: %w", life, err)
+		}
+		code := cmd.ProcessState.ExitCode() // -1: a signal
+		due := map[string]int{"k": -1, "e": exitFailed}[life[len(life)-1:]]
+		switch {
+		case code == due:
+		case code == exitNothingFailed:
+			return ErrNothingFailed
+		default:
+			return fmt.Errorf("crashstates: life %s ended with code %d, not %d", life, code, due)
 		}
 	}
 	return nil
@@ -51,6 +79,8 @@ func liveAll(lives string) error {
 
 // worker is one life of the workload.
 type worker struct {
+	life    string
+	script  Script
 	h       *History
 	s       *bolt.Store
 	marks   *os.File
@@ -60,16 +90,15 @@ type worker struct {
 }
 
 func liveOnce(dir, life string) error {
-	digits, killed := strings.CutSuffix(life, "k")
-	steps, err := strconv.Atoi(digits)
+	steps, err := strconv.Atoi(strings.TrimRight(life, "ke"))
 	if err != nil {
 		return err
 	}
-	seed, err := strconv.ParseUint(os.Getenv(envSeed), 10, 64)
+	script, err := parseScript(os.Getenv(envScript))
 	if err != nil {
 		return err
 	}
-	w := &worker{h: NewHistory(seed), writes: make(chan uint64, 1)}
+	w := &worker{life: life, script: script, h: NewHistory(script), writes: make(chan uint64, 1)}
 	raw, err := os.ReadFile(filepath.Join(dir, "marks"))
 	if err != nil {
 		return err
@@ -82,7 +111,7 @@ func liveOnce(dir, life string) error {
 	if w.marks, err = os.OpenFile(filepath.Join(dir, "marks"), os.O_WRONLY|os.O_APPEND, 0); err != nil {
 		return err
 	}
-	o := options(filepath.Join(dir, "spool"))
+	o := script.options(filepath.Join(dir, "spool"))
 	o.Adopt = true // a state that was built has another lock file
 	s, r, err := bolt.Open(o)
 	if err != nil {
@@ -94,15 +123,15 @@ func liveOnce(dir, life string) error {
 	if err != nil {
 		return err
 	}
-	w.rng = rand.New(rand.NewPCG(seed, uint64(w.h.begun)<<32))
-	w.mark("r %d %d\n", n, w.h.begun+1)
+	w.rng = rand.New(rand.NewPCG(script.Seed, uint64(w.h.begun)<<32))
+	w.mark("r %d %d %d %s\n", n, w.h.begun+1, r.Incarnation, r.SpoolID)
 	w.h.Resume(n)
 	for range steps {
 		if err := w.step(); err != nil {
 			return err
 		}
 	}
-	if killed {
+	if strings.HasSuffix(life, "k") {
 		time.Sleep(time.Duration(w.rng.IntN(3000)) * time.Microsecond) // anywhere in the commit of the last step
 		if err := syscall.Kill(os.Getpid(), syscall.SIGKILL); err != nil {
 			return err
@@ -112,7 +141,13 @@ func liveOnce(dir, life string) error {
 	if err := w.settle(); err != nil {
 		return err
 	}
-	return s.Close(context.Background())
+	if err := s.Close(context.Background()); err != nil {
+		return err
+	}
+	if strings.HasSuffix(life, "e") {
+		return ErrNothingFailed
+	}
+	return nil
 }
 
 // receive tells what Write was last made durable.
@@ -120,8 +155,7 @@ func (w *worker) receive() {
 	for c := range w.s.Commits() {
 		c.Release()
 		if c.Err != nil {
-			fmt.Fprintln(os.Stderr, "crashstates: commit:", c.Err)
-			os.Exit(1)
+			exit(fmt.Errorf("crashstates: commit: %w", c.Err), w.life)
 		}
 		if c.Writes > 0 {
 			w.writes <- c.Writes
@@ -158,7 +192,7 @@ func (w *worker) step() error {
 		return err
 	}
 	w.tickets = append(w.tickets, t)
-	if w.rng.IntN(3) > 0 {
+	if w.rng.IntN(w.script.taste().together) > 0 {
 		if err := w.settle(); err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ const Topic = "t"
 
 // Client sends requests one after the other, and never forgets one.
 type Client struct {
+	Repeated int // requests that were sent again
 	http     http.Client
 	requests []*request
 }
@@ -28,7 +29,7 @@ type request struct {
 
 // NewClient is a client that has sent nothing.
 func NewClient() *Client {
-	return &Client{http: http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}}
+	return &Client{http: http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{}}}
 }
 
 // Next sends a new request. It reports whether the answer was 2xx; what else came is not an error, but said.
@@ -48,6 +49,7 @@ func (c *Client) Again(ctx context.Context, d *Daemon) error {
 		if r.answered && i%7 != 0 {
 			continue
 		}
+		c.Repeated++
 		if ok, said := c.send(ctx, d, r); !ok {
 			return fmt.Errorf("inject: %s again, answered before: %v: %s", r.key, r.answered, said)
 		}
@@ -73,6 +75,7 @@ func (c *Client) send(ctx context.Context, d *Daemon, r *request) (bool, string)
 	if err != nil {
 		return false, err.Error()
 	}
+	req.GetBody = nil // with the key in it the transport would repeat it by itself
 	req.Header.Set("Content-Type", "application/vnd.kafka.json.v2+json")
 	req.Header.Set("Idempotency-Key", r.key)
 	resp, err := c.http.Do(req)

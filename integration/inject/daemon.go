@@ -32,32 +32,62 @@ func (f Fault) String() string {
 	return fmt.Sprintf("%s:%s:when=%d", f.Call, f.Do, f.When)
 }
 
+// slow has the other one of writes and syncs take a while, as on a slow disk: what the daemon tells somebody too early, it tells
+// before it is killed.
+func (f Fault) slow() string {
+	if f.Call == "pwrite64" {
+		return "fdatasync:delay_enter=1000" // µs
+	}
+	return "pwrite64:delay_exit=300"
+}
+
+// outlived reports whether the daemon goes on after the fault: a disk that is full, but not one that says so at a sync.
+func (f Fault) outlived() bool { return f.Do == "error=ENOSPC" && f.Call != "fdatasync" }
+
 // Daemon is one life of `spoold serve`.
 type Daemon struct {
 	HTTP    string // address, once it is ready
 	process *proc.Process
+	fault   *Fault // or nil
 	trace   string // strace's log, or ""
 	ready   chan string
 	ended   chan struct{}
 	tail    []string // read it after ended
 }
 
+// How is how a daemon with a fault runs.
+type How struct {
+	Threads int  // GOMAXPROCS; 0: its own choice
+	Slow    bool // the disk, if the fault is a kill
+}
+
 // Start starts the daemon on a spool, under strace if there is a fault. The broker is one that nobody reaches.
-func Start(bin, spool string, fault *Fault, dir string) (*Daemon, error) {
+func Start(bin, spool string, fault *Fault, dir string, how How) (*Daemon, error) {
 	args := []string{
 		bin, "serve", "-b", "127.0.0.1:1", "--spool", spool, "--http", "127.0.0.1:0", "--admin", "off",
 		"-X", "log.format=json", "-X", "spool.segment.bytes=65536", "-X", "spool.min.free.bytes=0", "-X", "shutdown.timeout=2s",
 	}
-	d := &Daemon{ready: make(chan string, 1), ended: make(chan struct{})}
+	d := &Daemon{fault: fault, ready: make(chan string, 1), ended: make(chan struct{})}
 	if fault != nil {
 		d.trace = filepath.Join(dir, "strace")
 		pre := []string{"strace", "-f", "-y", "-qq", "-o", d.trace, "-e", "trace=pwrite64,fdatasync," + fault.Call, "-e", "inject=" + fault.String()}
-		for _, path := range spoolPaths(spool) {
-			pre = append(pre, "-P", path)
+		switch kill := strings.HasPrefix(fault.Do, "signal="); {
+		case !kill: // strace 6.1 injects no signal with it
+			pre = append(pre, "--seccomp-bpf") // other calls are not stopped for
+		case how.Slow:
+			pre = append(pre, "-e", "inject="+fault.slow())
+		}
+		if fault.Call == "openat" || fault.Call == "pread64" { // the others it makes on nothing but its spool
+			for _, path := range spoolPaths(spool) {
+				pre = append(pre, "-P", path)
+			}
 		}
 		args = append(pre, args...)
 	}
 	cmd := exec.CommandContext(context.Background(), args[0], args[1:]...) // it ends by Stop or by itself
+	if how.Threads > 0 {
+		cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(how.Threads))
+	}
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("inject: %w", err)
@@ -76,7 +106,7 @@ func Start(bin, spool string, fault *Fault, dir string) (*Daemon, error) {
 // spoolPaths are the files that a short life may touch: strace wants each by its name.
 func spoolPaths(spool string) []string {
 	paths := []string{spool, filepath.Join(spool, "lock")}
-	for n := range 40 {
+	for n := range 100 {
 		path := filepath.Join(spool, fmt.Sprintf("spoold-%08d.db", n+1))
 		paths = append(paths, path, path+".tmp")
 	}
@@ -166,32 +196,35 @@ func onlyChild(pid int) (int, error) {
 
 // Written is the first write or sync of a segment that the daemon began after the fault had been injected, or "".
 func (d *Daemon) Written() string {
+	_, first := d.Injected()
 	raw, err := os.ReadFile(d.trace)
 	if err != nil {
 		return ""
 	}
 	seen := false
 	for line := range strings.Lines(string(raw)) {
-		switch {
-		case strings.Contains(line, "(INJECTED)"):
+		switch line = strings.TrimSpace(line); {
+		case line == first:
 			seen = true
 		case seen && strings.Contains(line, "/spoold-") && (strings.Contains(line, " pwrite64(") || strings.Contains(line, " fdatasync(")):
-			return strings.TrimSpace(line)
+			return line
 		}
 	}
 	return ""
 }
 
-// Injected is how often the fault was injected, and the first line that says so.
-func (d *Daemon) Injected() (int, string) {
+// Injected is how often the fault was injected, and the first line that says so. Of a full disk it is, if there is one, the first that is not about
+// a segment in the making.
+func (d *Daemon) Injected() (n int, first string) {
 	raw, err := os.ReadFile(d.trace)
 	if err != nil {
 		return 0, ""
 	}
-	n, first := 0, ""
 	for line := range strings.Lines(string(raw)) {
 		if strings.Contains(line, "(INJECTED)") {
-			if n++; first == "" {
+			n++
+			spared := d.fault.Do == "error=ENOSPC" && strings.Contains(first, ".db.tmp")
+			if first == "" || spared && !strings.Contains(line, ".db.tmp") {
 				first = strings.TrimSpace(line)
 			}
 		}

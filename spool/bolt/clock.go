@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -58,12 +59,12 @@ func bootTime() int64 {
 	return ts.Nano() / int64(time.Millisecond)
 }
 
-// bootID tells one boot of the kernel from another; zero where it cannot be known.
-func bootID() (id [16]byte) {
+// bootID tells one boot of the kernel from another; zero where it cannot be known. A process sees only one.
+var bootID = sync.OnceValue(func() (id [16]byte) {
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return id
 	}
 	_, _ = hex.Decode(id[:], []byte(strings.ReplaceAll(strings.TrimSpace(string(b)), "-", "")))
 	return id
-}
+})
