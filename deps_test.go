@@ -24,15 +24,17 @@ const module = "github.com/spoold/spoold"
 // edges: which packages of ours a package may import. "." is the root package.
 // Imports point down; none within a level, but from a parent's child to the parent.
 var edges = map[string][]string{
-	"protocol":       {},
-	"protocol/codec": {"protocol"},
-	"protocol/conn":  {"protocol", "protocol/codec"},
-	"idempotence":    {"protocol"},
-	"spool":          {"protocol", "idempotence"},
-	"spool/bolt":     {"protocol", "idempotence", "spool"},
-	"accumulator":    {"protocol", "idempotence", "spool"},
-	"recovery":       {"protocol", "idempotence", "spool", "accumulator"},
-	"sender":         {"protocol", "idempotence", "spool", "accumulator", "recovery"},
+	"protocol": {},
+	// Mistakes that can be chosen, with a build tag, to see whether tests find them.
+	"internal/planted": {},
+	"protocol/codec":   {"protocol"},
+	"protocol/conn":    {"protocol", "protocol/codec"},
+	"idempotence":      {"protocol", "internal/planted"},
+	"spool":            {"protocol", "internal/planted", "idempotence"},
+	"spool/bolt":       {"protocol", "internal/planted", "idempotence", "spool"},
+	"accumulator":      {"protocol", "internal/planted", "idempotence", "spool"},
+	"recovery":         {"protocol", "internal/planted", "idempotence", "spool", "accumulator"},
+	"sender":           {"protocol", "internal/planted", "idempotence", "spool", "accumulator", "recovery"},
 	"sender/loop": {"protocol", "protocol/codec", "protocol/conn", "idempotence", "spool", "spool/bolt",
 		"accumulator", "recovery", "sender"},
 	".": {"protocol", "protocol/codec", "protocol/conn", "spool", "spool/bolt", "sender", "sender/loop"},
@@ -50,11 +52,15 @@ var edges = map[string][]string{
 	"cmd/spoold/producers": {"protocol", "protocol/conn"},
 	// What tests are made of may look at everything, and nothing of the product looks at it.
 	"integration/…": {".", "…"},
+	// What judges a run, and what it runs against, share nothing with what is judged but names and codes.
+	"integration/sim/agenda": {},
+	"integration/sim/check":  {},
+	"integration/sim/broker": {"protocol"},
 }
 
 // pure packages have no socket, file, clock, goroutine, channel or lock: they are
 // stepped by hand, scripted and simulated.
-var pure = []string{"protocol", "idempotence", "txn", "spool", "accumulator", "recovery", "sender"}
+var pure = []string{"protocol", "internal/planted", "idempotence", "txn", "spool", "accumulator", "recovery", "sender"}
 
 // pureImports is what a pure package may import besides pure packages of ours.
 var pureImports = []string{
@@ -131,6 +137,8 @@ func TestPlantedViolationsAreCaught(t *testing.T) {
 		{"a dot import in pure code", "sender/x.go", `package sender; import . "math/rand/v2"; var _ = IntN(3)`, "dot import"},
 		{"output in pure code", "sender/x.go", `package sender; import "fmt"; func f() { fmt.Println() }`, "fmt.Println"},
 		{"a simulated fault in the product", "x.go", `package spoold; import "github.com/spoold/spoold/spool/bolt"; var _ = bolt.Options{Faults: nil}`, "bolt.Faults"},
+		{"the product in what judges it", "integration/sim/check/x.go", `package check; import _ "github.com/spoold/spoold/spool"`, "may not import spool"},
+		{"our client in the model of Kafka", "integration/sim/broker/x.go", `package broker; import _ "github.com/spoold/spoold/sender"`, "may not import sender"},
 		{"a way around the compiler in pure code", "sender/x.go", "package sender\n\n//go:linkname now time.now\nfunc now() int64\n", "go:linkname"},
 	}
 	for _, tt := range tests {

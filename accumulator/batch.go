@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 )
@@ -47,6 +48,9 @@ func (b *Batch) Records() []byte { return b.Buf[protocol.BatchHeaderSize:] }
 func (b *Batch) add(i spool.Index, timestamp int64, body []byte) {
 	if b.Count == 0 {
 		b.FirstTimestamp, b.MaxTimestamp = timestamp, timestamp
+	}
+	if planted.Is(planted.NoTimestamp) {
+		timestamp = b.FirstTimestamp
 	}
 	b.Buf = spool.AppendRecord(b.Buf, body, timestamp-b.FirstTimestamp, b.Count)
 	b.Count++

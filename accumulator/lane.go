@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sort"
 
+	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 )
@@ -139,7 +140,7 @@ func (l *Lane) Rewind() bool {
 	for _, p := range l.parts {
 		p.returning = p.passed && !p.blocked && p.passedFrom >= to
 	}
-	if to == l.pos {
+	if to == l.pos || planted.Is(planted.RewindForgotten) {
 		return false
 	}
 	l.pos = to
@@ -160,7 +161,9 @@ func (l *Lane) Untake(a *Accumulator, p *Partition, spans []spool.Span) {
 func (l *Lane) Evict(a *Accumulator, p *Partition) {
 	for _, b := range p.queue {
 		for _, sp := range b.Spans {
-			l.taken.Remove(sp)
+			if !planted.Is(planted.EvictedTaken) {
+				l.taken.Remove(sp)
+			}
 			p.passOver(sp.First)
 		}
 		a.Recycle(b)
@@ -192,6 +195,9 @@ func (l *Lane) ResetFacts(id protocol.TopicID, n int32) {
 	l.parts, l.beyond, l.count, l.unblocked = nil, nil, 0, 0
 	l.pos = 0
 	l.frontier = l.taken.NextAbsent(0)
+	if planted.Is(planted.HandedOutTwice) {
+		l.takenEnd = l.frontier
+	}
 	l.SetPartitions(n)
 }
 

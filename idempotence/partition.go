@@ -3,6 +3,7 @@ package idempotence
 import (
 	"fmt"
 
+	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 )
 
@@ -92,7 +93,7 @@ func (m Margin) Inside(maxTimestamp int64) bool { return m.Wall-maxTimestamp < m
 // first out of order for ever (KAFKA-14359).
 func (p *Partition) Limit(m Margin, mayAsk bool, oldest int64, unanswered bool, candidate int64) int {
 	switch {
-	case !p.Known, !mayAsk:
+	case !p.Known && !planted.Is(planted.TwoBeforeState), !mayAsk:
 		return 1
 	case !m.Inside(p.LastMaxTimestamp):
 		return 1

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/spoold/spoold/idempotence"
+	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 )
@@ -131,7 +132,7 @@ func (r *Resolver) TailRead(now spool.Time, t Tail) {
 		r.afterOvertaken()
 	case len(r.batches) == 0:
 		r.phase = sending
-	case found > 0:
+	case found > 0 && !planted.Is(planted.TailNotAskedAgain):
 		r.phase = asking // it may have arrived after the leader was asked, and then the leader knows us
 	case r.cutOff(t):
 	default:
@@ -156,7 +157,7 @@ func (r *Resolver) find(t Tail) (found int, offsets []protocol.Offset, wrong *St
 	for i := range r.batches {
 		b := &r.batches[i]
 		switch {
-		case have[i] >= b.Count || t.LogStart > b.Tail && i < end:
+		case have[i] >= b.Count || (t.LogStart > b.Tail || planted.Is(planted.LaterProves)) && i < end:
 		case have[i] > 0:
 			return i, offsets[:i], &Step{Reason: spool.ParkUnexpectedState, Detail: fmt.Sprintf(
 				"of the batch at sequence %d only %d of %d records are in the log", b.Base, have[i], b.Count)}
@@ -211,7 +212,7 @@ func (r *Resolver) proved(t Tail, found int, offsets []protocol.Offset) {
 	switch {
 	case found > named:
 		r.phase = sending
-	case r.cutOff(t): // or it would be looked for where it can be no more, for ever
+	case !planted.Is(planted.NamedForEver) && r.cutOff(t): // or it would be looked for where it can be no more, for ever
 	default:
 		r.phase = pausing // not replicated yet: ask again later
 	}
@@ -296,7 +297,7 @@ func (r *Resolver) acked(i int, offset protocol.Offset) {
 
 // hole: batch i was refused for good and the leader says that it is not in its log.
 func (r *Resolver) hole(i int) {
-	final := !r.batches[i].Doubtful
+	final := !r.batches[i].Doubtful || planted.Is(planted.RefusalIsAbsence)
 	if !final && !r.known {
 		r.park(spool.ParkHole, fmt.Sprintf(
 			"batch at sequence %d was refused, more than one copy of it was sent, and the leader has no state to keep the others out", r.batches[i].Base))

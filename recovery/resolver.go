@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/spoold/spoold/idempotence"
+	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 )
@@ -152,7 +153,7 @@ func (r *Resolver) Next(now spool.Time) Step {
 	for {
 		switch r.phase {
 		case asking:
-			if r.denied {
+			if r.denied || planted.Is(planted.ResendUnasked) {
 				// What the leader said, or an ack showed, may have been days ago.
 				r.phase, r.named, r.known = sending, -1, false
 				continue
@@ -186,6 +187,11 @@ func (r *Resolver) sendStep(now spool.Time) (Step, bool) {
 		r.finish(Step{Do: Done, Known: r.known})
 		return Step{}, false
 	}
+	if planted.Is(planted.NamedIsEnough) && r.named >= 0 {
+		r.acked(r.named, protocol.NoOffset)
+		r.named = -1
+		return Step{}, false
+	}
 	i := max(r.named, 0)
 	b := &r.batches[i]
 	inside := r.inside(now, b)
@@ -205,7 +211,7 @@ func (r *Resolver) sendStep(now spool.Time) (Step, bool) {
 // inside reports whether the broker still remembers a copy of b, if there is one.
 func (r *Resolver) inside(now spool.Time, b *Batch) bool {
 	m := idempotence.Margin{Wall: now.Wall, Ms: r.f.MarginMs}
-	return m.Inside(b.MaxTimestamp) && now.Age-b.SealedAge < r.f.MarginMs
+	return planted.Is(planted.NoMargin) || m.Inside(b.MaxTimestamp) && now.Age-b.SealedAge < r.f.MarginMs
 }
 
 func (r *Resolver) finish(s Step) { r.phase, r.end = ended, s }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spoold/spoold/accumulator"
 	"github.com/spoold/spoold/idempotence"
+	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 )
@@ -133,6 +134,9 @@ func (s *Sender) seal(p *partition, b *accumulator.Batch) {
 	if p.ids.LastOffset != protocol.NoOffset {
 		tail = max(tail, p.ids.LastOffset+1)
 	}
+	if planted.Is(planted.TailTooFar) {
+		tail++
+	}
 	inf := &inflight{
 		batch: b, offset: protocol.NoOffset, stamp: -1,
 		seal: spool.Seal{
@@ -165,6 +169,9 @@ func (s *Sender) sealing(p *partition, inf *inflight) {
 // limit is how many batches of p may be unanswered together with one whose largest
 // timestamp is candidate.
 func (s *Sender) limit(p *partition, candidate int64, unanswered bool, oldest int64) int {
+	if planted.Is(planted.WideWindow) {
+		return 8
+	}
 	m := idempotence.Margin{Wall: s.now.Wall, Ms: s.cfg.MarginMs}
 	return min(p.ids.Limit(m, p.mayAsk && len(p.limbo) == 0, oldest, unanswered, candidate), s.cfg.MaxInFlight)
 }
@@ -196,7 +203,7 @@ func (s *Sender) nextToSend(p *partition) *inflight {
 		if inf.sent || inf.acked {
 			continue
 		}
-		if !inf.durable || inf.batch == nil {
+		if !inf.durable && !planted.Is(planted.SendBeforeSeal) || inf.batch == nil {
 			return nil
 		}
 		if p.onWire >= s.limit(p, inf.seal.MaxTimestamp, p.onWire > 0, s.oldest(p, true)) {

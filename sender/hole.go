@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/spoold/spoold/accumulator"
+	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/recovery"
 	"github.com/spoold/spoold/spool"
@@ -124,7 +125,11 @@ func (s *Sender) reseal(p *partition, list []*inflight, why string) {
 	p.window = p.window[:0]
 	p.resend = nil
 	p.lane.acc.Untake(s.acc, p.q, spans)
-	s.bump(p, why)
+	if planted.Is(planted.SequenceReused) && len(list) > 0 {
+		p.ids.Next = list[0].seal.Base
+	} else {
+		s.bump(p, why)
+	}
 	s.epoch++
 	s.urgent = true
 }
@@ -210,7 +215,7 @@ func (s *Sender) limboSeen(p *partition, t recovery.Tail) {
 	case t.Err != "", at == protocol.NoOffset && t.LogStart > inf.seal.Tail:
 		s.parkPartition(p, spool.ParkTailUnreadable, "a refused batch may be in the log: "+t.Err)
 		return
-	case at != protocol.NoOffset:
+	case at != protocol.NoOffset && !planted.Is(planted.LimboUnread):
 		s.leave(p.lane, inf.seal.Spans, spool.OutcomeAcked)
 		s.eff.Deliver = append(s.eff.Deliver, Delivery{Lane: p.lane.id, Spans: inf.seal.Spans, Partition: p.id, Offset: at, Timestamp: -1})
 		s.event(BatchAcked{Topic: p.lane.topic, Partition: p.id, Records: int(inf.seal.Count), Offset: at, Recovered: inf.found, How: "tail"})

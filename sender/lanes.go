@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/spoold/spoold/accumulator"
+	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 )
@@ -77,7 +78,9 @@ func (s *Sender) restorePartition(st *spool.PartitionState) {
 	p := s.partition(s.lane(st.Lane), st.Partition)
 	p.ids.Identity, p.ids.Next, p.ids.Settled = st.Identity, st.Next, st.Settled
 	p.ids.LastOffset, p.ids.LastMaxTimestamp = st.LastOffset, st.LastMaxTimestamp
-	p.leaderEpoch = st.LeaderEpoch
+	if !planted.Is(planted.EpochForgotten) {
+		p.leaderEpoch = st.LeaderEpoch
+	}
 	if st.LastOffset != protocol.NoOffset {
 		p.tailBase = st.LastOffset + 1
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 )
@@ -50,10 +51,10 @@ func (s *Sender) control() {
 		s.askMetadata()
 	}
 	if m.gen > 0 {
-		if at := m.at + s.cfg.MetadataMaxAgeMs; at > s.now.Age { // else it is wanted, and waits for an answer or for retryAt
+		if at := m.at + s.cfg.MetadataMaxAgeMs; at > s.now.Age || planted.Is(planted.OutageSpin) { // else it is wanted, and waits for an answer or for retryAt
 			s.wake(at)
 		}
-		if s.called() {
+		if s.called() || planted.Is(planted.RollCallUnawaited) {
 			s.askIdentity()
 		}
 	}
@@ -174,6 +175,9 @@ func (s *Sender) rightCluster(id string) bool {
 		s.clusterID, s.w.ClusterID, s.urgent = id, id, true
 		return true
 	}
+	if planted.Is(planted.ForeignCluster) {
+		return true
+	}
 	s.stop = &ForeignClusterError{Bound: s.clusterID, Found: id}
 	return false
 }
@@ -241,7 +245,7 @@ func (s *Sender) bind(l *lane, id protocol.TopicID) {
 // lead takes news of a partition's leader. An older reign is ignored: a stale
 // broker may answer late.
 func (s *Sender) lead(p *partition, leader, epoch int32) {
-	if p.older = epoch >= 0 && epoch < p.leaderEpoch; p.older {
+	if p.older = epoch >= 0 && epoch < p.leaderEpoch && !planted.Is(planted.StaleLeader); p.older {
 		return
 	}
 	if p.leader == leader && p.leaderEpoch == epoch {

@@ -26,6 +26,7 @@ type modelCluster struct {
 	id       string
 	now      int64 // the brokers' clock, ms
 	expire   int64 // producer.id.expiration.ms
+	hidden   bool  // topics may not be described
 	noAsk    bool  // DescribeProducers is refused
 	auto     bool  // auto.create.topics.enable
 	byName   bool  // Produce goes by name: a recreated topic takes what was meant for the former
@@ -289,6 +290,11 @@ func (c *modelCluster) metadata(m *kmsg.MetadataRequest) kmsg.Response {
 			if c.auto && m.AllowAutoTopicCreation {
 				c.create(*want.Topic, 1)
 			}
+			continue
+		}
+		if c.hidden {
+			rt.ErrorCode = int16(protocol.TopicAuthorizationFailed)
+			resp.Topics = append(resp.Topics, rt)
 			continue
 		}
 		rt.TopicID = t.id

@@ -3,6 +3,7 @@ package sender
 import (
 	"fmt"
 
+	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 )
@@ -108,7 +109,10 @@ func (s *Sender) newIncarnation(l *lane) {
 		p.ids.LastOffset, p.ids.LastMaxTimestamp, p.tailBase, p.leaderEpoch, p.leader = protocol.NoOffset, 0, 0, 0, -1
 		s.mark(p)
 	}
-	l.bound = l.current              // unknown while no cluster was seen: the next one binds it
+	l.bound = l.current // unknown while no cluster was seen: the next one binds it
+	if planted.Is(planted.FewerPartitions) {
+		l.has = l.acc.Partitions()
+	}
 	l.acc.ResetFacts(l.bound, l.has) // it may have fewer partitions than the former one
 	for _, p := range l.parts {
 		p.q = l.acc.Partition(p.id)

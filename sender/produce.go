@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/recovery"
 	"github.com/spoold/spoold/spool"
@@ -81,7 +82,7 @@ func (s *Sender) find(r *kmsg.ProduceResponse, p *partition, inf *inflight) answ
 func (s *Sender) answered(p *partition, inf *inflight, a answer, neverWritten bool) {
 	s.activate(p)
 	class := a.code.Class()
-	success := !a.lost && (class == protocol.Success || class == protocol.Duplicate)
+	success := !a.lost && (class == protocol.Success || class == protocol.Duplicate) || planted.Is(planted.SettleBeforeAck) && a.lost
 	if class == protocol.Duplicate {
 		a.offset = protocol.NoOffset
 	}
@@ -91,7 +92,7 @@ func (s *Sender) answered(p *partition, inf *inflight, a answer, neverWritten bo
 		p.attempts, p.detail = 0, ""
 	default:
 		inf.code, inf.message, inf.bad = a.code, a.message, a.bad
-		if !neverWritten && (a.lost || !a.code.NotAppended()) {
+		if !neverWritten && (a.lost || !a.code.NotAppended()) && !planted.Is(planted.DoubtForgotten) {
 			inf.maybe++
 		}
 		s.retries++
@@ -112,7 +113,7 @@ func (s *Sender) answered(p *partition, inf *inflight, a answer, neverWritten bo
 		return
 	}
 	s.settleFront(p)
-	if p.phase == ready && (!success || p.overtook()) {
+	if p.phase == ready && (!success || p.overtook()) && !planted.Is(planted.ForgottenMute) {
 		p.phase = answers // mute until all that is in flight is answered
 		s.block(p, true)
 	}
@@ -202,6 +203,9 @@ func (s *Sender) judge(p *partition) {
 	s.note(p, first)
 	class := first.code.Class()
 	switch {
+	case planted.Is(planted.ResetUnresolved) && p.doubtful():
+		s.reseal(p, p.window, "planted")
+		p.phase = ready
 	case p.doubtful() || p.overtook() || first.code != 0 && (class == protocol.OutOfOrder || class == protocol.Fenced):
 		s.trouble(p, p.detail)
 		p.phase = fresh // ask before anything is sent again

@@ -3,6 +3,7 @@ package sender
 import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/recovery"
 )
 
@@ -33,8 +34,14 @@ func (s *Sender) called() bool {
 	}
 	missing := 0
 	for _, l := range s.lanes {
+		if !l.mustAnswer() {
+			continue
+		}
+		if l.code != protocol.None && l.code != protocol.UnknownTopicOrPartition {
+			missing++ // who leads its partitions is not told for now; one that is not there cannot have been used either
+		}
 		for _, p := range l.parts {
-			if l.mustAnswer() && !p.present && p.id < l.has {
+			if !p.present && p.id < l.has {
 				missing++
 			}
 		}

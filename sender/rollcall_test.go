@@ -66,6 +66,20 @@ func TestACopyIsNoticedHoweverOftenItsStartIsInterrupted(t *testing.T) {
 	}
 }
 
+// What a topic's partitions are may not be told at a start.
+func TestACopyIsNoticedWhereTheTopicMayNotBeDescribedAtItsStart(t *testing.T) {
+	for seed := uint64(1); seed <= 30; seed++ {
+		w := copied(t, seed)
+		w.cluster.hidden = true
+		w.crash(scenarioCfg)
+		w.run(200)
+		w.crash(scenarioCfg)
+		w.run(200)
+		w.cluster.hidden = false
+		w.untilStopped(t, seed)
+	}
+}
+
 // A leader that never answers does not hold up the others for ever.
 func TestALeaderThatDoesNotAnswerTheRollCallIsWaitedForNoLongerThanARequest(t *testing.T) {
 	w := newWorld(1, 2)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spoold/spoold/accumulator"
 	"github.com/spoold/spoold/idempotence"
+	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 )
@@ -130,6 +131,9 @@ func New(cfg Config, rec *spool.Recovered) *Sender {
 		s.restoreSeal(&rec.Seals[i])
 	}
 	for _, l := range s.lanes {
+		if planted.Is(planted.FactsForgotten) {
+			l.facts = spool.Facts{}
+		}
 		l.acc = accumulator.NewLane(l.id, l.topic, l.end, l.frontier, l.facts)
 		l.acc.TopicID = l.bound
 		for sp := range l.settled.Spans {

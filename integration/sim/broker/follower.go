@@ -42,7 +42,7 @@ func (r *replica) fetch() {
 		return // it is poked when that ends
 	}
 	if from == nil || !from.leads() || from.epoch != r.epoch {
-		r.pokeIn(c.cfg.Fetch + 1) // one of them does not know yet
+		r.pokeAgain() // one of them does not know yet
 		return
 	}
 	if r.truncate {
@@ -63,10 +63,20 @@ func (r *replica) fetch() {
 	r.raiseStart(from.start)
 	switch {
 	case r.end() != before || r.end() < from.end() || r.hw < from.hw:
+		r.patience = 0
 		r.poke()
 	case !slices.Contains(from.isr, r.node.id):
-		r.pokeIn(c.cfg.Learn + c.cfg.Fetch) // the controller, or the leader, has not heard of it yet
+		r.pokeAgain() // the controller, or the leader, has not heard of it yet
+	default:
+		r.patience = 0
 	}
+}
+
+// pokeAgain has a follower fetch again after a while, which grows: what is waited for may take all night.
+func (r *replica) pokeAgain() {
+	const longest = 5000
+	r.patience = min(2*r.patience+r.node.c.cfg.Learn+r.node.c.cfg.Fetch, longest)
+	r.pokeIn(r.patience)
 }
 
 // agreesTo is the offset up to which this log is the leader's: what lies above was appended in a reign whose

@@ -27,9 +27,11 @@ type replica struct {
 	followers []follower
 	waiting   []*delayed
 	watching  bool
+	watchMs   int64
 	// As a follower.
 	fetching bool
-	truncate bool // to where the leader's log agrees, before the first fetch of an epoch
+	patience int64 // until it fetches again in vain
+	truncate bool  // to where the leader's log agrees, before the first fetch of an epoch
 }
 
 // entry is one batch in the log.
@@ -87,12 +89,13 @@ func (r *replica) assume(s partitionView) {
 	if newReign {
 		r.truncate = true
 	}
+	r.patience = 0
 	r.poke()
 }
 
 // reign begins to lead: nothing is known of the followers (Replica.resetReplicaState).
 func (r *replica) reign() {
-	r.epochStart = r.end()
+	r.epochStart, r.watchMs = r.end(), 0
 	r.followers = r.followers[:0]
 	now := r.node.c.now()
 	for _, id := range r.replicas {
@@ -154,10 +157,15 @@ func (r *replica) watch() {
 		return
 	}
 	r.watching = true
-	r.node.after(r.node.c.cfg.Lag+1, func() {
+	reign, size := r.epoch, len(r.isr)
+	r.node.after(max(r.node.c.cfg.Lag+1, r.watchMs), func() {
 		r.watching = false
 		if r.leads() {
 			r.shrinkISR()
+			r.watchMs = min(2*max(r.watchMs, r.node.c.cfg.Lag+1), 5000) // a leader that is cut off cannot, perhaps all night
+			if r.epoch != reign || len(r.isr) != size {
+				r.watchMs = 0
+			}
 			r.watch()
 		}
 	})

@@ -32,6 +32,7 @@ type ask struct {
 	batch    *bolt.BatchInput
 	attempt  int
 	answered bool
+	first    int64 // when it was made
 	at       int64 // when it was answered
 }
 
@@ -53,7 +54,7 @@ func (c *client) inside() bool { return c.plan.Kind == Tailer || c.plan.Kind == 
 func (c *client) next() {
 	switch {
 	case c.w.ag.Now() < c.w.night && !c.w.calm:
-		c.w.ag.After(c.w.night-c.w.ag.Now()+c.rng.Int64N(20), c.next)
+		c.w.ag.After(c.awake(c.rng.Int64N(20)), c.next)
 		return
 	case c.inside() && !c.h.up:
 		return // reset, and then the next process, call it again
@@ -80,7 +81,7 @@ func (c *client) request() {
 		switch c.rng.IntN(12) {
 		case 0: // the same once more: it is the same record
 			if c.w.ag.Now()-old.at < 3600_000 {
-				c.send(&ask{op: old.op, batch: old.batch})
+				c.send(&ask{op: old.op, batch: old.batch, first: old.first})
 				return
 			}
 		case 1: // its key for other records
@@ -110,7 +111,7 @@ func (c *client) attempt(a *ask) {
 	a.attempt++
 	mine := a.attempt
 	again := func(ms int64) {
-		c.w.ag.After(ms, func() {
+		c.w.ag.After(c.awake(ms), func() {
 			if c.ask == a && !a.answered && a.attempt == mine {
 				c.unanswered(a)
 			}
@@ -138,6 +139,14 @@ func (c *client) attempt(a *ask) {
 	}
 }
 
+// awake is ms, or the end of the night.
+func (c *client) awake(ms int64) int64 {
+	if c.w.calm {
+		return ms
+	}
+	return max(ms, c.w.night-c.w.ag.Now()+ms)
+}
+
 // answered takes the host's word.
 func (c *client) answered(a *ask, r check.Result, day int) {
 	if c.ask != a || a.answered {
@@ -152,7 +161,7 @@ func (c *client) answered(a *ask, r check.Result, day int) {
 		c.ask = nil
 		c.pause()
 	case check.Refused, check.Unknown:
-		c.w.ag.After(10+c.rng.Int64N(40), func() {
+		c.w.ag.After(c.awake(10+c.rng.Int64N(40)), func() {
 			if c.ask == a && !a.answered {
 				c.unanswered(a)
 			}
@@ -160,9 +169,12 @@ func (c *client) answered(a *ask, r check.Result, day int) {
 	}
 }
 
+// keyMs is how long a client repeats a request: a key is known for a day.
+const keyMs = 20 * 3600_000
+
 // unanswered repeats a request that has a key, and gives up one that has none.
 func (c *client) unanswered(a *ask) {
-	if c.plan.Kind == Keyed {
+	if c.plan.Kind == Keyed && c.w.ag.Now()-a.first < keyMs {
 		c.attempt(a)
 		return
 	}
@@ -249,7 +261,7 @@ func (c *client) pipeline() {
 func (c *client) make() *ask {
 	w := c.w
 	op := check.Op{Host: c.h.id, First: len(w.hist.Records), Count: 1 + c.rng.IntN(c.plan.Batch), Keyed: c.plan.Kind == Keyed}
-	a := &ask{op: len(w.hist.Ops), batch: &bolt.BatchInput{}}
+	a := &ask{op: len(w.hist.Ops), batch: &bolt.BatchInput{}, first: w.ag.Now()}
 	for range op.Count {
 		r := c.record(a.op)
 		w.hist.Records = append(w.hist.Records, r)

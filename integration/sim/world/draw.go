@@ -42,6 +42,7 @@ type drawing struct {
 	nights   bool
 	restores bool
 	refuses  bool
+	storms   []int64 // around which faults gather
 }
 
 // one in n.
@@ -107,7 +108,7 @@ func (d *drawing) hosts() {
 
 func (d *drawing) clients() {
 	p := d.p
-	for records := 0; records < leastRecords+40 || len(p.Clients) < len(p.Hosts); {
+	for records := 0; records < leastRecords+70 || len(p.Clients) < len(p.Hosts); {
 		c := Client{Host: len(p.Clients) % len(p.Hosts), Kind: ClientKind(1 + d.IntN(4)), Think: 2 + d.Int64N(60), Batch: 1 + d.IntN(8),
 			Keys: d.IntN(6), Ops: 10 + d.IntN(40), Pinned: d.one(4)}
 		if d.one(6) {
@@ -146,11 +147,17 @@ var menu = []struct {
 	{DiskSlow, 2, 400, 0}, {DiskFull, 2, 400, 0}, {DiskNoSpace, 2, 0, 0}, {DiskError, 2, 0, 0}, {Restore, 1, 300, 0}, {Foreign, 1, 0, 0},
 	{Cut, 8, 0, 1}, {Hang, 4, 600, 1}, {Apart, 3, 500, 1},
 	{KillBroker, 5, 500, 2}, {StopBroker, 3, 400, 2}, {PauseBroker, 3, 600, 2}, {CutOff, 2, 700, 2}, {SlowBroker, 3, 700, 2}, {Rolling, 1, 300, 2},
-	{MoveLeader, 6, 0, 3}, {Grow, 2, 0, 3}, {Retain, 3, 0, 3}, {Recreate, 1, 100, 3}, {LowerMax, 2, 400, 3}, {Deny, 2, 300, 3},
+	{MoveLeader, 6, 0, 3}, {Grow, 2, 0, 3}, {Retain, 3, 0, 3}, {Recreate, 1, 100, 3}, {LowerMax, 2, 400, 3}, {Policy, 3, 250, 3}, {Deny, 2, 300, 3},
 }
 
 func (d *drawing) faults() {
 	p := d.p
+	for d.one(2) || len(d.storms) > 0 && len(d.storms) < 3 {
+		d.storms = append(d.storms, d.Int64N(p.Chaos-50))
+		if len(d.storms) == 4 {
+			break
+		}
+	}
 	for i := range menu {
 		m := &menu[i]
 		switch {
@@ -171,6 +178,11 @@ func (d *drawing) faults() {
 	if d.nights {
 		hours := []int64{1, 19, 21, 25, 30, 49}
 		at := 200 + d.Int64N(p.Chaos-200)
+		if d.one(3) { // and nobody may ask what became of what was on its way
+			t := &p.Topics[d.IntN(len(p.Topics))]
+			p.Faults = append(p.Faults, Fault{At: at - 100, Kind: Deny, B: int32(broker.Read), D: 2 * 49 * 3600_000, Name: t.Name})
+			d.allowed[spool.ParkTailUnreadable], d.allowed[spool.ParkUnexpectedState] = true, true
+		}
 		p.Faults = append(p.Faults, Fault{At: at, Kind: Night, D: hours[d.IntN(len(hours))]*3600_000 + d.Int64N(600_000)})
 		d.allowed[spool.ParkOutsideMargin], d.allowed[spool.ParkStateForgotten] = true, true
 	}
@@ -187,9 +199,20 @@ func (d *drawing) faults() {
 	}
 }
 
+// when is the time of a fault: anywhere, or, in half of the seeds, near a few others, so that one meets what another has
+// begun.
+func (d *drawing) when() int64 {
+	const near = 60
+	most := d.p.Chaos - 50
+	if len(d.storms) == 0 {
+		return 50 + d.Int64N(most)
+	}
+	return 50 + min(d.storms[d.IntN(len(d.storms))]+d.Int64N(near), most-1)
+}
+
 func (d *drawing) fault(kind FaultKind, ms int64, group int) {
 	p := d.p
-	f := Fault{At: 50 + d.Int64N(p.Chaos-50), Kind: kind, D: 1}
+	f := Fault{At: d.when(), Kind: kind, D: 1}
 	if ms > 0 {
 		f.D = 1 + d.Int64N(ms)
 	}
@@ -225,6 +248,8 @@ func (d *drawing) topicFault(f *Fault, t *Topic) {
 		}
 	case LowerMax:
 		f.B = int32(120 + d.IntN(300))
+		d.refuses = true
+	case Policy:
 		d.refuses = true
 	case Deny:
 		rights := []broker.Right{broker.Write, broker.Read, broker.Describe, broker.Idempotent, broker.Configs}

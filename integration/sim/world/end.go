@@ -31,6 +31,7 @@ func (w *World) heal() {
 	w.until(healMs, func() bool { return w.late == 0 && w.cluster.Quiet() && w.clientsDone() })
 	for i := range w.plan.Topics {
 		w.cluster.Configure(w.plan.Topics[i].Name, func(t *brokerTopic) { t.MaxMessageBytes = 0 })
+		w.restorePolicy(w.plan.Topics[i].Name)
 	}
 	w.hist.Healed = w.ms()
 	w.hist.Quiet = -1
@@ -48,7 +49,7 @@ func (w *World) heal() {
 		w.tell("the cluster at the end:\n%v", w.cluster)
 		for _, h := range w.hosts {
 			if h.up {
-				w.tell("host %d at the end: %+v", h.id, h.core.Status(h.now()))
+				w.tell("host %d at the end: committing %v, %d writes owed, due at %d, disk %+v; %+v", h.id, h.committing, len(h.owed), h.settleAt-epoch, h.disk.Counters(), h.core.Status(h.now()))
 			}
 		}
 	}

@@ -295,6 +295,15 @@ func (w *World) brokerFault(f *Fault) bool {
 	return true
 }
 
+// restorePolicy has brokers refuse again what they always do, and nothing else.
+func (w *World) restorePolicy(topic string) {
+	for i := range w.plan.Topics {
+		if t := &w.plan.Topics[i]; t.Name == topic {
+			w.cluster.Configure(topic, func(c *broker.TopicConfig) { c.Refuse = t.config().Refuse })
+		}
+	}
+}
+
 func (w *World) topicFault(f *Fault) bool {
 	c := w.cluster
 	switch f.Kind {
@@ -319,6 +328,9 @@ func (w *World) topicFault(f *Fault) bool {
 	case LowerMax:
 		c.Configure(f.Name, func(t *broker.TopicConfig) { t.MaxMessageBytes = int(f.B) })
 		w.ag.After(f.D, func() { c.Configure(f.Name, func(t *broker.TopicConfig) { t.MaxMessageBytes = 0 }) })
+	case Policy:
+		c.Configure(f.Name, func(t *broker.TopicConfig) { t.Refuse = func([]byte) bool { return true } })
+		w.ag.After(f.D, func() { w.restorePolicy(f.Name) })
 	case Deny:
 		right := broker.Right(f.B)
 		c.Deny(right, f.Name, true)

@@ -3,7 +3,6 @@ package world
 import (
 	"errors"
 	"fmt"
-	"runtime"
 
 	"github.com/spoold/spoold/integration/sim/broker"
 	"github.com/spoold/spoold/integration/sim/check"
@@ -105,14 +104,8 @@ func (h *host) now() spool.Time { return h.disk.Now() }
 // after calls do later, if the process is still the same; while the host is paused it waits.
 func (h *host) after(ms int64, do func()) {
 	life := h.life
-	if kinds != nil {
-		_, f, l, _ := runtime.Caller(1)
-		kinds[fmt.Sprintf("%s:%d", f[len(f)-12:], l)]++
-	}
 	h.w.ag.After(ms, func() { h.run(life, do) })
 }
-
-var kinds map[string]int
 
 func (h *host) run(life int, do func()) {
 	switch {

@@ -179,8 +179,11 @@ func (l *link) write(r sender.Request) {
 			w.tell("host %d to %d: %s", h.id, l.broker, describe(r))
 		}
 		l.befall(s)
-	} else if w.trace.want {
-		w.tell("host %d to %d: %d %s", h.id, l.broker, r.ID, describeMessage(s.msg))
+	} else {
+		l.holdBack()
+		if w.trace.want {
+			w.tell("host %d to %d: %d %s", h.id, l.broker, r.ID, describeMessage(s.msg))
+		}
 	}
 	at := max(w.ag.Now()+h.net.Int64N(4), l.lastIn, l.hung)
 	l.lastIn = at
@@ -206,13 +209,21 @@ func (l *link) befall(s *written) {
 	case u < c.LoseAnswer+c.LoseRequest:
 		s.drop = true
 		h.w.count("request lost")
-	case u < c.LoseAnswer+c.LoseRequest+c.Hold:
-		l.lastOut = max(l.lastOut, h.w.ag.Now()+50+h.net.Int64N(200))
-		h.w.count("answer held back")
+	default:
+		l.holdBack()
 	}
 	s.again, s.againMs = again < c.Twice, h.net.Int64N(h.w.plan.ZombieMs+1)
 	for _, b := range s.r.Batches { // what a broker may have forgotten soon is sent once, so there is no other copy of it
 		s.again = s.again && h.w.ag.Now()-b.MaxTimestamp < doubleMs
+	}
+}
+
+// holdBack has the next answers take long, now and then.
+func (l *link) holdBack() {
+	h := l.h
+	if u := h.net.Float64(); !h.w.calm && u < h.w.plan.Chance.Hold {
+		l.lastOut = max(l.lastOut, h.w.ag.Now()+50+h.net.Int64N(200))
+		h.w.count("answer held back")
 	}
 }
 

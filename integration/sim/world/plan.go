@@ -124,6 +124,7 @@ const (
 	Retain     FaultKind = "log start raised"
 	Recreate   FaultKind = "topic deleted and created anew"
 	LowerMax   FaultKind = "max.message.bytes lowered"
+	Policy     FaultKind = "policy of the brokers that refuses all records"
 	Deny       FaultKind = "right taken away"
 	// Of the world.
 	Night FaultKind = "hours without anybody"
