@@ -203,13 +203,20 @@ func (c *change) apply(data []byte, size int64, keep func(sector int64) bool) ([
 	case allocate:
 		return data, max(size, c.size)
 	}
-	for from := c.off; from < c.off+int64(len(c.data)); {
-		to := min((from/Sector+1)*Sector, c.off+int64(len(c.data)))
+	return Put(data, size, c.off, c.data, keep)
+}
+
+// Put writes into the beginning of a file, at off, what keep says of the sectors of what is written; nil: all. It gives
+// the beginning, which may have grown, and the file's size.
+func Put(data []byte, size, off int64, written []byte, keep func(sector int64) bool) ([]byte, int64) {
+	end := off + int64(len(written))
+	for from := off; from < end; {
+		to := min((from/Sector+1)*Sector, end)
 		if keep == nil || keep(from/Sector) {
 			if n := to - int64(len(data)); n > 0 {
 				data = append(data, make([]byte, n)...)
 			}
-			copy(data[from:to], c.data[from-c.off:to-c.off])
+			copy(data[from:to], written[from-off:to-off])
 			size = max(size, to)
 		}
 		from = to
