@@ -314,7 +314,8 @@ func (r *rig) finish() error {
 	if err := errors.Join(r.sever(false), r.quiet()); err != nil {
 		return err
 	}
-	if err := r.drain(); err != nil {
+	s, err := r.drain()
+	if err != nil {
 		return err
 	}
 	if err := r.daemon.Stop(); err != nil {
@@ -326,10 +327,7 @@ func (r *rig) finish() error {
 	if found := r.daemon.Found(); found != nil && found.Seals > 0 {
 		r.tally["start with batches in doubt"]++
 	}
-	if err := r.check(); err != nil {
-		return err
-	}
-	return r.compare()
+	return errors.Join(r.check(), r.numbers(s), r.compare())
 }
 
 // quiet ends the load: each client gets its last answer.
@@ -349,29 +347,32 @@ func (r *rig) quiet() error {
 	}
 }
 
-// drain waits until nothing is pending, and compares the daemon's numbers with the ledger's.
-func (r *rig) drain() error {
+// drain waits until nothing is pending.
+func (r *rig) drain() (*crash.Status, error) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	sent, _ := r.ledger.Total()
-	var s *crash.Status
 	for deadline := time.Now().Add(r.patience); ; <-tick.C {
-		var err error
-		if s, err = r.daemon.Status(r.ctx); err != nil {
+		s, err := r.daemon.Status(r.ctx)
+		if err != nil {
 			select { // it may be about to end
 			case <-r.daemon.Ended():
-				return r.gone("while it drained")
+				return nil, r.gone("while it drained")
 			case <-time.After(r.patience):
-				return violation{err}
+				return nil, violation{err}
 			}
 		}
 		if s.Pending == 0 {
-			break
+			return s, nil
 		}
 		if time.Now().After(deadline) {
-			return violated("still pending %v after the load ended: %+v", r.patience, s)
+			return nil, violated("still pending %v after the load ended: %+v", r.patience, s)
 		}
 	}
+}
+
+// numbers compares the daemon's with the ledger's.
+func (r *rig) numbers(s *crash.Status) error {
+	sent, _ := r.ledger.Total()
 	if s.Accepted != uint64(sent) || s.Acked != uint64(sent) || s.DeadLettered != 0 || s.Expired != 0 {
 		return violated("status says accepted %d, acked %d, dead-lettered %d, expired %d; the clients were told of %d",
 			s.Accepted, s.Acked, s.DeadLettered, s.Expired, sent)
