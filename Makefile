@@ -5,7 +5,7 @@ LINT = bin/golangci-lint-2.15.0
 # Folders with tests against real Kafka: they need Java 17 and Maven, and fail without.
 KAFKA = $(shell grep -rlE '^//go:build kafka' --include='*_test.go' . | xargs -n1 dirname | sort -u)
 
-.PHONY: build test race fuzz kafka crash states inject crash-ci bench vet lint check
+.PHONY: build test race fuzz kafka crash states inject power crash-ci bench vet lint check
 
 build:
 	go build -o bin/spoold ./cmd/spoold
@@ -26,7 +26,9 @@ states:
 inject:
 	CRASH_SECONDS=5400 go test -tags crash -count=1 -v -timeout 2h ./integration/inject
 crash-ci:
-	go test -tags crash -count=1 -v -timeout 20m -p 1 ./integration/crash ./integration/chaos ./integration/crashstates ./integration/inject
+	go test -tags crash -count=1 -v -timeout 20m -p 1 ./integration/crash ./integration/chaos ./integration/crashstates ./integration/inject ./integration/lossy
+power:
+	go test -tags crash -count=1 -v -timeout 60m ./integration/lossy -cuts 1000
 bench:
 	cd integration/bench && go run .
 vet:

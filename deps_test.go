@@ -82,6 +82,7 @@ var owners = []struct {
 	{"github.com/twmb/franz-go/pkg/kfake", []string{"cmd/spoold/…", "integration/…"}},
 	{"github.com/twmb/franz-go/pkg/kgo", []string{"cmd/spoold/…", "integration/…"}},
 	{"github.com/twmb/franz-go/pkg/kadm", []string{"cmd/spoold/…", "integration/…"}},
+	{"github.com/hanwen/go-fuse/", []string{"integration/lossy"}},
 }
 
 // banned names in pure packages, by import path. "math/rand/v2" is fine with a seed.
@@ -121,6 +122,7 @@ func TestPlantedViolationsAreCaught(t *testing.T) {
 		{"OpenTelemetry in the core", "sender/loop/x.go", `package loop; import _ "go.opentelemetry.io/otel/metric"`, "only otel, cmd/spoold/… may import"},
 		{"the command line in the root", "x.go", `package spoold; import _ "github.com/urfave/cli/v2"`, "only cmd/spoold may import"},
 		{"another client in the product", "sender/loop/x.go", `package loop; import _ "github.com/twmb/franz-go/pkg/kgo"`, "may import"},
+		{"a file system of our own in the product", "spool/bolt/x.go", `package bolt; import _ "github.com/hanwen/go-fuse/v2/fuse"`, "only integration/lossy may import"},
 		{"a file in pure code", "spool/x.go", `package spool; import _ "os"`, "is pure and may not import os"},
 		{"a socket in pure code", "protocol/x.go", `package protocol; import _ "net"`, "is pure and may not import net"},
 		{"a lock in pure code", "accumulator/x.go", `package accumulator; import _ "sync"`, "is pure and may not import sync"},

@@ -26,6 +26,8 @@ type Load struct {
 	Pace    *Pace         // how fast all go now, if not nil
 	// Manner is what Think and Records are for each client, if they are not the same for all.
 	Manner func(client int) (think time.Duration, records int)
+	// Answered is told of every answer; nil: nobody is.
+	Answered func(Answer)
 
 	stop     chan struct{}
 	wg       sync.WaitGroup
@@ -35,6 +37,13 @@ type Load struct {
 	retries  atomic.Int64
 	refused  atomic.Int64 // answered with 429; they are retries, too
 	bytes    atomic.Int64 // of bodies that were answered with 200
+}
+
+// Answer is what a client was told.
+type Answer struct {
+	Sent   time.Time // when the request was
+	Again  bool      // it was sent before
+	Status int
 }
 
 // Run starts the clients.
@@ -104,8 +113,8 @@ func (l *Load) send(ctx context.Context, client int) error {
 func (l *Load) request(ctx context.Context, r *rand.Rand, client, count int) error {
 	first := l.Ledger.Next(client)
 	body, key := l.body(client, first, count), fmt.Sprintf("%d-%d-%d", l.Seed, client, first)
-	for {
-		answered, err := l.ask(ctx, body, key)
+	for again := false; ; again = true {
+		answered, err := l.ask(ctx, body, key, again)
 		if err != nil {
 			return fmt.Errorf("crash: client %d, records %d to %d: %w", client, first, first+count-1, err)
 		}
@@ -149,7 +158,7 @@ func (l *Load) body(client, first, count int) []byte {
 
 // ask sends a request once. It reports whether the records are spooled; an error is
 // an answer that says they never will be.
-func (l *Load) ask(ctx context.Context, body []byte, key string) (bool, error) {
+func (l *Load) ask(ctx context.Context, body []byte, key string, again bool) (bool, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.URL, bytes.NewReader(body))
 	if err != nil {
 		return false, err
@@ -160,12 +169,16 @@ func (l *Load) ask(ctx context.Context, body []byte, key string) (bool, error) {
 		req.Header["Idempotency-Key"] = []string{key}
 		req.GetBody = nil
 	}
+	sent := time.Now()
 	resp, err := l.client.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {
 			return false, context.Cause(ctx)
 		}
 		return false, nil // not answered: ask again
+	}
+	if l.Answered != nil {
+		l.Answered(Answer{sent, again, resp.StatusCode})
 	}
 	defer func() { _ = resp.Body.Close() }() // what matters of it was read
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))

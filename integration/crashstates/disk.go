@@ -7,10 +7,12 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+
+	"github.com/spoold/spoold/integration/powercut"
 )
 
 const (
-	sector = 512
+	sector = powercut.Sector
 	page   = 4096 // what the page cache keeps, and forgets, as one
 )
 
@@ -288,18 +290,7 @@ func apply(data []byte, size int64, e *Event, keep func(sector int64) bool) ([]b
 	case Allocate:
 		return data, max(size, e.Size)
 	}
-	for from := e.Off; from < e.Off+int64(len(e.Data)); {
-		to := min((from/sector+1)*sector, e.Off+int64(len(e.Data)))
-		if keep == nil || keep(from/sector) {
-			if n := to - int64(len(data)); n > 0 {
-				data = append(data, make([]byte, n)...)
-			}
-			copy(data[from:to], e.Data[from-e.Off:to-e.Off])
-			size = max(size, to)
-		}
-		from = to
-	}
-	return data, size
+	return powercut.Put(data, size, e.Off, e.Data, keep)
 }
 
 var (

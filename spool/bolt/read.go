@@ -100,7 +100,7 @@ func (r *reading) step() (more bool, err error) {
 	tx, err := a.db.Begin(false)
 	s.view.RUnlock()
 	if errors.Is(err, bbolterrors.ErrDatabaseNotOpen) {
-		return true, errMoved
+		return true, s.closedOr(errMoved) // there is another one, unless this was the last
 	}
 	if err != nil {
 		return false, fmt.Errorf("bolt: read: %w", err)
@@ -181,7 +181,11 @@ func (r *reading) sealedLocked(x *sealed) error {
 	}
 	r.s.view.RLock()
 	refs := r.collect(x.index)
+	left := r.s.state.Settled(r.lane).Contains(r.at)
 	r.s.view.RUnlock()
+	if len(refs) == 0 && left {
+		return errMoved // it left while we waited for the segment
+	}
 	if len(refs) == 0 {
 		return corrupt(x.info.Number, spool.NoBlock, "record %d of lane %d is missing", r.at, r.lane)
 	}

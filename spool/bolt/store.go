@@ -37,6 +37,7 @@ type Store struct {
 	idle       bool      // the committer waits for kick
 	closing    bool
 	err        error         // poisoned
+	over       bool          // the segments are closed, or about to be
 	full       error         // why nothing is taken now
 	roomy      chan struct{} // closed when there may be room
 	rewritten  *rewrite      // a segment's remains, to be carried by the next commit
@@ -166,7 +167,7 @@ func (s *Store) letIn() {
 func (s *Store) shutdown() {
 	s.work.Wait()
 	s.mu.Lock()
-	s.closing = true
+	s.closing, s.over = true, true
 	s.letIn()
 	why := ErrClosed
 	if s.err != nil {
@@ -203,6 +204,19 @@ func (s *Store) shutdown() {
 	s.mu.Unlock()
 	close(s.commits)
 	close(s.ended)
+}
+
+// closedOr says why nothing can be read any more, or err if that is not so.
+func (s *Store) closedOr(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case !s.over:
+		return err
+	case s.err != nil:
+		return s.err
+	}
+	return ErrClosed
 }
 
 // fail ends the wait of a group's callers.
