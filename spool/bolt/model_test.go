@@ -384,9 +384,11 @@ func (c *crashRig) reopen() {
 	c.m.check(c.t, fmt.Sprintf("step %d, after a restart", c.step), l.s, r)
 }
 
-// run makes steps and checks all crash points of each.
-func (c *crashRig) run(steps int) {
-	for c.step = 1; c.step <= steps; c.step++ {
+// run makes steps and checks all crash points of each. It makes more, up to ten times as many, until each of points was
+// come by.
+func (c *crashRig) run(steps int, points ...string) {
+	missed := func(p string) bool { return c.points[p] == 0 }
+	for c.step = 1; c.step <= steps || c.step <= 10*steps && slices.ContainsFunc(points, missed); c.step++ {
 		before := c.m.clone()
 		switch n := c.rng.IntN(20); {
 		case n < 9:
@@ -438,9 +440,10 @@ func newCrashRig(t *testing.T, seed uint64, share float64) *crashRig {
 func TestEveryCrashPointLeavesTheStateBeforeOrAfterTheCommit(t *testing.T) {
 	seed := testSeed(t)
 	c := newCrashRig(t, seed, 0.15)
-	c.run(160)
+	points := []string{"before commit", "after commit", "segment made", "segment renamed", "remains carried", "segments off the list", "segments unlinked"}
+	c.run(160, points...)
 	c.l.close()
-	for _, p := range []string{"before commit", "after commit", "segment made", "segment renamed", "remains carried", "segments off the list", "segments unlinked"} {
+	for _, p := range points {
 		if c.points[p] == 0 {
 			t.Errorf("no step came by %q: the test proves less than it says", p)
 		}
