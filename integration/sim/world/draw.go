@@ -150,6 +150,15 @@ var menu = []struct {
 	{MoveLeader, 6, 0, 3}, {Grow, 2, 0, 3}, {Retain, 3, 0, 3}, {Recreate, 1, 100, 3}, {LowerMax, 2, 400, 3}, {Policy, 3, 250, 3}, {Deny, 2, 300, 3},
 }
 
+// Kinds are all kinds of faults that are drawn.
+func Kinds() []string {
+	out := []string{string(Night)}
+	for i := range menu {
+		out = append(out, string(menu[i].kind))
+	}
+	return out
+}
+
 func (d *drawing) faults() {
 	p := d.p
 	for d.one(2) || len(d.storms) > 0 && len(d.storms) < 3 {
