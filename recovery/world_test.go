@@ -32,8 +32,12 @@ type world struct {
 	excuse string
 	// foreign: somebody else used our identity. unclean: replicated records were lost.
 	foreign, unclean bool
-	vouched          bool               // the leader said, over this connection, that it has state for our epoch,
-	heard            protocol.Sequence  // up to here
+	vouched          bool              // the leader said, over this connection, that it has state for our epoch,
+	heard            protocol.Sequence // up to here
+	absent, looked   bool              // it said that it has none; its log was read since
+	amnesia, early   bool              // it forgets us before it is asked next, inside the margin; it did
+	acked            bool              // something was, before all of this, with this largest timestamp
+	stamp            int64
 	refused          protocol.ErrorCode // what the last copy was refused with
 	quiet            bool               // nothing has happened since the leader was asked
 	healed           bool
@@ -89,6 +93,7 @@ func newWorld(t testing.TB, p *program.Program) (*world, *Resolver) {
 		w.append(entry{epoch: me.Epoch - 1, base: 5, count: 3, stamp: w.now.Wall})
 		w.hw = w.end
 	}
+	w.acked, w.stamp = settled != protocol.NoSequence, lastStamp
 	w.seal(next, settled, lastStamp)
 	facts := Facts{Identity: me, Next: next, Settled: settled, LastMaxTimestamp: lastStamp, MarginMs: margin}
 	var list []Batch
@@ -179,7 +184,7 @@ func (w *world) append(l entry) {
 	w.end += protocol.Offset(w.p.Below(3))
 	l.offset = w.end
 	for _, old := range w.log {
-		if skip := old.base.Distance(l.base); old.epoch == l.epoch && skip < int(old.count) {
+		if skip := old.base.Distance(l.base); !old.alien && old.epoch == l.epoch && skip < int(old.count) {
 			w.t.Fatalf("sequence %d of epoch %d is in the log twice, at offset %d and %d", l.base, l.epoch, old.offset, l.offset)
 		}
 	}
@@ -254,7 +259,7 @@ func (w *world) expired() bool { return w.mind != nil && w.now.Wall-w.mind.stamp
 
 // event is something that happens by itself. It reports whether the connection went with it.
 func (w *world) event() (cut bool) {
-	switch w.p.Below(13) {
+	switch w.p.Below(14) {
 	case 0: // a late copy arrives, or is lost for good
 		if len(w.late) > 0 {
 			k := w.p.Below(len(w.late))
@@ -297,7 +302,7 @@ func (w *world) event() (cut bool) {
 			w.clone()
 		}
 	case 9:
-		w.denied = w.denied || w.p.Below(4) == 0
+		w.denied = w.denied || w.p.Below(4) == 0 && !w.early // who may not ask relies on the margin alone
 	case 10:
 		w.deaf = w.deaf || w.p.Below(8) == 0
 	case 11:
@@ -306,6 +311,8 @@ func (w *world) event() (cut bool) {
 		if w.confused = !w.confused && w.p.Below(4) == 0; w.confused {
 			w.excuseFor("the leader was confused")
 		}
+	case 13:
+		w.amnesia = !w.denied && !w.unclean
 	}
 	return false
 }
@@ -345,6 +352,9 @@ func (w *world) excuseFor(what string) {
 // failOver makes a replica leader that has the log up to end: what it remembers is what it has.
 func (w *world) failOver(end protocol.Offset) {
 	w.log = slices.DeleteFunc(w.log, func(l entry) bool { return l.offset+protocol.Offset(l.count) > end })
+	if end < w.end {
+		w.late = nil // they are on their way to the leader that was
+	}
 	mind := w.mind
 	w.mind, w.end = nil, end
 	w.hw = min(w.hw, end)
