@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -19,6 +21,7 @@ type folder struct {
 	dir     string
 	name    string // of the folder, from the root
 	targets []string
+	deps    int // packages that it depends on
 }
 
 // String is the folder's name for people: the module's at the root.
@@ -31,9 +34,10 @@ func (f *folder) String() string {
 
 var declaration = regexp.MustCompile(`(?m)^func (Fuzz\w*)\(\w+ \*testing\.F\)`)
 
-// find lists the module's packages with targets that are wanted.
+// find lists the module's packages with targets that are wanted, those that depend on little first: they
+// are compiled soon, and can be fuzzed while the others are.
 func find(ctx context.Context, root string, wanted *regexp.Regexp) ([]*folder, error) {
-	cmd := exec.CommandContext(ctx, "go", "list", "-json=ImportPath,Dir,TestGoFiles,XTestGoFiles", "./...")
+	cmd := exec.CommandContext(ctx, "go", "list", "-json=ImportPath,Dir,Deps,TestGoFiles,XTestGoFiles", "./...")
 	cmd.Dir = root
 	out, err := cmd.Output()
 	if err != nil {
@@ -42,10 +46,11 @@ func find(ctx context.Context, root string, wanted *regexp.Regexp) ([]*folder, e
 	var packages []*folder
 	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
 		var p struct {
-			ImportPath, Dir           string
-			TestGoFiles, XTestGoFiles []string
+			ImportPath, Dir                 string
+			Deps, TestGoFiles, XTestGoFiles []string
 		}
 		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			slices.SortStableFunc(packages, func(a, b *folder) int { return cmp.Compare(a.deps, b.deps) })
 			return packages, nil
 		} else if err != nil {
 			return nil, fmt.Errorf("fuzz: go list: %w", err)
@@ -54,7 +59,7 @@ func find(ctx context.Context, root string, wanted *regexp.Regexp) ([]*folder, e
 		if err != nil {
 			return nil, fmt.Errorf("fuzz: %w", err)
 		}
-		f := &folder{path: p.ImportPath, dir: p.Dir, name: name}
+		f := &folder{path: p.ImportPath, dir: p.Dir, name: name, deps: len(p.Deps)}
 		for _, file := range append(p.TestGoFiles, p.XTestGoFiles...) {
 			source, err := os.ReadFile(filepath.Join(p.Dir, file))
 			if err != nil {
