@@ -14,7 +14,7 @@ test:
 race:
 	go test -race ./...
 fuzz:
-	set -e; for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; done; done
+	go run ./integration/fuzz -time $(FUZZTIME)
 kafka:
 	go test -tags kafka -count=1 -p 1 -timeout 15m $(KAFKA)
 crash:

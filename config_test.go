@@ -101,6 +101,8 @@ func TestSetRefusesWithTheKeyAndWhatToDo(t *testing.T) {
 		{"linger.ms", "soon", "number of milliseconds"},
 		{"linger.ms", "-1", "must be between 0 ms"},
 		{"batch.size", "10 apples", "must be a size"},
+		{"max.block.ms", "-1152921504606846976", "must be between 0 ms"},
+		{"spool.min.free.bytes", "-9223372036854775808KiB", "is too large"},
 		{"idempotency.window", "24", "needs a unit"},
 		{"idempotency.window", "1m", "must be between 15m and"},
 		{"enable.idempotence", "false", "idempotently only"},

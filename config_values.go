@@ -43,10 +43,14 @@ func (k *Key) set(c *Config, value string) error {
 	return k.check(c)
 }
 
-// millis is n ms without overflow: the longest Duration stands for anything longer.
+// millis is n ms without overflow: the longest Duration, either way, stands for anything longer.
 func millis(n int64) time.Duration {
-	if n > math.MaxInt64/int64(time.Millisecond) {
+	const longest = math.MaxInt64 / int64(time.Millisecond)
+	switch {
+	case n > longest:
 		return math.MaxInt64
+	case n < -longest:
+		return math.MinInt64
 	}
 	return time.Duration(n) * time.Millisecond
 }
@@ -152,7 +156,7 @@ func parseSize(value string) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("must be a size in bytes, such as 65536, 64KiB, 10MiB or 8GiB")
 	}
-	if n > math.MaxInt64/factor {
+	if n > math.MaxInt64/factor || n < math.MinInt64/factor {
 		return 0, fmt.Errorf("is too large")
 	}
 	return n * factor, nil

@@ -133,7 +133,7 @@ func (w *world) unseal(wl *worldLane, n int32) {
 	switch w.p.Below(3) {
 	case 1: // dead-lettered
 		s := list[0]
-		k := spool.Index(w.p.Below(int(s.spans[0].Len())))
+		k := spool.Index(w.p.Below(s.spans[0].Len()))
 		i := s.spans[0].First + k
 		w.leave(wl, []spool.Span{{First: i, End: i + 1}})
 	case 2: // in limbo

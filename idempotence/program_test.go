@@ -87,7 +87,7 @@ func (l *life) step() {
 		before := l.part
 		if l.part.Bump() {
 			l.settled, l.known = protocol.NoSequence, false
-			if l.part.Identity.ID != before.Identity.ID || l.part.Identity.Epoch != before.Identity.Epoch+1 || l.part.Next != 0 {
+			if l.part.Identity.ID != before.Identity.ID || int(l.part.Identity.Epoch) != int(before.Identity.Epoch)+1 || l.part.Next != 0 {
 				l.t.Fatalf("%+v was bumped to %+v", before, l.part)
 			}
 			return

@@ -232,7 +232,7 @@ func FuzzBatchReadingNeverPanicsAndAgreesWithItself(f *testing.F) {
 		for {
 			h, size, rest, err := NextBatchHeader(log)
 			if err != nil {
-				if len(log) == 0 && err != io.EOF {
+				if len(log) == 0 && !errors.Is(err, io.EOF) {
 					t.Fatalf("the end of the log is %v", err)
 				}
 				return

@@ -17,12 +17,17 @@ import (
 // Law: a batch is settled only when it was seen below the high watermark, once, in order, at the
 // offset where it is; no sequence is ever in the log twice; a batch is sent again only when all before it
 // are in the leader's log, and one whose timestamp or age is outside the margin only if no copy of it can be
-// there or the leader, over this connection, said that it has our state and not this batch; a hole is a
+// there or the leader, over this connection, said that it has our state and not this batch; to a leader without
+// our state what may be there is sent only once its log was read, and if it acked nothing lately; a hole is a
 // batch that was refused and is not in the log, a final one has no copy left; where nothing happened that
 // cannot be made good the machine does not park, and it never stops for good unless somebody else used
 // our identity; and once faults are over it comes to an end.
 //
-// Assumption: copies are on their way for two hours at most. One that is outside the margin
+// Where replicated records were lost (an unclean election), or somebody else used our identity, what is in
+// the log is not held against it: nothing is promised then.
+//
+// Assumption: copies are on their way for two hours at most, and arrive at no leader whose log lacks
+// what was in that of the leader they were sent to. One that is outside the margin
 // when the leader answers that it has our state without it does not arrive after that answer.
 func FuzzNothingIsSettledOrSentAgainThatShouldNot(f *testing.F) {
 	f.Add([]byte{})
@@ -50,11 +55,11 @@ func FuzzNothingIsSettledOrSentAgainThatShouldNot(f *testing.F) {
 func (w *world) step(r *Resolver) bool {
 	if w.healed {
 		w.replicate(w.end)
+		w.confused = false
 	} else if w.p.Below(3) == 0 {
 		w.quiet = false
 		if w.event() {
-			w.vouched = false
-			r.Interrupted()
+			w.interrupt(r)
 		}
 	}
 	s := r.Next(w.now)
@@ -82,6 +87,12 @@ func (w *world) step(r *Resolver) bool {
 	return false
 }
 
+// interrupt: what was heard over a connection is not known over the next one.
+func (w *world) interrupt(r *Resolver) {
+	w.vouched, w.absent = false, false
+	r.Interrupted()
+}
+
 // settle: in order, each once, and each on all replicas.
 func (w *world) settle(r *Resolver, s Step) {
 	if s.Count < 1 || s.Count > len(w.all)-w.n || len(s.Offsets) != s.Count {
@@ -89,13 +100,15 @@ func (w *world) settle(r *Resolver, s Step) {
 	}
 	for _, at := range s.Offsets {
 		b := w.all[w.n]
-		if !b.safe && !w.unclean {
+		if w.n++; w.foreign || w.unclean {
+			continue // what somebody else sent is taken for ours, or what is named stands behind a hole: not promised
+		}
+		if !b.safe {
 			w.t.Fatalf("batch at sequence %d is settled (%s) and was never below the high watermark", b.Base, s.How)
 		}
 		if at != protocol.NoOffset && b.offset != protocol.NoOffset && at != b.offset {
 			w.t.Fatalf("batch at sequence %d is settled at offset %d, it is at %d", b.Base, at, b.offset)
 		}
-		w.n++
 	}
 	if r.Remaining() != len(w.all)-w.n {
 		w.t.Fatalf("%d batches remain, want %d", r.Remaining(), len(w.all)-w.n)
@@ -111,13 +124,14 @@ func (w *world) inside(b *sealed) bool {
 func (w *world) resend(r *Resolver, i int) {
 	b := w.all[w.n+i]
 	for _, before := range w.all[w.n : w.n+i] {
-		if before.offset == protocol.NoOffset && !w.unclean { // a leader without state takes any sequence as the first
+		if before.offset == protocol.NoOffset && !w.foreign && !w.unclean { // a leader without state takes any sequence as the first
 			w.t.Fatalf("batch at sequence %d is sent again while the one at %d is not in the log", b.Base, before.Base)
 		}
 	}
 	if !w.inside(b) && b.Doubtful && (!w.vouched || w.named(b)) {
 		w.t.Fatalf("batch at sequence %d is outside the margin and is sent again blindly: a copy of it may be there", b.Base)
 	}
+	w.blind(b)
 	b.copies++
 	outcome := 0
 	if !w.healed {
@@ -148,7 +162,7 @@ func (w *world) resend(r *Resolver, i int) {
 	default:
 		if code, offset = w.arrive(b); code == protocol.None {
 			w.replicate(offset + protocol.Offset(b.Count))
-			w.vouched, w.heard = true, b.last()
+			w.vouched, w.heard, w.absent = true, b.last(), false
 		}
 		lost = false
 	}
@@ -156,8 +170,25 @@ func (w *world) resend(r *Resolver, i int) {
 	w.quiet = w.quiet && !lost
 	r.Resent(code, offset, lost)
 	if cut {
-		w.vouched = false
-		r.Interrupted()
+		w.interrupt(r)
+	}
+}
+
+// blind: where the leader has no state for us, its log is to be read before a copy of what may be there is
+// sent; and if it acked something of ours that it should still remember, none is.
+func (w *world) blind(b *sealed) {
+	if !w.absent || !b.Doubtful || w.foreign || w.unclean {
+		return
+	}
+	if !w.looked {
+		w.t.Fatalf("batch at sequence %d is sent again to a leader without state for us, and nobody looked for it", b.Base)
+	}
+	acked, stamp := w.acked, w.stamp
+	if w.n > 0 {
+		acked, stamp = true, w.all[w.n-1].MaxTimestamp
+	}
+	if acked && w.now.Wall-stamp < margin {
+		w.t.Fatalf("batch at sequence %d is sent again to a leader that has forgotten what it acked %d ms ago", b.Base, w.now.Wall-stamp)
 	}
 }
 
@@ -169,10 +200,17 @@ func (w *world) ask(r *Resolver) {
 		return // no answer: the sender asks again
 	}
 	if w.denied {
+		w.absent = false
 		r.Denied()
 		return
 	}
+	if w.amnesia && !w.unclean { // all that it has is replicated then
+		w.replicate(w.end)
+		w.amnesia, w.early, w.mind, w.late = false, true, nil, nil
+		w.excuseFor("the leader forgot us early")
+	}
 	n := Named{}
+	w.absent, w.looked = w.mind == nil, false
 	if w.vouched = false; w.mind != nil {
 		n = Named{Present: true, Epoch: int32(w.mind.epoch), LastSequence: w.mind.last}
 		w.vouched, w.heard = w.mind.epoch == w.me.Epoch, w.mind.last
@@ -216,6 +254,7 @@ func (w *world) readTail(r *Resolver, s Step) {
 			}
 		}
 	}
+	w.looked = true
 	r.TailRead(w.now, tail)
 }
 

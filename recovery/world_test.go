@@ -27,12 +27,17 @@ type world struct {
 	n    int             // settled
 
 	denied, deaf bool // we may not ask; we may not read
+	confused     bool // the leader says that batches are out of order which are not
 	// What happened that a Resolver cannot make good, and may park for.
 	excuse string
 	// foreign: somebody else used our identity. unclean: replicated records were lost.
 	foreign, unclean bool
-	vouched          bool               // the leader said, over this connection, that it has state for our epoch,
-	heard            protocol.Sequence  // up to here
+	vouched          bool              // the leader said, over this connection, that it has state for our epoch,
+	heard            protocol.Sequence // up to here
+	absent, looked   bool              // it said that it has none; its log was read since
+	amnesia, early   bool              // it forgets us before it is asked next, inside the margin; it did
+	acked            bool              // something was, before all of this, with this largest timestamp
+	stamp            int64
 	refused          protocol.ErrorCode // what the last copy was refused with
 	quiet            bool               // nothing has happened since the leader was asked
 	healed           bool
@@ -45,6 +50,7 @@ type entry struct {
 	count  int32
 	offset protocol.Offset
 	stamp  int64 // its largest timestamp
+	alien  bool  // somebody else's, under our identity
 }
 
 func (l *entry) last() protocol.Sequence { return l.base.Last(int(l.count)) }
@@ -81,12 +87,13 @@ func newWorld(t testing.TB, p *program.Program) (*world, *Resolver) {
 		next = []protocol.Sequence{10, 2147483640, 2147483647, 1}[p.Below(4)]
 		lastStamp = w.now.Wall - w.ages()
 		settled = next.Next(1<<31 - 1)
-		w.append(entry{me.Epoch, next.Next(1<<31 - 2), 2, 0, lastStamp})
+		w.append(entry{epoch: me.Epoch, base: next.Next(1<<31 - 2), count: 2, stamp: lastStamp})
 		w.hw = w.end
 	} else if p.Yes() { // the epoch before ours is remembered
-		w.append(entry{me.Epoch - 1, 5, 3, 0, w.now.Wall})
+		w.append(entry{epoch: me.Epoch - 1, base: 5, count: 3, stamp: w.now.Wall})
 		w.hw = w.end
 	}
+	w.acked, w.stamp = settled != protocol.NoSequence, lastStamp
 	w.seal(next, settled, lastStamp)
 	facts := Facts{Identity: me, Next: next, Settled: settled, LastMaxTimestamp: lastStamp, MarginMs: margin}
 	var list []Batch
@@ -136,6 +143,10 @@ func (w *world) seal(next, settled protocol.Sequence, lastStamp int64) {
 			}
 		}
 	}
+	whole := arrived == 0 || w.p.Below(4) < 3
+	if !whole {
+		w.cut(w.p.Below(arrived))
+	}
 	w.hw += protocol.Offset(w.p.Below(int(w.end-w.hw) + 1))
 	w.replicate(w.hw)
 	for _, b := range w.all {
@@ -143,7 +154,7 @@ func (w *world) seal(next, settled protocol.Sequence, lastStamp int64) {
 			w.excuseFor("a batch was old")
 		}
 	}
-	if found || len(w.all) < 2 || !w.p.Yes() {
+	if found || !whole || len(w.all) < 2 || !w.p.Yes() {
 		return
 	}
 	// A later one may have been answered while an earlier answer was lost.
@@ -154,12 +165,26 @@ func (w *world) seal(next, settled protocol.Sequence, lastStamp int64) {
 	}
 }
 
+// cut puts two halves in the place of a batch that is in the log: it was refused, and cut in two, before a
+// copy of the whole was found to be there.
+func (w *world) cut(i int) {
+	b := w.all[i]
+	if b.Count < 2 {
+		return
+	}
+	left, right := *b, *b
+	left.Count = b.Count / 2
+	right.Base, right.Count = b.Base.Next(int(left.Count)), b.Count-left.Count
+	w.all = slices.Replace(w.all, i, i+1, &left, &right)
+	w.late = slices.DeleteFunc(w.late, func(late *sealed) bool { return late == b }) // the whole: out of order now
+}
+
 // append puts a batch of ours into the log, behind some of others.
 func (w *world) append(l entry) {
 	w.end += protocol.Offset(w.p.Below(3))
 	l.offset = w.end
 	for _, old := range w.log {
-		if skip := old.base.Distance(l.base); old.epoch == l.epoch && skip < int(old.count) {
+		if skip := old.base.Distance(l.base); !old.alien && old.epoch == l.epoch && skip < int(old.count) {
 			w.t.Fatalf("sequence %d of epoch %d is in the log twice, at offset %d and %d", l.base, l.epoch, old.offset, l.offset)
 		}
 	}
@@ -185,6 +210,8 @@ func (w *world) arrive(b *sealed) (protocol.ErrorCode, protocol.Offset) {
 	m := w.mind
 	switch {
 	case m == nil:
+	case w.confused && m.epoch == w.me.Epoch:
+		return protocol.OutOfOrderSequenceNumber, protocol.NoOffset
 	case m.epoch > w.me.Epoch:
 		return protocol.InvalidProducerEpoch, protocol.NoOffset
 	case m.epoch < w.me.Epoch:
@@ -201,7 +228,7 @@ func (w *world) arrive(b *sealed) (protocol.ErrorCode, protocol.Offset) {
 			return protocol.OutOfOrderSequenceNumber, protocol.NoOffset
 		}
 	}
-	w.append(entry{w.me.Epoch, b.Base, b.Count, 0, b.MaxTimestamp})
+	w.append(entry{epoch: w.me.Epoch, base: b.Base, count: b.Count, stamp: b.MaxTimestamp})
 	w.place()
 	return protocol.None, b.offset
 }
@@ -211,7 +238,7 @@ func (w *world) place() {
 	for _, b := range w.all {
 		b.offset = protocol.NoOffset
 		for _, l := range w.log {
-			if skip := l.base.Distance(b.Base); l.epoch == w.me.Epoch && skip+int(b.Count) <= int(l.count) {
+			if skip := l.base.Distance(b.Base); !l.alien && l.epoch == w.me.Epoch && skip+int(b.Count) <= int(l.count) {
 				b.offset = l.offset + protocol.Offset(skip)
 			}
 		}
@@ -232,7 +259,7 @@ func (w *world) expired() bool { return w.mind != nil && w.now.Wall-w.mind.stamp
 
 // event is something that happens by itself. It reports whether the connection went with it.
 func (w *world) event() (cut bool) {
-	switch w.p.Below(12) {
+	switch w.p.Below(14) {
 	case 0: // a late copy arrives, or is lost for good
 		if len(w.late) > 0 {
 			k := w.p.Below(len(w.late))
@@ -272,17 +299,41 @@ func (w *world) event() (cut bool) {
 		}
 	case 8:
 		if w.p.Below(8) == 0 && w.mind != nil {
-			w.foreign = true
-			w.mind.epoch = w.me.Epoch + 1
+			w.clone()
 		}
 	case 9:
-		w.denied = w.denied || w.p.Below(4) == 0
+		w.denied = w.denied || w.p.Below(4) == 0 && !w.early // who may not ask relies on the margin alone
 	case 10:
 		w.deaf = w.deaf || w.p.Below(8) == 0
 	case 11:
 		return true
+	case 12:
+		if w.confused = !w.confused && w.p.Below(4) == 0; w.confused {
+			w.excuseFor("the leader was confused")
+		}
+	case 13:
+		w.amnesia = !w.denied && !w.unclean
 	}
 	return false
+}
+
+// clone has somebody else use our identity: at a higher epoch, or beyond all that we sealed.
+func (w *world) clone() {
+	w.foreign = true
+	if w.p.Yes() || w.mind.epoch != w.me.Epoch {
+		w.mind.epoch = w.me.Epoch + 1
+		return
+	}
+	base := w.mind.last.Next(1)
+	beyond := w.mind.last
+	if n := len(w.all); n > 0 && base.Distance(w.all[n-1].last()) < 1<<30 {
+		beyond = w.all[n-1].last()
+	}
+	count := int32(base.Distance(beyond.Next(1))) + 1 + int32(w.p.Below(3))
+	l := entry{epoch: w.me.Epoch, base: base, count: count, offset: w.end, stamp: w.now.Wall, alien: true}
+	w.end += protocol.Offset(count)
+	w.log = append(w.log, l)
+	w.remember(l)
 }
 
 // restarted: a replica remembers one batch after its start.
@@ -301,6 +352,9 @@ func (w *world) excuseFor(what string) {
 // failOver makes a replica leader that has the log up to end: what it remembers is what it has.
 func (w *world) failOver(end protocol.Offset) {
 	w.log = slices.DeleteFunc(w.log, func(l entry) bool { return l.offset+protocol.Offset(l.count) > end })
+	if end < w.end {
+		w.late = nil // they are on their way to the leader that was
+	}
 	mind := w.mind
 	w.mind, w.end = nil, end
 	w.hw = min(w.hw, end)

@@ -174,7 +174,7 @@ type keyWorld struct {
 
 func newKeyWorld(t *testing.T, p *program.Program) *keyWorld {
 	k := &keyWorld{t: t, p: p, blocks: map[*KeyBlock][]KeyRecord{}, home: map[KeyDigest]*KeyBlock{}}
-	k.rule = KeyRule{Window: 100 + int64(p.Below(1000)), Floor: int64(p.Below(100)), Max: 1 + p.Below(12)}
+	k.rule = KeyRule{Window: 100 + int64(p.Below(1000)), Floor: int64(p.Below(3) * 30), Max: 1 + p.Below(8)}
 	k.x, k.slow = NewKeyIndex(k.rule), &slowKeys{rule: k.rule}
 	return k
 }
@@ -201,7 +201,7 @@ func (k *keyWorld) request() {
 	b := &KeyBlock{Number: k.commits, Segment: uint64(k.p.Below(3))}
 	k.now += 1 + int64(k.p.Below(2)) // no two commits have one age
 	for range 1 + k.p.Below(3) {
-		d, body := KeyDigest{byte(k.p.Below(20))}, uint64(k.p.Below(2))
+		d, body := KeyDigest{byte(k.p.Below(9))}, uint64(k.p.Below(2))
 		hit, got := k.x.Find(d, body, k.now)
 		want, first := k.slow.find(d, body, k.now), k.slow.record(d)
 		if got != want {

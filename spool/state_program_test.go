@@ -38,7 +38,32 @@ func FuzzTheStateOnDiskIsTheStateInMemory(f *testing.F) {
 			}
 		}
 		c.start()
+		c.illegal()
 	})
+}
+
+// illegal carries out a write that speaks of what does not exist: it must be refused. Nothing can
+// be said of the state after it.
+func (c *commits) illegal() {
+	lane := LaneID(len(c.slow.lanes))
+	nowhere := []Span{{0, 1}}
+	list := []*Write{
+		{Bindings: []LaneBinding{{Lane: lane}}}, {Facts: []LaneFacts{{Lane: lane}}}, {Seals: []Seal{{SealKey: SealKey{Lane: lane}, Count: 1, Spans: nowhere}}},
+		{DeadLetters: []DeadLetter{{Lane: lane}}}, {Settle: []Settlement{{lane, nowhere, OutcomeAcked}}}, {Partitions: []PartitionState{{Lane: lane}}},
+	}
+	if lane > 0 {
+		id := lane - 1
+		end := c.slow.lanes[id].end()
+		beyond := []Span{{end, end + 1}}
+		down := LaneFacts{id, Facts{[]CountFact{{1 << 40, 1}, {1, 1}}, nil}}
+		list = append(list, &Write{Seals: []Seal{{SealKey: SealKey{Lane: id}, Count: 1, Spans: beyond}}}, &Write{Seals: []Seal{{SealKey: SealKey{Lane: id}}}},
+			&Write{Settle: []Settlement{{id, beyond, OutcomeAcked}}}, &Write{Settle: []Settlement{{id, nil, 0}}}, &Write{Settle: []Settlement{{id, nil, OutcomeExpired + 1}}},
+			&Write{Facts: []LaneFacts{down}}, &Write{Facts: []LaneFacts{{id, Facts{nil, []StickyFact{{1 << 40, 1}, {1, 1}}}}}})
+	}
+	w := list[c.p.Below(len(list))]
+	if err := c.st.Apply(w, slowEntry, &c.out); err == nil {
+		c.t.Fatalf("%+v is carried out", w)
+	}
 }
 
 // commits is a state, the same slowly, and the pairs on disk.

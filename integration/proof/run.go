@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -114,13 +115,13 @@ func WritePage(root string) error {
 
 // commit is the commit that runs; "-dirty" behind it if the tree differs from it outside of docs.
 func commit() string {
-	out, err := exec.Command("git", "rev-parse", "--short=12", "HEAD").Output()
+	out, err := exec.CommandContext(context.Background(), "git", "rev-parse", "--short=12", "HEAD").Output()
 	if err != nil {
 		return "unknown"
 	}
 	id := strings.TrimSpace(string(out))
 	// ":/" is the top of the tree, wherever this runs.
-	if out, err := exec.Command("git", "status", "--porcelain", "--", ":/", ":(exclude,top)docs").Output(); err != nil || len(out) > 0 {
+	if out, err := exec.CommandContext(context.Background(), "git", "status", "--porcelain", "--", ":/", ":(exclude,top)docs").Output(); err != nil || len(out) > 0 {
 		id += "-dirty"
 	}
 	return id

@@ -5,7 +5,7 @@ type Bug uint8
 
 // The mistakes, by where the switch is.
 const (
-	none Bug = iota
+	_ Bug = iota
 	// sender
 	SendBeforeSeal
 	SettleBeforeAck

@@ -12,7 +12,7 @@ func Is(b Bug) bool { return chosen == b }
 // Choose makes a mistake, by its name; "" makes none. Nothing may be running.
 func Choose(name string) error {
 	if name == "" {
-		chosen = none
+		chosen = 0
 		return nil
 	}
 	for i := range Bugs {

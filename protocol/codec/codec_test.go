@@ -158,36 +158,6 @@ func TestDamagedDataIsAnErrorThatSaysWhere(t *testing.T) {
 	}
 }
 
-func FuzzDecompressKeepsItsLimitAndRoundTrips(f *testing.F) {
-	for _, c := range all {
-		packed, err := Compress(nil, records(300), c, DefaultLevel)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(byte(c), packed)
-	}
-	f.Add(byte(protocol.CodecSnappy), javaBatch(f, "snappy")[protocol.BatchHeaderSize:])
-	f.Fuzz(func(t *testing.T, codec byte, src []byte) {
-		const limit = 256 << 10
-		c := protocol.Codec(codec % 5)
-		plain, err := Decompress(nil, src, c, limit)
-		if err != nil {
-			return
-		}
-		if len(plain) > limit {
-			t.Fatalf("codec %d yields %d bytes, the limit is %d", c, len(plain), limit)
-		}
-		packed, err := Compress(nil, plain, c, DefaultLevel)
-		if err != nil {
-			t.Fatal(err)
-		}
-		again, err := Decompress(nil, packed, c, limit)
-		if err != nil || !bytes.Equal(again, plain) {
-			t.Fatalf("codec %d: %d bytes come back as %d, %v", c, len(plain), len(again), err)
-		}
-	})
-}
-
 func BenchmarkCompress(b *testing.B) {
 	src := records(64 << 10)
 	for i, name := range []string{"none", "gzip", "snappy", "lz4", "zstd"} {

@@ -190,6 +190,8 @@ func TestAnIdleConnectionOutlivesTheDeadlineOfItsLastRequest(t *testing.T) {
 	})
 }
 
+// Law: whatever bytes come after two requests, each of both is told once, an answer or why there is none, and that
+// it was written; and the connection ends.
 func FuzzWhateverABrokerAnswersEveryRequestIsToldOnce(f *testing.F) {
 	f.Add(frame(1, metadataBody()))
 	f.Add(append(frame(1, metadataBody()), frame(2, metadataBody())...))

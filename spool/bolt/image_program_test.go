@@ -2,10 +2,13 @@ package bolt
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -28,7 +31,7 @@ import (
 func FuzzADamagedSegmentIsRefusedOrReadRight(f *testing.F) {
 	s := newSpecimen(f)
 	f.Add([]byte{})
-	for op := range byte(10) {
+	for op := range byte(11) {
 		f.Add([]byte{op, 5, 3, 0, 9, 1, 2})
 		f.Add([]byte{op, 17, 1, 2, 0, 0, 1, op, 200, 9, 4, 4, 4, 1})
 	}
@@ -51,60 +54,115 @@ type specimen struct {
 	dir          string
 }
 
-func newSpecimen(f *testing.F) *specimen {
-	o := tinyOptions(f.TempDir())
+// updateSpecimen makes testdata/segment.db.gz anew: inputs are places in it, so that they must be
+// found again afterwards.
+var updateSpecimen = flag.Bool("update", false, "make testdata/segment.db.gz anew; commit it only if the format has changed")
+
+func newSpecimen(t testing.TB) *specimen {
+	path := filepath.Join("testdata", "segment.db.gz")
+	if *updateSpecimen {
+		writeSpecimen(t, path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	unpacked, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &specimen{dir: t.TempDir(), number: 1}
+	if s.good, err = io.ReadAll(unpacked); err != nil {
+		t.Fatal(err)
+	}
+	im, err := s.read(s.good, imageParts{state: true, bodies: true})
+	if err != nil {
+		t.Fatalf("%s: %v (if the format has changed, make it anew with -update)", path, err)
+	}
+	s.last = tellAll(im, s.good)
+	torn := bytes.Clone(s.good)
+	copy(torn[metaAt(im.pages.txid)+pageHeader+40:], "cut off here, no sector more")
+	if im, err = s.read(torn, imageParts{state: true, bodies: true}); err != nil {
+		t.Fatal(err)
+	}
+	s.before = tellAll(im, torn)
+	if s.last == s.before {
+		t.Fatal("the last two commits left the same")
+	}
+	return s
+}
+
+func writeSpecimen(t testing.TB, path string) {
+	o := tinyOptions(t.TempDir())
 	o.SegmentBytes, o.Faults = 64<<20, &Faults{AllocSize: 64 << 10}
-	l, _ := openLoop(f, o)
+	l, _ := openLoop(t, o)
 	id := spool.Identity{ID: 7}
 	for i := range 12 {
-		mustAppend(f, l.s, "a", fmt.Sprint("value ", i))
+		mustAppend(t, l.s, "a", fmt.Sprint("value ", i))
 		if i%3 == 0 {
-			mustAppend(f, l.s, "b", fmt.Sprint("other ", i))
+			mustAppend(t, l.s, "b", fmt.Sprint("other ", i))
 		}
 		b := keyed(fmt.Sprint("key ", i%4), "c", "v")
 		if i >= 4 {
 			b = &BatchInput{Notes: []Note{{Name: fmt.Sprint("note ", i), Value: bytes.Repeat([]byte{byte(i)}, 600)}}}
 		}
 		if _, err := l.s.AppendBatch(context.Background(), b); err != nil {
-			f.Fatal(err)
+			t.Fatal(err)
 		}
 		l.quiet()
 	}
-	mustAppend(f, l.s, "a", string(bytes.Repeat([]byte("large "), 2000)))
+	mustAppend(t, l.s, "a", string(bytes.Repeat([]byte("large "), 2000)))
 	l.quiet()
 	l.write(&spool.Write{Identity: &id, Seals: []spool.Seal{{SealKey: spool.SealKey{Identity: id}, Count: 2, Spans: []spool.Span{{First: 2, End: 4}}}}})
 	l.write(&spool.Write{DeadLetters: []spool.DeadLetter{{Index: 1, Code: protocol.MessageTooLarge}},
 		Settle: []spool.Settlement{{Spans: []spool.Span{{First: 0, End: 2}}, Outcome: spool.OutcomeDeadLettered}}})
 	l.close()
-	s := &specimen{dir: f.TempDir()}
-	var path string
-	path, s.number = activeFile(f, o.Path)
-	raw, err := os.ReadFile(path)
+	file, number := activeFile(t, o.Path)
+	raw, err := os.ReadFile(file)
 	if err != nil {
-		f.Fatal(err)
+		t.Fatal(err)
 	}
-	im, err := s.read(raw, imageParts{state: true, bodies: true})
+	im, err := readImageOf(bytes.NewReader(raw), int64(len(raw)), number, imageParts{})
 	if err != nil {
-		f.Fatal(err)
+		t.Fatal(err)
 	}
-	s.good = raw[:im.pages.hwm*pageSize]
-	s.last = dump(im, bytes.NewReader(s.good))
-	torn := bytes.Clone(s.good)
-	copy(torn[metaAt(im.pages.txid)+pageHeader+40:], "cut off here, no sector more")
-	if im, err = s.read(torn, imageParts{state: true, bodies: true}); err != nil {
-		f.Fatal(err)
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	if _, err := w.Write(raw[:im.pages.hwm*pageSize]); err != nil {
+		t.Fatal(err)
 	}
-	s.before = dump(im, bytes.NewReader(torn))
-	if s.last == s.before {
-		f.Fatal("the last two commits left the same")
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
 	}
-	return s
+	if err := os.WriteFile(path, packed.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func metaAt(txid uint64) int { return int(txid%2) * pageSize }
 
 func (s *specimen) read(b []byte, want imageParts) (*image, error) {
 	return readImageOf(bytes.NewReader(b), int64(len(b)), s.number, want)
+}
+
+// tellAll is everything that a start would go by.
+func tellAll(im *image, b []byte) string {
+	out := dump(im, bytes.NewReader(b))
+	if im.state == nil {
+		return out
+	}
+	r := im.state.Recovered()
+	out += fmt.Sprintln(r.SpoolID, r.Incarnation, r.ClusterID, r.Former, r.Stopped, im.state.Binding, im.state.DeadLetters(), im.state.Segments())
+	for _, l := range r.Lanes {
+		out += fmt.Sprintln(l.ID, l.Topic, l.TopicID, l.End, l.Facts, l.Counters)
+		l.Settled.Spans(func(sp spool.Span) bool { out += sp.String(); return true })
+	}
+	for i := range 12 {
+		note, ok := im.state.Note(fmt.Sprint("note ", i))
+		out += fmt.Sprintln(ok, spool.CRC(note))
+	}
+	return out
 }
 
 // damaged is a specimen after some accidents.
@@ -127,9 +185,11 @@ func (d *damaged) page() []byte {
 
 func (d *damaged) hurt() {
 	p, b := d.p, d.page()
-	switch p.Below(10) {
+	switch p.Below(11) {
 	case 0:
 		b[p.Below(pageSize)] ^= 1 << p.Below(8)
+	case 10:
+		d.content(b)
 	case 1: // at its beginning, where headers and elements are
 		b[p.Below(256)] = p.Byte()
 	case 2:
@@ -179,6 +239,20 @@ func (d *damaged) field(b []byte) {
 	}
 }
 
+// content flips a bit in the key or the value of an element.
+func (d *damaged) content(b []byte) {
+	le := binary.LittleEndian
+	at := pageHeader + leafElement*d.p.Below(int(le.Uint16(b[10:])))
+	if at+leafElement > len(b) || le.Uint16(b[8:]) != flagLeaf {
+		return
+	}
+	start, size := at+int(le.Uint32(b[at+4:])), int(le.Uint32(b[at+8:]))+int(le.Uint32(b[at+12:]))
+	if start < 0 || size <= 0 || size > pageSize || start+size > len(b) {
+		return
+	}
+	b[start+d.p.Below(size)] ^= 1 << d.p.Below(8)
+}
+
 // element changes one number of an element of a leaf or branch page.
 func (d *damaged) element(b []byte) {
 	at := pageHeader + leafElement*d.p.Below(min(int(binary.LittleEndian.Uint16(b[10:]))+1, 200)) + 4*d.p.Below(4)
@@ -215,7 +289,7 @@ func (d *damaged) check(t *testing.T) {
 	if d.refusal(t, err); err != nil {
 		return
 	}
-	got := dump(im, bytes.NewReader(d.b))
+	got := tellAll(im, d.b)
 	if !d.mended && got != d.last && (got != d.before || !im.pages.torn) {
 		t.Fatalf("read\n%s\nwant\n%s\nor, behind a torn meta page,\n%s", got, d.last, d.before)
 	}

@@ -1,0 +1,245 @@
+package spoold
+
+import (
+	"errors"
+	"math"
+	"math/big"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spoold/spoold/integration/program"
+)
+
+// FuzzAValueIsTakenInItsRangeAndPrintedAsItIsRead reads its input as keys and values: those of the table,
+// near misses, and any others.
+//
+// Law: a number, size or time is taken exactly where it is one, in integers that cannot overflow, and in
+// its range; what was taken is printed as text that is taken again and means the same; an unknown key is an
+// error that names the nearest known one, if one is near; every error is a *ConfigError with the key in it, and
+// none shows what may be a secret.
+func FuzzAValueIsTakenInItsRangeAndPrintedAsItIsRead(f *testing.F) {
+	f.Add([]byte{})
+	for i := range byte(60) {
+		f.Add([]byte{0, i, i % 5, 7, 130, 2, i})
+	}
+	f.Add([]byte{1, 3, 'x', 'y', 2, 1, 5, 9})
+	f.Fuzz(func(t *testing.T, script []byte) {
+		p := program.New(script)
+		key, value := anyKey(p), anyValue(p)
+		c := DefaultConfig()
+		err := c.Set(key, value)
+		var fault *ConfigError
+		if err != nil && (!errors.As(err, &fault) || fault.Key != strings.TrimSpace(key) && aliases[strings.TrimSpace(key)] != fault.Key) {
+			t.Fatalf("Set(%q, %q) = %v, want a *ConfigError that names the key", key, value, err)
+		}
+		name := strings.TrimSpace(key)
+		if to, ok := aliases[name]; ok {
+			name = to
+		}
+		_, ignore := ignored(name)
+		_, later := notYet(name)
+		switch k := keyByName[name]; {
+		case ignore:
+			if err != nil {
+				t.Fatalf("Set(%q, %q) = %v, but the key means nothing here", key, value, err)
+			}
+		case later:
+			if err != nil && strings.TrimSpace(value) != "" && len(value) > 3 && (strings.HasPrefix(name, "sasl.") || strings.HasPrefix(name, "ssl.")) &&
+				!strings.Contains(name, value) && strings.Contains(err.Error(), value) {
+				t.Fatalf("Set(%q, …) shows what may be a secret: %v", key, err)
+			}
+		case k == nil:
+			checkUnknown(t, name, err)
+		default:
+			checkKnown(t, k, value, &c, err)
+		}
+	})
+}
+
+// anyKey is one of the table's, a near miss, or any.
+func anyKey(p *program.Program) string {
+	kind := p.Below(4)
+	name := keys[p.Below(len(keys))].Name
+	switch kind {
+	case 1:
+		at := p.Below(len(name))
+		name = name[:at] + string(p.Bytes(3)) + name[min(at+p.Below(3), len(name)):]
+	case 2:
+		other := []string{"compression.codec", "metadata.broker.list", "key.serializer", "metrics.x", "sasl.jaas.config", "ssl.keystore", "transactional.id", "partitioner.ignore.keys"}
+		name = other[p.Below(len(other))]
+	case 3:
+		name = string(p.Bytes(40))
+	}
+	return name
+}
+
+// anyValue is a number with or without a unit, a word, or any.
+func anyValue(p *program.Program) string {
+	space := []string{"", "", " ", "\t"}[p.Below(4)]
+	switch p.Below(5) {
+	case 0, 1:
+		units := []string{"", "", "ms", "s", "m", "h", "d", "us", "B", "kB", "KiB", "MiB", "GiB", "TiB", "MB", "TB", " KiB", ".5s", "h30m", "µs", "e3", "_000"}
+		return space + strconv.FormatInt(p.Int64(), 10) + units[p.Below(len(units))] + space
+	case 2:
+		words := []string{"true", "false", "all", "-1", "zstd", "none", "info", "auto", "off", "PLAINTEXT", "SASL_SSL", "a:1,b:2", " a:1 , ,b:2", "127.0.0.1:80", ":0", "x:65536", "[::1]:9", ""}
+		return words[p.Below(len(words))]
+	}
+	return space + string(p.Bytes(30))
+}
+
+// checkKnown compares what became of a value with what a slow reader makes of it.
+func checkKnown(t *testing.T, k *Key, value string, c *Config, err error) {
+	n, ok, is := slowNumber(k, strings.TrimSpace(value))
+	if is && ok != (err == nil) {
+		t.Fatalf("Set(%s, %q) = %v, want it taken: %v (%v)", k.Name, value, err, ok, n)
+	}
+	if err != nil {
+		return
+	}
+	text, _ := c.Get(k.Name)
+	if got := reading(k, c); is && got.Cmp(n) != 0 {
+		t.Fatalf("Set(%s, %q) means %v, want %v", k.Name, value, got, n)
+	}
+	d := DefaultConfig()
+	if err := d.Set(k.Name, text); err != nil {
+		t.Fatalf("Set(%s, %q) is printed as %q, which is not taken: %v", k.Name, value, text, err)
+	}
+	if again, _ := d.Get(k.Name); again != text {
+		t.Fatalf("Set(%s, %q) is printed as %q, and then as %q", k.Name, value, text, again)
+	}
+	if list, ok := k.field(c).(*[]string); ok && !slices.Equal(*list, *k.field(&d).(*[]string)) {
+		t.Fatalf("Set(%s, %q) is %q, and read again %q", k.Name, value, *list, *k.field(&d).(*[]string))
+	}
+	if err := k.check(&d); err != nil {
+		t.Fatalf("Set(%s, %q) is taken, and not when it is checked: %v", k.Name, value, err)
+	}
+}
+
+// reading is a numeric key's value, in its unit.
+func reading(k *Key, c *Config) *big.Int {
+	switch f := k.field(c).(type) {
+	case *int64:
+		return big.NewInt(*f)
+	case *time.Duration:
+		return big.NewInt(f.Milliseconds())
+	}
+	return nil
+}
+
+var (
+	digits   = regexp.MustCompile(`^[+-]?[0-9]+$`)
+	sizeForm = regexp.MustCompile(`^([+-]?[0-9]+)\s*(KiB|MiB|GiB|TiB|kB|KB|MB|GB|TB|B)?$`)
+	daysForm = regexp.MustCompile(`^([+-]?[0-9]+)d$`)
+)
+
+// slowNumber is what a value means for a numeric key (is), and whether it may be so.
+func slowNumber(k *Key, value string) (n *big.Int, ok, is bool) {
+	n = new(big.Int)
+	switch k.Kind {
+	case KindInt:
+		ok = digits.MatchString(value)
+		n.SetString(strings.TrimPrefix(value, "+"), 10)
+		ok = ok && n.IsInt64()
+	case KindSize:
+		if m := sizeForm.FindStringSubmatch(value); m != nil {
+			n.SetString(strings.TrimPrefix(m[1], "+"), 10)
+			units := map[string]int64{"": 1, "B": 1, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+			n.Mul(n, big.NewInt(units[m[2]]))
+			ok = n.IsInt64()
+		}
+	case KindMillis, KindDuration:
+		n, ok = slowTime(value, k.Kind == KindMillis)
+	default:
+		return nil, false, false
+	}
+	if longest := big.NewInt(math.MaxInt64 / int64(time.Millisecond)); k.Kind != KindInt && k.Kind != KindSize && ok && n.Cmp(longest) > 0 {
+		n = longest // stands for anything longer
+	}
+	low, high := big.NewInt(k.Min), big.NewInt(k.Max)
+	inside := n.Cmp(low) >= 0 && (k.Max == 0 || n.Cmp(high) <= 0)
+	if k.Name == "delivery.timeout.ms" && n.Sign() == 0 {
+		inside = true
+	}
+	if k.Name == "compression.gzip.level" && n.Sign() == 0 {
+		inside = false
+	}
+	return n, ok && inside, true
+}
+
+func slowTime(value string, plain bool) (*big.Int, bool) {
+	n := new(big.Int)
+	if digits.MatchString(value) {
+		n.SetString(strings.TrimPrefix(value, "+"), 10)
+		if n.IsInt64() {
+			return n, plain || n.Sign() == 0
+		}
+		return n, false
+	}
+	if m := daysForm.FindStringSubmatch(value); m != nil {
+		n.SetString(strings.TrimPrefix(m[1], "+"), 10)
+		small := n.Cmp(big.NewInt(math.MaxInt32)) <= 0 && n.Cmp(big.NewInt(math.MinInt32)) >= 0
+		return n.Mul(n, big.NewInt(86400_000)), small
+	}
+	d, err := time.ParseDuration(value)
+	if err != nil {
+		return n, false
+	}
+	return n.SetInt64(d.Milliseconds()), d%time.Millisecond == 0
+}
+
+// checkUnknown: the error names a known key that no other is nearer than, if one is near.
+func checkUnknown(t *testing.T, name string, err error) {
+	if err == nil {
+		t.Fatalf("key %q is taken", name)
+	}
+	if name == "" {
+		return
+	}
+	nearest, least := []string{}, len(name)/3+2
+	consider := func(known string) {
+		switch d := slowDistance(name, known); {
+		case d < least:
+			nearest, least = []string{known}, d
+		case d == least && len(nearest) > 0:
+			nearest = append(nearest, known)
+		}
+	}
+	for i := range keys {
+		consider(keys[i].Name)
+	}
+	for _, m := range []map[string]string{aliases, ignoredKeys, laterKeys} {
+		for known := range m {
+			consider(known)
+		}
+	}
+	_, said, _ := strings.Cut(err.Error(), "did you mean ")
+	said = strings.TrimSuffix(said, "?")
+	if len(nearest) == 0 && said != "" || len(nearest) > 0 && !slices.ContainsFunc(nearest, func(n string) bool { return strings.TrimSuffix(n, ".") == said }) {
+		t.Fatalf("unknown key %q: %v, the nearest are %q", name, err, nearest)
+	}
+}
+
+// slowDistance is Levenshtein's, as the textbook has it.
+func slowDistance(a, b string) int {
+	d := make([][]int, len(a)+1)
+	for i := range d {
+		d[i] = make([]int, len(b)+1)
+		d[i][0] = i
+	}
+	for j := range d[0] {
+		d[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			d[i][j] = 1 + min(d[i-1][j], d[i][j-1], d[i-1][j-1])
+			if a[i-1] == b[j-1] {
+				d[i][j] = min(d[i][j], d[i-1][j-1])
+			}
+		}
+	}
+	return d[len(a)][len(b)]
+}
