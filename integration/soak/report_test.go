@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -112,13 +113,6 @@ func (r *rig) enough() {
 // report prints what the run was, and keeps it if that is wanted. It does so, too, when a violation was found.
 func (r *rig) report() {
 	f, p, run := &r.figure, r.watch.Peaks(), r.proof
-	if out, err := os.Create(filepath.Join(r.out, "trouble.csv")); err != nil {
-		r.t.Error(err)
-	} else if err := r.book.WriteCSV(out); err != nil {
-		r.t.Error(err)
-	} else if err := out.Close(); err != nil {
-		r.t.Error(err)
-	}
 	run.What = fmt.Sprintf("`spoold serve` with %d HTTP clients that insist with an `Idempotency-Key`, on an ext4 file system of 1 GiB, and %d brokers of Apache Kafka "+
 		"4.3.1, each behind a link and a proxy that knows requests. A violation would be: a record that is lost, doubled, reordered, changed or parked; counters that do "+
 		"not add up or go back; memory, descriptors, threads or disk over a limit; a backlog that does not drain; a daemon that is busy or writes with nothing to do.",
@@ -158,7 +152,31 @@ func (r *rig) report() {
 	for _, n := range run.Numbers {
 		r.t.Logf("%s: %s", n.Name, n.Value)
 	}
+	if proof.Wanted() {
+		if err := r.picture(); err != nil {
+			r.t.Error(err)
+		}
+		run.Notes = append(run.Notes, "Backlog, memory, descriptors, disk and trouble over time: ![the run over time](proof/soak.png)")
+	}
 	if err := run.Save(r.root); err != nil {
 		r.t.Error(err)
 	}
+}
+
+// picture draws what was written down.
+func (r *rig) picture() error {
+	to := filepath.Join(r.root, "docs", "proof")
+	if err := os.MkdirAll(to, 0o755); err != nil {
+		return fmt.Errorf("soak: picture: %w", err)
+	}
+	in, err := filepath.Abs(r.out)
+	if err != nil {
+		return fmt.Errorf("soak: picture: %w", err)
+	}
+	cmd := exec.Command("go", "run", ".", "-in", in, "-out", filepath.Join(to, "soak.png"))
+	cmd.Dir = filepath.Join(r.root, "integration", "plot")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("soak: picture: %w\n%s", err, out)
+	}
+	return nil
 }

@@ -128,9 +128,12 @@ func newRig(t *testing.T) *rig {
 // open opens the files, and begins to count the time.
 func (r *rig) open() {
 	r.t.Helper()
-	samples, err := os.Create(filepath.Join(r.out, "samples.csv"))
-	r.must(err)
-	r.t.Cleanup(func() { _ = samples.Close() }) // each line was written as it came
+	create := func(name string) *os.File {
+		f, err := os.Create(filepath.Join(r.out, name))
+		r.must(err)
+		r.t.Cleanup(func() { _ = f.Close() }) // each line was written as it came
+		return f
+	}
 	log, err := NewLog(filepath.Join(r.out, "daemon.log"), 256<<20)
 	r.must(err)
 	r.trace, err = NewLog(filepath.Join(r.out, "trace.log"), 256<<20)
@@ -138,7 +141,7 @@ func (r *rig) open() {
 	r.daemon.Log = log
 	r.began = time.Now()
 	r.ends = r.began.Add(*timeFlag)
-	r.book = NewBook(r.began)
+	r.book = NewBook(r.began, create("trouble.csv"))
 	dice := func(stream uint64) *rand.Rand { return rand.New(rand.NewPCG(r.seed, stream)) }
 	r.lanes = newLanes(r, dice)
 	r.killer = &crash.Killer{Daemon: r.daemon, Rand: dice(3), Killed: func(early bool) {
@@ -147,7 +150,7 @@ func (r *rig) open() {
 			r.book.Once(EarlyKill)
 		}
 	}}
-	r.watch = &Watch{Daemon: r.daemon, Book: r.book, Interval: 200 * time.Millisecond, Out: samples, Answered: r.answered, Fail: r.fail}
+	r.watch = &Watch{Daemon: r.daemon, Book: r.book, Interval: 200 * time.Millisecond, Out: create("samples.csv"), Answered: r.answered, Written: r.disk.Written, Fail: r.fail}
 	if r.long {
 		r.watch.Interval = time.Second
 	}
