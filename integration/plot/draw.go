@@ -224,9 +224,12 @@ func (s *stripes) Plot(c draw.Canvas, p *plot.Plot) {
 	}
 }
 
-// Thumbnail fills the legend's square.
+// Thumbnail fills the legend's square, whatever is behind it.
 func (s *stripes) Thumbnail(c *draw.Canvas) {
-	c.FillPolygon(s.color, []vg.Point{{X: c.Min.X, Y: c.Min.Y}, {X: c.Max.X, Y: c.Min.Y}, {X: c.Max.X, Y: c.Max.Y}, {X: c.Min.X, Y: c.Max.Y}})
+	square := []vg.Point{{X: c.Min.X, Y: c.Min.Y}, {X: c.Max.X, Y: c.Min.Y}, {X: c.Max.X, Y: c.Max.Y}, {X: c.Min.X, Y: c.Max.Y}}
+	c.FillPolygon(color.White, square)
+	c.FillPolygon(s.color, square)
+	c.StrokeLines(draw.LineStyle{Color: color.Gray{0x90}, Width: vg.Points(0.5)}, append(square, square[0]))
 }
 
 // kinds are the rows of the last panel, from below.

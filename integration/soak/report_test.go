@@ -130,6 +130,7 @@ func (r *rig) report() {
 	run.Say("time in outages", fmt.Sprintf("%.0f s", r.book.Seconds(LinkRefuses)+r.book.Seconds(LinkHangs)))
 	run.Say("largest backlog", fmt.Sprintf("%s records, %d MiB, the oldest %.0f s old", proof.Thousands(int(p.Pending)), p.SpoolBytes>>20, p.Oldest))
 	run.Say("slowest drain after trouble", f.slowestWas)
+	run.Say("longest from a broker's trouble until all replicas were in sync", fmt.Sprintf("%.0f s", time.Duration(r.returned.Load()).Seconds()))
 	run.Say("anonymous memory, peak of limit", fmt.Sprintf("%d of %d MiB", p.Anon>>20, p.Limits.Anon>>20))
 	run.Say("mapped files, peak", fmt.Sprintf("%d MiB", p.File>>20))
 	run.Say("the spool's files, peak of limit", fmt.Sprintf("%d of %d MiB", p.Disk>>20, p.Limits.Disk>>20))

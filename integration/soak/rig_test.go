@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -65,6 +66,8 @@ type rig struct {
 	requestTimeout time.Duration // of the daemon, in this epoch
 	maxSegment     int64         // spool.segment.bytes, in this epoch
 	gentle         bool          // nothing ends the daemon in this epoch
+
+	returned atomic.Int64 // nanoseconds: the longest that the brokers took from trouble to be whole again
 
 	mu     sync.Mutex
 	epoch  int
@@ -187,7 +190,11 @@ func (r *rig) cleanUp() {
 			r.t.Log(r.daemon.Tail())
 			_ = r.daemon.Freeze() // for a copy of its spool; it may have ended
 			kept := filepath.Join(r.out, "spool")
-			if err := errors.Join(os.RemoveAll(kept), copyFiles(r.daemon.Spool, kept)); err != nil {
+			err := errors.Join(os.RemoveAll(kept), copyFiles(r.daemon.Spool, kept))
+			for _, path := range r.cluster.Logs() {
+				err = errors.Join(err, copyFile(path, filepath.Join(r.out, filepath.Base(path))))
+			}
+			if err != nil {
 				r.t.Log(err)
 			}
 			r.t.Logf("spool, logs and samples are in %s (removed without -out)", r.out)
@@ -212,15 +219,19 @@ func copyFiles(from, to string) error {
 		if !e.Type().IsRegular() {
 			continue
 		}
-		raw, err := os.ReadFile(filepath.Join(from, e.Name()))
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(to, e.Name()), raw, 0o600); err != nil {
+		if err := copyFile(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func copyFile(from, to string) error {
+	raw, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, raw, 0o600)
 }
 
 // answered is how many records clients were told are spooled, since the run began.
