@@ -220,16 +220,18 @@ func (r *rig) settle() error {
 	if err != nil {
 		return err
 	}
+	var wrong error
 	if want := r.answered(); st.Accepted != want || st.Acked != want {
-		return fmt.Errorf("soak: accepted %d, acked %d, and clients were told of %d", st.Accepted, st.Acked, want)
+		wrong = fmt.Errorf("soak: accepted %d, acked %d, and clients were told of %d", st.Accepted, st.Acked, want)
 	}
 	if err := r.replay(); err != nil {
-		return err
+		return errors.Join(wrong, err)
 	}
 	for _, t := range r.topics {
-		if err := r.compare(t); err != nil {
-			return err
-		}
+		wrong = errors.Join(wrong, r.compare(t))
+	}
+	if wrong != nil {
+		return wrong
 	}
 	r.mu.Lock()
 	old := r.topics
