@@ -192,7 +192,8 @@ func weather(r *rig, dice *rand.Rand) error {
 	before := r.broken()
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
-	wg.Go(func() { chaos.Storm(stop, rand.New(rand.NewPCG(dice.Uint64(), 0)), proxies...) })
+	clouds := rand.New(rand.NewPCG(dice.Uint64(), 0))
+	wg.Go(func() { chaos.Storm(stop, clouds, proxies...) })
 	defer func() {
 		close(stop)
 		wg.Wait()

@@ -25,7 +25,7 @@ import (
 
 var (
 	seedFlag    = flag.Uint64("seed", 0, "repeats a run's decisions; 0: a new one")
-	timeFlag    = flag.Duration("time", 25*time.Second, "how long trouble is made; from 5 minutes on it is a long run")
+	timeFlag    = flag.Duration("time", 15*time.Second, "how long trouble is made at least; from 5 minutes on it is a long run")
 	brokersFlag = flag.Int("brokers", 3, "how many brokers")
 	outFlag     = flag.String("out", "", "folder for samples, trouble and logs, in the repository; default: one that is removed")
 )
