@@ -5,6 +5,7 @@ import (
 	"image/color"
 	"io"
 	"math"
+	"slices"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
@@ -59,7 +60,6 @@ type panel struct {
 	curves []curve
 	limit  float64 // a dashed line, if not 0
 	limits string  // what it is
-	log    bool
 }
 
 const mib = 1 << 20
@@ -123,14 +123,43 @@ func (r *history) frame(title string) *plot.Plot {
 func (r *history) panel(d *panel, legend bool) (*plot.Plot, error) {
 	p := r.frame(d.title)
 	p.Y.Label.Text = d.unit
-	p.Y.Min = 0
+	r.background(p, legend)
+	top := 0.0
+	for i := range d.curves {
+		high, err := r.curve(p, &d.curves[i])
+		if err != nil {
+			return nil, err
+		}
+		top = max(top, high)
+	}
+	if d.limit > 0 {
+		l, err := plotter.NewLine(plotter.XYs{{X: 0, Y: d.limit}, {X: r.ends, Y: d.limit}})
+		if err != nil {
+			return nil, err
+		}
+		l.Color, l.Width, l.Dashes = red, vg.Points(1.5), []vg.Length{vg.Points(6), vg.Points(4)}
+		p.Add(l)
+		p.Legend.Add(d.limits, l)
+	}
+	// Room above for the legend.
+	room := 1.1 + 0.12*float64(len(d.curves))
+	if legend {
+		room = 1.7
+	}
+	p.Y.Min, p.Y.Max = 0, max(top*room, d.limit*1.5)
+	if p.Y.Max == 0 {
+		p.Y.Max = 1
+	}
+	return p, nil
+}
+
+// background is the bands and a grid.
+func (r *history) background(p *plot.Plot, legend bool) {
 	for _, b := range bands {
 		band := &stripes{color: b.color}
 		for _, t := range r.trouble {
-			for _, kind := range b.kinds {
-				if t.kind == kind {
-					band.list = append(band.list, t)
-				}
+			if slices.Contains(b.kinds, t.kind) {
+				band.list = append(band.list, t)
 			}
 		}
 		p.Add(band)
@@ -141,56 +170,36 @@ func (r *history) panel(d *panel, legend bool) (*plot.Plot, error) {
 	grid := plotter.NewGrid()
 	grid.Vertical.Color, grid.Horizontal.Color = color.Gray{0xdd}, color.Gray{0xdd}
 	p.Add(grid)
-	top := 0.0
-	for _, c := range d.curves {
-		values, err := r.table.numbers(c.column)
-		if err != nil {
-			return nil, err
-		}
-		if c.rate {
-			values = r.rate(values, c.own)
-		}
-		var thumb plot.Thumbnailer
-		for _, line := range r.lines(values, columns) {
-			var xys plotter.XYs
-			for _, at := range line {
-				xys = append(xys, plotter.XY{X: at.x, Y: at.y / c.scale})
-				top = math.Max(top, at.y/c.scale)
-			}
-			l, err := plotter.NewLine(xys)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", c.column, err)
-			}
-			l.Color, l.Width = c.color, vg.Points(1)
-			p.Add(l)
-			thumb = l
-		}
-		if thumb != nil {
-			p.Legend.Add(c.title, thumb)
-		}
+}
+
+// curve draws one and reports how high it goes.
+func (r *history) curve(p *plot.Plot, c *curve) (top float64, err error) {
+	values, err := r.table.numbers(c.column)
+	if err != nil {
+		return 0, err
 	}
-	if d.limit > 0 {
-		l, err := plotter.NewLine(plotter.XYs{{X: 0, Y: d.limit}, {X: r.ends, Y: d.limit}})
-		if err != nil {
-			return nil, err
+	if c.rate {
+		values = r.rate(values, c.own)
+	}
+	var thumb plot.Thumbnailer
+	for _, line := range r.lines(values, columns) {
+		var xys plotter.XYs
+		for _, at := range line {
+			xys = append(xys, plotter.XY{X: at.x, Y: at.y / c.scale})
+			top = max(top, at.y/c.scale)
 		}
-		l.Color, l.Width, l.Dashes = red, vg.Points(1.5), []vg.Length{vg.Points(6), vg.Points(4)}
+		l, err := plotter.NewLine(xys)
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", c.column, err)
+		}
+		l.Color, l.Width = c.color, vg.Points(1)
 		p.Add(l)
-		p.Legend.Add(d.limits, l)
-		top = math.Max(top, d.limit)
+		thumb = l
 	}
-	// Room above for the legend.
-	p.Y.Max = top * (1.1 + 0.12*float64(len(d.curves)))
-	if legend {
-		p.Y.Max = top * 1.7
+	if thumb != nil {
+		p.Legend.Add(c.title, thumb)
 	}
-	if d.limit > 0 {
-		p.Y.Max = max(p.Y.Max, d.limit*1.5)
-	}
-	if top == 0 {
-		p.Y.Max = 1
-	}
-	return p, nil
+	return top, nil
 }
 
 // clock puts ticks at round times.

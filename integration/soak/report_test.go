@@ -93,10 +93,15 @@ func (r *rig) progress(ctx context.Context) {
 	}
 }
 
-// enough says whether the run proves anything: each kind of trouble happened, and had an effect.
+// enough says whether the run proves anything: each kind of trouble happened, and had an effect. A long run needs about a
+// quarter of an hour for that. One that was interrupted only says that it was.
 func (r *rig) enough() {
+	if r.interrupted.Err() != nil {
+		r.proof.Notes = append(r.proof.Notes, "It was interrupted before its time.")
+		return
+	}
 	for _, k := range titles {
-		if k.kind == EarlyKill || k.kind == BrokerRolling && !r.long || r.interrupted.Err() != nil {
+		if k.kind == EarlyKill || k.kind == BrokerRolling && !r.long {
 			continue
 		}
 		if r.book.Count(k.kind) == 0 {
@@ -150,6 +155,9 @@ func (r *rig) report() {
 		run.Violations = max(1, f.sum.Lost+f.sum.Duplicated+f.sum.Reordered+f.sum.Changed+f.sum.Strayed)
 	}
 	r.t.Logf("%v\nproxies: %v\n%v\ntrouble:%s", &f.sum, f.broken, r.killer, r.book.Table())
+	for _, n := range run.Notes {
+		r.t.Log(n)
+	}
 	for _, n := range run.Numbers {
 		r.t.Logf("%s: %s", n.Name, n.Value)
 	}
