@@ -199,6 +199,8 @@ func manner(client int) (think time.Duration, records int) {
 		return 600 * time.Millisecond, 3
 	case 0:
 		return 300 * time.Millisecond, 60
+	case 1: // as many keys as records: within half an hour, more than are remembered
+		return 120 * time.Millisecond, 1
 	}
 	return 300 * time.Millisecond, 20
 }
