@@ -1,11 +1,12 @@
 # Each target is one line and can be typed without make.
 FUZZTIME ?= 20s
 STATES ?= 5000000
+SOAK ?= 3h
 LINT = bin/golangci-lint-2.15.0
 # Folders with tests against real Kafka: they need Java 17 and Maven, and fail without.
 KAFKA = $(shell grep -rlE '^//go:build kafka' --include='*_test.go' . | xargs -n1 dirname | sort -u)
 
-.PHONY: build test race fuzz kafka crash states inject power crash-ci bench vet lint check
+.PHONY: build test race fuzz kafka crash states inject power soak crash-ci bench vet lint check
 
 build:
 	go build -o bin/spoold ./cmd/spoold
@@ -26,13 +27,16 @@ states:
 inject:
 	CRASH_SECONDS=5400 go test -tags crash -count=1 -v -timeout 2h ./integration/inject
 crash-ci:
-	go test -tags crash -count=1 -v -timeout 20m -p 1 ./integration/crash ./integration/chaos ./integration/crashstates ./integration/inject ./integration/lossy
+	go test -tags crash -count=1 -v -timeout 20m -p 1 ./integration/crash ./integration/chaos ./integration/crashstates ./integration/inject ./integration/lossy ./integration/soak
+	cd integration/plot && go test ./...
 power:
 	go test -tags crash -count=1 -v -timeout 60m ./integration/lossy -cuts 1000
+soak:
+	go test -tags crash -count=1 -v -timeout 0 ./integration/soak -time $(SOAK) -out .cache/soak; was=$$?; cd integration/plot && go run . -in ../../.cache/soak -out ../../.cache/soak/soak.png && exit $$was
 bench:
 	cd integration/bench && go run .
 vet:
-	go vet -tags kafka,crash ./... && cd integration/bench && go vet ./...
+	go vet -tags kafka,crash ./... && (cd integration/bench && go vet ./...) && cd integration/plot && go vet ./...
 lint: $(LINT)
 	$(LINT) run
 check: vet lint test race kafka crash-ci

@@ -60,25 +60,17 @@ type KeyRule struct {
 // new. Not safe for concurrent use.
 type KeyIndex struct {
 	rule  KeyRule
-	keys  map[KeyDigest]keyEntry
-	queue []KeyDigest // by age, from head on
-	head  int
+	queue keyQueue
+	place map[KeyDigest]uint64   // in queue
+	more  map[KeyDigest][]KeyRun // the runs behind the first, of batches for several topics
 	// emptied are blocks whose last key was forgotten, until taken. A key may be
 	// added to such a block after all, while its commit is not made.
 	emptied []*KeyBlock
 }
 
-type keyEntry struct {
-	body  uint64
-	age   int64
-	block *KeyBlock
-	run   KeyRun
-	more  []KeyRun
-}
-
 // NewKeyIndex is an index without keys.
 func NewKeyIndex(rule KeyRule) *KeyIndex {
-	return &KeyIndex{rule: rule, keys: make(map[KeyDigest]keyEntry)}
+	return &KeyIndex{rule: rule, place: make(map[KeyDigest]uint64), more: make(map[KeyDigest][]KeyRun)}
 }
 
 // KeyHit is what is known of a key: where the first request's entries are, and the
@@ -90,17 +82,19 @@ type KeyHit struct {
 
 // Find looks a key up. now is the spool clock. The hit is that of a repeat.
 func (x *KeyIndex) Find(digest KeyDigest, body uint64, now int64) (KeyHit, KeyVerdict) {
-	e, ok := x.keys[digest]
-	switch {
-	case ok && now-e.age >= x.rule.Window:
-		// Forgotten in time, if not yet in fact.
-	case ok && e.body != body && !planted.Is(planted.KeyBodyIgnored):
-		return KeyHit{}, KeyReused
-	case ok:
-		return KeyHit{e.runs(), e.block}, KeyRepeat
+	if place, ok := x.place[digest]; ok {
+		e := x.queue.at(place)
+		switch {
+		case now-e.age >= x.rule.Window:
+			// Forgotten in time, if not yet in fact.
+		case e.body != body && !planted.Is(planted.KeyBodyIgnored):
+			return KeyHit{}, KeyReused
+		default:
+			return KeyHit{x.runs(e), e.block}, KeyRepeat
+		}
 	}
 	x.Expire(now)
-	if len(x.keys) >= x.rule.Max && now-x.OldestAge(now) < x.rule.Floor {
+	if x.Len() >= x.rule.Max && now-x.OldestAge(now) < x.rule.Floor {
 		return KeyHit{}, KeyNoRoom
 	}
 	return KeyHit{}, KeyNew
@@ -109,7 +103,7 @@ func (x *KeyIndex) Find(digest KeyDigest, body uint64, now int64) (KeyHit, KeyVe
 // Add puts a key in that Find called new. Ages must not fall. The index may
 // keep rec.Runs.
 func (x *KeyIndex) Add(rec KeyRecord, block *KeyBlock) {
-	for len(x.keys) >= x.rule.Max && len(x.keys) > 0 {
+	for x.Len() >= x.rule.Max && x.Len() > 0 {
 		x.forgetOldest()
 	}
 	x.put(rec, block)
@@ -132,48 +126,47 @@ func (x *KeyIndex) Load(found []FoundKey, now int64) {
 	slices.SortStableFunc(found, func(a, b FoundKey) int {
 		return cmp.Or(cmp.Compare(b.Age, a.Age), cmp.Compare(b.Block.Number, a.Block.Number))
 	})
+	var count []int // from the youngest on
 	for i := range found {
 		f := &found[i]
-		_, known := x.keys[f.Digest]
-		if !known && len(x.keys) < x.rule.Max && now-f.Age < x.rule.Window {
-			x.put(f.KeyRecord, f.Block)
+		_, known := x.place[f.Digest]
+		if !known && len(count) < x.rule.Max && now-f.Age < x.rule.Window {
+			x.place[f.Digest] = 0 // known, and placed below
+			count = append(count, i)
 		}
 	}
-	slices.Reverse(x.queue) // the youngest came first
+	for _, i := range slices.Backward(count) {
+		x.put(found[i].KeyRecord, found[i].Block)
+	}
 	for i := range found {
 		x.empty(found[i].Block)
 	}
 }
 
 func (x *KeyIndex) put(rec KeyRecord, block *KeyBlock) {
-	e := keyEntry{body: rec.Body, age: rec.Age, block: block}
+	e := keyEntry{digest: rec.Digest, body: rec.Body, age: rec.Age, block: block}
 	if len(rec.Runs) > 0 {
-		e.run = rec.Runs[0]
+		r := rec.Runs[0]
+		e.lane, e.first, e.count = r.Lane, r.First, int32(r.Count)
 	}
 	if len(rec.Runs) > 1 {
-		e.more = rec.Runs[1:]
+		x.more[rec.Digest] = rec.Runs[1:]
 	}
-	x.keys[rec.Digest] = e
-	x.queue = append(x.queue, rec.Digest)
+	x.place[rec.Digest] = x.queue.push(e)
 	block.Live++
 }
 
 // Expire forgets the keys that are older than the window.
 func (x *KeyIndex) Expire(now int64) {
-	for x.head < len(x.queue) && now-x.keys[x.queue[x.head]].age >= x.rule.Window {
+	for x.Len() > 0 && now-x.queue.at(x.queue.first).age >= x.rule.Window {
 		x.forgetOldest()
 	}
 }
 
 func (x *KeyIndex) forgetOldest() {
-	d := x.queue[x.head]
-	x.head++
-	if x.head > len(x.queue)/2 && x.head > 1024 {
-		x.queue = append(x.queue[:0], x.queue[x.head:]...)
-		x.head = 0
-	}
-	e := x.keys[d]
-	delete(x.keys, d)
+	e := x.queue.pop()
+	delete(x.place, e.digest)
+	delete(x.more, e.digest)
 	e.block.Live--
 	x.empty(e.block)
 }
@@ -198,39 +191,42 @@ func (x *KeyIndex) TakeEmptied() []*KeyBlock {
 }
 
 // Len is how many keys there are.
-func (x *KeyIndex) Len() int { return len(x.keys) }
+func (x *KeyIndex) Len() int { return x.queue.len() }
 
 // OldestAge is the age, on the spool clock, at which the oldest key was first
 // seen, or now if there is none.
 func (x *KeyIndex) OldestAge(now int64) int64 {
-	if x.head == len(x.queue) {
+	if x.Len() == 0 {
 		return now
 	}
-	return x.keys[x.queue[x.head]].age
+	return x.queue.at(x.queue.first).age
 }
 
 // Carry gives all keys that are kept in a segment and homes them in block.
 func (x *KeyIndex) Carry(segment uint64, block *KeyBlock) []KeyRecord {
 	var out []KeyRecord
-	for _, d := range x.queue[x.head:] {
-		e := x.keys[d]
+	for place := x.queue.first; place < x.queue.end; place++ {
+		e := x.queue.at(place)
 		if e.block.Segment != segment {
 			continue
 		}
-		out = append(out, KeyRecord{Digest: d, Body: e.body, Age: e.age, Runs: e.runs()})
+		out = append(out, x.record(e))
 		e.block.Live--
 		e.block = block
 		block.Live++
-		x.keys[d] = e
 	}
 	return out
 }
 
-func (e *keyEntry) runs() []KeyRun {
-	if e.run.Count == 0 {
+func (x *KeyIndex) record(e *keyEntry) KeyRecord {
+	return KeyRecord{Digest: e.digest, Body: e.body, Age: e.age, Runs: x.runs(e)}
+}
+
+func (x *KeyIndex) runs(e *keyEntry) []KeyRun {
+	if e.count == 0 {
 		return nil
 	}
-	return append([]KeyRun{e.run}, e.more...)
+	return append([]KeyRun{{e.lane, e.first, int(e.count)}}, x.more[e.digest]...)
 }
 
 const keyBlockVersion = 1

@@ -1,9 +1,11 @@
 package spool
 
 import (
+	"encoding/binary"
 	"maps"
 	"math/rand/v2"
 	"reflect"
+	"runtime"
 	"testing"
 
 	"github.com/spoold/spoold/integration/program"
@@ -272,10 +274,10 @@ func (k *keyWorld) start() {
 	k.slow.expire(k.now)
 	// Some that were pushed out may be back. Those that were not are there, oldest first.
 	var all []KeyRecord
-	for _, d := range k.x.queue[k.x.head:] {
-		e := k.x.keys[d]
-		all = append(all, KeyRecord{d, e.body, e.age, e.runs()})
-		k.home[d] = e.block
+	for place := k.x.queue.first; place < k.x.queue.end; place++ {
+		e := k.x.queue.at(place)
+		all = append(all, k.x.record(e))
+		k.home[e.digest] = e.block
 	}
 	if n := len(all) - len(k.slow.list); n < 0 || len(k.slow.list) > 0 && !reflect.DeepEqual(all[n:], k.slow.list) {
 		k.t.Fatalf("a start finds the keys %+v, want them to end with %+v", all, k.slow.list)
@@ -317,4 +319,33 @@ func (k *keyWorld) check() {
 			k.t.Fatalf("block %d of segment %d says %d live keys, it has %d", b.Number, b.Segment, b.Live, live[b])
 		}
 	}
+}
+
+// Memory is promised whatever the window is full of: half a million keys are the default.
+func TestAKeyTakesLittleMemory(t *testing.T) {
+	const keys, most = 500_000, 140
+	heap := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	x := NewKeyIndex(KeyRule{Window: 1 << 40, Max: keys})
+	r := rand.New(rand.NewPCG(1, 2))
+	var block *KeyBlock
+	for i := range keys + keys/2 { // a third is forgotten again
+		if i%20 == 0 {
+			block = &KeyBlock{Number: uint64(i)}
+		}
+		var d KeyDigest
+		binary.BigEndian.PutUint64(d[:], r.Uint64())
+		binary.BigEndian.PutUint64(d[8:], r.Uint64())
+		x.Add(KeyRecord{Digest: d, Body: r.Uint64(), Age: int64(i), Runs: []KeyRun{{1, Index(i), 3}}}, block)
+		x.TakeEmptied()
+	}
+	if each := (heap() - before) / int64(x.Len()); each > most {
+		t.Errorf("each of %d keys takes %d bytes, want at most %d", x.Len(), each, most)
+	}
+	runtime.KeepAlive(x)
 }

@@ -132,6 +132,7 @@ type daemon struct {
 // run starts everything, waits for a reason to stop, and stops it all.
 func (d *daemon) run(ctx context.Context) (err error) {
 	begin := time.Now()
+	d.limitMemory()
 	d.failed = make(chan error, 1)
 	if d.metrics, err = otel.New(spoold.Version()); err != nil {
 		return err

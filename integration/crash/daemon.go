@@ -225,30 +225,36 @@ func (d *Daemon) Tail() string {
 
 // Status is what the tests need of /api/status.
 type Status struct {
-	Accepted     uint64  `json:"accepted"`
-	Acked        uint64  `json:"acked"`
-	Pending      uint64  `json:"pending"`
-	DeadLettered uint64  `json:"dead_lettered"`
-	Expired      uint64  `json:"expired"`
-	SpoolBytes   int64   `json:"spool_bytes"`
-	SpoolFull    string  `json:"spool_full"` // why nothing is taken
-	Segments     int     `json:"segments"`
-	Keys         int     `json:"idempotency_keys"`
-	Oldest       float64 `json:"oldest_age_seconds"`
-	Link         string  `json:"link"`
-	Retries      uint64  `json:"retries"`
-	State        string  `json:"state"`
-	Error        string  `json:"error"`
-	Topics       []struct {
-		Topic      string `json:"topic"`
-		State      string `json:"state"`
-		Detail     string `json:"detail"`
-		Partitions []struct {
-			Partition  int32  `json:"partition"`
-			ParkReason string `json:"park_reason"`
-			Detail     string `json:"detail"`
-		} `json:"partitions"`
-	} `json:"topics"`
+	Accepted     uint64        `json:"accepted"`
+	Acked        uint64        `json:"acked"`
+	Pending      uint64        `json:"pending"`
+	DeadLettered uint64        `json:"dead_lettered"`
+	Expired      uint64        `json:"expired"`
+	SpoolBytes   int64         `json:"spool_bytes"`
+	SpoolFull    string        `json:"spool_full"` // why nothing is taken
+	Segments     int           `json:"segments"`
+	Keys         int           `json:"idempotency_keys"`
+	Oldest       float64       `json:"oldest_age_seconds"`
+	Link         string        `json:"link"`
+	Retries      uint64        `json:"retries"`
+	State        string        `json:"state"`
+	Error        string        `json:"error"`
+	Topics       []TopicStatus `json:"topics"`
+}
+
+// TopicStatus is a topic of Status.
+type TopicStatus struct {
+	Topic      string            `json:"topic"`
+	State      string            `json:"state"`
+	Detail     string            `json:"detail"`
+	Partitions []PartitionStatus `json:"partitions"`
+}
+
+// PartitionStatus is a partition of TopicStatus.
+type PartitionStatus struct {
+	Partition  int32  `json:"partition"`
+	ParkReason string `json:"park_reason"`
+	Detail     string `json:"detail"`
 }
 
 // Parked says what is parked, and why; "" if nothing is.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -139,7 +138,7 @@ type Verdict struct {
 	Duplicated int
 	Reordered  int // behind a later record of the same client, on one partition
 	Changed    int // bytes that nobody sent, or a key that is not the sender's
-	Strayed    int // clients whose records are on more than one partition, or if the topic grew, go to and fro between them
+	Strayed    int // clients whose records are on more than one partition, or, if the topic grew, moved more often than that
 	First      []string
 }
 
@@ -172,25 +171,26 @@ type Reading struct {
 
 // sight is what was seen of a client.
 type sight struct {
-	parts   []stretch // one for each partition, as they came
+	parts   []place // one for each partition, as they came
+	moves   int     // stretches of records without a gap, on all partitions: each of them but one is a move
 	strayed bool
 	read    map[int]bool
 	dense   int // all below were read
 }
 
-// stretch is a client's records on one partition.
-type stretch struct {
-	partition   int32
-	first, last int // lowest and highest n so far; last is -1 before there is one
+// place is a partition with records of a client.
+type place struct {
+	partition int32
+	last      int // highest n so far; -1: none
 }
 
-func (s *sight) on(partition int32) *stretch {
+func (s *sight) on(partition int32) *place {
 	for i := range s.parts {
 		if s.parts[i].partition == partition {
 			return &s.parts[i]
 		}
 	}
-	s.parts = append(s.parts, stretch{partition: partition, first: -1, last: -1})
+	s.parts = append(s.parts, place{partition, -1})
 	return &s.parts[len(s.parts)-1]
 }
 
@@ -236,8 +236,8 @@ func (r *Reading) Record(partition int32, offset int64, key, value []byte) {
 			s.dense++
 		}
 	}
-	if at.first < 0 || n < at.first {
-		at.first = n
+	if at.last < 0 || n > at.last+1 {
+		s.moves++
 	}
 	at.last = max(at.last, n)
 }
@@ -274,15 +274,9 @@ func (r *Reading) Verdict() *Verdict {
 				v.note("client %d record %d was answered and is not there", client, n)
 			}
 		}
-		// In a topic that grew, each partition has one stretch of a client's records.
-		slices.SortFunc(s.parts, func(a, b stretch) int { return a.first - b.first })
-		for i := 1; i < len(s.parts) && !s.strayed; i++ {
-			if before, at := s.parts[i-1], s.parts[i]; at.first < before.last {
-				s.strayed = true
-				v.Strayed++
-				v.note("client %d: record %d on partition %d, a later one on %d, and %d on the first again",
-					client, before.first, before.partition, at.partition, before.last)
-			}
+		if len(s.parts) > 1 && s.moves > 1+r.l.grown && !s.strayed {
+			v.Strayed++
+			v.note("client %d: its records moved between partitions %d times, the topic grew %d times", client, s.moves-1, r.l.grown)
 		}
 	}
 	return v

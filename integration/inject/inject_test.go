@@ -44,7 +44,7 @@ var calls = []struct {
 	{"renameat", 30, []string{kill, eio}},
 	{"unlinkat", 30, []string{kill, eio}},
 	{"fallocate", 60, []string{kill, eio}},
-	{"ftruncate", 3, []string{kill, eio}},
+	{"ftruncate", 30, []string{kill, eio}},
 	{"pread64", 12, []string{eio}},
 	{"fdatasync", 20, []string{enospc}},
 }

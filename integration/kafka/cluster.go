@@ -309,6 +309,15 @@ func (c *Cluster) Links() []*link.Link {
 	return links
 }
 
+// Logs are the paths of what the brokers say, in their order; they go with Close.
+func (c *Cluster) Logs() []string {
+	var paths []string
+	for _, b := range c.brokers {
+		paths = append(paths, b.log)
+	}
+	return paths
+}
+
 // Brokers is how many there are.
 func (c *Cluster) Brokers() int { return len(c.brokers) }
 

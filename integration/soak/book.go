@@ -56,6 +56,7 @@ type Trouble struct {
 // Book is where trouble is written down. Safe for concurrent use.
 type Book struct {
 	began time.Time
+	out   *csv.Writer
 
 	mu    sync.Mutex
 	list  []Trouble
@@ -63,8 +64,18 @@ type Book struct {
 	count map[string]int
 }
 
-// NewBook is an empty one; the run begins now.
-func NewBook(began time.Time) *Book { return &Book{began: began, count: make(map[string]int)} }
+// NewBook is an empty one of a run that begins now. What ends is written to out, trouble.csv.
+func NewBook(began time.Time, out io.Writer) *Book {
+	b := &Book{began: began, out: csv.NewWriter(out), count: make(map[string]int)}
+	b.write("kind", "from_s", "to_s")
+	return b
+}
+
+// write writes a line that is only missed if it cannot be written.
+func (b *Book) write(fields ...string) {
+	_ = b.out.Write(fields)
+	b.out.Flush()
+}
 
 // Begin writes down that trouble begins. It ends when end is called.
 func (b *Book) Begin(kind string) (end func()) {
@@ -78,7 +89,9 @@ func (b *Book) Begin(kind string) (end func()) {
 		defer b.mu.Unlock()
 		i := slices.Index(b.on, kind)
 		b.on = slices.Delete(b.on, i, i+1)
-		b.list = append(b.list, Trouble{kind, from, time.Since(b.began).Seconds()})
+		t := Trouble{kind, from, time.Since(b.began).Seconds()}
+		b.list = append(b.list, t)
+		b.write(kind, strconv.FormatFloat(t.From, 'f', 3, 64), strconv.FormatFloat(t.To, 'f', 3, 64))
 	})
 }
 
@@ -120,21 +133,4 @@ func (b *Book) Table() string {
 		fmt.Fprintf(&out, "\n  %6d  %s", b.Count(t.kind), t.title)
 	}
 	return out.String()
-}
-
-// WriteCSV writes the trouble that has ended, in the order of its beginning.
-func (b *Book) WriteCSV(w io.Writer) error {
-	b.mu.Lock()
-	list := slices.Clone(b.list)
-	b.mu.Unlock()
-	slices.SortStableFunc(list, func(a, b Trouble) int { return int(1000 * (a.From - b.From)) })
-	out := csv.NewWriter(w)
-	rows := [][]string{{"kind", "from_s", "to_s"}}
-	for _, t := range list {
-		rows = append(rows, []string{t.Kind, strconv.FormatFloat(t.From, 'f', 3, 64), strconv.FormatFloat(t.To, 'f', 3, 64)})
-	}
-	if err := out.WriteAll(rows); err != nil {
-		return fmt.Errorf("soak: trouble: %w", err)
-	}
-	return nil
 }

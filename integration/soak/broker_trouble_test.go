@@ -60,11 +60,16 @@ func (r *rig) broker(dice *rand.Rand, kind string, trouble func(int) error) erro
 	}
 	end := r.book.Begin(kind)
 	r.note("%s: broker %d", kind, i)
+	began := time.Now()
 	if err := trouble(i); err != nil {
 		return err
 	}
 	end()
-	return r.inSync()
+	if err := r.inSync(); err != nil {
+		return err
+	}
+	r.returned.Store(max(r.returned.Load(), int64(time.Since(began))))
+	return nil
 }
 
 // roll restarts all of them in turn.

@@ -9,10 +9,16 @@ import (
 	"time"
 
 	"github.com/spoold/spoold/integration/chaos"
+	"github.com/spoold/spoold/integration/crash"
 	"github.com/spoold/spoold/integration/link"
 )
 
-func calm(r *rig, dice *rand.Rand) error { return r.wait(r.seconds(dice, 0.5, 1, 5, 20)) }
+// calm makes no trouble. Clients are as busy as ever, in a hurry, or have little to say.
+func calm(r *rig, dice *rand.Rand) error {
+	r.pace.Set([]float64{1, 0.3, 6}[dice.IntN(3)])
+	defer r.pace.Set(1)
+	return r.wait(r.seconds(dice, 0.5, 1, 5, 20))
+}
 
 // flurry kills the daemon again and again, as a supervisor's restarts would meet an out-of-memory killer.
 func flurry(r *rig, dice *rand.Rand) error {
@@ -120,6 +126,22 @@ func (r *rig) outage(dice *rand.Rand, kind string, fault func(*link.Link)) error
 		}
 	}
 	end()
+	if err == nil && r.long && dice.IntN(2) == 0 {
+		err = r.catchUp(st)
+	}
+	return err
+}
+
+// catchUp waits until a backlog is delivered, while clients send and brokers may be in trouble.
+func (r *rig) catchUp(was crash.Status) error {
+	began := time.Now()
+	err := r.await(r.patience(was.SpoolBytes), fmt.Sprintf("to deliver most of %d records, %d bytes", was.Pending, was.SpoolBytes), func() (bool, error) {
+		_, st := r.watch.Latest()
+		return st.Acked >= was.Accepted-was.Pending/10, nil
+	})
+	if err == nil {
+		r.figure.drained(time.Since(began), was.Pending, was.SpoolBytes)
+	}
 	return err
 }
 
@@ -170,7 +192,8 @@ func weather(r *rig, dice *rand.Rand) error {
 	before := r.broken()
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
-	wg.Go(func() { chaos.Storm(stop, rand.New(rand.NewPCG(dice.Uint64(), 0)), proxies...) })
+	clouds := rand.New(rand.NewPCG(dice.Uint64(), 0))
+	wg.Go(func() { chaos.Storm(stop, clouds, proxies...) })
 	defer func() {
 		close(stop)
 		wg.Wait()

@@ -8,7 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Disk is a small file system of its own: ext4 on a file. It is taken out of the directory tree as soon as it is
@@ -63,6 +67,28 @@ func (d *Disk) Free() (int64, error) {
 		return 0, fmt.Errorf("soak: disk: %w", err)
 	}
 	return int64(st.Bavail) * st.Bsize, nil
+}
+
+// Written is how many bytes were written to it so far, by the file system itself, too. What the kernel says of a
+// process's writes is more than that: it counts whatever a written byte made dirty.
+func (d *Disk) Written() (int64, error) {
+	var st syscall.Stat_t
+	if err := syscall.Fstat(int(d.dir.Fd()), &st); err != nil {
+		return 0, fmt.Errorf("soak: disk: %w", err)
+	}
+	raw, err := os.ReadFile(fmt.Sprintf("/sys/dev/block/%d:%d/stat", unix.Major(st.Dev), unix.Minor(st.Dev)))
+	if err != nil {
+		return 0, fmt.Errorf("soak: disk: %w", err)
+	}
+	f := strings.Fields(string(raw))
+	if len(f) < 7 {
+		return 0, fmt.Errorf("soak: disk: its statistics are %q", raw)
+	}
+	sectors, err := strconv.ParseInt(f[6], 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("soak: disk: its statistics: %w", err)
+	}
+	return sectors * 512, nil
 }
 
 // Fill lets a file grow until at most leave bytes are free.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -92,10 +93,15 @@ func (r *rig) progress(ctx context.Context) {
 	}
 }
 
-// enough says whether the run proves anything: each kind of trouble happened, and had an effect.
+// enough says whether the run proves anything: each kind of trouble happened, and had an effect. A long run needs about a
+// quarter of an hour for that. One that was interrupted only says that it was.
 func (r *rig) enough() {
+	if r.interrupted.Err() != nil {
+		r.proof.Notes = append(r.proof.Notes, "It was interrupted before its time.")
+		return
+	}
 	for _, k := range titles {
-		if k.kind == EarlyKill || k.kind == BrokerRolling && !r.long || r.interrupted.Err() != nil {
+		if k.kind == EarlyKill || k.kind == BrokerRolling && !r.long {
 			continue
 		}
 		if r.book.Count(k.kind) == 0 {
@@ -112,13 +118,6 @@ func (r *rig) enough() {
 // report prints what the run was, and keeps it if that is wanted. It does so, too, when a violation was found.
 func (r *rig) report() {
 	f, p, run := &r.figure, r.watch.Peaks(), r.proof
-	if out, err := os.Create(filepath.Join(r.out, "trouble.csv")); err != nil {
-		r.t.Error(err)
-	} else if err := r.book.WriteCSV(out); err != nil {
-		r.t.Error(err)
-	} else if err := out.Close(); err != nil {
-		r.t.Error(err)
-	}
 	run.What = fmt.Sprintf("`spoold serve` with %d HTTP clients that insist with an `Idempotency-Key`, on an ext4 file system of 1 GiB, and %d brokers of Apache Kafka "+
 		"4.3.1, each behind a link and a proxy that knows requests. A violation would be: a record that is lost, doubled, reordered, changed or parked; counters that do "+
 		"not add up or go back; memory, descriptors, threads or disk over a limit; a backlog that does not drain; a daemon that is busy or writes with nothing to do.",
@@ -136,6 +135,7 @@ func (r *rig) report() {
 	run.Say("time in outages", fmt.Sprintf("%.0f s", r.book.Seconds(LinkRefuses)+r.book.Seconds(LinkHangs)))
 	run.Say("largest backlog", fmt.Sprintf("%s records, %d MiB, the oldest %.0f s old", proof.Thousands(int(p.Pending)), p.SpoolBytes>>20, p.Oldest))
 	run.Say("slowest drain after trouble", f.slowestWas)
+	run.Say("longest from a broker's trouble until all replicas were in sync", fmt.Sprintf("%.0f s", time.Duration(r.returned.Load()).Seconds()))
 	run.Say("anonymous memory, peak of limit", fmt.Sprintf("%d of %d MiB", p.Anon>>20, p.Limits.Anon>>20))
 	run.Say("mapped files, peak", fmt.Sprintf("%d MiB", p.File>>20))
 	run.Say("the spool's files, peak of limit", fmt.Sprintf("%d of %d MiB", p.Disk>>20, p.Limits.Disk>>20))
@@ -155,10 +155,37 @@ func (r *rig) report() {
 		run.Violations = max(1, f.sum.Lost+f.sum.Duplicated+f.sum.Reordered+f.sum.Changed+f.sum.Strayed)
 	}
 	r.t.Logf("%v\nproxies: %v\n%v\ntrouble:%s", &f.sum, f.broken, r.killer, r.book.Table())
+	for _, n := range run.Notes {
+		r.t.Log(n)
+	}
 	for _, n := range run.Numbers {
 		r.t.Logf("%s: %s", n.Name, n.Value)
+	}
+	if proof.Wanted() {
+		if err := r.picture(); err != nil {
+			r.t.Error(err)
+		}
+		run.Notes = append(run.Notes, "Backlog, memory, descriptors, disk and trouble over time: ![the run over time](proof/soak.png)")
 	}
 	if err := run.Save(r.root); err != nil {
 		r.t.Error(err)
 	}
+}
+
+// picture draws what was written down.
+func (r *rig) picture() error {
+	to := filepath.Join(r.root, "docs", "proof")
+	if err := os.MkdirAll(to, 0o755); err != nil {
+		return fmt.Errorf("soak: picture: %w", err)
+	}
+	in, err := filepath.Abs(r.out)
+	if err != nil {
+		return fmt.Errorf("soak: picture: %w", err)
+	}
+	cmd := exec.Command("go", "run", ".", "-in", in, "-out", filepath.Join(to, "soak.png"))
+	cmd.Dir = filepath.Join(r.root, "integration", "plot")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("soak: picture: %w\n%s", err, out)
+	}
+	return nil
 }

@@ -37,6 +37,10 @@ func (r *rig) rest() error {
 // and once more after a change of leaders.
 const slowest = 1 << 20 // bytes per second
 
+func (r *rig) patience(backlog int64) time.Duration {
+	return time.Minute + 2*r.requestTimeout + time.Duration(backlog/slowest)*time.Second
+}
+
 func (r *rig) drain() error {
 	began := time.Now()
 	st, err := r.daemon.Status(r.ctx)
@@ -44,8 +48,7 @@ func (r *rig) drain() error {
 		return err
 	}
 	pending, bytes := st.Pending, st.SpoolBytes
-	patience := time.Minute + 2*r.requestTimeout + time.Duration(bytes/slowest)*time.Second
-	err = r.await(patience, fmt.Sprintf("to drain %d records, %d bytes", pending, bytes), func() (bool, error) {
+	err = r.await(r.patience(bytes), fmt.Sprintf("to drain %d records, %d bytes", pending, bytes), func() (bool, error) {
 		var err error
 		st, err = r.daemon.Status(r.ctx)
 		return err == nil && st.Pending == 0, err

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ import (
 
 var (
 	seedFlag    = flag.Uint64("seed", 0, "repeats a run's decisions; 0: a new one")
-	timeFlag    = flag.Duration("time", 25*time.Second, "how long trouble is made; from 5 minutes on it is a long run")
+	timeFlag    = flag.Duration("time", 15*time.Second, "how long trouble is made at least; from 5 minutes on it is a long run")
 	brokersFlag = flag.Int("brokers", 3, "how many brokers")
 	outFlag     = flag.String("out", "", "folder for samples, trouble and logs, in the repository; default: one that is removed")
 )
@@ -65,6 +66,8 @@ type rig struct {
 	requestTimeout time.Duration // of the daemon, in this epoch
 	maxSegment     int64         // spool.segment.bytes, in this epoch
 	gentle         bool          // nothing ends the daemon in this epoch
+
+	returned atomic.Int64 // nanoseconds: the longest that the brokers took from trouble to be whole again
 
 	mu     sync.Mutex
 	epoch  int
@@ -128,9 +131,12 @@ func newRig(t *testing.T) *rig {
 // open opens the files, and begins to count the time.
 func (r *rig) open() {
 	r.t.Helper()
-	samples, err := os.Create(filepath.Join(r.out, "samples.csv"))
-	r.must(err)
-	r.t.Cleanup(func() { _ = samples.Close() }) // each line was written as it came
+	create := func(name string) *os.File {
+		f, err := os.Create(filepath.Join(r.out, name))
+		r.must(err)
+		r.t.Cleanup(func() { _ = f.Close() }) // each line was written as it came
+		return f
+	}
 	log, err := NewLog(filepath.Join(r.out, "daemon.log"), 256<<20)
 	r.must(err)
 	r.trace, err = NewLog(filepath.Join(r.out, "trace.log"), 256<<20)
@@ -138,7 +144,7 @@ func (r *rig) open() {
 	r.daemon.Log = log
 	r.began = time.Now()
 	r.ends = r.began.Add(*timeFlag)
-	r.book = NewBook(r.began)
+	r.book = NewBook(r.began, create("trouble.csv"))
 	dice := func(stream uint64) *rand.Rand { return rand.New(rand.NewPCG(r.seed, stream)) }
 	r.lanes = newLanes(r, dice)
 	r.killer = &crash.Killer{Daemon: r.daemon, Rand: dice(3), Killed: func(early bool) {
@@ -147,7 +153,7 @@ func (r *rig) open() {
 			r.book.Once(EarlyKill)
 		}
 	}}
-	r.watch = &Watch{Daemon: r.daemon, Book: r.book, Interval: 200 * time.Millisecond, Out: samples, Answered: r.answered, Fail: r.fail}
+	r.watch = &Watch{Daemon: r.daemon, Book: r.book, Interval: 200 * time.Millisecond, Out: create("samples.csv"), Answered: r.answered, Written: r.disk.Written, Fail: r.fail}
 	if r.long {
 		r.watch.Interval = time.Second
 	}
@@ -184,7 +190,11 @@ func (r *rig) cleanUp() {
 			r.t.Log(r.daemon.Tail())
 			_ = r.daemon.Freeze() // for a copy of its spool; it may have ended
 			kept := filepath.Join(r.out, "spool")
-			if err := errors.Join(os.RemoveAll(kept), copyFiles(r.daemon.Spool, kept)); err != nil {
+			err := errors.Join(os.RemoveAll(kept), copyFiles(r.daemon.Spool, kept))
+			for _, path := range r.cluster.Logs() {
+				err = errors.Join(err, copyFile(path, filepath.Join(r.out, filepath.Base(path))))
+			}
+			if err != nil {
 				r.t.Log(err)
 			}
 			r.t.Logf("spool, logs and samples are in %s (removed without -out)", r.out)
@@ -209,15 +219,19 @@ func copyFiles(from, to string) error {
 		if !e.Type().IsRegular() {
 			continue
 		}
-		raw, err := os.ReadFile(filepath.Join(from, e.Name()))
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(to, e.Name()), raw, 0o600); err != nil {
+		if err := copyFile(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func copyFile(from, to string) error {
+	raw, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, raw, 0o600)
 }
 
 // answered is how many records clients were told are spooled, since the run began.

@@ -16,6 +16,7 @@ type Sample struct {
 	Use      *proc.Usage   // nil: no process runs
 	Status   *crash.Status // nil: it did not answer
 	Disk     int64         // bytes that the spool's files occupy
+	Device   int64         // bytes that were written to its disk so far
 	Trouble  string        // what is on
 }
 
@@ -41,6 +42,7 @@ var columns = []column{
 	{"link_up", asked(func(s *crash.Status) int { return bit(s.Link == "up") })},
 	{"full", asked(func(s *crash.Status) int { return bit(s.SpoolFull != "") })},
 	{"disk_bytes", func(s *Sample) string { return strconv.FormatInt(s.Disk, 10) }},
+	{"device_bytes", func(s *Sample) string { return strconv.FormatInt(s.Device, 10) }},
 	{"anon_bytes", used(func(u *proc.Usage) int64 { return u.Anon })},
 	{"file_bytes", used(func(u *proc.Usage) int64 { return u.File })},
 	{"descriptors", used(func(u *proc.Usage) int { return u.Descriptors })},

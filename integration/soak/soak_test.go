@@ -199,6 +199,8 @@ func manner(client int) (think time.Duration, records int) {
 		return 600 * time.Millisecond, 3
 	case 0:
 		return 300 * time.Millisecond, 60
+	case 1: // as many keys as records: within half an hour, more than are remembered
+		return 120 * time.Millisecond, 1
 	}
 	return 300 * time.Millisecond, 20
 }
@@ -220,16 +222,18 @@ func (r *rig) settle() error {
 	if err != nil {
 		return err
 	}
+	var wrong error
 	if want := r.answered(); st.Accepted != want || st.Acked != want {
-		return fmt.Errorf("soak: accepted %d, acked %d, and clients were told of %d", st.Accepted, st.Acked, want)
+		wrong = fmt.Errorf("soak: accepted %d, acked %d, and clients were told of %d", st.Accepted, st.Acked, want)
 	}
 	if err := r.replay(); err != nil {
-		return err
+		return errors.Join(wrong, err)
 	}
 	for _, t := range r.topics {
-		if err := r.compare(t); err != nil {
-			return err
-		}
+		wrong = errors.Join(wrong, r.compare(t))
+	}
+	if wrong != nil {
+		return wrong
 	}
 	r.mu.Lock()
 	old := r.topics

@@ -23,9 +23,10 @@ type Watch struct {
 	Daemon   *crash.Daemon
 	Book     *Book
 	Interval time.Duration
-	Answered func() uint64 // records that clients were told are spooled
-	Out      io.Writer     // samples.csv
-	Fail     func(error)   // is told the first violation
+	Answered func() uint64         // records that clients were told are spooled
+	Written  func() (int64, error) // to the spool's disk
+	Out      io.Writer             // samples.csv
+	Fail     func(error)           // is told the first violation
 
 	history History
 
@@ -80,11 +81,13 @@ func (w *Watch) sample(ctx context.Context) (Sample, Limits, error) {
 	if u, err := proc.Use(s.Pid); err == nil {
 		s.Use = &u
 	}
-	disk, err := occupied(w.Daemon.Spool)
-	if err != nil {
+	var err error
+	if s.Device, err = w.Written(); err != nil {
 		return s, limits, err
 	}
-	s.Disk = disk
+	if s.Disk, err = occupied(w.Daemon.Spool); err != nil {
+		return s, limits, err
+	}
 	ask, cancel := context.WithTimeout(ctx, statusPatience)
 	defer cancel()
 	st, err := w.Daemon.Status(ask)

@@ -91,6 +91,10 @@ func snappyBlock(dst, src []byte) []byte {
 	return dst[:have+len(s2.EncodeSnappy(dst[have:have+need], src))]
 }
 
+// zstdWindow is how far back an encoder looks. Few batches are larger, and the level's own, 8 MiB, is memory that each
+// encoder holds twice.
+const zstdWindow = 1 << 20
+
 // One pool for each level that an encoder tells apart.
 var (
 	gzipWriters  [10]sync.Pool // 0: the default
@@ -123,7 +127,7 @@ func init() {
 	for i := range zstdEncoders {
 		zstdEncoders[i].New = func() any {
 			e, _ := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithZeroFrames(true),
-				zstd.WithEncoderLevel(zstd.EncoderLevel(max(1, i)))) // fails only on bad options
+				zstd.WithWindowSize(zstdWindow), zstd.WithLowerEncoderMem(true), zstd.WithEncoderLevel(zstd.EncoderLevel(max(1, i)))) // fails only on bad options
 			return e
 		}
 	}

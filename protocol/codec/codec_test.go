@@ -175,3 +175,25 @@ func BenchmarkCompress(b *testing.B) {
 		})
 	}
 }
+
+// Memory is promised whatever is configured: an encoder may not take several times a batch.
+func TestAZstdEncoderTakesLittleMoreMemoryThanItsBatch(t *testing.T) {
+	src := make([]byte, 160<<10)
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := range src {
+		src[i] = 'a' + byte(r.IntN(16))
+	}
+	for range 3 {
+		runtime.GC() // a pool forgets after two
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	out, err := Compress(nil, src, protocol.CodecZstd, DefaultLevel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 6<<20 {
+		t.Errorf("a new encoder took %d bytes for a batch of %d (%d compressed)", took, len(src), len(out))
+	}
+}

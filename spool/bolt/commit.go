@@ -52,6 +52,11 @@ func (s *Store) commit(c *Commit, g *group, writes []*spool.Write, rewritten *re
 	if err := s.write(t); err != nil {
 		return err
 	}
+	if t.from != nil {
+		if err := t.from.giveBack(); err != nil {
+			return err // an answer too few: the commit is made
+		}
+	}
 	s.done(t)
 	c.Receipt = weak.Make(g.receipt)
 	c.Lanes = g.lanes

@@ -24,6 +24,16 @@ func (s *Store) ahead() int64 { return 2*int64(s.largest) + s.reserved() }
 // reserved is the reserve, smaller where groups are small.
 func (s *Store) reserved() int64 { return min(stateReserve, 2*int64(s.hardCap)) }
 
+// giveBack ends a segment that takes no more commits where its pages end: the room it owned ahead is the next one's. No
+// meta page speaks of what is above.
+func (a *active) giveBack() error {
+	if a.allocated <= a.hwm {
+		return nil
+	}
+	a.allocated = a.hwm
+	return a.file.Truncate(a.hwm)
+}
+
 func (s *Store) allocateStep() int64 { return min(allocateStep, int64(s.hardCap)) }
 
 // reserve makes the segment own need more bytes than are in use.
