@@ -14,8 +14,6 @@ import (
 type Model struct {
 	id    string
 	rules Rules
-	// staged: a commit's first item is a commit of its own, as Real makes it.
-	staged bool
 	// told of every commit that is durable, whatever became of the process.
 	told func([]DurableBatch, []*spool.Write)
 
@@ -36,7 +34,7 @@ type Model struct {
 	last   int64 // age that was told last
 	groups uint64
 	open   *group
-	taken  []*stage // of the commit under way
+	taken  *stage // of the commit under way; nil: there is none
 	ends   map[string]*end
 	count  int // of ends, which are lanes
 	live   int64
@@ -62,7 +60,7 @@ type group struct {
 	items  []item
 }
 
-// item is a batch of the open group, or a repeat that adds nothing.
+// item is a batch of the open group.
 type item struct {
 	batch    *bolt.BatchInput
 	spots    []Spot
@@ -70,8 +68,6 @@ type item struct {
 	lanes    []spool.NewLane
 	key      *spool.KeyRecord
 	keyBlock *spool.KeyBlock
-	wanted   error // of a repeat: what Append said
-	repeat   bool
 }
 
 // stage is one commit, ready to be durable.
@@ -206,8 +202,16 @@ func (m *Model) Bytes() int64 { return m.live }
 // Close implements Disk.
 func (m *Model) Close() {}
 
-// Crash implements Disk: memory goes; of a commit under way, some stages are durable.
-func (m *Model) Crash(_ bool, pick func(n int) int) { m.Interrupt(pick(len(m.taken) + 1)) }
+// Crash implements Disk: memory goes; a commit under way may be durable.
+func (m *Model) Crash(_ bool, pick func(n int) int) { m.interrupt(pick(m.ways()) == 1) }
+
+// ways is how many states of the disk a crash may leave.
+func (m *Model) ways() int {
+	if m.taken == nil {
+		return 1
+	}
+	return 2
+}
 
 // drop forgets what is in memory only.
 func (m *Model) drop() {
@@ -225,7 +229,7 @@ func (m *Model) drop() {
 func (m *Model) Copy() Disk { return m.copy() }
 
 func (m *Model) copy() *Model {
-	c := &Model{id: m.id, rules: m.rules, staged: m.staged, pairs: maps.Clone(m.pairs), keys: maps.Clone(m.keys),
+	c := &Model{id: m.id, rules: m.rules, pairs: maps.Clone(m.pairs), keys: maps.Clone(m.keys),
 		block: m.block, age: m.age, boot: m.boot, boots: m.boots}
 	for i, l := range m.lanes {
 		if l.durable == 0 && m.pairs[string(laneKey(i))] == nil {
