@@ -18,7 +18,7 @@ func (m *Model) Append(b *bolt.BatchInput, now spool.Time) (Receipt, error) {
 		hit, verdict := m.index.Find(key, body, now.Age)
 		switch verdict {
 		case spool.KeyRepeat:
-			return m.found(hit), nil
+			return m.found(b, hit), nil
 		case spool.KeyReused:
 			return Receipt{}, ErrKeyReused
 		case spool.KeyNoRoom:
@@ -84,12 +84,16 @@ func (m *Model) appendRecord(it *item, r *bolt.RecordInput, now spool.Time, key 
 }
 
 // found is the receipt of a repeat: where the first one is, and what makes it durable.
-func (m *Model) found(hit spool.KeyHit) Receipt {
+func (m *Model) found(b *bolt.BatchInput, hit spool.KeyHit) Receipt {
 	r := Receipt{Repeat: true}
+	next := map[spool.LaneID]spool.Index{}
 	for _, run := range hit.Runs {
-		for i := range run.Count {
-			r.Spots = append(r.Spots, Spot{run.Lane, run.First + spool.Index(i)})
-		}
+		next[run.Lane] = run.First
+	}
+	for i := range b.Records {
+		lane := m.ends[b.Records[i].Topic].id
+		r.Spots = append(r.Spots, Spot{lane, next[lane]})
+		next[lane]++
 	}
 	if hit.Block.Number == 0 { // its commit has not begun
 		r.Group = m.open.number

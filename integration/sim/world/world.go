@@ -7,6 +7,7 @@ import (
 	"github.com/spoold/spoold/integration/sim/agenda"
 	"github.com/spoold/spoold/integration/sim/broker"
 	"github.com/spoold/spoold/integration/sim/check"
+	"github.com/spoold/spoold/integration/sim/disk"
 	"github.com/spoold/spoold/protocol"
 )
 
@@ -93,7 +94,11 @@ func run(p *Plan, traced bool, tell func(line string)) (r *Result) {
 		}
 	}()
 	defer func() {
-		if bug := recover(); bug != nil {
+		bug := recover()
+		if d, ok := bug.(*disk.Difference); ok {
+			r = w.result([]check.Violation{{Law: "disk", Text: d.Error()}})
+			r.Tail = append(r.Tail, stack())
+		} else if bug != nil {
 			w.hist.Events = append(w.hist.Events, check.Event{At: w.ms(), Kind: check.Ended, Result: check.Bug, Text: fmt.Sprint(bug)})
 			r = w.result([]check.Violation{{Law: "P10", Text: fmt.Sprintf("panic: %v", bug)}})
 			r.Tail = append(r.Tail, stack())
