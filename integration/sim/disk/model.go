@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -38,6 +39,7 @@ type Model struct {
 	ends   map[string]*end
 	count  int // of ends, which are lanes
 	live   int64
+	known  map[spool.KeyDigest]bool // idempotency keys that the start found
 }
 
 // laneLog is a lane's entries. Those above durable are gone after a crash.
@@ -148,11 +150,7 @@ func (m *Model) loadState() error {
 
 func (m *Model) loadKeys() error {
 	m.index = spool.NewKeyIndex(m.rules.Keys)
-	type homed struct {
-		rec   spool.KeyRecord
-		block *spool.KeyBlock
-	}
-	var all []homed
+	var all []spool.FoundKey
 	for _, n := range slices.Sorted(maps.Keys(m.keys)) {
 		recs, err := spool.DecodeKeys(n, m.keys[n])
 		if err != nil {
@@ -160,14 +158,27 @@ func (m *Model) loadKeys() error {
 		}
 		b := &spool.KeyBlock{Number: n, Segment: 1}
 		for _, r := range recs {
-			all = append(all, homed{r, b})
+			all = append(all, spool.FoundKey{KeyRecord: r, Block: b})
 		}
 	}
-	slices.SortStableFunc(all, func(a, b homed) int { return int(a.rec.Age - b.rec.Age) })
-	for i := range all {
-		m.index.Add(all[i].rec, all[i].block)
+	slices.SortStableFunc(all, func(a, b spool.FoundKey) int { return cmp.Compare(a.Age, b.Age) })
+	// The last of those with one digest counts, and of all the youngest that may be known.
+	m.known = map[spool.KeyDigest]bool{}
+	var keep []spool.FoundKey
+	for _, f := range slices.Backward(all) {
+		if !m.known[f.Digest] && m.now()-f.Age < m.rules.Keys.Window && len(keep) < m.rules.Keys.Max {
+			m.known[f.Digest] = true
+			keep = append(keep, f)
+		}
 	}
-	m.index.Expire(m.now())
+	for _, f := range slices.Backward(keep) {
+		m.index.Add(f.KeyRecord, f.Block)
+	}
+	for _, f := range all {
+		if f.Block.Live == 0 {
+			delete(m.keys, f.Block.Number)
+		}
+	}
 	return nil
 }
 

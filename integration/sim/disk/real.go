@@ -34,7 +34,9 @@ type Real struct {
 
 	keyed []*bolt.BatchInput // that were taken, for look-ups
 	notes map[string]bool    // names
-	came  map[string]int     // what came to pass in the files, by name
+	// unasked: the Model was asked for a key, and the store was not. Old keys are forgotten when one asks for a new one.
+	unasked bool
+	came    map[string]int // what came to pass in the files, by name
 }
 
 // tuning is small: rotation, carrying and trimming are to happen in short histories.
@@ -88,6 +90,7 @@ func (r *Real) Open(c Clock) (*spool.Recovered, error) {
 		differ("a start finds %s", text)
 	}
 	seen.compare(want)
+	r.unasked = false
 	r.life.warm()
 	r.settled()
 	r.compareAll()
@@ -131,6 +134,7 @@ func must(err error) {
 func (r *Real) Append(b *bolt.BatchInput, now spool.Time) (Receipt, error) {
 	want, err := r.model.Append(b, now)
 	if errors.Is(err, ErrFull) {
+		r.unasked = r.unasked || b.Key != ""
 		return want, err
 	}
 	got, gotErr := r.life.store.AppendBatch(over, b)
@@ -142,12 +146,19 @@ func (r *Real) Append(b *bolt.BatchInput, now spool.Time) (Receipt, error) {
 	}
 	if !want.Repeat {
 		r.remember(b)
+		r.unasked = r.unasked && b.Key == ""
 	}
 	p := promise{batch: b, receipt: want, tickets: got}
 	if got.Duplicate() != want.Repeat || got.Len() != len(b.Records) {
 		differ("a batch with key %q: repeat %v with %d tickets, not %v with %d", b.Key, got.Duplicate(), got.Len(), want.Repeat, len(b.Records))
 	}
-	if want.Group != 0 {
+	if s := r.model.taken; want.Group == 0 && s != nil && !p.answered() {
+		// The commit under way carries the key to another segment. Until it is through the repeat waits, and if it
+		// fails hears that nobody knows: both are true.
+		r.came["repeat waits for its key to be carried"]++
+		p.receipt.Group = s.group
+	}
+	if p.receipt.Group != 0 {
 		p.pending()
 		r.life.promises = append(r.life.promises, p)
 	} else {

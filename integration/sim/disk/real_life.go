@@ -120,7 +120,7 @@ func (l *life) commit(do func() error) error {
 func (l *life) carry(do func() error) error {
 	err := do()
 	for i := range l.promises {
-		l.early = l.early || !errors.Is(l.promises[i].tickets.Spooled(over), context.Canceled)
+		l.early = l.early || l.promises[i].answered()
 	}
 	return err
 }
@@ -292,10 +292,14 @@ func (p *promise) String() string {
 	return fmt.Sprintf("a batch with key %q of %d records, first at %v", p.batch.Key, len(p.batch.Records), p.receipt.Spots)
 }
 
+func (p *promise) answered() bool {
+	return !errors.Is(p.tickets.Spooled(over), context.Canceled)
+}
+
 // pending: nobody may know yet.
 func (p *promise) pending() {
-	if err := p.tickets.Spooled(over); !errors.Is(err, context.Canceled) {
-		differ("the answer to %v is there before its commit: %v", p, err)
+	if p.answered() {
+		differ("the answer to %v is there before its commit: %v", p, p.tickets.Spooled(over))
 	}
 }
 
