@@ -187,10 +187,10 @@ func (r *Real) Begin(writes []*spool.Write, now spool.Time) {
 	for _, w := range writes {
 		l.store.Submit(w, true)
 	}
-	l.made = false
+	l.made = ""
 	l.rest <- true
 	l.until(atCommit)
-	if l.made { // and file and directory were synced
+	if l.made != "" { // and file and directory were synced
 		r.forgetLimbo()
 		r.settled()
 	}

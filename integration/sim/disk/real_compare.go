@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"os"
 	"slices"
 
 	"github.com/spoold/spoold/protocol"
@@ -32,6 +33,16 @@ func (r *Real) comparePoint() {
 		}
 	}
 	r.compareBytes(got.Bytes)
+	r.compareFiles(got.Segments)
+}
+
+// compareFiles counts files: what is off the list, or was never on it, is to be removed.
+func (r *Real) compareFiles(want int) {
+	list, err := os.ReadDir(r.dir())
+	must(err)
+	if got := len(list) - 1; len(r.life.works) == 0 && got != want { // one is the lock
+		differ("there are %d files, but %d segments", got, want)
+	}
 }
 
 // compareBytes compares what counts against the limit with its bounds: every entry that has not left is in a page
@@ -168,6 +179,12 @@ func (r *Real) look() *sight {
 		differ("nobody can look at it: %v", err)
 	}
 	defer in.Close()
+	for _, x := range in.Segments() {
+		// What is settled goes with the commit that settles it; but a block that was carried when it had left goes with the next one.
+		if x.Pending == 0 && (!x.Active || x.Blocks > 1) {
+			differ("segment %d holds nothing that has not left, and is still there with %d blocks (active: %v)", x.Number, x.Blocks, x.Active)
+		}
+	}
 	s := &sight{found: in.Recovered, entries: map[Spot]string{}}
 	err = in.Entries(func(e bolt.EntryInfo) bool {
 		s.entries[Spot{e.Lane, e.Index}] = string(e.Raw)

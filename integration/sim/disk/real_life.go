@@ -26,7 +26,7 @@ type life struct {
 	warming  bool
 	dead     bool // nothing is written any more
 	early    bool // somebody was told of a commit before it was through
-	made     bool // a segment was made for the commit under way
+	made     string // what a segment's file is called while it is made, if one was made for the commit under way; or ""
 	stands   chan place
 	orders   chan func(do func() error) error // at atCommit: what to do
 	rest     chan bool                        // at atRest: whether to go on
@@ -145,7 +145,11 @@ func (l *life) observe(bolt.CommitStats) {
 // point is bolt.Faults.Point.
 func (l *life) point(name string) {
 	l.r.came[name]++
-	l.made = l.made || name == "segment renamed"
+	if name == "segment made" {
+		list, err := os.ReadDir(l.r.dir())
+		must(err)
+		l.made = list[len(list)-1].Name()
+	}
 }
 
 // background is bolt.Faults.Go: at once, or when a commit is under way, or when it is through.
@@ -196,8 +200,11 @@ func (l *life) until(want place) {
 			}
 			return
 		case c := <-l.store.Commits():
-			if c == nil || c.Err != nil {
-				differ("a commit fails: %v", c)
+			if c == nil {
+				differ("the committer ends")
+			}
+			if c.Err != nil {
+				differ("a commit fails: %v", c.Err)
 			}
 			l.heard(c)
 		case <-hung.C:

@@ -170,9 +170,9 @@ func (r *Real) cut(durable, power bool) {
 	}
 }
 
-// undo makes the active file what it may be if the commit that made after of before is not durable. made: the file was
-// made for this commit.
-func (r *Real) undo(before, after image, made, power bool) {
+// undo makes the active file what it may be if the commit that made after of before is not durable. made: if the file was
+// made for this commit, what it was called meanwhile.
+func (r *Real) undo(before, after image, made string, power bool) {
 	b := before.bytes
 	if after.bytes != nil {
 		var how string
@@ -180,7 +180,7 @@ func (r *Real) undo(before, after image, made, power bool) {
 		r.came[how]++
 		must(os.WriteFile(before.path, b, 0o600))
 	}
-	if !made {
+	if made == "" {
 		return
 	}
 	switch r.rng.IntN(4) {
@@ -190,7 +190,7 @@ func (r *Real) undo(before, after image, made, power bool) {
 	case 1:
 		r.came["new segment: under its first name"]++
 		must(os.Remove(before.path))
-		must(os.WriteFile(before.path+".tmp", b[:r.rng.IntN(len(b)+1)], 0o600))
+		must(os.WriteFile(filepath.Join(r.dir(), made), b[:r.rng.IntN(len(b)+1)], 0o600))
 	}
 }
 
