@@ -179,20 +179,20 @@ func (r *Real) look() *sight {
 		differ("nobody can look at it: %v", err)
 	}
 	defer in.Close()
-	for _, x := range in.Segments() {
-		// What is settled goes with the commit that settles it; but a block that was carried when it had left goes with the next one.
-		if x.Pending == 0 && (!x.Active || x.Blocks > 1) {
-			differ("segment %d holds nothing that has not left, and is still there with %d blocks (active: %v)", x.Number, x.Blocks, x.Active)
-		}
-	}
 	s := &sight{found: in.Recovered, entries: map[Spot]string{}}
+	blocks := map[uint64]map[uint64]bool{} // by segment: those with entries that have not left
 	err = in.Entries(func(e bolt.EntryInfo) bool {
 		s.entries[Spot{e.Lane, e.Index}] = string(e.Raw)
+		if blocks[e.Segment] == nil {
+			blocks[e.Segment] = map[uint64]bool{}
+		}
+		blocks[e.Segment][e.Block] = true
 		return true
 	})
 	if err != nil {
 		differ("nobody can look at its entries: %v", err)
 	}
+	compareSegments(in.Segments(), blocks)
 	for i := range r.model.lanes {
 		lane, l := &s.found.Lanes[i], r.model.lanes[i]
 		for k := lane.Settled.NextAbsent(0); k < l.durable; k = lane.Settled.NextAbsent(k + 1) {
@@ -207,6 +207,20 @@ func (r *Real) look() *sight {
 		differ("one who looks sees entries that are not there: %v", s.entries)
 	}
 	return s
+}
+
+// compareSegments finds what is settled and still there. It goes with the commit that settles it; what that commit itself
+// carried, or left, goes with the next one.
+func compareSegments(list []bolt.SegmentStats, needed map[uint64]map[uint64]bool) {
+	for i, x := range list {
+		n := len(needed[x.Number])
+		switch {
+		case x.Active && int(x.Blocks) > n+1:
+			differ("the active segment %d has %d blocks, and %d have entries that have not left", x.Number, x.Blocks, n)
+		case !x.Active && n == 0 && i < len(list)-2:
+			differ("segment %d is on the list, and all of its entries have left", x.Number)
+		}
+	}
 }
 
 // compare compares what was seen with what the next start finds.

@@ -24,8 +24,8 @@ type life struct {
 
 	first    func(do func() error) error // what is done with the commit of Open
 	warming  bool
-	dead     bool // nothing is written any more
-	early    bool // somebody was told of a commit before it was through
+	dead     bool   // nothing is written any more
+	early    bool   // somebody was told of a commit before it was through
 	made     string // what a segment's file is called while it is made, if one was made for the commit under way; or ""
 	stands   chan place
 	orders   chan func(do func() error) error // at atCommit: what to do
