@@ -26,7 +26,8 @@ type Real struct {
 	files map[string][]byte // what is to be there then; nil: nothing
 	adopt bool              // the lock file is another one than the spool was made with
 	life  *life             // nil: no process
-	size  int64             // of the active file, when it was synced last
+	path  string            // of the active file
+	size  int64             // of it, when it was synced last
 	gone  map[string]bool   // in limbo: files that were unlinked, and the directory was not synced since
 
 	boots int
@@ -92,6 +93,7 @@ func (r *Real) Open(c Clock) (*spool.Recovered, error) {
 	seen.compare(want)
 	r.unasked = false
 	r.life.warm()
+	r.path = r.newest()
 	r.settled()
 	r.compareAll()
 	return want, nil
@@ -192,6 +194,7 @@ func (r *Real) Begin(writes []*spool.Write, now spool.Time) {
 	l.until(atCommit)
 	if l.made != "" { // and file and directory were synced
 		r.forgetLimbo()
+		r.path = r.newest()
 		r.settled()
 	}
 	for i := range l.promises {
@@ -282,6 +285,9 @@ func (r *Real) Counters() spool.Counters { return r.model.Counters() }
 
 // Bytes implements Disk.
 func (r *Real) Bytes() int64 { return r.model.Bytes() }
+
+// Came says what came to pass in the files, and how often.
+func (r *Real) Came() map[string]int { return r.came }
 
 // Copy implements Disk: the files as they are now. They are put into a directory when the copy is opened, and taken over there.
 func (r *Real) Copy() Disk {

@@ -52,10 +52,15 @@ type image struct {
 	bytes []byte
 }
 
-// active reads the file that commits go to: the newest.
-func (r *Real) active() image {
+// newest is the file that commits go to.
+func (r *Real) newest() string {
 	list := segments(r.dir())
-	path := filepath.Join(r.dir(), list[len(list)-1])
+	return filepath.Join(r.dir(), list[len(list)-1])
+}
+
+// active reads it.
+func (r *Real) active() image {
+	path := r.newest()
 	b, err := os.ReadFile(path)
 	must(err)
 	return image{path, b}
@@ -63,8 +68,7 @@ func (r *Real) active() image {
 
 // settled: a commit is through, and the file synced.
 func (r *Real) settled() {
-	list := segments(r.dir())
-	st, err := os.Stat(filepath.Join(r.dir(), list[len(list)-1]))
+	st, err := os.Stat(r.path)
 	must(err)
 	r.size = st.Size()
 }

@@ -52,7 +52,8 @@ type Result struct {
 	Tail       []string
 	Parks      map[string]int
 	Resolved   int
-	Ms         int64 // of simulated time
+	Ms         int64          // of simulated time
+	Disk       map[string]int // what came to pass in the files of hosts that have spool/bolt
 }
 
 // Whole reports whether a run is long enough to be counted: so many records, faults and kills.
@@ -221,10 +222,17 @@ func (w *World) until(ms int64, so func() bool) bool {
 }
 
 func (w *World) result(v []check.Violation) *Result {
-	r := &Result{Violations: v, Kills: w.counts[string(KillHost)] + w.counts[string(PowerCut)], Faults: w.counts, Steps: w.steps, Trace: w.trace.sum, Tail: w.trace.tail(50), Ms: w.ms(), Resolved: w.resolved, Parks: map[string]int{}}
+	r := &Result{Violations: v, Kills: w.counts[string(KillHost)] + w.counts[string(PowerCut)], Faults: w.counts, Steps: w.steps, Trace: w.trace.sum, Tail: w.trace.tail(50), Ms: w.ms(), Resolved: w.resolved, Parks: map[string]int{}, Disk: map[string]int{}}
 	for i := range w.hist.Events {
 		if w.hist.Events[i].Kind == check.Durable {
 			r.Records++
+		}
+	}
+	for _, h := range w.hosts {
+		if d, ok := h.disk.(*disk.Real); ok {
+			for what, n := range d.Came() {
+				r.Disk[what] += n
+			}
 		}
 	}
 	for _, p := range w.hist.Parks {
