@@ -74,7 +74,7 @@ func (r *Real) newLife(c Clock) *life {
 }
 
 // groupBytes is more than an open group ever has here: the Model knows no limit of it.
-const groupBytes = 128 << 10
+const groupBytes = 64 << 10
 
 func (l *life) open() *spool.Recovered {
 	store, found, err := bolt.Open(l.options)
