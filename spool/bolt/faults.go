@@ -18,6 +18,9 @@ type Faults struct {
 	Commit func(commit func() error) error
 	// Point is called between two steps that a crash may part, by the goroutine that does them.
 	Point func(name string)
+	// Go does work in the background; nil: in a goroutine of its own. It may do it at once, or when it
+	// likes, but must do it before the Store can end.
+	Go func(work func())
 	// AllocSize is by how much files grow; 0: bbolt's 16 MiB. Small files make a crash state cheap.
 	AllocSize int
 }
@@ -26,6 +29,20 @@ func (fl *Faults) at(point string) {
 	if fl.Point != nil {
 		fl.Point(point)
 	}
+}
+
+// background does work that Close waits for.
+func (s *Store) background(work func()) {
+	s.work.Add(1)
+	counted := func() {
+		defer s.work.Done()
+		work()
+	}
+	if s.opt.Faults.Go == nil {
+		go counted()
+		return
+	}
+	s.opt.Faults.Go(counted)
 }
 
 func (fl *Faults) freeBytes(dir string) (uint64, error) {

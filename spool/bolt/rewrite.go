@@ -69,9 +69,7 @@ func (s *Store) startRewrite(x *sealed) {
 		return
 	}
 	delete(s.timing.stuckSince, x.info.Number) // not again before it has waited as long
-	s.work.Add(1)
-	go func() {
-		defer s.work.Done()
+	s.background(func() {
 		rw, err := s.readRemains(x)
 		if err != nil {
 			x.unreadable.Store(true) // the reader will meet it and tell
@@ -83,7 +81,7 @@ func (s *Store) startRewrite(x *sealed) {
 		s.mu.Lock()
 		s.rewritten = rw
 		s.mu.Unlock()
-	}()
+	})
 }
 
 // readRemains copies the entries that have not left, a section for each extent: what is

@@ -78,15 +78,13 @@ func (s *Store) unlink(dropped []*sealed) {
 		return
 	}
 	s.opt.Faults.at("segments off the list")
-	s.work.Add(1)
-	go func() {
-		defer s.work.Done()
+	s.background(func() {
 		for _, x := range dropped {
 			x.unload()
 			_ = removeFile(s.dir, segmentName(x.info.Number))
 		}
 		s.opt.Faults.at("segments unlinked")
-	}()
+	})
 }
 
 // isSealed reports whether a segment is still on the list. Committer only.

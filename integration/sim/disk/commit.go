@@ -18,14 +18,10 @@ func (m *Model) Append(b *bolt.BatchInput, now spool.Time) (Receipt, error) {
 		hit, verdict := m.index.Find(key, body, now.Age)
 		switch verdict {
 		case spool.KeyRepeat:
-			r := m.found(hit)
-			m.open.items = append(m.open.items, item{batch: b, repeat: true})
-			return r, nil
+			return m.found(b, hit), nil
 		case spool.KeyReused:
-			m.open.items = append(m.open.items, item{batch: b, repeat: true, wanted: ErrKeyReused})
 			return Receipt{}, ErrKeyReused
 		case spool.KeyNoRoom:
-			m.open.items = append(m.open.items, item{batch: b, repeat: true, wanted: ErrKeyWindow})
 			return Receipt{}, ErrKeyWindow
 		}
 		rec = &spool.KeyRecord{Digest: key, Body: body, Age: now.Age}
@@ -47,11 +43,9 @@ func (m *Model) Append(b *bolt.BatchInput, now spool.Time) (Receipt, error) {
 
 // groupBlock is the block that the open group's keys go to.
 func (m *Model) groupBlock() *spool.KeyBlock {
-	if !m.staged {
-		for i := range m.open.items {
-			if b := m.open.items[i].keyBlock; b != nil {
-				return b
-			}
+	for i := range m.open.items {
+		if b := m.open.items[i].keyBlock; b != nil {
+			return b
 		}
 	}
 	return new(spool.KeyBlock)
@@ -90,17 +84,21 @@ func (m *Model) appendRecord(it *item, r *bolt.RecordInput, now spool.Time, key 
 }
 
 // found is the receipt of a repeat: where the first one is, and what makes it durable.
-func (m *Model) found(hit spool.KeyHit) Receipt {
+func (m *Model) found(b *bolt.BatchInput, hit spool.KeyHit) Receipt {
 	r := Receipt{Repeat: true}
+	next := map[spool.LaneID]spool.Index{}
 	for _, run := range hit.Runs {
-		for i := range run.Count {
-			r.Spots = append(r.Spots, Spot{run.Lane, run.First + spool.Index(i)})
-		}
+		next[run.Lane] = run.First
+	}
+	for i := range b.Records {
+		lane := m.ends[b.Records[i].Topic].id
+		r.Spots = append(r.Spots, Spot{lane, next[lane]})
+		next[lane]++
 	}
 	if hit.Block.Number == 0 { // its commit has not begun
 		r.Group = m.open.number
-	} else if len(m.taken) > 0 && hit.Block.Number >= m.taken[0].number {
-		r.Group = m.taken[0].group
+	} else if m.taken != nil && hit.Block.Number == m.taken.number {
+		r.Group = m.taken.group
 	}
 	return r
 }
@@ -109,29 +107,9 @@ func (m *Model) found(hit spool.KeyHit) Receipt {
 func (m *Model) Begin(writes []*spool.Write, now spool.Time) {
 	g := m.open
 	m.open = m.newGroup()
-	items := g.items
-	if m.staged {
-		if k, ok := effective(items); ok && (k+1 < len(items) || len(writes) > 0) {
-			m.taken = append(m.taken, m.stage(g.number, items[:k+1], nil, now))
-			items = items[k+1:]
-		} else if !ok && len(writes) > 1 {
-			m.taken = append(m.taken, m.stage(g.number, items, writes[:1], now))
-			items, writes = nil, writes[1:]
-		}
+	if len(g.items) > 0 || len(writes) > 0 {
+		m.taken = m.stage(g.number, g.items, writes, now)
 	}
-	if _, ok := effective(items); ok || len(writes) > 0 {
-		m.taken = append(m.taken, m.stage(g.number, items, writes, now))
-	}
-}
-
-// effective is the first item that adds something.
-func effective(items []item) (int, bool) {
-	for k := range items {
-		if !items[k].repeat {
-			return k, true
-		}
-	}
-	return 0, false
 }
 
 // stage applies to the state in memory what a commit says, and composes what goes to the disk.
@@ -156,9 +134,6 @@ func (m *Model) stage(group uint64, items []item, writes []*spool.Write, now spo
 			m.lanes[spot.Lane].entries = append(m.lanes[spot.Lane].entries, it.entries[k])
 			m.st.Append(spot.Lane, 1)
 			s.section(spot, it.entries[k])
-		}
-		if it.repeat {
-			continue
 		}
 		for _, n := range it.batch.Notes {
 			m.st.PutNote(n.Name, n.Value, &s.changes)
@@ -254,9 +229,6 @@ func (m *Model) tell(s *stage) {
 	var list []DurableBatch
 	for i := range s.items {
 		it := &s.items[i]
-		if it.repeat {
-			continue
-		}
 		b := DurableBatch{Batch: it.batch, Spots: it.spots}
 		for _, raw := range it.entries {
 			e, _, err := spool.NextEntry(raw)
@@ -272,33 +244,26 @@ func (m *Model) tell(s *stage) {
 
 // Finish implements Disk.
 func (m *Model) Finish() []Commit {
-	var out []Commit
-	for _, s := range m.taken {
-		m.durable(s)
-		out = append(out, Commit{s.group, s.events})
+	s := m.taken
+	if s == nil {
+		return nil
 	}
+	m.durable(s)
 	m.taken = nil
-	return out
+	return []Commit{{s.group, s.events}}
 }
 
-// Interrupt ends the commit after so many stages; memory goes with it.
-func (m *Model) Interrupt(stages int) {
-	for _, s := range m.taken[:stages] {
-		m.durable(s)
+// interrupt ends the commit under way; memory goes with it.
+func (m *Model) interrupt(durable bool) {
+	if durable && m.taken != nil {
+		m.durable(m.taken)
 	}
 	m.drop()
 }
 
-// Stages is how many commits the one under way consists of.
-func (m *Model) Stages() int { return len(m.taken) }
-
 // Fail implements Disk.
 func (m *Model) Fail(durable, full bool) error {
-	n := 0
-	if durable {
-		n = len(m.taken)
-	}
-	m.Interrupt(n)
+	m.interrupt(durable)
 	if full {
 		return &bolt.SpaceError{Err: syscall.ENOSPC}
 	}

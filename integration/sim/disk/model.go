@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,8 +15,6 @@ import (
 type Model struct {
 	id    string
 	rules Rules
-	// staged: a commit's first item is a commit of its own, as Real makes it.
-	staged bool
 	// told of every commit that is durable, whatever became of the process.
 	told func([]DurableBatch, []*spool.Write)
 
@@ -36,10 +35,11 @@ type Model struct {
 	last   int64 // age that was told last
 	groups uint64
 	open   *group
-	taken  []*stage // of the commit under way
+	taken  *stage // of the commit under way; nil: there is none
 	ends   map[string]*end
 	count  int // of ends, which are lanes
 	live   int64
+	known  map[spool.KeyDigest]bool // idempotency keys that the start found
 }
 
 // laneLog is a lane's entries. Those above durable are gone after a crash.
@@ -62,7 +62,7 @@ type group struct {
 	items  []item
 }
 
-// item is a batch of the open group, or a repeat that adds nothing.
+// item is a batch of the open group.
 type item struct {
 	batch    *bolt.BatchInput
 	spots    []Spot
@@ -70,8 +70,6 @@ type item struct {
 	lanes    []spool.NewLane
 	key      *spool.KeyRecord
 	keyBlock *spool.KeyBlock
-	wanted   error // of a repeat: what Append said
-	repeat   bool
 }
 
 // stage is one commit, ready to be durable.
@@ -152,11 +150,7 @@ func (m *Model) loadState() error {
 
 func (m *Model) loadKeys() error {
 	m.index = spool.NewKeyIndex(m.rules.Keys)
-	type homed struct {
-		rec   spool.KeyRecord
-		block *spool.KeyBlock
-	}
-	var all []homed
+	var all []spool.FoundKey
 	for _, n := range slices.Sorted(maps.Keys(m.keys)) {
 		recs, err := spool.DecodeKeys(n, m.keys[n])
 		if err != nil {
@@ -164,14 +158,27 @@ func (m *Model) loadKeys() error {
 		}
 		b := &spool.KeyBlock{Number: n, Segment: 1}
 		for _, r := range recs {
-			all = append(all, homed{r, b})
+			all = append(all, spool.FoundKey{KeyRecord: r, Block: b})
 		}
 	}
-	slices.SortStableFunc(all, func(a, b homed) int { return int(a.rec.Age - b.rec.Age) })
-	for i := range all {
-		m.index.Add(all[i].rec, all[i].block)
+	slices.SortStableFunc(all, func(a, b spool.FoundKey) int { return cmp.Compare(a.Age, b.Age) })
+	// The last of those with one digest counts, and of all the youngest that may be known.
+	m.known = map[spool.KeyDigest]bool{}
+	var keep []spool.FoundKey
+	for _, f := range slices.Backward(all) {
+		if !m.known[f.Digest] && m.now()-f.Age < m.rules.Keys.Window && len(keep) < m.rules.Keys.Max {
+			m.known[f.Digest] = true
+			keep = append(keep, f)
+		}
 	}
-	m.index.Expire(m.now())
+	for _, f := range slices.Backward(keep) {
+		m.index.Add(f.KeyRecord, f.Block)
+	}
+	for _, f := range all {
+		if f.Block.Live == 0 {
+			delete(m.keys, f.Block.Number)
+		}
+	}
 	return nil
 }
 
@@ -206,8 +213,16 @@ func (m *Model) Bytes() int64 { return m.live }
 // Close implements Disk.
 func (m *Model) Close() {}
 
-// Crash implements Disk: memory goes; of a commit under way, some stages are durable.
-func (m *Model) Crash(_ bool, pick func(n int) int) { m.Interrupt(pick(len(m.taken) + 1)) }
+// Crash implements Disk: memory goes; a commit under way may be durable.
+func (m *Model) Crash(_ bool, pick func(n int) int) { m.interrupt(pick(m.ways()) == 1) }
+
+// ways is how many states of the disk a crash may leave.
+func (m *Model) ways() int {
+	if m.taken == nil {
+		return 1
+	}
+	return 2
+}
 
 // drop forgets what is in memory only.
 func (m *Model) drop() {
@@ -225,7 +240,7 @@ func (m *Model) drop() {
 func (m *Model) Copy() Disk { return m.copy() }
 
 func (m *Model) copy() *Model {
-	c := &Model{id: m.id, rules: m.rules, staged: m.staged, pairs: maps.Clone(m.pairs), keys: maps.Clone(m.keys),
+	c := &Model{id: m.id, rules: m.rules, pairs: maps.Clone(m.pairs), keys: maps.Clone(m.keys),
 		block: m.block, age: m.age, boot: m.boot, boots: m.boots}
 	for i, l := range m.lanes {
 		if l.durable == 0 && m.pairs[string(laneKey(i))] == nil {

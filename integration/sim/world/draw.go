@@ -23,6 +23,7 @@ func Draw(seed uint64) *Plan {
 	d.cluster()
 	d.topics()
 	d.hosts()
+	d.reals()
 	d.clients()
 	d.chances()
 	d.faults()

@@ -7,6 +7,7 @@ import (
 	"github.com/spoold/spoold/integration/sim/agenda"
 	"github.com/spoold/spoold/integration/sim/broker"
 	"github.com/spoold/spoold/integration/sim/check"
+	"github.com/spoold/spoold/integration/sim/disk"
 	"github.com/spoold/spoold/protocol"
 )
 
@@ -51,7 +52,8 @@ type Result struct {
 	Tail       []string
 	Parks      map[string]int
 	Resolved   int
-	Ms         int64 // of simulated time
+	Ms         int64          // of simulated time
+	Disk       map[string]int // what came to pass in the files of hosts that have spool/bolt
 }
 
 // Whole reports whether a run is long enough to be counted: so many records, faults and kills.
@@ -93,7 +95,11 @@ func run(p *Plan, traced bool, tell func(line string)) (r *Result) {
 		}
 	}()
 	defer func() {
-		if bug := recover(); bug != nil {
+		bug := recover()
+		if d, ok := bug.(*disk.Difference); ok {
+			r = w.result([]check.Violation{{Law: "disk", Text: d.Error()}})
+			r.Tail = append(r.Tail, stack())
+		} else if bug != nil {
 			w.hist.Events = append(w.hist.Events, check.Event{At: w.ms(), Kind: check.Ended, Result: check.Bug, Text: fmt.Sprint(bug)})
 			r = w.result([]check.Violation{{Law: "P10", Text: fmt.Sprintf("panic: %v", bug)}})
 			r.Tail = append(r.Tail, stack())
@@ -216,10 +222,17 @@ func (w *World) until(ms int64, so func() bool) bool {
 }
 
 func (w *World) result(v []check.Violation) *Result {
-	r := &Result{Violations: v, Kills: w.counts[string(KillHost)] + w.counts[string(PowerCut)], Faults: w.counts, Steps: w.steps, Trace: w.trace.sum, Tail: w.trace.tail(50), Ms: w.ms(), Resolved: w.resolved, Parks: map[string]int{}}
+	r := &Result{Violations: v, Kills: w.counts[string(KillHost)] + w.counts[string(PowerCut)], Faults: w.counts, Steps: w.steps, Trace: w.trace.sum, Tail: w.trace.tail(50), Ms: w.ms(), Resolved: w.resolved, Parks: map[string]int{}, Disk: map[string]int{}}
 	for i := range w.hist.Events {
 		if w.hist.Events[i].Kind == check.Durable {
 			r.Records++
+		}
+	}
+	for _, h := range w.hosts {
+		if d, ok := h.disk.(*disk.Real); ok {
+			for what, n := range d.Came() {
+				r.Disk[what] += n
+			}
 		}
 	}
 	for _, p := range w.hist.Parks {

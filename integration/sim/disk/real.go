@@ -1,0 +1,319 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+
+	"github.com/spoold/spoold/spool"
+	"github.com/spoold/spoold/spool/bolt"
+)
+
+// Real is spool/bolt itself in a directory in memory, and a Model beside it. Both get the same calls. What the caller
+// is told is what the Model says, so that a history is the same on either; what the store says otherwise is a Difference.
+//
+// Its limit is not the Model's: spool/bolt counts the pages of whole blocks, the Model entries. So the store's own
+// is out of reach here, and what it counts is compared (see compareBytes).
+type Real struct {
+	model *Model
+	seed  uint64
+	rng   *rand.Rand // of what the caller does not choose: sizes, and what exactly a crash leaves
+	tune  tuning
+
+	home  string            // a directory for dir and limbo; "": nothing was opened yet
+	files map[string][]byte // what is to be there then; nil: nothing
+	adopt bool              // the lock file is another one than the spool was made with
+	life  *life             // nil: no process
+	path  string            // of the active file
+	size  int64             // of it, when it was synced last
+	gone  map[string]bool   // in limbo: files that were unlinked, and the directory was not synced since
+
+	boots int
+	shift int64 // from CLOCK_BOOTTIME as the host has it to what the store is told
+
+	keyed []*bolt.BatchInput // that were taken, for look-ups
+	notes map[string]bool    // names
+	// unasked: the Model was asked for a key, and the store was not. Old keys are forgotten when one asks for a new one.
+	unasked bool
+	came    map[string]int // what came to pass in the files, by name
+}
+
+// tuning is small: rotation, carrying and trimming are to happen in short histories.
+type tuning struct {
+	segment int64
+	extend  bool // files own their room ahead; else the file system cannot do that
+}
+
+// A Difference is what spool/bolt does other than its contract says. It is panicked with.
+type Difference struct{ Text string }
+
+func (d *Difference) Error() string { return "disk: spool/bolt is not as its model: " + d.Text }
+
+func differ(format string, args ...any) {
+	panic(&Difference{fmt.Sprintf(format, args...)})
+}
+
+// NewReal is an empty disk. Nothing is on it before the first Open.
+func NewReal(id string, rules Rules, seed uint64) *Real {
+	r := &Real{model: NewModel(id, rules), gone: map[string]bool{}, notes: map[string]bool{}, came: map[string]int{}}
+	r.chance(seed)
+	r.tune = tuning{segment: 8 << 10 << r.rng.IntN(4), extend: r.rng.IntN(2) == 0}
+	return r
+}
+
+func (r *Real) chance(seed uint64) { r.seed, r.rng = seed, rand.New(rand.NewPCG(seed, 0x4ea1)) }
+
+func (r *Real) one(n int) bool { return r.rng.IntN(n) == 0 }
+
+// OnDurable implements Disk.
+func (r *Real) OnDurable(f func([]DurableBatch, []*spool.Write)) { r.model.OnDurable(f) }
+
+// Open implements Disk. Now and then the first attempt is cut off.
+func (r *Real) Open(c Clock) (*spool.Recovered, error) {
+	r.lay()
+	if c.Boots != r.boots { // the store sees one boot only: it is told of a boot time that does not go on
+		r.boots, r.shift = c.Boots, -c.Boot()
+	}
+	seen := r.look()
+	if r.one(4) {
+		r.openCut(c)
+	}
+	r.life = r.newLife(c)
+	found := r.life.open()
+	r.adopt = false
+	want, err := r.model.Open(c)
+	if err != nil {
+		return nil, err
+	}
+	if text := sameRecovered(found, want); text != "" {
+		differ("a start finds %s", text)
+	}
+	seen.compare(want)
+	r.unasked = false
+	r.life.warm()
+	r.path = r.newest()
+	r.settled()
+	r.compareAll()
+	return want, nil
+}
+
+// lay makes the directory, with what a copied disk holds.
+func (r *Real) lay() {
+	if r.home != "" {
+		return
+	}
+	home, err := os.MkdirTemp(memory(), "spoold-sim-")
+	must(err)
+	r.home = home
+	must(os.Mkdir(r.limbo(), 0o700))
+	if r.files == nil {
+		return
+	}
+	must(os.Mkdir(r.dir(), 0o700))
+	for name, b := range r.files {
+		must(os.WriteFile(filepath.Join(r.dir(), name), b, 0o600))
+	}
+	r.files, r.adopt = nil, true
+}
+
+// memory is a directory on a file system in memory, where there is one.
+func memory() string {
+	if st, err := os.Stat("/dev/shm"); err == nil && st.IsDir() {
+		return "/dev/shm"
+	}
+	return ""
+}
+
+func must(err error) {
+	if err != nil {
+		panic(fmt.Sprintf("disk: the simulation's own files: %v", err))
+	}
+}
+
+// Append implements Disk.
+func (r *Real) Append(b *bolt.BatchInput, now spool.Time) (Receipt, error) {
+	want, err := r.model.Append(b, now)
+	if errors.Is(err, ErrFull) {
+		r.unasked = r.unasked || b.Key != ""
+		return want, err
+	}
+	got, gotErr := r.life.store.AppendBatch(over, b)
+	if !errors.Is(gotErr, err) {
+		differ("a batch with key %q is answered %v, not %v", b.Key, gotErr, err)
+	}
+	if err != nil {
+		return want, err
+	}
+	if !want.Repeat {
+		r.remember(b)
+		r.unasked = r.unasked && b.Key == ""
+	}
+	p := promise{batch: b, receipt: want, tickets: got}
+	if got.Duplicate() != want.Repeat || got.Len() != len(b.Records) {
+		differ("a batch with key %q: repeat %v with %d tickets, not %v with %d", b.Key, got.Duplicate(), got.Len(), want.Repeat, len(b.Records))
+	}
+	if s := r.model.taken; want.Group == 0 && s != nil && !p.answered() {
+		// The commit under way carries the key to another segment. Until it is through the repeat waits, and if it
+		// fails hears that nobody knows: both are true.
+		r.came["repeat waits for its key to be carried"]++
+		p.receipt.Group = s.group
+	}
+	if p.receipt.Group != 0 {
+		p.pending()
+		r.life.promises = append(r.life.promises, p)
+	} else {
+		p.kept()
+		r.comparePlaces(&p)
+	}
+	return want, nil
+}
+
+func (r *Real) remember(b *bolt.BatchInput) {
+	if b.Key != "" {
+		r.keyed = append(r.keyed, b)
+	}
+	for _, n := range b.Notes {
+		r.notes[n.Name] = true
+	}
+}
+
+// Begin implements Disk: the committer has gone as far as to the call of bbolt's own commit.
+func (r *Real) Begin(writes []*spool.Write, now spool.Time) {
+	r.model.Begin(writes, now)
+	if r.model.taken == nil {
+		return
+	}
+	l := r.life
+	for _, w := range writes {
+		l.store.Submit(w, true)
+	}
+	l.made = ""
+	l.rest <- true
+	l.until(atCommit)
+	if l.made != "" { // and file and directory were synced
+		r.forgetLimbo()
+		r.path = r.newest()
+		r.settled()
+	}
+	for i := range l.promises {
+		l.promises[i].pending()
+	}
+	if r.one(2) {
+		l.work()
+	}
+}
+
+// Finish implements Disk.
+func (r *Real) Finish() []Commit {
+	s := r.model.taken
+	done := r.model.Finish()
+	if s == nil {
+		return done
+	}
+	l := r.life
+	l.orders <- l.carry
+	l.until(atRest)
+	r.settled()
+	l.expected = append(l.expected, s.events)
+	list := l.take(s.group)
+	for i := range list {
+		list[i].kept()
+		r.comparePlaces(&list[i])
+	}
+	for i := range l.promises { // of the next group
+		l.promises[i].pending()
+	}
+	if r.one(2) {
+		l.work()
+	}
+	r.comparePoint()
+	for i := range s.events.Sections {
+		sec := &s.events.Sections[i]
+		r.compareRead(sec.Lane, sec.Spans[0].First, 1)
+	}
+	return done
+}
+
+// Fail implements Disk.
+func (r *Real) Fail(durable, full bool) error {
+	r.fail(durable, full)
+	return r.model.Fail(durable, full)
+}
+
+// Crash implements Disk.
+func (r *Real) Crash(power bool, pick func(n int) int) {
+	durable := pick(r.model.ways()) == 1
+	if r.life != nil {
+		r.cut(durable, power)
+	}
+	if power {
+		r.powerCut()
+	}
+	r.model.interrupt(durable)
+}
+
+// Now implements Disk.
+func (r *Real) Now() spool.Time {
+	want := r.model.Now()
+	if got := r.life.store.Now(); got != want {
+		differ("it is %+v, not %+v", got, want)
+	}
+	return want
+}
+
+// Read implements Disk.
+func (r *Real) Read(lane spool.LaneID, from spool.Index, bytes int) ([]spool.Section, spool.Index, error) {
+	r.compareRead(lane, from, bytes)
+	return r.model.Read(lane, from, bytes)
+}
+
+// Note implements Disk.
+func (r *Real) Note(name string) ([]byte, bool) {
+	r.compareNote(name)
+	return r.model.Note(name)
+}
+
+// DeadLettered implements Disk.
+func (r *Real) DeadLettered(lane spool.LaneID, i spool.Index) bool {
+	return r.model.DeadLettered(lane, i)
+}
+
+// Counters implements Disk.
+func (r *Real) Counters() spool.Counters { return r.model.Counters() }
+
+// Bytes implements Disk.
+func (r *Real) Bytes() int64 { return r.model.Bytes() }
+
+// Came says what came to pass in the files, and how often.
+func (r *Real) Came() map[string]int { return r.came }
+
+// Copy implements Disk: the files as they are now. They are put into a directory when the copy is opened, and taken over there.
+func (r *Real) Copy() Disk {
+	c := &Real{model: r.model.copy(), tune: r.tune, boots: r.boots, shift: r.shift, gone: map[string]bool{}, notes: map[string]bool{}, came: r.came, files: r.files}
+	c.chance(r.rng.Uint64())
+	c.keyed = append(c.keyed, r.keyed...)
+	for n := range r.notes {
+		c.notes[n] = true
+	}
+	if r.home != "" {
+		c.files = r.readAll()
+	}
+	return c
+}
+
+// Close implements Disk.
+func (r *Real) Close() {
+	if r.life != nil { // a Difference was found, and is told already
+		func() {
+			defer func() { _ = recover() }()
+			r.life.kill()
+		}()
+		r.life = nil
+	}
+	if r.home != "" {
+		must(os.RemoveAll(r.home))
+		r.home = ""
+	}
+}

@@ -1,0 +1,52 @@
+package sim_test
+
+import (
+	"flag"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/spoold/spoold/integration/sim/world"
+)
+
+var realFlag = flag.Int("sim.real", 20, "how many seeds with spool/bolt under every host")
+
+// on is a seed's plan with spool/bolt under every host, or under none.
+func on(seed uint64, real bool) *world.Plan {
+	p := world.Draw(seed)
+	for i := range p.Hosts {
+		p.Hosts[i].Real = real
+	}
+	return p
+}
+
+func TestAHistoryIsTheSameOnSpoolBoltAsOnItsModel(t *testing.T) {
+	var realTime, modelTime time.Duration
+	came := map[string]int{}
+	for seed := *fromFlag; seed < *fromFlag+uint64(*realFlag); seed++ {
+		began := time.Now()
+		got := world.Run(on(seed, true))
+		realTime += time.Since(began)
+		for what, n := range got.Disk {
+			came[what] += n
+		}
+		began = time.Now()
+		want := world.Run(on(seed, false))
+		modelTime += time.Since(began)
+		if a, b := fmt.Sprint(got.Violations), fmt.Sprint(want.Violations); a != b {
+			t.Errorf("seed %d: with spool/bolt %v\nwithout it %v\n%v", seed, a, b, got.Tail[max(0, len(got.Tail)-1):])
+		} else if len(got.Violations) > 0 {
+			t.Errorf("seed %d: with spool/bolt as without it: %v", seed, a)
+		}
+		if got.Trace != want.Trace {
+			t.Errorf("seed %d: its trace is another one with spool/bolt", seed)
+		}
+	}
+	for _, what := range []string{"segment renamed", "remains carried", "segments unlinked", "start cut off", "meta page torn", "data pages torn", "killed amid writing"} {
+		if came[what] == 0 {
+			t.Errorf("no seed came by %q: the test proves less than it says", what)
+		}
+	}
+	t.Logf("came to pass in the files: %v", came)
+	t.Logf("%d seeds: %v each with spool/bolt, %v without", *realFlag, realTime/time.Duration(*realFlag), modelTime/time.Duration(*realFlag))
+}
