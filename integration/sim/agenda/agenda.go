@@ -1,12 +1,10 @@
 package agenda
 
-import "container/heap"
-
 // Agenda is a queue of things to be done. The zero value begins at time 0.
 type Agenda struct {
 	now   int64
 	order uint64
-	queue queue
+	queue []item // a binary heap: queue[0] is next
 }
 
 // Now is the time, in ms.
@@ -18,7 +16,7 @@ func (a *Agenda) Set(now int64) { a.now = now }
 // After has do done ms from now; at the earliest when Step is called next.
 func (a *Agenda) After(ms int64, do func()) {
 	a.order++
-	heap.Push(&a.queue, item{at: a.now + max(ms, 0), order: a.order, do: do})
+	a.push(item{at: a.now + max(ms, 0), order: a.order, do: do})
 }
 
 // Next is the time of the next thing. false: there is none.
@@ -34,7 +32,7 @@ func (a *Agenda) Step() bool {
 	if len(a.queue) == 0 {
 		return false
 	}
-	it := heap.Pop(&a.queue).(item)
+	it := a.pop()
 	a.now = max(a.now, it.at)
 	it.do()
 	return true
@@ -57,18 +55,47 @@ type item struct {
 	do    func()
 }
 
-type queue []item
+func (a *item) before(b *item) bool { return a.at < b.at || a.at == b.at && a.order < b.order }
 
-func (q queue) Len() int { return len(q) }
-func (q queue) Less(i, j int) bool {
-	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].order < q[j].order
+// push and pop are container/heap's, without an allocation for each item.
+func (a *Agenda) push(it item) {
+	q := append(a.queue, it)
+	i := len(q) - 1
+	for i > 0 {
+		parent := (i - 1) / 2
+		if !it.before(&q[parent]) {
+			break
+		}
+		q[i] = q[parent]
+		i = parent
+	}
+	q[i] = it
+	a.queue = q
 }
-func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *queue) Push(x any)   { *q = append(*q, x.(item)) }
-func (q *queue) Pop() any {
-	old := *q
-	it := old[len(old)-1]
-	old[len(old)-1] = item{}
-	*q = old[:len(old)-1]
-	return it
+
+func (a *Agenda) pop() item {
+	q := a.queue
+	top, last := q[0], q[len(q)-1]
+	q[len(q)-1] = item{}
+	q = q[:len(q)-1]
+	i := 0
+	for {
+		child := 2*i + 1
+		if child >= len(q) {
+			break
+		}
+		if child+1 < len(q) && q[child+1].before(&q[child]) {
+			child++
+		}
+		if !q[child].before(&last) {
+			break
+		}
+		q[i] = q[child]
+		i = child
+	}
+	if len(q) > 0 {
+		q[i] = last
+	}
+	a.queue = q
+	return top
 }
