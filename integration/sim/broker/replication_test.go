@@ -137,6 +137,37 @@ func TestAFollowerLeavesTheISRWhenItLagsAndJoinsWhenItHasCaughtUp(t *testing.T) 
 	}
 }
 
+// Partition.isFollowerInSync: a new leader's high watermark may lag. A follower that has all below it may lack what was acked before, and
+// must have all from before the reign to join.
+func TestAFollowerDoesNotJoinTheISRBeforeItHasWhatTheReignBeganWith(t *testing.T) {
+	l, topic, old := three(t, broker.Config{Lag: 1000, Session: 100_000, Fetch: 200}, 1)
+	next, late := (old+1)%3, (old+2)%3
+	l.fill(topic, 0, 2)
+	l.await("a quiet cluster", l.Quiet)
+	l.pass(1000)
+	l.Slow(late, true)
+	const end = 4 + 2*12 // more than one fetch brings
+	for base := int32(4); base < end; base += 2 {
+		l.produceAs(old, 9, 1, raw.Part{Topic: topic, Records: l.seq(base, 2).Bytes()})
+	}
+	// All is replicated when the late one is out of the ISR. The next leader has it, and does not know that it is.
+	l.await("the high watermark at the end", func() bool { return l.of2(topic, old).HW == end })
+	if r := l.of2(topic, next); r.End != end || r.HW != l.of2(topic, late).End {
+		t.Fatalf("the next leader has high watermark %d of %d: choose another seed", r.HW, r.End)
+	}
+	l.Move(topic, 0, next)
+	l.Slow(old, true) // which would tell the next leader with its fetches
+	l.await("a leader that knows", func() bool { return l.of2(topic, next).Leads })
+	l.Slow(late, false)
+	l.await("the late one in sync", func() bool {
+		in, has := slices.Contains(l.isr(topic), late), l.of2(topic, late).End
+		if in && has < end {
+			t.Fatalf("in sync with %d of %d, high watermark %d", has, end, l.of2(topic, next).HW)
+		}
+		return in
+	})
+}
+
 // Nothing is written, so nobody lags: an idle follower stays in the ISR for ever.
 func TestAnIdleFollowerStaysInTheISR(t *testing.T) {
 	l, topic, leader := three(t, broker.Config{}, 1)
