@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/spoold/spoold/integration/sim/raw"
@@ -66,6 +67,11 @@ type follower struct {
 	caughtUp   int64 // when it last had all
 	lastFetch  int64
 	endAtFetch int64 // the leader's log end then
+}
+
+// String leaves out what differs from run to run.
+func (f follower) String() string {
+	return fmt.Sprintf("{%d end %d caught up at %d, fetched at %d}", f.id, f.end, f.caughtUp, f.lastFetch)
 }
 
 func (r *replica) end() int64 {
