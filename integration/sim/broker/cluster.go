@@ -30,6 +30,7 @@ type Config struct {
 	Learn      int64 // longest time until a broker learns what the controller decided (10)
 	Work       int64 // longest time that a request takes (2)
 	After      int64 // message.timestamp.after.max.ms as whoever makes topics may set it (TopicConfig); 0: no limit, as in Kafka 3.9
+	Combined   bool  // one process is broker and controller: with it goes what the controller knows of sessions
 	NoELR      bool  // without eligible leader replicas (KIP-966), as in Kafka 3.9
 }
 

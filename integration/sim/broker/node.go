@@ -10,16 +10,17 @@ import (
 type node struct {
 	c          *Cluster
 	id         int32
-	life       int  // of the process: what belongs to a former one is dropped
-	alive      bool // the process runs
-	paused     bool // SIGSTOP
-	registered bool // the controller takes it for alive
-	starting   bool // it has not registered yet, and listens to nobody
-	leaving    bool // it is in a controlled shutdown,
-	withdrawn  bool // and the controller knows
-	unclean    bool // its last life did not end in order
-	slow       bool // its followers do not come to fetch
-	cutOff     bool // the controller does not hear it, nor it the controller
+	life       int   // of the process: what belongs to a former one is dropped
+	alive      bool  // the process runs
+	paused     bool  // SIGSTOP
+	registered bool  // the controller takes it for alive
+	starting   bool  // it has not registered yet, and listens to nobody
+	leaving    bool  // it is in a controlled shutdown,
+	withdrawn  bool  // and the controller knows
+	unclean    bool  // its last life did not end in order
+	lost       int64 // when its last life ended without the controller's knowledge
+	slow       bool  // its followers do not come to fetch
+	cutOff     bool  // the controller does not hear it, nor it the controller
 
 	applied  int                   // of Cluster.changes
 	brokers  []int32               // those that are not fenced, as it knows

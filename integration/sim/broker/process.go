@@ -11,6 +11,7 @@ func (c *Cluster) Kill(id int32) {
 	c.logf("broker %d: killed", id)
 	n.unclean = true
 	n.stop()
+	n.lost = c.now()
 	c.expireSession(n)
 }
 
@@ -39,6 +40,7 @@ func (n *node) end() {
 	n.unclean = n.unclean && n.starting // the controller has not heard of it yet
 	n.stop()
 	if !n.withdrawn {
+		n.lost = n.c.now()
 		n.c.expireSession(n)
 		return
 	}
@@ -58,12 +60,17 @@ func (n *node) stop() {
 }
 
 // expireSession has the controller notice in time that a broker is not heard of.
-func (c *Cluster) expireSession(n *node) {
+func (c *Cluster) expireSession(n *node) { c.expireSessionIn(n, c.cfg.Session) }
+
+func (c *Cluster) expireSessionIn(n *node, ms int64) {
 	life := n.life
-	c.agenda.After(c.cfg.Session, func() {
-		if n.life == life && n.registered && (!n.alive || n.paused || n.cutOff) {
+	c.agenda.After(ms, func() {
+		if n.life == life && n.registered && (!n.alive || n.starting || n.paused || n.cutOff) {
 			n.registered = false
 			c.fence(n.id)
+			if n.starting {
+				n.after(c.within(c.cfg.Learn), n.join)
+			}
 		}
 	})
 }
@@ -82,7 +89,7 @@ func (c *Cluster) Start(id int32) {
 		r.load(!n.unclean)
 	}
 	if n.registered {
-		c.expireSession(n) // the former one's
+		c.expireSessionIn(n, n.lost+c.cfg.Session-c.now()) // the former one's
 	}
 	n.after(c.cfg.Check, n.lookForExpired)
 	n.after(c.within(c.cfg.Learn), n.join)
@@ -94,11 +101,10 @@ func (n *node) join() {
 		return // when that ends
 	}
 	if n.starting {
-		if n.registered { // a new incarnation ends the former one's session
-			n.registered = false
-			n.c.fence(n.id)
+		if n.registered && !n.withdrawn && !n.c.cfg.Combined {
+			return // DuplicateBrokerRegistration, until the former incarnation's session is over
 		}
-		if n.withdrawn = false; n.unclean {
+		if n.registered, n.withdrawn = false, false; n.unclean {
 			n.c.uncleanShutdown(n.id)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 
 // These tests put the model against itself: they show that the comparison compares. Against Kafka it is done with the build tag kafka.
 
-var modelConfig = broker.Config{Check: never, Checkpoint: never, After: 60 * minute}
+var modelConfig = broker.Config{Check: never, Checkpoint: never, Combined: true}
 
 var busy = Mix{Restarts: 10_000, Recreate: 10_000, Grow: 10_000, MaxBytes: 10_000}
 
@@ -40,7 +40,7 @@ func TestTheModelDoesNotDifferFromItself(t *testing.T) {
 
 func TestASeedIsOneSequenceOfSteps(t *testing.T) {
 	steps := func() (list []Step) {
-		g := newGenerator(7, busy)
+		g := newGenerator(7, busy, false)
 		for range 500 {
 			s := g.next()
 			list = append(list, s)

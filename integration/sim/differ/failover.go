@@ -15,7 +15,7 @@ import (
 func (t *trio) steps(n int) error {
 	for range n {
 		topic := t.rng.IntN(len(t.names))
-		leader, acks, version := t.model.Leader(t.names[topic], 0), int16(-1), 3+int16(t.rng.IntN(10))
+		leader, acks, version := t.model.Leader(t.names[topic], 0), int16(-1), 3+int16(t.rng.IntN(9))
 		b := t.next(topic)
 		switch k := t.rng.IntN(20); {
 		case k < 2 && len(t.sent[topic]) > 0:

@@ -20,6 +20,7 @@ type Mix struct {
 type generator struct {
 	rng    *rand.Rand
 	mix    Mix
+	older  bool // Kafka 3.9: no Produce by topic id
 	pids   []int64
 	newPID int64
 	parts  []int // how many partitions each topic has
@@ -47,8 +48,8 @@ const (
 	rememberN = 7         // batches of a stream, to be sent again
 )
 
-func newGenerator(seed uint64, mix Mix) *generator {
-	g := &generator{rng: rand.New(rand.NewPCG(seed, 0xd1ff)), mix: mix, newPID: firstPID, sent: map[stream][]Batch{}, ends: map[place]int64{}}
+func newGenerator(seed uint64, mix Mix, older bool) *generator {
+	g := &generator{rng: rand.New(rand.NewPCG(seed, 0xd1ff)), mix: mix, older: older, newPID: firstPID, sent: map[stream][]Batch{}, ends: map[place]int64{}}
 	for range producers {
 		g.pids = append(g.pids, g.freshPID())
 	}
@@ -65,6 +66,14 @@ func (g *generator) chance(percent float64) bool { return g.rng.Float64()*100 < 
 
 // pick is one of list.
 func pick[T any](g *generator, list ...T) T { return list[g.rng.IntN(len(list))] }
+
+// version is one of a request's: the last one depends on the broker's.
+func (g *generator) version(first, older, newest int16) int16 {
+	if g.older {
+		newest = older
+	}
+	return first + int16(g.rng.IntN(int(newest-first)+1))
+}
 
 func (g *generator) place() place {
 	// The first topic is what most do.
@@ -98,7 +107,7 @@ func (g *generator) next() Step {
 		return g.fetch()
 	case n < 93:
 		p := g.place()
-		return Step{Op: ListOffsets, Version: 1 + int16(g.rng.IntN(10)), Topic: p.topic, Partition: g.stray(p), N: pick[int32](g, -1, -2)}
+		return Step{Op: ListOffsets, Version: g.version(1, 9, 10), Topic: p.topic, Partition: g.stray(p), N: pick[int32](g, -1, -2)}
 	case n < 96:
 		p := g.place()
 		end := g.ends[p]
@@ -129,7 +138,7 @@ func (g *generator) produce() Step {
 	if g.chance(1) { // so that no producer stays at its last epoch for ever
 		g.pids[g.rng.IntN(len(g.pids))] = g.freshPID()
 	}
-	s := Step{Op: Produce, Version: 3 + int16(g.rng.IntN(11)), Acks: -1}
+	s := Step{Op: Produce, Version: g.version(3, 11, 13), Acks: -1}
 	if g.chance(15) {
 		s.Acks = 1
 	} else if g.chance(1) {

@@ -13,12 +13,14 @@ import (
 
 	"github.com/spoold/spoold/integration/kafka"
 	"github.com/spoold/spoold/integration/proof"
+	"github.com/spoold/spoold/integration/sim/broker"
 )
 
 var (
 	requestsFlag = flag.Int("requests", 2000, "how many requests are put to the model and to Apache Kafka")
 	seedFlag     = flag.Uint64("seed", 0, "of the first world; 0: by the clock")
 	worldsFlag   = flag.Int("worlds", 0, "how many worlds; 0: as many as the requests need")
+	versionFlag  = flag.String("kafka", kafka.Newest, "which Apache Kafka, "+kafka.Newest+" or "+kafka.Last3x)
 	patienceFlag = flag.Duration("patience", time.Minute, "how long a sequence that shows a difference is shrunk")
 )
 
@@ -35,7 +37,7 @@ var unhurried = map[string]string{
 }
 
 func TestTheModelAnswersRandomRequestsAsKafkaDoes(t *testing.T) {
-	c := kafka.Run(t, kafka.Options{Props: unhurried})
+	c := kafka.Run(t, kafka.Options{Version: *versionFlag, Props: unhurried})
 	set := &Setting{Mix: Mix{Restarts: 2000, Recreate: 4000, Grow: 2000, MaxBytes: 8000}, Steps: perWorld}
 	many(t, c, set, "differential", *requestsFlag*3/4)
 }
@@ -44,7 +46,7 @@ func TestTheModelAnswersRandomRequestsAsKafkaDoes(t *testing.T) {
 func TestTheModelAnswersAsKafkaDoesWhereProducersAreForgotten(t *testing.T) {
 	props := maps.Clone(unhurried)
 	props["producer.id.expiration.check.interval.ms"] = "50"
-	c := kafka.Run(t, kafka.Options{Props: props})
+	c := kafka.Run(t, kafka.Options{Version: *versionFlag, Props: props})
 	set := &Setting{Mix: Mix{Restarts: 1000, Recreate: 4000, Grow: 2000, MaxBytes: 8000}, Steps: perWorld, Expiry: true}
 	many(t, c, set, "differential-expiry", *requestsFlag/4)
 }
@@ -52,9 +54,10 @@ func TestTheModelAnswersAsKafkaDoesWhereProducersAreForgotten(t *testing.T) {
 func many(t *testing.T, c *kafka.Cluster, set *Setting, name string, n int) {
 	seed := theSeed()
 	set.Patience = *patienceFlag
-	set.Model = func() side { return newModel(modelConfig) }
+	set.Older = *versionFlag == kafka.Last3x
+	set.Model = func() side { return newModel(config()) }
 	real := newReal(t.Context(), c)
-	run := proof.Begin(name, "The model of a cluster against Apache Kafka "+kafka.Newest+": "+t.Name(), "PROOF=1 go test -tags kafka -run "+t.Name()+" -timeout 2h ./integration/sim/differ -requests 100000")
+	run := proof.Begin(name, "The model of a cluster against Apache Kafka "+*versionFlag+": "+t.Name(), "PROOF=1 go test -tags kafka -run "+t.Name()+" -timeout 2h ./integration/sim/differ -requests 100000")
 	run.What = "Random requests, lies included, are put to the model and to a real broker, and answers, producer state and logs are compared after each."
 	var sum Counts
 	for world := 0; sum.Requests < n && (*worldsFlag == 0 || world < *worldsFlag); world++ {
@@ -84,6 +87,15 @@ func many(t *testing.T, c *kafka.Cluster, set *Setting, name string, n int) {
 	}
 	t.Logf("seed %d: %d requests with %d batches, %d looks, %d restarts, %d other steps, %d producers forgotten, %d sessions lost: no difference\n%s", seed, sum.Requests, sum.Batches,
 		sum.Looks, sum.Restarts, sum.Other-sum.Restarts, sum.Forgotten, sum.LostSessions, strings.Join(codes, ", "))
+}
+
+// config is the model's for the Kafka that was asked for.
+func config() broker.Config {
+	cfg := modelConfig
+	if *versionFlag == kafka.Last3x {
+		cfg.ProduceMax, cfg.NoELR = 11, true
+	}
+	return cfg
 }
 
 // theSeed is the one that was asked for, or one by the clock.

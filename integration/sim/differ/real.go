@@ -3,6 +3,7 @@ package differ
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -54,7 +55,9 @@ func (r *real) hangUp() {
 }
 
 func (r *real) create(name string, k *kind) (id [16]byte, err error) {
-	if err := r.c.CreateTopic(r.ctx, name, int32(k.partitions), k.props); err != nil {
+	props := map[string]string{"message.timestamp.after.max.ms": fmt.Sprint(k.cfg.After)} // the default is not every version's
+	maps.Copy(props, k.props)
+	if err := r.c.CreateTopic(r.ctx, name, int32(k.partitions), props); err != nil {
 		return id, err
 	}
 	if err := r.usable(name, k.partitions); err != nil {

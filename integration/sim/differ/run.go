@@ -11,6 +11,7 @@ import (
 type Setting struct {
 	Mix    Mix
 	Expiry bool
+	Older  bool // both sides are Kafka 3.9
 	Steps  int
 	// Model makes a fresh model, to begin a world with.
 	Model func() side
@@ -68,7 +69,7 @@ func (set *Setting) once(real side, seed uint64, attempt int) (*world, error) {
 		return nil, err
 	}
 	w.expiry = set.Expiry
-	g := newGenerator(seed, set.Mix)
+	g := newGenerator(seed, set.Mix, set.Older)
 	w.answered = g.saw
 	w.ended = func(p place, end int64) { g.ends[p] = end }
 	var steps []Step

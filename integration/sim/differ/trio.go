@@ -309,7 +309,7 @@ func (t *trio) look() error {
 				}
 			}
 			if id != leader { // as a producer that does not know yet
-				_, err := t.produce(topic, id, 7+int16(t.rng.IntN(6)), -1, 1000, t.next(topic))
+				_, err := t.produce(topic, id, 7+int16(t.rng.IntN(5)), -1, 1000, t.next(topic))
 				errs = append(errs, err)
 			}
 			if err := errors.Join(errs...); err != nil {

@@ -20,14 +20,14 @@ func TestThreeBrokersOfTheModelAnswerAsThreeOfKafkaDo(t *testing.T) {
 	// A machine that is busy must not be taken for a broker that is gone.
 	const session, lag = 6000, 60_000
 	props["broker.session.timeout.ms"], props["replica.lag.time.max.ms"] = fmt.Sprint(session), fmt.Sprint(lag)
-	cfg := modelConfig
-	cfg.Brokers, cfg.Session, cfg.Lag = brokers, session, lag
+	cfg := config()
+	cfg.Brokers, cfg.Session, cfg.Lag, cfg.Combined = brokers, session, lag, false
 	seed := theSeed()
-	run := proof.Begin("differential-three", "The model of a cluster against Apache Kafka "+kafka.Newest+", three brokers",
+	run := proof.Begin("differential-three", "The model of a cluster against Apache Kafka "+*versionFlag+", three brokers",
 		"PROOF=1 go test -tags kafka -run "+t.Name()+" -timeout 2h ./integration/sim/differ -rounds 60")
 	run.What = "Batches and questions go to leaders and followers while leaders move and die, followers halt and restart; all replicas' answers, logs and producer state are compared."
 	for attempt := 0; ; attempt++ {
-		c := kafka.Run(t, kafka.Options{Brokers: brokers, Props: props})
+		c := kafka.Run(t, kafka.Options{Version: *versionFlag, Brokers: brokers, Props: props})
 		w, err := newTrio(newReal(t.Context(), c), newModel(cfg), seed)
 		if err != nil {
 			t.Fatal(err)
