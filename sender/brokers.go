@@ -31,6 +31,7 @@ const (
 	reqDescribe
 	reqLogEnd
 	reqTail
+	reqLogStart
 	reqProduce
 	reqExpiration
 	reqRollCall
@@ -41,7 +42,7 @@ type request struct {
 	kind    reqKind
 	broker  int32
 	batches []*inflight  // reqProduce
-	parts   []*partition // reqProduce: of each batch; reqDescribe, reqLogEnd, reqTail, reqRollCall
+	parts   []*partition // reqProduce: of each batch; reqDescribe, reqLogEnd, reqTail, reqLogStart, reqRollCall
 	asks    []*asking    // reqDescribe, reqLogEnd: of each part
 	tail    *tailRead
 }
@@ -85,6 +86,8 @@ func (s *Sender) Handle(now spool.Time, resp Response) *Effects {
 		s.onLogEnd(q, resp)
 	case reqTail:
 		s.onTail(q, resp)
+	case reqLogStart:
+		s.onLogStart(q, resp)
 	case reqProduce:
 		s.onProduce(q, resp)
 	case reqExpiration:

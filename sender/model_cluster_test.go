@@ -347,8 +347,8 @@ func (c *modelCluster) listOffsets(m *kmsg.ListOffsetsRequest, broker int32) kms
 			rp.Partition = q.Partition
 			if t := c.topics[rt.Topic]; t == nil || t.parts[q.Partition].leader != broker || c.deposed {
 				rp.ErrorCode = int16(protocol.NotLeaderOrFollower)
-			} else {
-				rp.Offset = t.parts[q.Partition].hw
+			} else if rp.Offset = t.parts[q.Partition].hw; q.Timestamp == -2 {
+				rp.Offset = t.parts[q.Partition].start
 			}
 			out.Partitions = append(out.Partitions, rp)
 		}
@@ -373,8 +373,9 @@ func (c *modelCluster) fetch(m *kmsg.FetchRequest, broker int32) kmsg.Response {
 			}
 			p := t.parts[q.Partition]
 			rp.HighWatermark, rp.LogStartOffset = p.hw, p.start
-			if q.FetchOffset < p.start || q.FetchOffset > p.end() {
+			if q.FetchOffset < p.start || q.FetchOffset > p.end() { // Kafka tells no offset with it
 				rp.ErrorCode = int16(protocol.OffsetOutOfRange)
+				rp.HighWatermark, rp.LogStartOffset = -1, -1
 			}
 			for _, b := range p.log {
 				if b.offset+int64(b.count) > q.FetchOffset && b.offset < p.hw && rp.ErrorCode == 0 {

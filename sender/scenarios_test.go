@@ -171,6 +171,22 @@ func TestS05ForgottenProducerStateIsSettledByTheTailWhenItIsThere(t *testing.T) 
 	}
 }
 
+// Retention, or DeleteRecords, took what was in doubt, and the broker was restarted since: it knows nothing any more.
+func TestS05ALogThatBeginsAboveWhatIsInDoubtParksInsteadOfAskingForEver(t *testing.T) {
+	w, p := scenario(1)
+	w.doubt(t, p, 3)
+	p.start, p.log = p.end(), nil
+	w.cluster.restart(p)
+	w.crash(scenarioCfg)
+	w.until(t, "a park", func() bool { return w.parkOf().Parked() })
+	if got := w.parkOf().Reason; got != spool.ParkTailUnreadable {
+		t.Errorf("parked for %q, want %q", got, spool.ParkTailUnreadable)
+	}
+	if len(p.log) != 0 {
+		t.Errorf("%d batches in the log, want none: nothing may be sent blindly", len(p.log))
+	}
+}
+
 func TestTheMarginIsNeverWiderThanWhatTheClusterRemembers(t *testing.T) {
 	w := newWorld(1, 1)
 	w.topics, w.keys = []string{"a"}, 0

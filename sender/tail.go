@@ -100,14 +100,8 @@ func (s *Sender) tailTrouble(p *partition, t *tailRead, detail string, fresh boo
 func (s *Sender) tailPart(p *partition, t *tailRead, rp *kmsg.FetchResponseTopicPartition) {
 	code := protocol.ErrorCode(rp.ErrorCode)
 	switch {
-	case code == protocol.OffsetOutOfRange && protocol.Offset(rp.LogStartOffset) > t.next:
-		t.seen.LogStart = protocol.Offset(rp.LogStartOffset)
-		s.tailDone(p, t)
-		return
-	case code == protocol.OffsetOutOfRange:
-		// Above the end: nothing is there, which must not be taken for "not found"
-		// while the high watermark of a new leader may still lag.
-		s.tailTrouble(p, t, "Fetch: offset "+fmt.Sprint(t.next)+" is out of range", true)
+	case code == protocol.OffsetOutOfRange: // below the start or above the end: Kafka does not tell which
+		s.askLogStart(p, t)
 		return
 	case code.Class() == protocol.Authorization:
 		t.seen.Err = "the log cannot be read: " + code.String() + ": grant READ on the topic"
@@ -131,6 +125,42 @@ func (s *Sender) tailPart(p *partition, t *tailRead, rp *kmsg.FetchResponseTopic
 	case t.next >= end:
 		// An ack showed that the high watermark was higher: a new leader learns it late.
 		s.tailTrouble(p, t, "waiting for the high watermark", false)
+	}
+}
+
+// askLogStart asks the leader where the log begins.
+func (s *Sender) askLogStart(p *partition, t *tailRead) {
+	t.waiting = true
+	l := kmsg.NewPtrListOffsetsRequest()
+	l.ReplicaID = -1
+	l.Topics = addLogEnd(nil, p)
+	l.Topics[0].Partitions[0].Timestamp = -2 // the earliest
+	s.request(Request{Kind: KindControl, Broker: p.leader, Message: l, MaxVersion: -1}, &request{kind: reqLogStart, parts: []*partition{p}, tail: t})
+}
+
+func (s *Sender) onLogStart(q *request, resp Response) {
+	p, t := q.parts[0], q.tail
+	if p.tail != t {
+		return // given up meanwhile
+	}
+	s.activate(p)
+	t.waiting = false
+	a := &asking{}
+	if r, ok := resp.Message.(*kmsg.ListOffsetsResponse); !ok || resp.Err != nil {
+		a.failed, p.detail = true, "ListOffsets: "+errText(resp.Err)
+	} else {
+		s.logEnd(p, a, r)
+	}
+	switch {
+	case a.failed:
+		s.tailTrouble(p, t, p.detail, true)
+	case a.logEnd > t.next:
+		t.seen.LogStart = a.logEnd
+		s.tailDone(p, t)
+	default:
+		// Above the end: nothing is there, which must not be taken for "not found"
+		// while the high watermark of a new leader may still lag.
+		s.tailTrouble(p, t, "Fetch: offset "+fmt.Sprint(t.next)+" is out of range", true)
 	}
 }
 

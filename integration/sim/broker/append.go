@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 
+	"github.com/spoold/spoold/integration/sim/raw"
 	"github.com/spoold/spoold/protocol"
 )
 
@@ -16,6 +17,7 @@ type appended struct {
 	base    int64 // offset of the first record
 	end     int64 // one above the last: what the high watermark must reach
 	stamp   int64 // log append time; of a duplicate, its largest timestamp
+	start   int64 // log start offset, as the answer tells it
 	message string
 	bad     []badRecord
 }
@@ -25,73 +27,126 @@ type badRecord struct {
 	message string
 }
 
-func refuse(code protocol.ErrorCode, message string) appended {
-	return appended{code: code, base: -1, stamp: -1, message: message}
+func refuse(code protocol.ErrorCode, start int64) appended {
+	return appended{code: code, base: -1, stamp: -1, start: start}
+}
+
+// untold is the log start offset in an answer to what a broker takes for usual trouble: it is not looked up then
+// (ReplicaManager.appendToLocalLog).
+const untold = -1
+
+// split takes the one batch of a partition's records (ProduceRequest.validateRecords). Half a batch behind it is
+// overlooked, as by a broker (ByteBufferLogInputStream).
+func split(records []byte) (raw.Batch, protocol.ErrorCode) {
+	b, rest, code := nextBatch(records)
+	switch {
+	case code != protocol.None:
+		return nil, code
+	case b == nil || b.Magic() != 2:
+		return nil, protocol.InvalidRecord
+	case len(b) < raw.HeaderSize:
+		return nil, protocol.CorruptMessage
+	}
+	if more, _, code := nextBatch(rest); code != protocol.None {
+		return nil, code
+	} else if more != nil {
+		return nil, protocol.InvalidRecord
+	}
+	return b, protocol.None
+}
+
+// nextBatch takes a batch off, whole or not at all; a length or a magic that cannot be is an error
+// (ByteBufferLogInputStream.nextBatch).
+func nextBatch(records []byte) (b raw.Batch, rest []byte, code protocol.ErrorCode) {
+	const lengthAt, lengthEnd, magicAt, least = 8, 12, 16, 14
+	if len(records) < lengthEnd {
+		return nil, nil, protocol.None
+	}
+	length := int64(int32(binary.BigEndian.Uint32(records[lengthAt:])))
+	switch {
+	case length < least, len(records) > magicAt && records[magicAt] > 2:
+		return nil, nil, protocol.CorruptMessage
+	case length+lengthEnd > int64(len(records)):
+		return nil, nil, protocol.None
+	}
+	return raw.Batch(records[:length+lengthEnd]), records[length+lengthEnd:], protocol.None
 }
 
 // appendAsLeader is Partition.appendRecordsToLeader and UnifiedLog.append: the checks in Kafka's order.
 // Size, checksum, form and timestamps come before the question whether the batch is there already.
-func (r *replica) appendAsLeader(b batch, acks int16) appended {
+func (r *replica) appendAsLeader(b raw.Batch, acks int16) appended {
 	if acks == -1 && len(r.isr) < r.minISR() {
-		return refuse(protocol.NotEnoughReplicas, "")
+		return refuse(protocol.NotEnoughReplicas, r.start)
 	}
-	cfg := r.node.config(r.topic)
-	// UnifiedLog.analyzeAndValidateRecords.
+	cfg := &r.view.config
 	limit := cfg.MaxMessageBytes
 	if limit == 0 {
 		limit = defaultMaxBytes
 	}
-	switch {
-	case b.i64(offBase) != 0:
-		return refuse(protocol.InvalidRecord, "the base offset must be 0")
+	switch { // UnifiedLog.analyzeAndValidateRecords
+	case b.Base() != 0:
+		return refuse(protocol.InvalidRecord, r.start)
 	case len(b) > limit:
-		return refuse(protocol.MessageTooLarge, "")
-	case !b.sound():
-		return refuse(protocol.CorruptMessage, "")
+		return refuse(protocol.MessageTooLarge, untold)
+	case !b.Sound():
+		return refuse(protocol.CorruptMessage, untold)
 	}
-	if a := validate(b, &cfg, r.node.c.now()); a.code != protocol.None {
+	now := r.node.c.now()
+	newest, a := validate(b, cfg, now)
+	if a.code != protocol.None {
+		a.start = r.start
 		return a
 	}
-	return r.place(b, &cfg)
+	if cfg.AppendTime {
+		newest = now
+	}
+	return r.place(b, cfg, newest)
 }
 
-// validate is LogValidator: form first, then each record.
-func validate(b batch, cfg *TopicConfig, now int64) appended {
-	count := b.i32(offCount)
+// validate is LogValidator: form first, then each record. newest is the largest timestamp of the records.
+func validate(b raw.Batch, cfg *TopicConfig, now int64) (newest int64, a appended) {
+	count := b.Count()
 	switch {
-	case b.i32(offLastDelta) < 0, count <= 0, count != b.i32(offLastDelta)+1:
-		return refuse(protocol.InvalidRecord, "the count of records is wrong")
-	case b.i16(offAttributes)&flagControl != 0:
-		return refuse(protocol.InvalidRecord, "clients are not allowed to write control records")
-	case b.i64(offPID) > -1 && b.i32(offSequence) < 0:
-		return refuse(protocol.InvalidRecord, "invalid sequence number")
+	case b.LastDelta() < 0, count <= 0, count != b.LastDelta()+1, b.Is(raw.Control), b.PID() > -1 && b.Sequence() < 0:
+		return 0, refuse(protocol.InvalidRecord, untold)
 	}
-	a := refuse(protocol.None, "")
-	whole := b.records(func(i int, delta int64, rec *Record) {
+	a = refuse(protocol.None, untold)
+	newest = -1
+	untimely := false
+	whole := b.Records(func(i int, rec raw.Record) {
+		stamp := rec.Timestamp
+		if b.Is(raw.AppendTime) { // a client cannot rightly say so
+			stamp = b.MaxTime()
+		}
+		newest = max(newest, stamp)
 		switch {
 		case cfg.Compact && rec.Key == nil:
-			a.bad = append(a.bad, badRecord{int32(i), "compacted topic cannot accept message without key"})
-			a.code = max(a.code, protocol.InvalidRecord)
-		case !cfg.AppendTime && rec.Timestamp != -1 && outOfRange(cfg, now-rec.Timestamp):
-			a.bad = append(a.bad, badRecord{int32(i), "timestamp is out of range"})
-			a.code = protocol.InvalidTimestamp
-		case cfg.Refuse != nil && cfg.Refuse(rec.Value):
+			a.bad = append(a.bad, badRecord{int32(i), "a compacted topic takes no record without key"})
+		case !cfg.AppendTime && stamp != -1:
+			if outOfRange(cfg, now-stamp) {
+				a.bad = append(a.bad, badRecord{int32(i), "the timestamp is out of range"})
+				untimely = true
+			}
+		case b.Is(raw.AppendTime):
+			a.bad = append(a.bad, badRecord{int32(i), "log append time is not a client's to set"})
+			untimely = true
+		}
+		if cfg.Refuse != nil && cfg.Refuse(rec.Value) && (len(a.bad) == 0 || a.bad[len(a.bad)-1].index != int32(i)) {
 			a.bad = append(a.bad, badRecord{int32(i), "refused by a policy"})
-			a.code = max(a.code, protocol.InvalidRecord)
 		}
 	})
-	if !whole {
-		return refuse(protocol.InvalidRecord, "the records cannot be read")
-	}
-	for i := range a.bad { // one bad timestamp decides the code of all (processRecordErrors)
-		if a.bad[i].message == "timestamp is out of range" {
-			a.code = protocol.InvalidTimestamp
+	switch { // processRecordErrors: one bad timestamp decides the code of all
+	case !whole:
+		return 0, refuse(protocol.InvalidRecord, untold)
+	case untimely:
+		a.code, a.message = protocol.InvalidTimestamp, "one or more records have a timestamp out of range"
+	case len(a.bad) > 0:
+		a.code, a.message = protocol.InvalidRecord, "one or more records are refused"
+		if cfg.Refuse != nil && !cfg.Named {
+			a.bad = nil
 		}
 	}
-	if a.code == protocol.InvalidRecord && cfg.Refuse != nil && !cfg.Named {
-		a.bad = nil
-	}
-	return a
+	return newest, a
 }
 
 func outOfRange(cfg *TopicConfig, age int64) bool {
@@ -99,43 +154,27 @@ func outOfRange(cfg *TopicConfig, age int64) bool {
 }
 
 // place finds the batch among the remembered ones, or puts it at the end of the log.
-func (r *replica) place(b batch, cfg *TopicConfig) appended {
-	pid, epoch, base := b.i64(offPID), b.i16(offPEpoch), b.i32(offSequence)
-	count := int64(b.i32(offCount))
-	last := int32((int64(base) + count - 1) & (1<<31 - 1))
-	if base < 0 {
-		last = -1
-	}
-	if pid > -1 {
-		if d := r.duplicate(pid, epoch, base, last); d != nil {
-			return appended{base: d.firstOffset(), end: d.offset + 1, stamp: d.maxTS}
-		}
-		switch r.order(pid, epoch, base) {
-		case staleEpoch:
-			return refuse(protocol.InvalidProducerEpoch, "")
-		case outOfOrder:
-			return refuse(protocol.OutOfOrderSequenceNumber, "")
-		}
-	}
+func (r *replica) place(b raw.Batch, cfg *TopicConfig, newest int64) appended {
 	e := entry{
-		offset: r.end(), count: count, epoch: r.epoch, pid: pid, pepoch: epoch, base: base, last: last,
-		maxTS: int64(-1), raw: bytes.Clone(b),
+		offset: r.end(), count: int64(b.Count()), epoch: r.epoch,
+		pid: b.PID(), pepoch: b.PEpoch(), base: b.Sequence(), last: b.LastSequence(), maxTS: newest,
 	}
-	stamp := int64(-1)
-	if cfg.AppendTime {
-		stamp = r.node.c.now()
-		e.maxTS = stamp
-		attributes := uint16(b.i16(offAttributes)) | flagAppendTime
-		binary.BigEndian.PutUint16(e.raw[offAttributes:], attributes)
-	} else {
-		b.records(func(_ int, _ int64, rec *Record) { e.maxTS = max(e.maxTS, rec.Timestamp) })
+	if e.pid > -1 {
+		if d := r.duplicate(&e); d != nil {
+			return appended{base: d.firstOffset(), end: d.offset + 1, stamp: d.maxTS, start: r.start}
+		}
+		if code := r.order(&e); code != protocol.None {
+			return refuse(code, r.start)
+		}
 	}
-	binary.BigEndian.PutUint64(e.raw[offBase:], uint64(e.offset))
-	binary.BigEndian.PutUint32(e.raw[offEpoch:], uint32(r.epoch))
-	if e.maxTS != b.i64(offMaxTS) || cfg.AppendTime {
-		binary.BigEndian.PutUint64(e.raw[offMaxTS:], uint64(e.maxTS))
-		resum(e.raw)
-	}
+	stored := raw.Batch(bytes.Clone(b))
+	stored.Place(e.offset, e.epoch)
+	stored.Stamp(newest, cfg.AppendTime)
+	e.raw = stored
 	r.append(e)
-	return appended{base: e.offset, end: e.end(), stamp: stamp}
+	a := appended{base: e.offset, end: e.end(), stamp: -1, start: r.start}
+	if cfg.AppendTime {
+		a.stamp = newest
+	}
+	return a
 }

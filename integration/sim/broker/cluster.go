@@ -21,13 +21,17 @@ type Config struct {
 	ProduceMax int16  // highest version of Produce: 13 (topics by id), or 11 as in Kafka 3.9
 	// Expiration is producer.id.expiration.ms (1 day), Check how often it is looked at (10 minutes).
 	Expiration, Check int64
-	Session           int64 // broker.session.timeout.ms: how long a death stays unnoticed (300)
-	Lag               int64 // replica.lag.time.max.ms (300)
-	Fetch             int64 // longest time until a follower asks again (3)
-	Learn             int64 // longest time until a broker learns what the controller decided (10)
-	Work              int64 // longest time that a request takes (2)
-	After             int64 // message.timestamp.after.max.ms of new topics; 0: no limit, as in Kafka 3.9
-	NoELR             bool  // without eligible leader replicas (KIP-966), as in Kafka 3.9
+	// Checkpoint is log.flush.start.offset.checkpoint.interval.ms (1 minute): a log start is lost if its broker is killed before it was
+	// written down.
+	Checkpoint int64
+	Session    int64 // broker.session.timeout.ms: how long a death stays unnoticed (300)
+	Lag        int64 // replica.lag.time.max.ms (300)
+	Fetch      int64 // longest time until a follower asks again (3)
+	Learn      int64 // longest time until a broker learns what the controller decided (10)
+	Work       int64 // longest time that a request takes (2)
+	After      int64 // message.timestamp.after.max.ms as whoever makes topics may set it (TopicConfig); 0: no limit, as in Kafka 3.9
+	Combined   bool  // one process is broker and controller: with it goes what the controller knows of sessions
+	NoELR      bool  // without eligible leader replicas (KIP-966), as in Kafka 3.9
 }
 
 func (c Config) withDefaults() Config {
@@ -47,6 +51,7 @@ func (c Config) withDefaults() Config {
 	}
 	def(&c.Expiration, 24*3600_000)
 	def(&c.Check, 600_000)
+	def(&c.Checkpoint, 60_000)
 	def(&c.Session, 300)
 	def(&c.Lag, 300)
 	def(&c.Fetch, 3)
@@ -88,9 +93,13 @@ func New(cfg Config, agenda Agenda) *Cluster {
 	cfg = cfg.withDefaults()
 	c := &Cluster{cfg: cfg, agenda: agenda, rng: rand.New(rand.NewPCG(cfg.Seed, 0xb0c4)), denied: map[denial]bool{}, archive: map[replicaKey][]entry{}}
 	for i := range cfg.Brokers {
-		n := &node{c: c, id: i, alive: true, registered: true, views: map[string]*topicView{}, replicas: map[replicaKey]*replica{}}
+		n := &node{c: c, id: i, alive: true, registered: true, views: map[string]*topicView{}, ids: map[[16]byte]*topicView{}, replicas: map[replicaKey]*replica{}}
 		c.nodes = append(c.nodes, n)
-		n.expireLater()
+		n.after(c.within(c.cfg.Check), n.lookForExpired) // they have been up for a while
+	}
+	c.publish(change{brokers: c.unfenced()})
+	for _, n := range c.nodes { // they have formed a cluster before anybody comes
+		n.learn(len(c.changes))
 	}
 	return c
 }

@@ -17,6 +17,11 @@ type Conn struct {
 	closed bool // by the client: answers go nowhere
 	dead   bool // the broker is gone
 	down   func()
+
+	// The request that is served. With what is done about it made once, a request costs no closures.
+	now    arrived
+	begin  func()
+	finish func(kmsg.Response)
 }
 
 type arrived struct {
@@ -27,10 +32,11 @@ type arrived struct {
 // Open connects to a broker. false: nobody listens there. down is called when the broker's process ends, after
 // which nothing is answered any more.
 func (c *Cluster) Open(broker int32, down func()) (*Conn, bool) {
-	if int(broker) >= len(c.nodes) || !c.nodes[broker].alive {
+	if int(broker) >= len(c.nodes) || !c.nodes[broker].alive || c.nodes[broker].starting {
 		return nil, false
 	}
 	k := &Conn{node: c.nodes[broker], life: c.nodes[broker].life, down: down}
+	k.begin, k.finish = k.handle, k.answered
 	k.node.conns = append(k.node.conns, k)
 	return k, true
 }
@@ -83,24 +89,53 @@ func (k *Conn) serve() {
 		return
 	}
 	k.busy = true
-	a := k.queue[0]
-	k.queue = k.queue[1:]
-	k.node.after(k.node.c.within(k.node.c.cfg.Work), func() {
-		k.node.handle(a.req, func(resp kmsg.Response) {
-			if k.dead {
-				return
-			}
-			k.busy = false
-			if !k.closed {
-				a.answer(resp)
-			}
-			k.serve()
-			k.leave()
-		})
-	})
+	k.now = k.queue[0]
+	k.queue = slices.Delete(k.queue, 0, 1)
+	k.node.c.agenda.After(k.node.c.within(k.node.c.cfg.Work), k.begin)
 }
 
-// handle serves one request; reply is called once, at once or later.
+func (k *Conn) handle() {
+	switch {
+	case k.dead:
+	case k.node.paused:
+		k.node.backlog = append(k.node.backlog, k.begin)
+	default:
+		k.node.handle(k.now.req, k.finish)
+	}
+}
+
+func (k *Conn) answered(resp kmsg.Response) {
+	if k.dead {
+		return
+	}
+	answer := k.now.answer
+	k.busy, k.now = false, arrived{}
+	if ms := throttle(resp); ms > 0 { // the answer goes out, the next request waits (KIP-219)
+		k.busy = true
+		k.node.after(int64(ms), k.unmute)
+	}
+	if !k.closed && resp != nil {
+		answer(resp)
+	}
+	k.serve()
+	k.leave()
+}
+
+func throttle(resp kmsg.Response) int32 {
+	if t, ok := resp.(kmsg.ThrottleResponse); ok {
+		ms, _ := t.Throttle()
+		return ms
+	}
+	return 0
+}
+
+func (k *Conn) unmute() {
+	k.busy = false
+	k.serve()
+	k.leave()
+}
+
+// handle serves one request; reply is called once, at once or later, with nil if there is no answer.
 func (n *node) handle(req kmsg.Request, reply func(kmsg.Response)) {
 	switch m := req.(type) {
 	case *kmsg.ProduceRequest:

@@ -39,14 +39,17 @@ type partition struct {
 	isr      []int32
 	elr      []int32 // eligible leader replicas: out of the ISR since it fell below min.insync.replicas
 	leader   int32
-	epoch    int32 // leader epoch: rises when the leader changes
-	version  int32 // partition epoch: rises with every change
+	// lastKnown led when the ISR became empty; -1: nobody. It is elected when nobody better is left.
+	lastKnown int32
+	epoch     int32 // leader epoch: rises when the leader changes
+	version   int32 // partition epoch: rises with every change
 }
 
 // change is an entry of the metadata log. Brokers apply it in order, each in its own time.
 type change struct {
-	topic   *topic
-	number  int32 // -1: the topic as a whole (config, deletion)
+	topic   *topic  // nil: the brokers
+	brokers []int32 // that are not fenced
+	number  int32   // -1: the topic as a whole (config, deletion)
 	deleted bool
 	config  TopicConfig
 	state   partitionView
@@ -79,8 +82,11 @@ func (c *Cluster) Grow(name string, partitions int) {
 // grow adds partitions and returns what is to be published of them, at once.
 func (c *Cluster) grow(t *topic, partitions, replicas int) (all []change) {
 	for len(t.parts) < partitions {
-		p := &partition{topic: t, number: int32(len(t.parts)), leader: noLeader, epoch: -1}
+		p := &partition{topic: t, number: int32(len(t.parts)), leader: noLeader, lastKnown: noLeader, epoch: -1}
 		first := c.rng.Int32N(c.cfg.Brokers)
+		for k := int32(0); k < c.cfg.Brokers && !c.active(first); k++ { // StripedReplicaPlacer: who leads is not fenced
+			first = (first + 1) % c.cfg.Brokers
+		}
 		for k := range int32(min(replicas, int(c.cfg.Brokers))) {
 			p.replicas = append(p.replicas, (first+k)%c.cfg.Brokers)
 		}
@@ -89,11 +95,11 @@ func (c *Cluster) grow(t *topic, partitions, replicas int) (all []change) {
 				p.isr = append(p.isr, id)
 			}
 		}
-		if len(p.isr) == 0 {
-			p.isr = p.replicas[:1]
+		if len(p.isr) == 0 { // Kafka would refuse: all are fenced
+			p.isr, p.lastKnown = p.replicas[:1], first
 		}
 		t.parts = append(t.parts, p)
-		c.elect(p)
+		c.decide(p, p.isr, noLeader)
 		all = append(all, p.change())
 	}
 	return all
@@ -127,7 +133,7 @@ func (c *Cluster) topic(name string) *topic {
 }
 
 // active reports whether the controller takes a broker for alive.
-func (c *Cluster) active(id int32) bool { return c.nodes[id].registered && !c.nodes[id].leaving }
+func (c *Cluster) active(id int32) bool { return c.nodes[id].registered && !c.nodes[id].withdrawn }
 
 // publish appends to the metadata log, and has every broker learn of all of it at once, soon.
 func (c *Cluster) publish(batch ...change) {
@@ -138,9 +144,6 @@ func (c *Cluster) publish(batch ...change) {
 	}
 }
 
-// changed publishes a partition's state.
-func (c *Cluster) changed(p *partition) { c.publish(p.change()) }
-
 // change is a new version of a partition's state.
 func (p *partition) change() change {
 	p.version++
@@ -149,101 +152,112 @@ func (p *partition) change() change {
 	}}
 }
 
-// elect chooses a leader if the present one cannot be it (PartitionChangeBuilder.electAnyLeader), and
-// reports whether anything changed.
-func (c *Cluster) elect(p *partition) bool {
-	able := func(id int32) bool {
-		return c.active(id) && (slices.Contains(p.isr, id) || len(p.isr) == 0 && slices.Contains(p.elr, id))
+// decide gives a partition a new ISR, and what follows from it: eligible leader replicas (KIP-966) and a leader
+// (PartitionChangeBuilder.build). unclean is a broker that is back without having ended in order, or nobody: it is not believed to have all it had.
+// It reports whether anything changed, which is then to be published.
+func (c *Cluster) decide(p *partition, isr []int32, unclean int32) bool {
+	elr := []int32(nil)
+	if !c.cfg.NoELR && len(isr) < p.minISR() {
+		// Nothing is acked below the minimum: who was in the ISR when it fell there has all that was.
+		elr = union(p.elr, p.isr)
+		elr = slices.DeleteFunc(elr, func(id int32) bool { return id == unclean || slices.Contains(isr, id) })
 	}
-	if p.leader >= 0 && able(p.leader) {
+	leader := c.elect(p, isr, elr, unclean)
+	switch {
+	case leader >= 0 && !slices.Contains(isr, leader): // out of the ELR, or the last known one
+		isr, elr = []int32{leader}, without(elr, leader)
+	case len(isr) == 0 && c.cfg.NoELR: // the last one stays
+		isr = p.isr
+	}
+	if leader == p.leader && slices.Equal(isr, p.isr) && slices.Equal(elr, p.elr) {
 		return false
 	}
-	next := noLeader
-	for _, id := range p.replicas {
-		if able(id) {
-			next = id
-			break
-		}
+	switch {
+	case leader >= 0:
+		p.lastKnown = noLeader
+	case len(isr) == 0 && p.leader >= 0:
+		p.lastKnown = p.leader
 	}
-	if next == p.leader {
-		return false
+	if leader != p.leader {
+		p.leader = leader
+		p.epoch++
 	}
-	if next >= 0 && !slices.Contains(p.isr, next) { // out of the ELR
-		p.isr, p.elr = []int32{next}, without(p.elr, next)
-	}
-	p.leader = next
-	p.epoch++
+	p.isr, p.elr = isr, elr
 	return true
 }
 
-// fence takes a broker for dead: it leaves every ISR and leads nothing (handleBrokerFenced).
+// elect chooses a leader (PartitionChangeBuilder.electAnyLeader): the present one if it can be, or the first of the ISR, or of the ELR if the
+// ISR is empty, or the last known one if both are.
+func (c *Cluster) elect(p *partition, isr, elr []int32, unclean int32) int32 {
+	able := func(id int32) bool {
+		return c.active(id) && id != unclean && (slices.Contains(isr, id) || len(isr) == 0 && slices.Contains(elr, id))
+	}
+	if p.leader >= 0 && able(p.leader) {
+		return p.leader
+	}
+	if i := slices.IndexFunc(p.replicas, able); i >= 0 {
+		return p.replicas[i]
+	}
+	if last := p.lastKnown; len(isr) == 0 && len(elr) == 0 && last >= 0 && c.active(last) && last != unclean {
+		return last
+	}
+	return noLeader
+}
+
+// leaves takes a broker out of ISRs and leaderships: it is fenced, or shuts down (handleBrokerFenced,
+// handleBrokerInControlledShutdown).
+func (c *Cluster) leaves(id int32) {
+	c.each(func(p *partition) bool {
+		return (slices.Contains(p.isr, id) || p.leader == id) && c.decide(p, without(p.isr, id), noLeader)
+	})
+}
+
+// fence takes a broker for dead.
 func (c *Cluster) fence(id int32) {
 	c.logf("controller: broker %d is fenced", id)
 	c.leaves(id)
-	c.publish(change{number: -1}) // brokers' lists change
 }
 
-// leaves takes a broker out of ISRs and leaderships.
-func (c *Cluster) leaves(id int32) {
+// uncleanShutdown takes a broker that registers again out of every ISR and ELR (handleBrokerUncleanShutdown).
+func (c *Cluster) uncleanShutdown(id int32) {
+	if c.cfg.NoELR {
+		return
+	}
+	c.each(func(p *partition) bool {
+		return (slices.Contains(p.isr, id) || slices.Contains(p.elr, id)) && c.decide(p, without(p.isr, id), id)
+	})
+}
+
+// unfence takes a broker back (handleBrokerUnfenced): what has no leader may have one again.
+func (c *Cluster) unfence(id int32) {
+	c.logf("controller: broker %d is back", id)
+	c.each(func(p *partition) bool { return p.leader < 0 && c.decide(p, p.isr, noLeader) })
+}
+
+// each looks at all partitions, and publishes those that have changed and who is in the cluster, at once.
+func (c *Cluster) each(changed func(*partition) bool) {
+	all := []change{{brokers: c.unfenced()}}
 	for _, t := range c.topics {
 		for _, p := range t.parts {
-			if t.deleted || !slices.Contains(p.isr, id) && p.leader != id {
-				continue
-			}
-			shrunk := c.shrink(p, id)
-			if c.elect(p) || shrunk {
-				c.changed(p)
+			if !t.deleted && changed(p) {
+				all = append(all, p.change())
 			}
 		}
 	}
+	c.publish(all...)
 }
 
-// shrink takes a broker out of p's ISR. Without eligible leader replicas the last one stays; with them it goes
-// where it can be found again, if the ISR is below the minimum: nothing is acked then, so it has all that was.
-func (c *Cluster) shrink(p *partition, id int32) bool {
-	if !slices.Contains(p.isr, id) {
-		return false
-	}
-	rest := without(p.isr, id)
-	if c.cfg.NoELR {
-		if len(rest) == 0 {
-			return false
+// unfenced are the brokers that metadata has.
+func (c *Cluster) unfenced() (ids []int32) {
+	for _, n := range c.nodes {
+		if n.registered {
+			ids = append(ids, n.id)
 		}
-		p.isr = rest
-		return true
 	}
-	if len(rest) < p.minISR() {
-		p.elr = append(without(p.elr, id), id)
-	} else {
-		p.elr = nil
-	}
-	p.isr = rest
-	return true
+	return ids
 }
 
 func (p *partition) minISR() int { return min(max(p.topic.config.MinISR, 1), len(p.replicas)) }
-
-// unfence takes a broker back (handleBrokerUnfenced): what has no leader may have one again.
-func (c *Cluster) unfence(id int32, unclean bool) {
-	c.logf("controller: broker %d is back", id)
-	for _, t := range c.topics {
-		for _, p := range t.parts {
-			if t.deleted {
-				continue
-			}
-			dropped := false
-			// A broker that was not shut down in order is not believed to have all it had; but the last one
-			// that is known is (KIP-966, last known leader): there is no other.
-			if unclean && slices.Contains(p.elr, id) && len(p.isr)+len(p.elr) > 1 {
-				p.elr, dropped = without(p.elr, id), true
-			}
-			if c.elect(p) || dropped {
-				c.changed(p)
-			}
-		}
-	}
-	c.publish(change{number: -1})
-}
 
 // alterISR is AlterPartition: the leader of that epoch and version asks for another ISR.
 func (c *Cluster) alterISR(leader int32, p *partition, epoch, version int32, isr []int32) bool {
@@ -255,25 +269,16 @@ func (c *Cluster) alterISR(leader int32, p *partition, epoch, version int32, isr
 			return false
 		}
 	}
-	for _, id := range p.isr {
-		if !slices.Contains(isr, id) && len(isr) < p.minISR() && !c.cfg.NoELR {
-			p.elr = append(without(p.elr, id), id)
-		}
-	}
-	p.isr = isr
-	for _, id := range isr {
-		p.elr = without(p.elr, id)
-	}
-	if len(isr) >= p.minISR() {
-		p.elr = nil
-	}
 	c.logf("controller: %s-%d has ISR %v", p.topic.name, p.number, isr)
-	c.changed(p)
+	if !c.decide(p, isr, noLeader) {
+		return false
+	}
+	c.publish(p.change())
 	return true
 }
 
-// Move makes another member of the ISR the leader, as a preferred leader election does. It reports whether
-// that could be.
+// Move makes another member of the ISR the leader, as a reassignment that puts it first and a preferred leader election do. It
+// reports whether that could be.
 func (c *Cluster) Move(name string, number int32, to int32) bool {
 	t := c.topic(name)
 	if t == nil || int(number) >= len(t.parts) {
@@ -283,12 +288,23 @@ func (c *Cluster) Move(name string, number int32, to int32) bool {
 	if p.leader == to || !slices.Contains(p.isr, to) || !c.active(to) {
 		return false
 	}
+	p.replicas = append([]int32{to}, without(p.replicas, to)...)
 	p.leader = to
 	p.epoch++
-	c.changed(p)
+	c.publish(p.change())
 	return true
 }
 
 func without(list []int32, id int32) []int32 {
 	return slices.DeleteFunc(slices.Clone(list), func(x int32) bool { return x == id })
+}
+
+func union(a, b []int32) []int32 {
+	all := slices.Clone(a)
+	for _, id := range b {
+		if !slices.Contains(all, id) {
+			all = append(all, id)
+		}
+	}
+	return all
 }

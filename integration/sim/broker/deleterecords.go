@@ -39,6 +39,8 @@ func (n *node) deletePart(name string, number int32, offset int64) (int64, proto
 	switch {
 	case code != protocol.None:
 		return -1, code
+	case v.config.Compact:
+		return -1, protocol.PolicyViolation
 	case offset == toHighWatermark:
 		offset = r.hw
 	case offset < 0 || offset > r.hw:
@@ -49,14 +51,18 @@ func (n *node) deletePart(name string, number int32, offset int64) (int64, proto
 	return r.start, protocol.None
 }
 
-// Retain is retention: a leader drops what lies below an offset, at most up to the high watermark.
+// Retain is retention: a leader drops all but the last keep offsets below its high watermark. Unlike what DeleteRecords hides, that is gone
+// from the files, too. Followers do the same when they hear of it.
 func (c *Cluster) Retain(name string, number int32, keep int64) {
 	for _, n := range c.nodes {
-		if v := n.views[name]; v != nil && n.running() {
-			if r, code := n.leading(v, number); code == protocol.None && r.hw-keep > r.start {
-				r.raiseStart(r.hw - keep)
-				r.pokeFollowers()
-			}
+		v := n.views[name]
+		if v == nil || !n.running() {
+			continue
+		}
+		if r, code := n.leading(v, number); code == protocol.None && r.hw-keep > r.start {
+			r.raiseStart(r.hw - keep)
+			r.retain(r.start)
+			r.pokeFollowers()
 		}
 	}
 }

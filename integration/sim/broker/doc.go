@@ -14,7 +14,10 @@
 // There is no transaction coordinator yet. It has its place: a file per request, marker batches in the log,
 // and an open transaction in the producer state.
 //
-// Files: cluster.go and controller.go (who leads), node.go (one broker's process and view), replica.go
-// and follower.go (one log), producers.go (what is known of producers), batch.go and append.go (checks in Kafka's
-// order), conn.go (one request at a time), and a file per request.
+// Not in it: compaction, segments that roll (so no older snapshot than the last start's), damaged files, compressed batches, quotas,
+// consumer groups, offsets by time.
+//
+// Files: cluster.go and controller.go (who leads), node.go and process.go (one broker's view, and its ends and starts), replica.go, log.go
+// and follower.go (one log), producers.go and snapshot.go (what is known of producers), append.go (checks in Kafka's
+// order), conn.go (one request at a time), a file per request, and inspect.go for those who check.
 package broker

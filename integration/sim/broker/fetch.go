@@ -12,7 +12,13 @@ import (
 // replica answers, as far as its own high watermark goes.
 const fromFollowers = 11
 
+// byName is the last version of Fetch in which topics go by their names.
+const byName = 12
+
 func (n *node) fetch(m *kmsg.FetchRequest) kmsg.Response {
+	if m.GetVersion() > byName {
+		panic("broker: the model does not know Fetch by topic id")
+	}
 	resp := kmsg.NewPtrFetchResponse()
 	resp.SetVersion(m.GetVersion())
 	resp.ThrottleMillis = n.throttle()
@@ -33,17 +39,21 @@ func (n *node) fetchPart(m *kmsg.FetchRequest, name string, rp *kmsg.FetchReques
 	out := kmsg.NewFetchResponseTopicPartition()
 	out.Partition, out.HighWatermark, out.LastStableOffset, out.LogStartOffset = rp.Partition, -1, -1, -1
 	out.PreferredReadReplica = -1
-	r, code := n.readable(name, rp.Partition, rp.CurrentLeaderEpoch, m.GetVersion() < fromFollowers)
+	epoch := rp.CurrentLeaderEpoch
+	if m.GetVersion() < 9 { // KIP-320
+		epoch = -1
+	}
+	r, code := n.readable(name, rp.Partition, epoch, m.GetVersion() < fromFollowers)
 	if code != protocol.None {
 		out.ErrorCode = int16(code)
 		return out
 	}
-	out.HighWatermark, out.LastStableOffset, out.LogStartOffset = r.hw, r.hw, r.start
 	if rp.FetchOffset < r.start || rp.FetchOffset > r.end() {
 		out.ErrorCode = int16(protocol.OffsetOutOfRange)
-		out.HighWatermark, out.LastStableOffset = -1, -1
 		return out
 	}
+	out.HighWatermark, out.LastStableOffset, out.LogStartOffset = r.hw, r.hw, r.start
+	// At least one batch is given (KIP-74), in all of the answer; of the last one as much as there is room for.
 	room := min(int(rp.PartitionMaxBytes), *left)
 	k, _ := slices.BinarySearchFunc(r.log, rp.FetchOffset, func(e entry, o int64) int {
 		if e.end() <= o {
@@ -51,14 +61,15 @@ func (n *node) fetchPart(m *kmsg.FetchRequest, name string, rp *kmsg.FetchReques
 		}
 		return 1
 	})
-	for ; k < len(r.log) && r.log[k].end() <= r.hw; k++ {
-		e := &r.log[k]
-		if len(out.RecordBatches) > 0 && len(out.RecordBatches)+len(e.raw) > room {
-			// As much of the next one as there is room for: brokers cut batches off.
-			out.RecordBatches = append(out.RecordBatches, e.raw[:max(room-len(out.RecordBatches), 0)]...)
+	for first := k; k < len(r.log) && r.log[k].end() <= r.hw; k++ {
+		b := r.log[k].raw
+		if size := len(out.RecordBatches); size+len(b) > room && (k > first || *left < int(m.MaxBytes)) {
+			if k > first {
+				out.RecordBatches = append(out.RecordBatches, b[:max(room-size, 0)]...)
+			}
 			break
 		}
-		out.RecordBatches = append(out.RecordBatches, e.raw...)
+		out.RecordBatches = append(out.RecordBatches, b...)
 	}
 	*left -= len(out.RecordBatches)
 	return out

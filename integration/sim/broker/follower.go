@@ -5,16 +5,23 @@ import "slices"
 // A follower asks its leader for what comes behind its own log; by that the leader learns how far it is.
 // What it asked for tells of the fetch before: a leader knows of an append one fetch later.
 
-// batchesPerFetch bounds one fetch.
-const batchesPerFetch = 8
+const batchesPerFetch = 8 // bounds one fetch
 
 func (r *replica) pokeFollowers() {
 	for i := range r.followers {
-		n := r.node.c.nodes[r.followers[i].id]
-		if f := n.replicas[replicaKey{r.topic.id, r.number}]; f != nil {
-			f.poke()
+		f := &r.followers[i]
+		if f.replica == nil || f.replica.gone {
+			f.replica = r.on(f.id)
+		}
+		if f.replica != nil {
+			f.replica.poke()
 		}
 	}
+}
+
+// on is the same partition's replica on another broker.
+func (r *replica) on(id int32) *replica {
+	return r.node.c.nodes[id].replicas[replicaKey{r.topic.id, r.number}]
 }
 
 // poke has a follower fetch soon.
@@ -25,10 +32,19 @@ func (r *replica) pokeIn(ms int64) {
 		return
 	}
 	r.fetching = true
-	r.node.after(ms, func() {
+	r.node.c.agenda.After(ms, r.tick)
+}
+
+// fetchNow is what tick does, unless the process has ended meanwhile.
+func (r *replica) fetchNow() {
+	switch {
+	case !r.fetching:
+	case r.node.paused:
+		r.node.backlog = append(r.node.backlog, r.tick)
+	default:
 		r.fetching = false
 		r.fetch()
-	})
+	}
 }
 
 func (r *replica) fetch() {
@@ -37,36 +53,37 @@ func (r *replica) fetch() {
 		return
 	}
 	n := c.nodes[r.leader]
-	from := n.replicas[replicaKey{r.topic.id, r.number}]
-	if r.node.slow || r.node.cutOff || n.cutOff || !n.running() {
-		return // it is poked when that ends
+	if r.source == nil || r.source.node != n || r.source.gone {
+		r.source = r.on(r.leader)
 	}
-	if from == nil || !from.leads() || from.epoch != r.epoch {
-		r.pokeAgain() // one of them does not know yet
+	from := r.source
+	switch {
+	case r.node.slow || r.node.cutOff:
+		return // it is poked when that ends
+	case n.cutOff || !n.running() || from == nil || !from.leads() || from.epoch != r.epoch:
+		r.pokeAgain() // the last three: one of them does not know yet
 		return
 	}
 	if r.truncate {
 		r.truncate = false
 		r.cut(r.agreesTo(from))
 	}
-	if r.end() < from.start { // all it has was deleted meanwhile (truncateFullyAndStartAt)
-		r.raiseStart(from.start)
-		r.log, r.producers, r.snapshots = nil, map[int64]*producer{}, nil
+	if r.end() < from.start { // what comes next was deleted meanwhile (AbstractFetcherThread.handleOutOfRangeError)
+		r.restart(from.start)
 	}
+	hw := from.hw // the answer has it as it was before this request told the leader anything (Partition.readRecords)
 	from.fetchedBy(r.node.id, r.end())
 	before := r.end()
 	r.copyFrom(from)
-	// The high watermark that came with the answer.
-	if hw := min(from.hw, r.end()); hw > r.hw {
-		r.hw = hw
-	}
+	r.hw = max(r.hw, min(hw, r.end()))
 	r.raiseStart(from.start)
+	r.retain(from.floor)
 	switch {
 	case r.end() != before || r.end() < from.end() || r.hw < from.hw:
 		r.patience = 0
 		r.poke()
 	case !slices.Contains(from.isr, r.node.id):
-		r.pokeAgain() // the controller, or the leader, has not heard of it yet
+		r.pokeAgain() // it asks on and on: what it waits for may be the controller's to decide
 	default:
 		r.patience = 0
 	}

@@ -6,11 +6,15 @@ import (
 	"github.com/spoold/spoold/protocol"
 )
 
+// bringsID is the first version that has a producer id and epoch (KIP-360).
+const bringsID = 3
+
 // blockSize is how many producer ids a broker takes from the controller at once.
 const blockSize = 1000
 
 // initProducerID without a transactional id gives a producer id that nobody has, whatever it is given
-// (TransactionCoordinator.handleInitProducerId). Ids of different brokers do not rise together.
+// (TransactionCoordinator.handleInitProducerId). Ids of different brokers do not rise together. A broker that has just
+// started, or cannot reach the controller, has none to give.
 func (n *node) initProducerID(m *kmsg.InitProducerIDRequest) kmsg.Response {
 	resp := kmsg.NewPtrInitProducerIDResponse()
 	resp.SetVersion(m.GetVersion())
@@ -19,22 +23,51 @@ func (n *node) initProducerID(m *kmsg.InitProducerIDRequest) kmsg.Response {
 	switch {
 	case !n.c.may(Idempotent, ""):
 		resp.ErrorCode = int16(protocol.ClusterAuthorizationFailed)
-	case (m.ProducerID == -1) != (m.ProducerEpoch == -1):
+	case m.GetVersion() >= bringsID && (m.ProducerID == -1) != (m.ProducerEpoch == -1):
 		resp.ErrorCode = int16(protocol.InvalidRequest)
 	case n.c.chance(n.c.Weather.Unavailable):
 		resp.ErrorCode = int16(protocol.CoordinatorLoadInProgress)
 	default:
-		resp.ProducerID, resp.ProducerEpoch = n.newPID(), 0
+		if pid, ok := n.newPID(); ok {
+			resp.ProducerID, resp.ProducerEpoch = pid, 0
+		} else {
+			resp.ErrorCode = int16(protocol.CoordinatorLoadInProgress)
+		}
 	}
 	return resp
 }
 
-func (n *node) newPID() int64 {
-	if n.next == n.block {
-		n.next = n.c.blocks * blockSize
-		n.block = n.next + blockSize
-		n.c.blocks++
+// pidBlocks is what a broker has of producer ids (RPCProducerIdManager). It goes with the process.
+type pidBlocks struct {
+	next, end int64 // of the block in use
+	spare     int64 // first id of the next one; 0: there is none yet
+	asked     bool
+}
+
+func (n *node) newPID() (int64, bool) {
+	p := &n.pids
+	if p.next == p.end && p.spare > 0 {
+		*p = pidBlocks{next: p.spare, end: p.spare + blockSize}
 	}
-	n.next++
-	return n.next - 1
+	if p.end-p.next <= blockSize/10 && !p.asked && p.spare == 0 {
+		p.asked = true
+		n.askForPIDs()
+	}
+	if p.next == p.end {
+		return -1, false
+	}
+	p.next++
+	return p.next - 1, true
+}
+
+// askForPIDs asks the controller for a block (AllocateProducerIds), again and again while it does not hear.
+func (n *node) askForPIDs() {
+	n.after(n.c.within(n.c.cfg.Learn), func() {
+		if n.cutOff {
+			n.askForPIDs()
+			return
+		}
+		n.c.blocks++
+		n.pids.spare, n.pids.asked = n.c.blocks*blockSize, false
+	})
 }

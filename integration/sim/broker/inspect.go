@@ -6,7 +6,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spoold/spoold/integration/sim/raw"
 	"github.com/spoold/spoold/protocol"
+)
+
+// Record and Header are what batches are made of.
+type (
+	Record = raw.Record
+	Header = raw.Header
 )
 
 // Logged is a batch as a log holds it, for those who check.
@@ -83,7 +90,7 @@ func (c *Cluster) keepAll(t *topic) {
 func logged(e *entry) Logged {
 	l := Logged{Offset: e.offset, Epoch: e.epoch, Identity: protocol.ProducerIdentity{ID: protocol.ProducerID(e.pid), Epoch: protocol.ProducerEpoch(e.pepoch)},
 		Base: protocol.Sequence(e.base), Count: int32(e.count)}
-	batch(e.raw).records(func(_ int, _ int64, r *Record) { l.Records = append(l.Records, *r) })
+	e.raw.Records(func(_ int, r Record) { l.Records = append(l.Records, r) })
 	return l
 }
 
@@ -128,6 +135,14 @@ func (c *Cluster) Leader(name string, number int32) int32 {
 		return t.parts[number].leader
 	}
 	return noLeader
+}
+
+// Assignment is a partition's replicas, preferred leader first, and those that are in sync, as the controller has it.
+func (c *Cluster) Assignment(name string, number int32) (replicas, isr []int32) {
+	if t := c.topic(name); t != nil && int(number) < len(t.parts) {
+		return slices.Clone(t.parts[number].replicas), slices.Clone(t.parts[number].isr)
+	}
+	return nil, nil
 }
 
 // Quiet reports whether every partition has a leader and a full ISR, and all its replicas have all.

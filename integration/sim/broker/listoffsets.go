@@ -3,13 +3,8 @@ package broker
 import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/spoold/spoold/integration/sim/raw"
 	"github.com/spoold/spoold/protocol"
-)
-
-// Special timestamps of ListOffsets.
-const (
-	latest   = -1
-	earliest = -2
 )
 
 func (n *node) listOffsets(m *kmsg.ListOffsetsRequest) kmsg.Response {
@@ -22,9 +17,12 @@ func (n *node) listOffsets(m *kmsg.ListOffsetsRequest) kmsg.Response {
 		for j := range rt.Partitions {
 			rp := &rt.Partitions[j]
 			p := kmsg.NewListOffsetsResponseTopicPartition()
-			p.Partition, p.Offset, p.Timestamp = rp.Partition, -1, -1
-			offset, code := n.offset(rt.Topic, rp)
-			p.Offset, p.ErrorCode = offset, int16(code)
+			p.Partition, p.Offset, p.Timestamp, p.LeaderEpoch = rp.Partition, -1, -1, -1
+			epoch := rp.CurrentLeaderEpoch
+			if m.GetVersion() < 4 { // KIP-320
+				epoch = -1
+			}
+			p.ErrorCode = int16(n.offset(rt.Topic, rp, epoch, &p))
 			out.Partitions = append(out.Partitions, p)
 		}
 		resp.Topics = append(resp.Topics, out)
@@ -34,24 +32,29 @@ func (n *node) listOffsets(m *kmsg.ListOffsetsRequest) kmsg.Response {
 
 // offset is Partition.fetchOffsetForTimestamp for a client: the latest is the high watermark, and not known while
 // it lags behind the beginning of the leader's reign (KIP-207).
-func (n *node) offset(name string, rp *kmsg.ListOffsetsRequestTopicPartition) (int64, protocol.ErrorCode) {
-	v := n.views[name]
+func (n *node) offset(name string, rp *kmsg.ListOffsetsRequestTopicPartition, epoch int32, out *kmsg.ListOffsetsResponseTopicPartition) protocol.ErrorCode {
 	if !n.c.may(Describe, name) {
-		return -1, protocol.TopicAuthorizationFailed
+		return protocol.TopicAuthorizationFailed
 	}
+	v := n.views[name]
 	if v == nil {
-		return -1, protocol.UnknownTopicOrPartition
+		return protocol.UnknownTopicOrPartition
 	}
-	r, code := n.local(v, rp.Partition, rp.CurrentLeaderEpoch, true)
+	r, code := n.local(v, rp.Partition, epoch, true)
 	switch {
 	case code != protocol.None:
-		return -1, code
-	case rp.Timestamp == earliest:
-		return r.start, protocol.None
-	case rp.Timestamp != latest:
-		return -1, protocol.UnsupportedVersion // nobody here asks by time
+		return code
+	case rp.Timestamp == raw.Earliest:
+		out.Offset, out.LeaderEpoch = r.start, r.epoch
+		if len(r.log) > 0 {
+			out.LeaderEpoch = r.log[0].epoch
+		}
+	case rp.Timestamp != raw.Latest:
+		return protocol.UnsupportedVersion // nobody here asks by time
 	case r.epochStart > r.hw:
-		return -1, protocol.OffsetNotAvailable
+		return protocol.OffsetNotAvailable
+	default:
+		out.Offset, out.LeaderEpoch = r.hw, r.epoch
 	}
-	return r.hw, protocol.None
+	return protocol.None
 }

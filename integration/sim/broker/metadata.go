@@ -14,23 +14,20 @@ func (n *node) metadata(m *kmsg.MetadataRequest) kmsg.Response {
 	resp.SetVersion(m.GetVersion())
 	resp.ThrottleMillis = n.throttle()
 	resp.ClusterID = kmsg.StringPtr(n.c.cfg.ID)
-	for _, b := range n.c.nodes {
-		if !b.registered {
-			continue
-		}
+	for _, id := range n.brokers {
 		out := kmsg.NewMetadataResponseBroker()
-		out.NodeID, out.Host, out.Port = b.id, "broker", 9092+b.id
+		out.NodeID, out.Host, out.Port = id, "broker", 9092+id
 		resp.Brokers = append(resp.Brokers, out)
 	}
 	for i := range m.Topics {
 		if m.Topics[i].Topic != nil {
-			resp.Topics = append(resp.Topics, n.metadataTopic(*m.Topics[i].Topic))
+			resp.Topics = append(resp.Topics, n.metadataTopic(m.GetVersion(), *m.Topics[i].Topic))
 		}
 	}
 	return resp
 }
 
-func (n *node) metadataTopic(name string) kmsg.MetadataResponseTopic {
+func (n *node) metadataTopic(version int16, name string) kmsg.MetadataResponseTopic {
 	out := kmsg.NewMetadataResponseTopic()
 	out.Topic = kmsg.StringPtr(name)
 	v := n.views[name]
@@ -45,14 +42,19 @@ func (n *node) metadataTopic(name string) kmsg.MetadataResponseTopic {
 		out.ErrorCode = int16(protocol.LeaderNotAvailable)
 		return out
 	}
-	out.TopicID = v.topic.id
+	if version >= 10 { // KIP-516
+		out.TopicID = v.topic.id
+	}
 	for number := range int32(len(v.parts)) {
 		s, ok := v.parts[number]
 		if !ok {
 			break // the broker has heard of a later one only
 		}
 		p := kmsg.NewMetadataResponseTopicPartition()
-		p.Partition, p.Leader, p.LeaderEpoch = number, s.leader, s.epoch
+		p.Partition, p.Leader, p.LeaderEpoch = number, s.leader, -1
+		if version >= 7 { // KIP-320
+			p.LeaderEpoch = s.epoch
+		}
 		p.Replicas, p.ISR = slices.Clone(s.replicas), slices.Clone(s.isr)
 		if s.leader < 0 {
 			p.ErrorCode = int16(protocol.LeaderNotAvailable)

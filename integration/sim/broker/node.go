@@ -10,24 +10,31 @@ import (
 type node struct {
 	c          *Cluster
 	id         int32
-	life       int  // of the process: what belongs to a former one is dropped
-	alive      bool // the process runs
-	paused     bool // SIGSTOP
-	registered bool // the controller takes it for alive
-	leaving    bool // it is in a controlled shutdown
-	unclean    bool // its last life did not end in order
-	slow       bool // its followers do not come to fetch
-	cutOff     bool // the controller does not hear it, nor it the controller
+	life       int   // of the process: what belongs to a former one is dropped
+	alive      bool  // the process runs
+	paused     bool  // SIGSTOP
+	registered bool  // the controller takes it for alive
+	starting   bool  // it has not registered yet, and listens to nobody
+	leaving    bool  // it is in a controlled shutdown,
+	withdrawn  bool  // and the controller knows
+	unclean    bool  // its last life did not end in order
+	lost       int64 // when its last life ended without the controller's knowledge
+	slow       bool  // its followers do not come to fetch
+	cutOff     bool  // the controller does not hear it, nor it the controller
 
 	applied  int                   // of Cluster.changes
+	brokers  []int32               // those that are not fenced, as it knows
 	views    map[string]*topicView // by name: the newest incarnation that it knows
+	ids      map[[16]byte]*topicView
 	replicas map[replicaKey]*replica
 	order    []*replica // in the order of their making
 	conns    []*Conn
 	backlog  []func() // what arrived while it was paused
 
-	block int64 // of producer ids; next one is nextPID
-	next  int64
+	waiting    []*delayed // requests that wait for replicas
+	nextExpiry int64      // when they are looked at; 0: nothing is planned
+
+	pids pidBlocks
 }
 
 // topicView is a topic as a broker's metadata cache has it.
@@ -62,7 +69,7 @@ func (n *node) run(life int, do func()) {
 
 // learnLater has the broker apply the metadata log up to upTo, soon.
 func (n *node) learnLater(upTo int) {
-	if n.alive && !n.cutOff {
+	if n.alive && !n.cutOff && !n.starting {
 		n.after(n.c.within(n.c.cfg.Learn), func() { n.learn(upTo) })
 	}
 }
@@ -80,6 +87,7 @@ func (n *node) learn(upTo int) {
 
 func (n *node) apply(ch *change) {
 	if ch.topic == nil {
+		n.brokers = ch.brokers
 		return
 	}
 	t := ch.topic
@@ -89,6 +97,7 @@ func (n *node) apply(ch *change) {
 		if v != nil && v.topic == t {
 			delete(n.views, t.name)
 		}
+		delete(n.ids, t.id)
 		for _, r := range slices.Clone(n.order) {
 			if r.topic == t {
 				n.drop(r)
@@ -97,7 +106,7 @@ func (n *node) apply(ch *change) {
 		return
 	case v == nil || v.topic != t:
 		v = &topicView{topic: t, parts: map[int32]partitionView{}}
-		n.views[t.name] = v
+		n.views[t.name], n.ids[t.id] = v, v
 	}
 	if ch.number < 0 {
 		v.config = ch.config
@@ -117,220 +126,38 @@ func (n *node) replica(t *topic, number int32) *replica {
 	key := replicaKey{t.id, number}
 	r := n.replicas[key]
 	if r == nil {
-		r = &replica{node: n, topic: t, number: number, epoch: -1, leader: noLeader, producers: map[int64]*producer{}}
+		r = &replica{node: n, topic: t, view: n.views[t.name], number: number, epoch: -1, leader: noLeader, producers: map[int64]*producer{}}
+		r.tick = r.fetchNow
 		n.replicas[key] = r
 		n.order = append(n.order, r)
 	}
 	return r
 }
 
-// drop deletes a replica: its topic is gone.
+// drop deletes a replica: its topic is gone. With that, log starts of all others are written down (LogManager.asyncDelete).
 func (n *node) drop(r *replica) {
 	delete(n.replicas, replicaKey{r.topic.id, r.number})
 	n.order = slices.DeleteFunc(n.order, func(x *replica) bool { return x == r })
+	for _, other := range n.order {
+		other.saved = other.start
+	}
 	r.hw = r.end()
 	n.c.keep(r, len(r.log)) // whatever it was: nobody can say any more what was replicated
 	r.gone = true
 	r.settleWaiting()
 }
 
-// config of a topic as this broker knows it.
-func (n *node) config(t *topic) TopicConfig {
-	if v := n.views[t.name]; v != nil && v.topic == t {
-		return v.config
-	}
-	return TopicConfig{}
+// lookForExpired forgets producers, now and from then on from time to time (PeriodicProducerExpirationCheck).
+func (n *node) lookForExpired() {
+	n.expire()
+	n.after(n.c.cfg.Check, n.lookForExpired)
 }
 
-// expireLater forgets producers from time to time (remove-expired-producer-ids).
-func (n *node) expireLater() {
-	n.after(n.c.cfg.Check, func() {
-		n.expire()
-		n.expireLater()
-	})
-}
+// Expire has a broker look at once which producers are to be forgotten, between the times at which it does so by itself.
+func (c *Cluster) Expire(id int32) { c.nodes[id].expire() }
 
 func (n *node) expire() {
 	for _, r := range n.order {
 		r.expire()
-	}
-}
-
-// Kill ends a broker's process at once (SIGKILL). Its log is in the page cache and survives.
-func (c *Cluster) Kill(id int32) {
-	n := c.nodes[id]
-	if !n.alive {
-		return
-	}
-	c.logf("broker %d: killed", id)
-	n.unclean = true
-	n.stop()
-	c.expireSession(n)
-}
-
-// Shutdown ends a broker in order (SIGTERM): leaderships move first, producer state is kept in a snapshot.
-func (c *Cluster) Shutdown(id int32) {
-	n := c.nodes[id]
-	if !n.alive {
-		return
-	}
-	c.logf("broker %d: shuts down", id)
-	n.leaving = true
-	c.leaves(id)
-	life := n.life
-	c.agenda.After(2*c.cfg.Learn+1, func() {
-		if n.life == life && n.alive && n.leaving {
-			n.unclean = false
-			n.stop()
-			n.registered, n.leaving = false, false
-		}
-	})
-}
-
-func (n *node) stop() {
-	n.alive, n.paused, n.backlog = false, false, nil
-	n.life++
-	for _, k := range slices.Clone(n.conns) {
-		k.lost()
-	}
-	for _, r := range n.order {
-		r.halt()
-	}
-}
-
-// expireSession has the controller notice in time that a broker is not heard of.
-func (c *Cluster) expireSession(n *node) {
-	life := n.life
-	c.agenda.After(c.cfg.Session, func() {
-		if n.life == life && n.registered && (!n.alive || n.paused || n.cutOff) {
-			n.registered = false
-			c.fence(n.id)
-		}
-	})
-}
-
-// Start starts a broker that is down, on its old log.
-func (c *Cluster) Start(id int32) {
-	n := c.nodes[id]
-	if n.alive {
-		return
-	}
-	c.logf("broker %d: starts", id)
-	n.life++
-	n.alive, n.leaving = true, false
-	for _, r := range n.order {
-		r.load(!n.unclean)
-	}
-	if n.registered { // a new incarnation ends the former one's session
-		n.registered = false
-		c.fence(n.id)
-	}
-	n.expireLater()
-	unclean := n.unclean
-	n.after(c.within(c.cfg.Learn), func() {
-		n.learn(len(c.changes))
-		for _, r := range n.order {
-			if v := n.views[r.topic.name]; r.leader == noLeader && v != nil && v.topic == r.topic {
-				r.assume(v.parts[r.number])
-			}
-		}
-		n.registered = true
-		c.unfence(id, unclean)
-	})
-}
-
-// Pause stops a broker's process without ending it (SIGSTOP): connections stay, nothing is answered.
-func (c *Cluster) Pause(id int32) {
-	n := c.nodes[id]
-	if n.alive && !n.paused {
-		c.logf("broker %d: paused", id)
-		n.paused = true
-		c.expireSession(n)
-	}
-}
-
-// Resume lets a paused broker go on. What had reached it is served now, before it hears what was decided meanwhile.
-func (c *Cluster) Resume(id int32) {
-	n := c.nodes[id]
-	if !n.alive || !n.paused {
-		return
-	}
-	c.logf("broker %d: goes on", id)
-	n.paused = false
-	backlog := n.backlog
-	n.backlog = nil
-	for _, do := range backlog {
-		do()
-	}
-	n.comeBack()
-}
-
-// CutOff parts a broker from the controller and from the other brokers, but not from clients.
-func (c *Cluster) CutOff(id int32, off bool) {
-	n := c.nodes[id]
-	if n.cutOff == off {
-		return
-	}
-	c.logf("broker %d: cut off: %v", id, off)
-	n.cutOff = off
-	if off {
-		c.expireSession(n)
-		return
-	}
-	if n.alive {
-		n.comeBack()
-	}
-}
-
-// comeBack has a broker hear what it missed, and be heard again.
-func (n *node) comeBack() {
-	n.after(n.c.within(n.c.cfg.Learn), func() {
-		if n.cutOff {
-			return
-		}
-		n.learn(len(n.c.changes))
-		if !n.registered {
-			n.registered = true
-			n.c.unfence(n.id, false)
-		}
-	})
-	for _, r := range n.order {
-		r.poke()
-		r.pokeFollowers()
-	}
-}
-
-// Slow keeps a broker's followers from fetching, or lets them: its replicas fall behind.
-func (c *Cluster) Slow(id int32, slow bool) {
-	n := c.nodes[id]
-	if n.slow == slow {
-		return
-	}
-	c.logf("broker %d: followers slow: %v", id, slow)
-	n.slow = slow
-	if !slow {
-		for _, r := range n.order {
-			r.poke()
-		}
-	}
-}
-
-// Alive reports whether a broker's process runs.
-func (c *Cluster) Alive(id int32) bool { return c.nodes[id].alive }
-
-// Heal starts what is down, resumes what is paused and lets everybody talk to everybody. Denied rights are given
-// back, and the weather is fair.
-func (c *Cluster) Heal() {
-	c.Weather = Weather{}
-	clear(c.denied)
-	for _, n := range c.nodes {
-		c.Slow(n.id, false)
-		c.CutOff(n.id, false)
-		c.Resume(n.id)
-		if n.alive && n.leaving {
-			n.leaving = false
-			c.unfence(n.id, false)
-		}
-		c.Start(n.id)
 	}
 }

@@ -1,121 +1,172 @@
 package broker
 
 import (
+	"slices"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/spoold/spoold/integration/sim/raw"
 	"github.com/spoold/spoold/protocol"
 )
 
-// byID is the first version of Produce in which topics go by their id.
-const byID = 13
+// First versions of Produce in which something is told, or done.
+const (
+	tellsLogStart = 5
+	tellsRecords  = 8 // which are refused, and why (KIP-467)
+	tellsLeader   = 10
+	byID          = 13 // topics go by their id
+)
 
-// delayed is a Produce request that waits for high watermarks (DelayedProduce).
-type delayed struct {
-	parts   []pendingPart
-	left    int
-	done    func()
-	expired bool
-}
-
-type pendingPart struct {
-	r       *replica
-	end     int64
-	out     *kmsg.ProduceResponseTopicPartition
-	base    int64
-	stamp   int64
-	settled bool
-}
-
+// produce is KafkaApis.handleProduceRequest and ReplicaManager.handleProduceAppend.
 func (n *node) produce(m *kmsg.ProduceRequest, reply func(kmsg.Response)) {
-	resp := kmsg.NewPtrProduceResponse()
-	resp.SetVersion(m.GetVersion())
+	resp := answerTo(m)
 	resp.ThrottleMillis = n.throttle()
-	d := &delayed{}
-	for i := range m.Topics {
-		rt := &m.Topics[i]
-		out := kmsg.NewProduceResponseTopic()
-		out.Topic, out.TopicID = rt.Topic, rt.TopicID
-		for range rt.Partitions {
-			out.Partitions = append(out.Partitions, kmsg.NewProduceResponseTopicPartition())
-		}
-		resp.Topics = append(resp.Topics, out)
-	}
+	d := &delayed{node: n, deadline: n.c.now() + int64(m.TimeoutMillis), reply: reply, resp: resp}
+	d.parts = d.first[:0]
+	whole := n.wholeRequest(m)
 	for i := range m.Topics {
 		for j := range m.Topics[i].Partitions {
-			n.producePart(m, &m.Topics[i], j, &resp.Topics[i].Partitions[j], d)
+			out := &resp.Topics[i].Partitions[j]
+			if whole != protocol.None {
+				a := refuse(whole, untold)
+				if whole == protocol.CorruptMessage {
+					a.message = "a batch that cannot be one"
+				}
+				a.tell(m.GetVersion(), out)
+				continue
+			}
+			n.producePart(m, &m.Topics[i], &m.Topics[i].Partitions[j], out, d)
 		}
 	}
-	if m.Acks == 0 {
-		return // not made by anybody here, and never answered
+	switch {
+	case m.Acks == 0: // not made by anybody here; a broker would end the connection of one that fails
+		reply(nil)
+	case len(d.parts) == 0:
+		reply(resp)
+	default:
+		d.wait()
 	}
-	d.done = func() { reply(resp) }
-	if len(d.parts) == 0 || m.Acks != -1 {
-		d.finish()
-		return
+}
+
+// answerTo is an answer with a place for every partition of a request.
+func answerTo(m *kmsg.ProduceRequest) *kmsg.ProduceResponse {
+	resp := kmsg.NewPtrProduceResponse()
+	resp.SetVersion(m.GetVersion())
+	resp.Topics = make([]kmsg.ProduceResponseTopic, len(m.Topics))
+	for i := range m.Topics {
+		out := &resp.Topics[i]
+		out.Topic, out.TopicID = m.Topics[i].Topic, m.Topics[i].TopicID
+		out.Partitions = make([]kmsg.ProduceResponseTopicPartition, len(m.Topics[i].Partitions))
+		for j := range out.Partitions {
+			p := &out.Partitions[j]
+			p.Default()
+			p.Partition = m.Topics[i].Partitions[j].Partition
+			p.BaseOffset, p.LogAppendTime, p.LogStartOffset = -1, -1, -1
+			p.CurrentLeader.LeaderID, p.CurrentLeader.LeaderEpoch = -1, -1
+		}
 	}
-	d.left = len(d.parts)
-	n.after(int64(m.TimeoutMillis), d.expire)
-	for i := range d.parts {
-		r := d.parts[i].r
-		r.waiting = append(r.waiting, d)
+	return resp
+}
+
+// wholeRequest is what is wrong with a request as a whole: a first batch of any partition that cannot be one
+// (RequestUtils.hasTransactionalRecords throws), or that is of a transaction while the request is not.
+func (n *node) wholeRequest(m *kmsg.ProduceRequest) protocol.ErrorCode {
+	for i := range m.Topics {
+		for j := range m.Topics[i].Partitions {
+			b, _, code := nextBatch(m.Topics[i].Partitions[j].Records)
+			if code != protocol.None {
+				return code
+			}
+			if len(b) < raw.HeaderSize || !b.Is(raw.Transactional) {
+				continue
+			}
+			if m.TransactionID != nil {
+				panic("broker: the model has no transactions")
+			}
+			return protocol.TransactionalIDAuthorizationFailed
+		}
 	}
-	for i := range d.parts {
-		d.parts[i].r.settleWaiting()
-	}
+	return protocol.None
 }
 
 // producePart appends one partition's batch, or says why not.
-func (n *node) producePart(m *kmsg.ProduceRequest, rt *kmsg.ProduceRequestTopic, j int, out *kmsg.ProduceResponseTopicPartition, d *delayed) {
-	rp := &rt.Partitions[j]
-	out.Partition, out.BaseOffset, out.LogAppendTime, out.LogStartOffset = rp.Partition, -1, -1, -1
-	out.CurrentLeader.LeaderID, out.CurrentLeader.LeaderEpoch = -1, -1
+func (n *node) producePart(m *kmsg.ProduceRequest, rt *kmsg.ProduceRequestTopic, rp *kmsg.ProduceRequestTopicPartition, out *kmsg.ProduceResponseTopicPartition, d *delayed) {
 	v, code := n.produceTopic(m.GetVersion(), rt)
-	if code == protocol.None && !n.c.may(Write, v.topic.name) {
-		code = protocol.TopicAuthorizationFailed
-	}
 	if code == protocol.None {
 		if _, ok := v.parts[rp.Partition]; !ok {
 			code = protocol.UnknownTopicOrPartition
 		}
 	}
-	var b batch
+	var b raw.Batch
 	if code == protocol.None {
 		b, code = split(rp.Records)
 	}
-	before, after := n.mishap()
-	switch {
-	case code != protocol.None:
-	case before != protocol.None:
-		code = before
-	default:
-		var r *replica
-		if r, code = n.leading(v, rp.Partition); code == protocol.None {
-			n.appendTo(r, b, m.Acks, out, d, after)
-			return
-		}
-		if s := v.parts[rp.Partition]; code == protocol.NotLeaderOrFollower && m.GetVersion() >= 10 { // KIP-951
-			out.CurrentLeader.LeaderID, out.CurrentLeader.LeaderEpoch = s.leader, s.epoch
-		}
+	if code == protocol.None && (m.Acks < -1 || m.Acks > 1) {
+		code = protocol.InvalidRequiredAcks
 	}
-	out.ErrorCode = int16(code)
+	before, after := n.mishap()
+	if code == protocol.None {
+		code = before
+	}
+	if code != protocol.None {
+		out.ErrorCode = int16(code)
+		return
+	}
+	r, code := n.leading(v, rp.Partition)
+	if code != protocol.None {
+		out.ErrorCode = int16(code)
+		n.tellLeader(m.GetVersion(), v, out)
+		return
+	}
+	a := r.appendAsLeader(b, m.Acks)
+	if a.code == protocol.None && after != protocol.None {
+		a = refuse(after, a.start)
+	}
+	a.tell(m.GetVersion(), out)
+	if a.code == protocol.None && m.Acks == -1 {
+		d.parts = append(d.parts, pendingPart{r: r, end: a.end, out: out, version: m.GetVersion(), view: v})
+	}
+}
+
+// tell writes an append's outcome into an answer.
+func (a *appended) tell(version int16, out *kmsg.ProduceResponseTopicPartition) {
+	out.ErrorCode, out.BaseOffset, out.LogAppendTime = int16(a.code), a.base, a.stamp
+	if version >= tellsLogStart {
+		out.LogStartOffset = a.start
+	}
+	if version < tellsRecords || a.message == "" {
+		return
+	}
+	out.ErrorMessage = kmsg.StringPtr(a.message)
+	for _, bad := range a.bad {
+		e := kmsg.NewProduceResponseTopicPartitionErrorRecord()
+		e.RelativeOffset, e.ErrorMessage = bad.index, kmsg.StringPtr(bad.message)
+		out.ErrorRecords = append(out.ErrorRecords, e)
+	}
+}
+
+// tellLeader says who leads instead (KIP-951).
+func (n *node) tellLeader(version int16, v *topicView, out *kmsg.ProduceResponseTopicPartition) {
+	if s, ok := v.parts[out.Partition]; ok && version >= tellsLeader && out.ErrorCode == int16(protocol.NotLeaderOrFollower) {
+		out.CurrentLeader.LeaderID, out.CurrentLeader.LeaderEpoch = s.leader, s.epoch
+	}
 }
 
 // produceTopic finds the topic of a request, by id or by name.
 func (n *node) produceTopic(version int16, rt *kmsg.ProduceRequestTopic) (*topicView, protocol.ErrorCode) {
-	if version < byID {
-		if v := n.views[rt.Topic]; v != nil {
-			return v, protocol.None
-		}
-		return nil, protocol.UnknownTopicOrPartition
-	}
-	for _, t := range n.c.topics {
-		if t.id == protocol.TopicID(rt.TopicID) {
-			if v := n.views[t.name]; v != nil && v.topic == t {
-				return v, protocol.None
-			}
+	v, missing, name := n.views[rt.Topic], protocol.UnknownTopicOrPartition, rt.Topic
+	if version >= byID {
+		if v, missing = n.ids[rt.TopicID], protocol.UnknownTopicID; v != nil {
+			name = v.topic.name
 		}
 	}
-	return nil, protocol.UnknownTopicID
+	switch {
+	case name != "" && !n.c.may(Write, name): // whether there is such a topic or not
+		return nil, protocol.TopicAuthorizationFailed
+	case v == nil:
+		return nil, missing
+	}
+	return v, protocol.None
 }
 
 // leading is the replica of a partition that this broker takes itself to lead.
@@ -130,99 +181,131 @@ func (n *node) leading(v *topicView, number int32) (*replica, protocol.ErrorCode
 	return r, protocol.None
 }
 
-func (n *node) appendTo(r *replica, b batch, acks int16, out *kmsg.ProduceResponseTopicPartition, d *delayed, after protocol.ErrorCode) {
-	a := r.appendAsLeader(b, acks)
-	out.LogStartOffset = r.start
-	if a.code == protocol.None {
-		a.code = after
-	}
-	if a.code != protocol.None {
-		out.ErrorCode = int16(a.code)
-		if a.message != "" {
-			out.ErrorMessage = kmsg.StringPtr(a.message)
-		}
-		for _, bad := range a.bad {
-			e := kmsg.NewProduceResponseTopicPartitionErrorRecord()
-			e.RelativeOffset, e.ErrorMessage = bad.index, kmsg.StringPtr(bad.message)
-			out.ErrorRecords = append(out.ErrorRecords, e)
-		}
-		return
-	}
-	if acks != -1 {
-		out.BaseOffset, out.LogAppendTime = a.base, a.stamp
-		return
-	}
-	d.parts = append(d.parts, pendingPart{r: r, end: a.end, out: out, base: a.base, stamp: a.stamp})
+// delayed is a Produce request that waits for high watermarks (DelayedProduce).
+type delayed struct {
+	node     *node
+	parts    []pendingPart
+	first    [1]pendingPart // mostly there is no more
+	left     int
+	deadline int64
+	reply    func(kmsg.Response)
+	resp     *kmsg.ProduceResponse
 }
 
-// settleWaiting looks at all requests that wait for this replica (checkEnoughReplicasReachOffset). One that leads no
-// more answers NOT_LEADER_OR_FOLLOWER, though it has appended.
+func (d *delayed) done() { d.reply(d.resp) }
+
+type pendingPart struct {
+	r       *replica
+	end     int64
+	out     *kmsg.ProduceResponseTopicPartition
+	version int16
+	view    *topicView
+	settled bool
+}
+
+// wait has d answered when all its parts are settled, or its time is up.
+func (d *delayed) wait() {
+	d.left = len(d.parts)
+	for i := range d.parts {
+		d.look(&d.parts[i])
+	}
+	if d.left == 0 {
+		d.done()
+		return
+	}
+	for i := range d.parts {
+		if p := &d.parts[i]; !p.settled && !slices.Contains(p.r.waiting, d) {
+			p.r.waiting = append(p.r.waiting, d)
+		}
+	}
+	d.node.waiting = append(d.node.waiting, d)
+	d.node.expireAt(d.deadline)
+}
+
+// settleWaiting looks at all requests that wait for this replica.
 func (r *replica) settleWaiting() {
 	waiting := r.waiting
 	r.waiting = nil
 	for _, d := range waiting {
-		if d.expired || d.left == 0 {
-			continue
+		if d.left == 0 {
+			continue // its time was up
 		}
 		open := false
 		for i := range d.parts {
-			p := &d.parts[i]
-			if p.r == r && !p.settled {
-				p.look()
-				if p.settled {
-					d.left--
-				} else {
-					open = true
-				}
+			if p := &d.parts[i]; p.r == r && !p.settled {
+				d.look(p)
+				open = open || !p.settled
 			}
 		}
 		if open {
 			r.waiting = append(r.waiting, d)
 		}
 		if d.left == 0 {
-			d.finish()
+			d.leave()
 		}
 	}
 }
 
-func (p *pendingPart) look() {
+// look is Partition.checkEnoughReplicasReachOffset: one that leads no more answers NOT_LEADER_OR_FOLLOWER, though it
+// has appended.
+func (d *delayed) look(p *pendingPart) {
 	switch r := p.r; {
 	case r.gone:
-		p.settle(protocol.UnknownTopicOrPartition)
+		d.settle(p, protocol.UnknownTopicOrPartition)
 	case !r.leads():
-		p.settle(protocol.NotLeaderOrFollower)
+		d.settle(p, protocol.NotLeaderOrFollower)
 	case r.hw < p.end:
 	case len(r.isr) < r.minISR():
-		p.settle(protocol.NotEnoughReplicasAfterAppend)
+		d.settle(p, protocol.NotEnoughReplicasAfterAppend)
 	default:
-		p.settle(protocol.None)
+		d.settle(p, protocol.None)
 	}
 }
 
-func (p *pendingPart) settle(code protocol.ErrorCode) {
+// settle decides one part. The offset at which it was appended is in the answer even of an error.
+func (d *delayed) settle(p *pendingPart, code protocol.ErrorCode) {
 	p.settled = true
 	p.out.ErrorCode = int16(code)
-	if code == protocol.None {
-		p.out.BaseOffset, p.out.LogAppendTime = p.base, p.stamp
-	}
+	d.node.tellLeader(p.version, p.view, p.out)
+	d.left--
 }
 
-// expire answers REQUEST_TIMED_OUT for what is still open.
-func (d *delayed) expire() {
-	if d.left == 0 {
+func (d *delayed) leave() {
+	d.node.waiting = slices.DeleteFunc(d.node.waiting, func(x *delayed) bool { return x == d })
+	d.done()
+}
+
+// expireAt looks at a time whether requests have waited long enough, unless it does so by then anyway.
+func (n *node) expireAt(at int64) {
+	if n.nextExpiry > 0 && n.nextExpiry <= at {
 		return
 	}
-	d.expired = true
-	for i := range d.parts {
-		if !d.parts[i].settled {
-			d.parts[i].settle(protocol.RequestTimedOut)
+	n.nextExpiry = at
+	n.after(at-n.c.now(), func() {
+		if n.nextExpiry == at {
+			n.nextExpiry = 0
 		}
-	}
-	d.left = 0
-	d.finish()
+		n.expireWaiting()
+	})
 }
 
-func (d *delayed) finish() { d.done() }
+// expireWaiting answers REQUEST_TIMED_OUT for what is still open when its time is up.
+func (n *node) expireWaiting() {
+	for _, d := range slices.Clone(n.waiting) {
+		switch {
+		case d.left == 0:
+		case d.deadline > n.c.now():
+			n.expireAt(d.deadline)
+		default:
+			for i := range d.parts {
+				if !d.parts[i].settled {
+					d.settle(&d.parts[i], protocol.RequestTimedOut)
+				}
+			}
+			d.leave()
+		}
+	}
+}
 
 // throttle is a throttle_time_ms, as the weather is.
 func (n *node) throttle() int32 {

@@ -1,6 +1,11 @@
 package broker
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+
+	"github.com/spoold/spoold/integration/sim/raw"
+)
 
 // replica is one broker's copy of one partition: log, high watermark, producer state (Partition, UnifiedLog).
 type replica struct {
@@ -9,12 +14,17 @@ type replica struct {
 	number int32
 	gone   bool // deleted
 
-	log   []entry
-	start int64 // log start offset
-	hw    int64 // high watermark
+	view    *topicView // of the node, with the topic's configuration
+	log     []entry
+	start   int64   // log start offset
+	saved   int64   // start as it is written down
+	raised  int64   // when start was
+	deleted []entry // below it, but still in the segment's file, down to floor
+	floor   int64
+	hw      int64 // high watermark
 
 	producers map[int64]*producer
-	snapshots []int64 // offsets at which the producer state was written down, ascending
+	snapshots []snapshot // by offset, ascending
 
 	leader     int32
 	epoch      int32
@@ -29,9 +39,11 @@ type replica struct {
 	watching  bool
 	watchMs   int64
 	// As a follower.
-	fetching bool
-	patience int64 // until it fetches again in vain
-	truncate bool  // to where the leader's log agrees, before the first fetch of an epoch
+	source   *replica // the leader's, when it was last asked
+	tick     func()   // fetchNow, made once
+	fetching bool     // tick will be called
+	patience int64    // until it fetches again in vain
+	truncate bool     // to where the leader's log agrees, before the first fetch of an epoch
 }
 
 // entry is one batch in the log.
@@ -44,7 +56,7 @@ type entry struct {
 	base   int32
 	last   int32
 	maxTS  int64
-	raw    []byte // as a Fetch gives it
+	raw    raw.Batch // as a Fetch gives it
 }
 
 func (e *entry) end() int64 { return e.offset + e.count }
@@ -52,10 +64,16 @@ func (e *entry) end() int64 { return e.offset + e.count }
 // follower is what a leader knows of another replica.
 type follower struct {
 	id         int32
+	replica    *replica
 	end        int64 // its log end, by its last fetch; -1: not heard of in this reign
 	caughtUp   int64 // when it last had all
 	lastFetch  int64
 	endAtFetch int64 // the leader's log end then
+}
+
+// String leaves out what differs from run to run.
+func (f follower) String() string {
+	return fmt.Sprintf("{%d end %d caught up at %d, fetched at %d}", f.id, f.end, f.caughtUp, f.lastFetch)
 }
 
 func (r *replica) end() int64 {
@@ -79,9 +97,7 @@ func (r *replica) assume(s partitionView) {
 		}
 		r.raiseHW()
 		r.settleWaiting()
-		if len(r.isr) < len(r.replicas) {
-			r.pokeFollowers() // who is out has to fetch to come back in
-		}
+		r.pokeFollowers() // who thought it was in sync may not be
 		return
 	}
 	r.followers = nil
@@ -108,7 +124,6 @@ func (r *replica) reign() {
 		}
 		r.followers = append(r.followers, f)
 	}
-	r.pokeFollowers()
 	r.watch()
 }
 
@@ -147,9 +162,7 @@ func (r *replica) nearlyIn(f *follower, now int64) bool {
 	return (f.end == r.end() || f.caughtUp > 0 && now-f.caughtUp <= r.node.c.cfg.Lag) && r.node.c.active(f.id)
 }
 
-func (r *replica) minISR() int {
-	return min(max(r.node.config(r.topic).MinISR, 1), len(r.replicas))
-}
+func (r *replica) minISR() int { return min(max(r.view.config.MinISR, 1), len(r.replicas)) }
 
 // watch looks after a while whether a follower has fallen behind (isr-expiration).
 func (r *replica) watch() {
@@ -210,55 +223,4 @@ func (r *replica) alter(isr []int32) {
 		r.raiseHW()
 		r.settleWaiting()
 	}
-}
-
-// halt is what ends with the process: requests that wait, roles, and with a kill the newest high watermark.
-func (r *replica) halt() {
-	r.waiting, r.fetching, r.watching = nil, false, false
-	r.followers = nil
-}
-
-// load is a start (LogManager.loadLog): of each producer one batch is known, the last.
-func (r *replica) load(clean bool) {
-	if !clean && r.hw > r.start {
-		// The high watermark is written down every few seconds only (replication-offset-checkpoint).
-		r.hw = r.start + r.node.c.within(r.hw-r.start)
-	}
-	r.snapshots = append(r.snapshots, r.end())
-	r.reload(r.end())
-	r.leader, r.truncate = noLeader, true
-	// It leads again only when the controller says so anew.
-}
-
-// cut removes what is at or above an offset (UnifiedLog.truncateTo).
-func (r *replica) cut(to int64) {
-	if to >= r.end() {
-		return
-	}
-	r.node.c.logf("broker %d: %s-%d is cut from %d to %d", r.node.id, r.topic.name, r.number, r.end(), to)
-	for len(r.log) > 0 && r.log[len(r.log)-1].end() > to {
-		r.log = r.log[:len(r.log)-1]
-	}
-	r.hw = min(r.hw, r.end())
-	for len(r.snapshots) > 0 && r.snapshots[len(r.snapshots)-1] > to {
-		r.snapshots = r.snapshots[:len(r.snapshots)-1]
-	}
-	r.reload(r.end())
-}
-
-// raiseStart removes what is below an offset (DeleteRecords, retention). Producer state stays in memory.
-func (r *replica) raiseStart(to int64) {
-	if to <= r.start {
-		return
-	}
-	r.start = to
-	k := 0
-	for k < len(r.log) && r.log[k].end() <= to {
-		k++
-	}
-	if r.leads() {
-		r.node.c.keep(r, k)
-	}
-	r.log = slices.Clone(r.log[k:])
-	r.hw = max(r.hw, r.start)
 }

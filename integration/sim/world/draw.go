@@ -251,6 +251,7 @@ func (d *drawing) topicFault(f *Fault, t *Topic) {
 	case Retain:
 		f.D = d.Int64N(40) // how much is kept
 		d.allowed[spool.ParkTailUnreadable] = true
+		d.allowed[spool.ParkStateForgotten] = true // a broker that starts with an emptied log knows no producer
 	case Recreate:
 		d.allowed[spool.ParkTopicRecreated] = true
 		if d.p.Cluster.ProduceMax == 11 { // by name, the new topic takes what was meant for the former

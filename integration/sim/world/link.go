@@ -154,7 +154,7 @@ func (h *host) any(r sender.Request) {
 			tell(nil, errors.New("connection refused"))
 			return
 		}
-		conn.Receive(r.Message, func(resp kmsg.Response) {
+		conn.Receive(h.message(r), func(resp kmsg.Response) {
 			h.after(h.net.Int64N(3), func() {
 				conn.Close(false)
 				tell(resp, nil)
