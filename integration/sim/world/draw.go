@@ -2,6 +2,7 @@ package world
 
 import (
 	"math/rand/v2"
+	"slices"
 
 	"github.com/spoold/spoold/integration/sim/broker"
 	"github.com/spoold/spoold/sender"
@@ -205,6 +206,20 @@ func (d *drawing) faults() {
 			d.fault(KillHost, 200, 0)
 		} else {
 			d.fault(Cut, 0, 1)
+		}
+	}
+	d.blind()
+}
+
+// blind takes from the plan what nobody could notice: a broker that starts with an emptied log has forgotten its
+// producers, and who may not ask takes it that a copy which is accepted is the first one.
+func (d *drawing) blind() {
+	p := d.p
+	for i := range p.Faults {
+		if f := &p.Faults[i]; f.Kind == Retain && slices.ContainsFunc(p.Faults, func(x Fault) bool {
+			return x.Kind == Deny && x.B == int32(broker.Read) && x.Name == f.Name
+		}) {
+			*f = Fault{At: f.At, Kind: Cut, B: f.A, D: 1}
 		}
 	}
 }
