@@ -28,7 +28,7 @@ func FuzzDecompressKeepsItsLimitAndAgreesWithKgo(f *testing.F) {
 			f.Fatal(err)
 		}
 		f.Add(append([]byte{3, c}, packed...))
-		f.Add(append([]byte{1, c, 3, 5, 9, 200, 0, 99, 1, 4, 9, 8}, byte(c)))
+		f.Add(append([]byte{1, c, 3, 5, 9, 200, 0, 99, 1, 4, 9, 8}, c))
 	}
 	f.Add([]byte{2, 3, 9, 'a', 'b', 4, 'c', 'd', 200, 1, 4, 'e', 0})
 	f.Add(append([]byte{3, byte(protocol.CodecSnappy)}, javaBatch(f, "snappy")[protocol.BatchHeaderSize:]...))
