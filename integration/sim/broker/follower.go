@@ -97,11 +97,13 @@ func (r *replica) pokeAgain() {
 }
 
 // agreesTo is the offset up to which this log is the leader's: what lies above was appended in a reign whose
-// end the leader has not seen (OffsetsForLeaderEpoch, KIP-101).
+// end the leader has not seen (OffsetsForLeaderEpoch, KIP-101). Where the leader's log starts within a batch that overlaps
+// another one here, Kafka's follower fails until the leader's log start has passed (UnexpectedAppendOffsetException); this
+// one begins anew at once.
 func (r *replica) agreesTo(from *replica) int64 {
 	for i := len(r.log) - 1; i >= 0; i-- {
 		e := &r.log[i]
-		if e.end() <= from.start {
+		if e.end() <= from.start && (len(from.log) == 0 || e.end() <= from.log[0].offset) {
 			return e.end()
 		}
 		if k, ok := slices.BinarySearchFunc(from.log, e.offset, func(x entry, o int64) int { return int(x.offset - o) }); ok && from.log[k].epoch == e.epoch {
