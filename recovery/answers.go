@@ -132,7 +132,7 @@ func (r *Resolver) TailRead(now spool.Time, t Tail) {
 		r.afterOvertaken()
 	case len(r.batches) == 0:
 		r.phase = sending
-	case found > 0 && !planted.Is(planted.TailNotAskedAgain):
+	case found > 0:
 		r.phase = asking // it may have arrived after the leader was asked, and then the leader knows us
 	case r.cutOff(t):
 	default:
@@ -157,7 +157,7 @@ func (r *Resolver) find(t Tail) (found int, offsets []protocol.Offset, wrong *St
 	for i := range r.batches {
 		b := &r.batches[i]
 		switch {
-		case have[i] >= b.Count || (t.LogStart > b.Tail || planted.Is(planted.LaterProves)) && i < end:
+		case have[i] >= b.Count || t.LogStart > b.Tail && i < end:
 		case have[i] > 0:
 			return i, offsets[:i], &Step{Reason: spool.ParkUnexpectedState, Detail: fmt.Sprintf(
 				"of the batch at sequence %d only %d of %d records are in the log", b.Base, have[i], b.Count)}

@@ -28,8 +28,6 @@ const (
 	RefusalIsAbsence
 	NoMargin
 	NamedIsEnough
-	LaterProves
-	TailNotAskedAgain
 	NamedForEver
 	// idempotence
 	TwoBeforeState
@@ -72,8 +70,6 @@ var Bugs = []struct {
 	{RefusalIsAbsence, "refusal-is-absence", "the refusal of a re-sent batch counts as proof that no copy is in the log"},
 	{NoMargin, "no-margin", "a batch is sent again however long the broker may have forgotten the first copy"},
 	{NamedIsEnough, "named-is-enough", "a batch that the leader names is settled before it is replicated"},
-	{LaterProves, "later-proves", "a later batch in the log counts as proof of the one before it, where that could be seen"},
-	{TailNotAskedAgain, "tail-not-asked-again", "what the log shows after the leader said it knows nothing changes nothing"},
 	{NamedForEver, "named-for-ever", "a batch that the leader names and the log has dropped is looked for without end"},
 	{TwoBeforeState, "two-before-state", "several batches are unanswered before the broker has state for the producer"},
 	{NoTimestamp, "no-timestamp", "records lose their own timestamps within a batch"},

@@ -194,7 +194,13 @@ func (d *drawing) faults() {
 			p.Faults = append(p.Faults, Fault{At: at - 100, Kind: Deny, B: int32(broker.Read), D: 2 * 49 * 3600_000, Name: t.Name})
 			d.allowed[spool.ParkTailUnreadable], d.allowed[spool.ParkUnexpectedState] = true, true
 		}
-		p.Faults = append(p.Faults, Fault{At: at, Kind: Night, D: hours[d.IntN(len(hours))]*3600_000 + d.Int64N(600_000)})
+		night := hours[d.IntN(len(hours))]*3600_000 + d.Int64N(600_000)
+		if d.one(2) { // and some hosts are away all that time, with requests on their way
+			for i := range p.Hosts {
+				p.Faults = append(p.Faults, Fault{At: at - 1 - d.Int64N(60), Kind: Apart, A: int32(i), D: night - d.Int64N(600_000)})
+			}
+		}
+		p.Faults = append(p.Faults, Fault{At: at, Kind: Night, D: night})
 		d.allowed[spool.ParkOutsideMargin], d.allowed[spool.ParkStateForgotten] = true, true
 	}
 	if d.refuses {
