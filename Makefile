@@ -1,12 +1,14 @@
 # Each target is one line and can be typed without make.
 FUZZTIME ?= 20s
+SEEDS ?= 1000000
 STATES ?= 5000000
+REQUESTS ?= 100000
 SOAK ?= 3h
 LINT = bin/golangci-lint-2.15.0
 # Folders with tests against real Kafka: they need Java 17 and Maven, and fail without.
 KAFKA = $(shell grep -rlE '^//go:build kafka' --include='*_test.go' . | xargs -n1 dirname | sort -u)
 
-.PHONY: build test race fuzz kafka crash states inject power soak crash-ci bench vet lint check
+.PHONY: build test race sim plant differ sim-ci fuzz kafka crash states inject power soak crash-ci bench vet lint check
 
 build:
 	go build -o bin/spoold ./cmd/spoold
@@ -14,6 +16,15 @@ test:
 	go test ./...
 race:
 	go test -race ./...
+sim:
+	go run ./integration/sim/simulate -seeds $(SEEDS)
+plant:
+	go run -tags planted ./integration/sim/plant -o docs/planted.md
+differ:
+	go test -tags kafka -count=1 -v -timeout 2h ./integration/sim/differ -requests $(REQUESTS)
+sim-ci:
+	go run ./integration/sim/simulate -seeds 10000 -fresh $$(git rev-parse HEAD)
+	go run -tags planted ./integration/sim/plant -check docs/planted.md
 fuzz:
 	go run ./integration/fuzz -time $(FUZZTIME)
 kafka:
@@ -36,10 +47,10 @@ soak:
 bench:
 	cd integration/bench && go run .
 vet:
-	go vet -tags kafka,crash ./... && (cd integration/bench && go vet ./...) && cd integration/plot && go vet ./...
+	go vet -tags kafka,crash ./... && go vet -tags planted ./... && (cd integration/bench && go vet ./...) && cd integration/plot && go vet ./...
 lint: $(LINT)
 	$(LINT) run
-check: vet lint test race kafka crash-ci
+check: vet lint test race sim-ci kafka crash-ci
 
 $(LINT):
 	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 && mv bin/golangci-lint $(LINT)

@@ -55,7 +55,8 @@ var edges = map[string][]string{
 	// What judges a run, and what it runs against, share nothing with what is judged but names and codes.
 	"integration/sim/agenda": {},
 	"integration/sim/check":  {},
-	"integration/sim/broker": {"protocol"},
+	"integration/sim/raw":    {},
+	"integration/sim/broker": {"protocol", "integration/sim/raw"},
 }
 
 // pure packages have no socket, file, clock, goroutine, channel or lock: they are

@@ -3,13 +3,14 @@
 //
 // Promise: a Plan decides everything: the same Plan gives the same trace, byte for byte. Draw makes a Plan of a seed.
 // What is run of the product is what the daemon runs: sender, accumulator, recovery, idempotence and spool's state, keys and
-// codecs; only goroutines, sockets and bbolt are replaced (bbolt not in all runs). What came of it is told to
+// codecs; only goroutines, sockets and bbolt are replaced (bbolt not in all of them). What came of it is told to
 // integration/sim/check, by the disk, the cluster and the clients, not by the core.
 //
 // A run has four parts: faults (Plan.Chaos ms), then everything heals and clients get their last answers, then an operator
 // decides on what is parked, by what is true, and then it must become quiet. Every chance is drawn by a stream of its own,
 // so that a Plan with one fault less is the same run without it: that is what Shrink lives on.
 //
-// Files: plan.go (what a run is), draw.go (a seed's swarm of faults), world.go (time, trace), host.go (a process and its
-// disk), link.go (connections), client.go (who sends), faults.go, operator.go, end.go (what is true at the end), shrink.go.
+// Files: plan.go (what a run is), draw.go (a seed's swarm of faults), real.go (which seeds have spool/bolt itself), world.go
+// and trace.go (time, what is told), host.go and spooling.go (a process and its disk), link.go and describe.go (connections,
+// requests in words), client.go (who sends), faults.go, operator.go, end.go (what is true at the end), shrink.go.
 package world
