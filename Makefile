@@ -30,7 +30,7 @@ fuzz:
 kafka:
 	go test -tags kafka -count=1 -p 1 -timeout 15m $(KAFKA)
 crash:
-	go test -tags crash -count=1 -v -timeout 90m ./integration/crash -kills 200 -outage 3m -backlog 2048
+	go test -tags crash -count=1 -v -timeout 90m ./integration/crash -kills 500 -broker-kills 100 -outage 3m -backlog 2048
 	SPOOLD_CHAOS=5m go test -tags crash -count=1 -v -timeout 60m ./integration/chaos
 	$(MAKE) states inject
 states:

@@ -25,7 +25,7 @@ func TestDaemonKilledWhileItsRequestsAreBrokenOneByOneOnTheWayToOneBroker(t *tes
 			r.wait(r.between(100*time.Millisecond, 1200*time.Millisecond))
 			r.kill()
 		}
-		r.must(r.cluster.Kill(0))
+		r.killBroker(0)
 		r.kill()
 		r.wait(r.between(0, 2*time.Second))
 		r.must(r.cluster.Start(r.ctx, 0))
@@ -75,6 +75,7 @@ func (r *rig) inChaos(f func()) {
 		r.must(p.AwaitZombies(ctx))
 		faults.Add(p.Counts())
 	}
+	r.broken.Add(faults)
 	r.finish()
 	r.t.Logf("%v; %v", r.killer, faults)
 	if faults.Total() == 0 {

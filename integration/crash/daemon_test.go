@@ -31,9 +31,9 @@ func TestBrokerKilledAndRestartedUnderLoad(t *testing.T) {
 	r := newRig(t, setup{brokers: 1, think: 40 * time.Millisecond, records: 4})
 	r.start()
 	r.load.Run(r.ctx)
-	for range 3 {
+	for range *brokerKills {
 		r.wait(r.between(time.Second, 2*time.Second))
-		r.must(r.cluster.Kill(0))
+		r.killBroker(0)
 		r.wait(r.between(0, 2*time.Second))
 		r.must(r.cluster.Start(r.ctx, 0))
 	}
@@ -74,7 +74,7 @@ func (r *rig) failOver(partition int32) {
 	r.must(r.cluster.InSync(r.ctx, r.topic))
 	leader, err := r.cluster.Leader(r.ctx, r.topic, partition)
 	r.must(err)
-	r.must(r.cluster.Kill(leader))
+	r.killBroker(leader)
 	r.wait(r.between(2*time.Second, 4*time.Second))
 	r.must(r.cluster.Start(r.ctx, leader))
 	r.must(r.cluster.InSync(r.ctx, r.topic))

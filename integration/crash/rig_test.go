@@ -18,11 +18,12 @@ import (
 )
 
 var (
-	seedFlag   = flag.Uint64("seed", 0, "repeats a run; 0: a new one")
-	kills      = flag.Int("kills", 50, "how often the daemon is killed under load")
-	clients    = flag.Int("clients", 96, "how many HTTP clients send at once")
-	outage     = flag.Duration("outage", 12*time.Second, "how long a link stays broken")
-	backlogMiB = flag.Int64("backlog", 256, "MiB that wait in the spool while the memory is looked at")
+	seedFlag    = flag.Uint64("seed", 0, "repeats a run; 0: a new one")
+	kills       = flag.Int("kills", 50, "how often the daemon is killed under load")
+	brokerKills = flag.Int("broker-kills", 3, "how often the one broker is killed under load")
+	clients     = flag.Int("clients", 96, "how many HTTP clients send at once")
+	outage      = flag.Duration("outage", 12*time.Second, "how long a link stays broken")
+	backlogMiB  = flag.Int64("backlog", 256, "MiB that wait in the spool while the memory is looked at")
 )
 
 const partitions = 3
@@ -65,7 +66,13 @@ func run(m *testing.M) int {
 			c.Close()
 		}
 	}()
-	return m.Run()
+	p := proof.Begin("kills", "The real daemon and real brokers, killed", fmt.Sprintf("go test -tags crash -count=1 -v -timeout 90m ./integration/crash -kills %d -broker-kills %d -outage %v -backlog %d", *kills, *brokerKills, *outage, *backlogMiB))
+	code := m.Run()
+	if err := sum.keep(p, root); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
 }
 
 // cluster is a running cluster of so many brokers, each behind a link and a proxy. Tests leave it whole.
@@ -116,6 +123,10 @@ type rig struct {
 	ledger  *Ledger
 	load    *Load
 	killer  *Killer
+	// For the tally.
+	brokersKilled int
+	broken        chaos.Counts
+	verdict       Verdict
 }
 
 type setup struct {
@@ -159,6 +170,7 @@ func newRig(t *testing.T, s setup) *rig {
 	r.load = &Load{Ledger: r.ledger, URL: "http://" + r.daemon.HTTP + "/topics/" + r.topic, Seed: seed,
 		Think: s.think, Records: s.records, Keyless: s.keyless}
 	t.Cleanup(func() {
+		sum.note(r)
 		if t.Failed() && r.daemon.life != nil {
 			t.Log(r.daemon.Tail())
 		}
@@ -251,6 +263,7 @@ func (r *rig) compare() *Verdict {
 		return nil
 	}))
 	v := reading.Verdict()
+	r.verdict = *v
 	r.t.Log(v)
 	if !v.OK() {
 		r.t.Fail()
