@@ -66,6 +66,22 @@ func TestSyncKeepsOnlyWhatHadEndedBeforeItBegan(t *testing.T) {
 	}
 }
 
+// A thread that ends while strace looks at it is written as a call without a name, in one line or in two.
+func TestAThreadThatEndsUnseenIsNoCall(t *testing.T) {
+	const unseen = "12 ???( <unfinished ...>\n10 +++ exited with 0 +++\n12 <... ??? resumed>) = ?\n13 ???() = ?\n"
+	with, _, err := ParseTrace(strings.NewReader(unseen+someTrace), "/d", "/m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	without, _, err := ParseTrace(strings.NewReader(someTrace), "/d", "/m")
+	if err != nil || len(with) != len(without) {
+		t.Errorf("%d calls, want %d (%v)", len(with), len(without), err)
+	}
+	if _, _, err := ParseTrace(strings.NewReader("12 <... write resumed>) = 1\n"), "/d", "/m"); err == nil {
+		t.Error("a write that ends and did not begin is taken")
+	}
+}
+
 func TestLiesMakeSyncsWorthless(t *testing.T) {
 	for _, lies := range []Lies{{FileSync: true}, {DirSync: true}} {
 		lost := 0

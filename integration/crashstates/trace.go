@@ -99,6 +99,9 @@ func (p *parser) take(line string) error {
 	if strings.HasPrefix(rest, "<... ") {
 		_, tail, ok := strings.Cut(rest, " resumed>")
 		u, known := p.open[pid]
+		if !known && strings.HasPrefix(rest, "<... ???") { // such a one, if another's line came between
+			return nil
+		}
 		if !ok || !known {
 			return fmt.Errorf("a call ends that did not begin")
 		}
