@@ -1,0 +1,155 @@
+package check
+
+import "testing"
+
+func TestAnswersAreTrue(t *testing.T) { run(t, answers) }
+
+var answers = []chapter{
+	{"ok before the sync", func(s *story) {
+		r := s.sent(1, "b")
+		s.answered(r, OK)
+		s.durable(r)
+		s.delivered(r, 0)
+	}, []string{`P6: the client of record 8 (host 1, topic b) was told "ok" at 1001 ms, before it was on the disk`}},
+	{"ok when only the first of two is on the disk", func(s *story) {
+		r := s.sentMany(1, "b", 2)
+		s.durable(r)
+		s.answered(r, OK)
+		s.durable(r + 1)
+		s.delivered(r, 0)
+		s.delivered(r+1, 0)
+	}, []string{`P6: the client of record 9 (host 1, topic b) was told "ok" at 1002 ms, before it was on the disk`}},
+	{"ok when none of three is: told once", func(s *story) {
+		s.answered(s.sentMany(1, "b", 3), OK)
+	}, []string{`P6: the client of record 8 (host 1, topic b) was told "ok" at 1001 ms, before it was on the disk`}},
+	{"ok for the second attempt, of what the first has stored", func(s *story) {
+		r := s.sent(1, "b")
+		s.durable(r)
+		s.asked(r)
+		s.answered(r, OK)
+		s.delivered(r, 0)
+	}, nil},
+	{"refused, and it is on the disk", func(s *story) {
+		r := s.sent(1, "b")
+		s.durable(r)
+		s.answered(r, Refused)
+		s.delivered(r, 0)
+	}, []string{"P6: the client of record 8 (host 1, topic b) was told that nothing is stored, and it is"}},
+	{"refused, and a part of it came onto the disk later", func(s *story) {
+		r := s.sentMany(1, "b", 2)
+		s.answered(r, Refused)
+		s.durable(r)
+		s.durable(r + 1)
+		s.delivered(r, 0)
+		s.delivered(r+1, 0)
+	}, []string{"P6: the client of record 8 (host 1, topic b) was told that nothing is stored, and it is"}},
+	{"refused, and it is in a log: it never was on the disk either", func(s *story) {
+		r := s.sent(1, "b")
+		s.answered(r, Refused)
+		s.appended(r, 0)
+	}, []string{
+		"P5: b-0 at 1: record 8 (host 1, topic b) is there and never was on its host's disk",
+		"P6: the client of record 8 (host 1, topic b) was told that nothing is stored, and it is",
+	}},
+	{"both attempts refused, and it is on the disk", func(s *story) {
+		r := s.sent(1, "b")
+		s.answered(r, Refused)
+		s.asked(r)
+		s.durable(r)
+		s.answered(r, Refused)
+		s.delivered(r, 0)
+	}, []string{"P6: the client of record 8 (host 1, topic b) was told that nothing is stored, and it is"}},
+	{"one attempt refused, and what the other stored is on the disk", func(s *story) {
+		r := s.sent(1, "b")
+		s.asked(r)
+		s.answered(r, Refused)
+		s.durable(r)
+		s.delivered(r, 0)
+	}, nil},
+	{"its key was others', and it is on the disk", func(s *story) {
+		r := s.sent(1, "b")
+		s.op(r).Foreign = true
+		s.durable(r)
+		s.answered(r, Reused)
+		s.delivered(r, 0)
+	}, []string{"P6: the client of record 8 (host 1, topic b) was told that nothing is stored, and it is"}},
+	{"unknown, and it is on the disk", func(s *story) {
+		r := s.sent(1, "b")
+		s.answered(r, Unknown)
+		s.durable(r)
+		s.delivered(r, 0)
+	}, nil},
+	{"acked at an offset where it is not", func(s *story) {
+		r := s.spooled(1, "b")
+		s.appended(r, 0)
+		s.acked(r, 0, 2)
+		s.settled(r, OutcomeAcked)
+	}, []string{"P6: record 8 (host 1, topic b) was told to be acked on partition 0 at 2, and is not there"}},
+	{"acked on a partition where it is not", func(s *story) {
+		r := s.spooled(0, "a")
+		s.appended(r, 1)
+		s.acked(r, 0, 1)
+		s.settled(r, OutcomeAcked)
+	}, []string{"P6: record 8 (host 0, topic a) was told to be acked on partition 0 at 1, and is not there"}},
+	{"acked at the first offset, where another is", func(s *story) {
+		r := s.spooled(1, "b")
+		s.appended(r, 0)
+		s.acked(r, 0, 0)
+		s.settled(r, OutcomeAcked)
+	}, []string{"P6: record 8 (host 1, topic b) was told to be acked on partition 0 at 0, and is not there"}},
+	{"acked at a place that is not known", func(s *story) {
+		r := s.spooled(1, "b")
+		s.appended(r, 0)
+		s.acked(r, 0, -1)
+		s.settled(r, OutcomeAcked)
+	}, nil},
+	{"acked in a log that was deleted", func(s *story) {
+		s.delivered(s.spooled(1, "b"), 0)
+		s.log("b", 0).Deleted = true
+	}, nil},
+}
+
+func TestARequestIsStoredOnceAndWholly(t *testing.T) { run(t, keys) }
+
+var keys = []chapter{
+	{"twice in its spool", func(s *story) {
+		r := s.spooled(1, "b")
+		s.durable(r)
+		s.delivered(r, 0)
+	}, []string{"P7: record 8 (host 1, topic b) is in its spool twice, the second time at 2"}},
+	{"twice in its spool, and the first was undone with the disk", func(s *story) {
+		r := s.spooled(1, "b")
+		s.undone(r)
+		s.durable(r)
+		s.delivered(r, 0)
+	}, nil},
+	{"twice in its spool after it was undone", func(s *story) {
+		r := s.spooled(1, "b")
+		s.undone(r)
+		s.durable(r)
+		s.durable(r)
+		s.delivered(r, 0)
+	}, []string{"P7: record 8 (host 1, topic b) is in its spool twice, the second time at 3"}},
+	{"taken under a key that was others'", func(s *story) {
+		r := s.spooled(1, "b")
+		s.op(r).Foreign = true
+		s.delivered(r, 0)
+	}, []string{"P7: request 8 has a key that was used for others, and was taken"}},
+	{"refused under a key that was others'", func(s *story) {
+		r := s.sent(1, "b")
+		s.op(r).Foreign = true
+		s.answered(r, Reused)
+	}, nil},
+	{"in the spool but for its last record", func(s *story) {
+		r := s.sentMany(1, "b", 2)
+		s.durable(r)
+		s.answered(r, Unknown)
+		s.delivered(r, 0)
+	}, []string{"P7: request 8 is in the spool in part"}},
+	{"in the spool but for its first record", func(s *story) {
+		r := s.sentMany(1, "b", 2)
+		s.durable(r + 1)
+		s.answered(r, Unknown)
+		s.delivered(r+1, 0)
+	}, []string{"P7: request 8 is in the spool in part"}},
+}
