@@ -9,6 +9,8 @@ func (f *facts) trueAnswers() (out []Violation) {
 		switch e.Kind {
 		case Durable:
 			durable[e.Record] = true
+		case Undone:
+			durable[e.Record] = false
 		case Asked:
 			asked[e.Op]++
 		case Answered:
@@ -25,8 +27,11 @@ func (f *facts) trueAnswers() (out []Violation) {
 				refused[e.Op]++
 			}
 		case Acked:
-			if e.Offset >= 0 && !f.isAt(e) {
+			switch {
+			case e.Offset >= 0 && !f.isAt(e):
 				out = append(out, broken("P6", "%s was told to be acked on partition %d at %d, and is not there", f.name(e.Record), e.Partition, e.Offset))
+			case e.Offset < 0 && len(f.seen[e.Record]) == 0:
+				out = append(out, broken("P6", "%s was told to be acked, and is in no log", f.name(e.Record)))
 			}
 		}
 	}

@@ -22,6 +22,12 @@ var answers = []chapter{
 	{"ok when none of three is: told once", func(s *story) {
 		s.answered(s.sentMany(1, "b", 3), OK)
 	}, []string{`P6: the client of record 8 (host 1, topic b) was told "ok" at 1001 ms, before it was on the disk`}},
+	{"ok when it was on the disk of a day that was undone", func(s *story) {
+		r := s.sent(1, "b")
+		s.durable(r)
+		s.undone(r)
+		s.answered(r, OK)
+	}, []string{`P6: the client of record 8 (host 1, topic b) was told "ok" at 1003 ms, before it was on the disk`}},
 	{"ok for the second attempt, of what the first has stored", func(s *story) {
 		r := s.sent(1, "b")
 		s.durable(r)
@@ -103,6 +109,17 @@ var answers = []chapter{
 		s.acked(r, 0, -1)
 		s.settled(r, OutcomeAcked)
 	}, nil},
+	{"acked at a place that is not known, before it came into a log", func(s *story) {
+		r := s.spooled(1, "b")
+		s.acked(r, 0, -1)
+		s.delivered(r, 0)
+	}, nil},
+	{"acked at a place that is not known, and in no log", func(s *story) {
+		s.h.Hosted[1].Stopped = true
+		r := s.spooled(1, "b")
+		s.acked(r, 0, -1)
+		s.pending(r)
+	}, []string{"P6: record 8 (host 1, topic b) was told to be acked, and is in no log"}},
 	{"acked in a log that was deleted", func(s *story) {
 		s.delivered(s.spooled(1, "b"), 0)
 		s.log("b", 0).Deleted = true
