@@ -35,6 +35,11 @@ func (f *facts) trueAnswers() (out []Violation) {
 			}
 		}
 	}
+	return append(out, f.trueRefusals(asked, refused)...)
+}
+
+// trueRefusals: what was refused by each attempt is nowhere, nor is what expired in a log.
+func (f *facts) trueRefusals(asked, refused []int) (out []Violation) {
 	for o := range f.h.Ops {
 		op := &f.h.Ops[o]
 		if refused[o] == 0 || refused[o] < asked[o] {
@@ -45,6 +50,12 @@ func (f *facts) trueAnswers() (out []Violation) {
 				out = append(out, broken("P6", "the client of %s was told that nothing is stored, and it is", f.name(r)))
 				break
 			}
+		}
+	}
+	for r, all := range f.seen {
+		// What a seal holds may be in a log, and does not expire before that is known.
+		if list := standing(all); f.outcome[r] == OutcomeExpired && !f.twice[r] && len(list) > 0 {
+			out = append(out, broken("P6", "%s has expired and is in %s-%d at %d", f.name(r), list[0].log.Topic, list[0].log.Partition, list[0].offset))
 		}
 	}
 	return out

@@ -120,6 +120,24 @@ var answers = []chapter{
 		s.acked(r, 0, -1)
 		s.pending(r)
 	}, []string{"P6: record 8 (host 1, topic b) was told to be acked, and is in no log"}},
+	{"expired and in a log", func(s *story) {
+		r := s.spooled(1, "b")
+		s.appended(r, 0)
+		s.settled(r, OutcomeExpired)
+	}, []string{"P6: record 8 (host 1, topic b) has expired and is in b-0 at 1"}},
+	{"expired and in a log that was deleted", func(s *story) {
+		r := s.spooled(1, "b")
+		s.appended(r, 0)
+		s.settled(r, OutcomeExpired)
+		s.log("b", 0).Deleted = true
+	}, nil},
+	{"expired and in a log, of a disk that was put back to a day before it", func(s *story) {
+		r := s.spooled(1, "b")
+		s.delivered(r, 0)
+		s.undone(r)
+		s.durable(r)
+		s.settled(r, OutcomeExpired)
+	}, nil},
 	{"acked in a log that was deleted", func(s *story) {
 		s.delivered(s.spooled(1, "b"), 0)
 		s.log("b", 0).Deleted = true

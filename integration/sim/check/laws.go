@@ -141,8 +141,7 @@ func (f *facts) noDuplicate() (out []Violation) {
 		if f.twice[r] {
 			continue
 		}
-		// A topic that was deleted took what it held with it.
-		list := slices.DeleteFunc(slices.Clone(all), func(s sight) bool { return s.log.Deleted })
+		list := standing(all)
 		if len(list) > 1 {
 			out = append(out, broken("P2", "%s is in the logs %d times: %s-%d at %d and %s-%d at %d", f.name(r), len(list),
 				list[0].log.Topic, list[0].log.Partition, list[0].offset, list[1].log.Topic, list[1].log.Partition, list[1].offset))
@@ -152,6 +151,11 @@ func (f *facts) noDuplicate() (out []Violation) {
 		}
 	}
 	return out
+}
+
+// standing leaves out topics that were deleted: those took what they held with them.
+func standing(all []sight) []sight {
+	return slices.DeleteFunc(slices.Clone(all), func(s sight) bool { return s.log.Deleted })
 }
 
 // order: of one host's records of a topic, those of a partition stand in the order of its spool.
