@@ -85,8 +85,11 @@ func (f *facts) oneRecordAKey() (out []Violation) {
 		case Undone:
 			durable[e.Record] = false
 		case Answered:
-			if f.h.Ops[e.Op].Foreign && e.Result == OK {
+			switch op := &f.h.Ops[e.Op]; {
+			case op.Foreign && e.Result == OK:
 				out = append(out, broken("P7", "request %d has a key that was used for others, and was taken", e.Op))
+			case !op.Foreign && e.Result == Reused && !f.restored[op.Host]:
+				out = append(out, broken("P7", "request %d was told that its key was used for others, and it was not", e.Op))
 			}
 		}
 	}

@@ -170,6 +170,17 @@ var keys = []chapter{
 		s.op(r).Foreign = true
 		s.delivered(r, 0)
 	}, []string{"P7: request 8 has a key that was used for others, and was taken"}},
+	{"refused for a key that was nobody's", func(s *story) {
+		s.answered(s.sent(1, "b"), Reused)
+	}, []string{"P7: request 8 was told that its key was used for others, and it was not"}},
+	{"refused for a key that was nobody's, and another host's disk was put back", func(s *story) {
+		s.tell(Event{Kind: Restored, Host: 0})
+		s.answered(s.sent(1, "b"), Reused)
+	}, []string{"P7: request 8 was told that its key was used for others, and it was not"}},
+	{"refused for a key of which nobody knows, since the disk was put back", func(s *story) {
+		s.answered(s.sent(1, "b"), Reused)
+		s.tell(Event{Kind: Restored, Host: 1})
+	}, nil},
 	{"refused under a key that was others'", func(s *story) {
 		r := s.sent(1, "b")
 		s.op(r).Foreign = true

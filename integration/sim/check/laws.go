@@ -45,8 +45,9 @@ type facts struct {
 	// twice: its disk was put back to a day before it, whatever came later. A client may have sent it again then, and
 	// a copy may hold it under another number: of these only loss is judged. So it is of those that a copy sends again which
 	// said that it could not look whether it is one.
-	twice  []bool
-	stamps map[int][]int64 // with which such a record was spooled
+	twice    []bool
+	stamps   map[int][]int64 // with which such a record was spooled
+	restored []bool          // of each host: its disk was put back at some time, and what it knows of keys with it
 }
 
 type place struct {
@@ -63,7 +64,7 @@ type sight struct {
 
 func gather(h *History) *facts {
 	n := len(h.Records)
-	f := &facts{h: h, durable: make([]place, n), outcome: make([]Outcome, n), seen: make([][]sight, n), undone: make([]bool, n), twice: make([]bool, n), stamps: map[int][]int64{}}
+	f := &facts{h: h, durable: make([]place, n), outcome: make([]Outcome, n), seen: make([][]sight, n), undone: make([]bool, n), twice: make([]bool, n), stamps: map[int][]int64{}, restored: make([]bool, h.Hosts)}
 	back := make([][]int, h.Hosts)
 	for i := range h.Events {
 		e := &h.Events[i]
@@ -85,6 +86,8 @@ func gather(h *History) *facts {
 			for _, r := range back[e.Host] {
 				f.twice[r] = true
 			}
+		case Restored:
+			f.restored[e.Host] = true
 		case Left:
 			f.outcome[e.Record] = e.Outcome
 		}
