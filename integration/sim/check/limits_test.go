@@ -36,6 +36,9 @@ var lives = []chapter{
 		s.pending(s.spooled(1, "b"))
 		s.h.Quiet = -1
 	}, []string{"P9: host 1: 2 records have not left long after the last fault, the first of them record 8 (host 1, topic b)"}},
+	{"a record that has not left though all was quiet", func(s *story) {
+		s.pending(s.spooled(0, "a"))
+	}, []string{"P9: host 0: 1 records have not left long after the last fault, the first of them record 8 (host 0, topic a)"}},
 	{"records that have not left of a host that stopped: somebody else has no answer", func(s *story) {
 		s.pending(s.spooled(1, "b"))
 		s.h.Hosted[1].Stopped = true
