@@ -80,7 +80,7 @@ func (f *facts) spinning() (out []Violation) {
 	return out
 }
 
-// failStop: a process whose disk has failed tells nobody "ok", and ends.
+// failStop: a process whose disk has failed tells nobody "ok", and ends; it says what it ends for.
 func (f *facts) failStop() (out []Violation) {
 	failed := make([]bool, f.h.Hosts)
 	at := make([]int64, f.h.Hosts)
@@ -90,8 +90,13 @@ func (f *facts) failStop() (out []Violation) {
 		case Broken:
 			failed[e.Host], at[e.Host] = true, e.At
 		case Ended:
-			if e.Result == Bug {
+			switch was := failed[e.Host]; {
+			case e.Result == Bug:
 				out = append(out, broken("P10", "the process of host %d ended at %d ms: %s", e.Host, e.At, e.Text))
+			case was && e.Result != Poison && e.Result != Killed:
+				out = append(out, broken("P10", "the process of host %d ended at %d ms as if its disk had not failed: %s", e.Host, e.At, e.Text))
+			case !was && e.Result == Poison:
+				out = append(out, broken("P10", "the process of host %d ended at %d ms for its disk, which had not failed: %s", e.Host, e.At, e.Text))
 			}
 			failed[e.Host] = false
 		case Began:

@@ -134,6 +134,27 @@ var stops = []chapter{
 	{"a process that panicked", func(s *story) {
 		s.tell(Event{Kind: Ended, Host: 1, Result: Bug, Text: "index out of range"})
 	}, []string{"P10: the process of host 1 ended at 1000 ms: index out of range"}},
+	{"a process that ended as it should, and its disk had failed", func(s *story) {
+		s.tell(Event{Kind: Broken, Host: 1})
+		s.tell(Event{Kind: Ended, Host: 1, Result: Stopped, Text: "stopped"})
+	}, []string{"P10: the process of host 1 ended at 1001 ms as if its disk had not failed: stopped"}},
+	{"a process that panicked after its disk had failed: told once", func(s *story) {
+		s.tell(Event{Kind: Broken, Host: 1})
+		s.tell(Event{Kind: Ended, Host: 1, Result: Bug, Text: "index out of range"})
+	}, []string{"P10: the process of host 1 ended at 1001 ms: index out of range"}},
+	{"a process that was killed after its disk had failed", func(s *story) {
+		s.tell(Event{Kind: Broken, Host: 1})
+		s.tell(Event{Kind: Ended, Host: 1, Result: Killed, Text: "power cut"})
+	}, nil},
+	{"a process that ended for its disk, which had not failed", func(s *story) {
+		s.tell(Event{Kind: Broken, Host: 0})
+		s.tell(Event{Kind: Ended, Host: 0, Result: Poison, Text: "the disk failed"})
+		s.tell(Event{Kind: Ended, Host: 1, Result: Poison, Text: "the disk failed"})
+	}, []string{"P10: the process of host 1 ended at 1002 ms for its disk, which had not failed: the disk failed"}},
+	{"a process that ended twice for its disk, which failed once", func(s *story) {
+		s.failed(1)
+		s.stopped(1, Poison, "the disk failed")
+	}, []string{"P10: the process of host 1 ended at 1003 ms for its disk, which had not failed: the disk failed"}},
 	{"a process that was killed", func(s *story) {
 		s.tell(Event{Kind: Ended, Host: 1, Result: Killed, Text: "killed"})
 	}, nil},
