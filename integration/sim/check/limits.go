@@ -139,7 +139,7 @@ func (f *facts) copiesAreNoticed() (out []Violation) {
 	return out
 }
 
-// conservation: what a disk counts is what it holds, at every commit.
+// conservation: what a disk counts is what it holds, at every commit; and a record is in one place, once.
 func (f *facts) conservation() (out []Violation) {
 	have := make([]Sample, f.h.Hosts)
 	left := make([]Outcome, len(f.h.Records))
@@ -157,6 +157,9 @@ func (f *facts) conservation() (out []Violation) {
 			n.leave(left[e.Record], -1)
 			left[e.Record] = 0
 		case Left:
+			if left[e.Record] != 0 {
+				out = append(out, broken("P12", "%s left its spool a second time at %d ms", f.name(e.Record), e.At))
+			}
 			n.leave(e.Outcome, 1)
 			left[e.Record] = e.Outcome
 		case Sampled:
@@ -165,6 +168,30 @@ func (f *facts) conservation() (out []Violation) {
 				out = append(out, broken("P12", "host %d at %d ms counts accepted %d, acked %d, dead-lettered %d, expired %d; its disk holds %d, %d, %d, %d",
 					e.Host, e.At, s.Accepted, s.Acked, s.DeadLettered, s.Expired, n.Accepted, n.Acked, n.DeadLettered, n.Expired))
 			}
+		}
+	}
+	return append(out, f.onePlace()...)
+}
+
+// onePlace: what is in a spool at the end was put there and has not left, and what is among the dead letters left so.
+func (f *facts) onePlace() (out []Violation) {
+	pending := make([]bool, len(f.h.Records))
+	for i := range f.h.Hosted {
+		for _, r := range f.h.Hosted[i].Pending {
+			switch {
+			case !f.durable[r].ever || f.undone[r]:
+				out = append(out, broken("P12", "%s is in the spool of host %d and was not put there", f.name(r), i))
+			case f.outcome[r] != 0:
+				out = append(out, broken("P12", "%s has left and is still in its spool", f.name(r)))
+			case pending[r]:
+				out = append(out, broken("P12", "%s is in its spool twice at the end", f.name(r)))
+			}
+			pending[r] = true
+		}
+	}
+	for _, d := range f.h.Dead {
+		if f.outcome[d.Record] != OutcomeDead {
+			out = append(out, broken("P12", "%s is among the dead letters of host %d and did not leave as one", f.name(d.Record), d.Host))
 		}
 	}
 	return out

@@ -236,6 +236,44 @@ var counts = []chapter{
 		[]string{counted + "accepted 3, acked 2, dead-lettered 1, expired 1; its disk holds 3, 2, 0, 1"}},
 	{"one less expired", sampledWith(func(x *Sample) { x.Expired-- }),
 		[]string{counted + "accepted 3, acked 2, dead-lettered 0, expired 0; its disk holds 3, 2, 0, 1"}},
+	{"a record that left twice", func(s *story) {
+		r := s.spooled(1, "b")
+		s.delivered(r, 0)
+		s.settled(r, OutcomeAcked)
+	}, []string{"P12: record 8 (host 1, topic b) left its spool a second time at 1005 ms"}},
+	{"a record that left again after its disk was put back", func(s *story) {
+		r := s.spooled(1, "b")
+		s.delivered(r, 0)
+		s.back(r)
+		s.settled(r, OutcomeAcked)
+	}, nil},
+	{"a record that has left and is in its spool", func(s *story) {
+		s.h.Hosted[1].Stopped = true
+		r := s.spooled(1, "b")
+		s.delivered(r, 0)
+		s.pending(r)
+	}, []string{"P12: record 8 (host 1, topic b) has left and is still in its spool"}},
+	{"a record that is in its spool twice at the end", func(s *story) {
+		s.h.Hosted[1].Stopped = true
+		r := s.spooled(1, "b")
+		s.pending(r)
+		s.pending(r)
+	}, []string{"P12: record 8 (host 1, topic b) is in its spool twice at the end"}},
+	{"a record in a spool where it was never durable", func(s *story) {
+		s.h.Hosted[1].Stopped = true
+		s.pending(s.sent(1, "b"))
+	}, []string{"P12: record 8 (host 1, topic b) is in the spool of host 1 and was not put there"}},
+	{"a record in a spool after it was undone", func(s *story) {
+		s.h.Hosted[1].Stopped = true
+		r := s.spooled(1, "b")
+		s.undone(r)
+		s.pending(r)
+	}, []string{"P12: record 8 (host 1, topic b) is in the spool of host 1 and was not put there"}},
+	{"a dead letter of a record that was acked", func(s *story) {
+		r := s.spooled(1, "b")
+		s.delivered(r, 0)
+		s.h.Dead = append(s.h.Dead, Dead{Host: 1, Record: r})
+	}, []string{"P12: record 8 (host 1, topic b) is among the dead letters of host 1 and did not leave as one"}},
 	{"each outcome, undone and put back", func(s *story) {
 		acked, dead, expired, twice := s.spooled(1, "b"), s.spooled(1, "b"), s.spooled(1, "b"), s.spooled(1, "b")
 		s.delivered(acked, 0)
