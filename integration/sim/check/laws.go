@@ -65,7 +65,10 @@ type sight struct {
 func gather(h *History) *facts {
 	n := len(h.Records)
 	f := &facts{h: h, durable: make([]place, n), outcome: make([]Outcome, n), seen: make([][]sight, n), undone: make([]bool, n), twice: make([]bool, n), stamps: map[int][]int64{}, restored: make([]bool, h.Hosts)}
-	back := make([][]int, h.Hosts)
+	back := make([]map[int]bool, h.Hosts) // what a copy has before it again
+	for i := range back {
+		back[i] = map[int]bool{}
+	}
 	for i := range h.Events {
 		e := &h.Events[i]
 		switch e.Kind {
@@ -81,15 +84,16 @@ func gather(h *History) *facts {
 			f.outcome[e.Record] = 0
 		case Back:
 			f.outcome[e.Record] = 0
-			back[e.Host] = append(back[e.Host], e.Record)
+			back[e.Host][e.Record] = true
 		case Unchecked:
-			for _, r := range back[e.Host] {
+			for r := range back[e.Host] {
 				f.twice[r] = true
 			}
 		case Restored:
 			f.restored[e.Host] = true
 		case Left:
 			f.outcome[e.Record] = e.Outcome
+			delete(back[e.Host], e.Record)
 		}
 	}
 	for i := range h.Logs {

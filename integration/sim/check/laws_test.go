@@ -159,6 +159,13 @@ var duplicates = []chapter{
 		s.tell(Event{Kind: Unchecked, Host: 0})
 		s.delivered(r, 0)
 	}, []string{"P2: record 8 (host 1, topic b) is in the logs 2 times: b-0 at 1 and b-0 at 2"}},
+	{"twice, sent again by a copy that did not notice, and a later copy could not look", func(s *story) {
+		r := s.spooled(1, "b")
+		s.delivered(r, 0)
+		s.back(r)
+		s.delivered(r, 0)
+		s.tell(Event{Kind: Unchecked, Host: 1})
+	}, []string{"P2: record 8 (host 1, topic b) is in the logs 2 times: b-0 at 1 and b-0 at 2"}},
 	{"twice, sent again by a copy, and its host could not look before that day", func(s *story) {
 		r := s.spooled(1, "b")
 		s.delivered(r, 0)
