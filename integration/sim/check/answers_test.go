@@ -57,6 +57,18 @@ var answers = []chapter{
 		"P5: b-0 at 1: record 8 (host 1, topic b) is there and never was on its host's disk",
 		"P6: the client of record 8 (host 1, topic b) was told that nothing is stored, and it is",
 	}},
+	{"refused, and it is among the dead letters", func(s *story) {
+		r := s.sent(1, "b")
+		s.answered(r, Refused)
+		s.durable(r)
+		s.dead(r)
+	}, []string{"P6: the client of record 8 (host 1, topic b) was told that nothing is stored, and it is"}},
+	{"not answered, and that it was asked for is not told either", func(s *story) {
+		r := s.sent(1, "b")
+		s.h.Events = s.h.Events[:len(s.h.Events)-1]
+		s.durable(r)
+		s.delivered(r, 0)
+	}, nil},
 	{"both attempts refused, and it is on the disk", func(s *story) {
 		r := s.sent(1, "b")
 		s.answered(r, Refused)
@@ -151,6 +163,18 @@ var keys = []chapter{
 		r := s.spooled(1, "b")
 		s.durable(r)
 		s.delivered(r, 0)
+	}, []string{"P7: record 8 (host 1, topic b) is in its spool twice, the second time at 2"}},
+	{"twice in its spool, and what is in the log is the first", func(s *story) {
+		r, last := s.spooled(1, "b"), s.spooled(1, "b")
+		s.durableWith(r, 600)
+		s.delivered(r, 0)
+		s.delivered(last, 0)
+	}, []string{"P7: record 8 (host 1, topic b) is in its spool twice, the second time at 3"}},
+	{"twice in its spool, and each left it", func(s *story) {
+		r := s.spooled(1, "b")
+		s.delivered(r, 0)
+		s.durable(r)
+		s.settled(r, OutcomeAcked)
 	}, []string{"P7: record 8 (host 1, topic b) is in its spool twice, the second time at 2"}},
 	{"twice in its spool, and the first was undone with the disk", func(s *story) {
 		r := s.spooled(1, "b")

@@ -79,6 +79,9 @@ var inventions = []chapter{
 	}, []string{sent8 + "was spooled with timestamp 78, sent with 77"}},
 	{"another partition than the client asked for", entered(asSent, func(r *Record) { r.Partition = 1 }),
 		[]string{sent8 + "was sent to partition 1"}},
+	{"another partition than the first, for which the client asked", func(s *story) {
+		s.delivered(s.spooled(0, "a", func(r *Record) { r.Partition = 0 }), 1)
+	}, []string{"P5: a-1 at 1: record 8 (host 0, topic a) was sent to partition 0"}},
 	{"the partition that the client asked for, and not its key's", entered(asSent, func(r *Record) { r.Partition, r.Key = 0, []byte("k") }), nil},
 	{"another partition than its key's", entered(asSent, func(r *Record) { r.Key = []byte("k") }),
 		[]string{sent8 + `has key "k", which belongs to no such partition of [2]`}},

@@ -107,6 +107,14 @@ var duplicates = []chapter{
 		s.appended(r, 1)
 		s.appended(r, 0)
 	}, []string{"P2: record 8 (host 0, topic a) is in the logs 3 times: a-0 at 3 and a-1 at 1"}},
+	{"in the logs of two topics: one of them nobody asked for", func(s *story) {
+		r := s.spooled(1, "b")
+		s.delivered(r, 0)
+		s.h.Logs = append(s.h.Logs, Log{Topic: "c", Entries: []Entry{{Offset: 7, Timestamp: 500, Value: []byte("v8"), Record: r}}})
+	}, []string{
+		"P2: record 8 (host 1, topic b) is in the logs 2 times: b-0 at 1 and c-0 at 7",
+		"P5: c-0 at 7: record 8 (host 1, topic b) was sent to another topic",
+	}},
 	{"dead-lettered and in a log", func(s *story) {
 		r := s.spooled(1, "b")
 		s.appended(r, 0)
@@ -201,6 +209,18 @@ var orders = []chapter{
 		s.delivered(r, 0)
 		s.delivered(s.spooled(1, "b"), 0)
 	}, []string{"P3: b-0: record 9 (host 1, topic b), number 1 of its spool, stands at 2 behind record 8 (host 1, topic b), number 1"}},
+	{"the very first record stands behind the second", func(s *story) {
+		*s = *beginning()
+		swapped(s)
+	}, []string{"P3: b-0: record 0 (host 1, topic b), number 0 of its spool, stands at 1 behind record 1 (host 1, topic b), number 1"}},
+	{"the very first record stands first, and has a later place in its spool", func(s *story) {
+		*s = *beginning()
+		s.index["1b"] = 5
+		r := s.spooled(1, "b")
+		s.index["1b"] = 0
+		s.delivered(r, 0)
+		s.delivered(s.spooled(1, "b"), 0)
+	}, []string{"P3: b-0: record 1 (host 1, topic b), number 0 of its spool, stands at 1 behind record 0 (host 1, topic b), number 5"}},
 	{"the later of two stands first, in another partition", func(s *story) {
 		r, last := s.spooled(0, "a"), s.spooled(0, "a")
 		s.delivered(last, 1)

@@ -99,8 +99,6 @@ func (f *facts) failStop() (out []Violation) {
 				out = append(out, broken("P10", "the process of host %d ended at %d ms for its disk, which had not failed: %s", e.Host, e.At, e.Text))
 			}
 			failed[e.Host] = false
-		case Began:
-			failed[e.Host] = false
 		case Answered:
 			if host := f.h.Ops[e.Op].Host; failed[host] && e.Result == OK {
 				out = append(out, broken("P10", "host %d told request %d \"ok\" after its disk had failed", host, e.Op))
@@ -142,22 +140,26 @@ func (f *facts) copiesAreNoticed() (out []Violation) {
 // conservation: what a disk counts is what it holds, at every commit; and a record is in one place, once.
 func (f *facts) conservation() (out []Violation) {
 	have := make([]Sample, f.h.Hosts)
-	left := make([]Outcome, len(f.h.Records))
+	here, left := make([]bool, len(f.h.Records)), make([]Outcome, len(f.h.Records))
 	for i := range f.h.Events {
 		e := &f.h.Events[i]
 		n := &have[e.Host]
 		switch e.Kind {
 		case Durable:
 			n.Accepted++
-			left[e.Record] = 0
+			here[e.Record], left[e.Record] = true, 0
 		case Undone, Back:
 			if e.Kind == Undone {
 				n.Accepted--
+				here[e.Record] = false
 			}
 			n.leave(left[e.Record], -1)
 			left[e.Record] = 0
 		case Left:
-			if left[e.Record] != 0 {
+			switch {
+			case !here[e.Record]:
+				out = append(out, broken("P12", "%s left its spool at %d ms and was not there", f.name(e.Record), e.At))
+			case left[e.Record] != 0:
 				out = append(out, broken("P12", "%s left its spool a second time at %d ms", f.name(e.Record), e.At))
 			}
 			n.leave(e.Outcome, 1)

@@ -160,13 +160,11 @@ var stops = []chapter{
 	}, nil},
 }
 
-func TestAProcessLivesOnAfterItsDiskHadFailed(t *testing.T) {
+func TestAProcessThatLivesOnAfterItsDiskHasFailedIsSeen(t *testing.T) {
 	s := ordinaryDay()
-	s.end()
 	s.at = 1000
-	s.tell(Event{Kind: Began, Host: 1})
 	s.tell(Event{Kind: Broken, Host: 1})
-	want := Violation{"P10", "the process of host 1 lives on after its disk had failed at 1001 ms"}
+	want := Violation{"P10", "the process of host 1 lives on after its disk had failed at 1000 ms"}
 	if got := Check(s.h); len(got) != 1 || got[0] != want {
 		t.Errorf("the checker says %v, want %v", got, want)
 	}
@@ -241,6 +239,16 @@ var counts = []chapter{
 		s.delivered(r, 0)
 		s.settled(r, OutcomeAcked)
 	}, []string{"P12: record 8 (host 1, topic b) left its spool a second time at 1005 ms"}},
+	{"a record that left before it was there", func(s *story) {
+		r := s.sent(1, "b")
+		s.settled(r, OutcomeExpired)
+		s.durable(r)
+	}, []string{"P12: record 8 (host 1, topic b) left its spool at 1001 ms and was not there"}},
+	{"a record that left after it was undone", func(s *story) {
+		r := s.spooled(1, "b")
+		s.undone(r)
+		s.settled(r, OutcomeExpired)
+	}, []string{"P12: record 8 (host 1, topic b) left its spool at 1004 ms and was not there"}},
 	{"a record that left again after its disk was put back", func(s *story) {
 		r := s.spooled(1, "b")
 		s.delivered(r, 0)

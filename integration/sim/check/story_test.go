@@ -48,8 +48,8 @@ func told(tell func(*story)) (got []string) {
 	return got
 }
 
-// ordinaryDay has one of everything that may be. Topic a has two partitions, b one.
-func ordinaryDay() *story {
+// beginning has two hosts and nothing else. Topic a has two partitions, b one.
+func beginning() *story {
 	s := &story{h: &History{
 		Hosts:   2,
 		Healed:  2000,
@@ -62,6 +62,12 @@ func ordinaryDay() *story {
 	}, index: map[string]uint64{}, disk: make([]Sample, 2), left: map[int]Outcome{}}
 	s.tell(Event{Kind: Began, Host: 0})
 	s.tell(Event{Kind: Began, Host: 1})
+	return s
+}
+
+// ordinaryDay has one of everything that may be.
+func ordinaryDay() *story {
+	s := beginning()
 	s.delivered(s.spooled(0, "a"), 0)
 	s.delivered(s.spooled(0, "a", func(r *Record) { r.Key = []byte("k") }), 1)
 	s.delivered(s.spooled(1, "a", func(r *Record) { r.Given, r.Timestamp, r.Partition = true, 77, 0 }), 0)
