@@ -9,6 +9,8 @@ func (f *facts) trueAnswers() (out []Violation) {
 		switch e.Kind {
 		case Durable:
 			durable[e.Record] = true
+		case Undone:
+			durable[e.Record] = false
 		case Asked:
 			asked[e.Op]++
 		case Answered:
@@ -25,11 +27,19 @@ func (f *facts) trueAnswers() (out []Violation) {
 				refused[e.Op]++
 			}
 		case Acked:
-			if e.Offset >= 0 && !f.isAt(e) {
+			switch {
+			case e.Offset >= 0 && !f.isAt(e):
 				out = append(out, broken("P6", "%s was told to be acked on partition %d at %d, and is not there", f.name(e.Record), e.Partition, e.Offset))
+			case len(f.seen[e.Record]) == 0: // at a place that is not known
+				out = append(out, broken("P6", "%s was told to be acked, and is in no log", f.name(e.Record)))
 			}
 		}
 	}
+	return append(out, f.trueRefusals(asked, refused)...)
+}
+
+// trueRefusals: what was refused by each attempt is nowhere, nor is what expired in a log.
+func (f *facts) trueRefusals(asked, refused []int) (out []Violation) {
 	for o := range f.h.Ops {
 		op := &f.h.Ops[o]
 		if refused[o] == 0 || refused[o] < asked[o] {
@@ -40,6 +50,12 @@ func (f *facts) trueAnswers() (out []Violation) {
 				out = append(out, broken("P6", "the client of %s was told that nothing is stored, and it is", f.name(r)))
 				break
 			}
+		}
+	}
+	for r, all := range f.seen {
+		// What a seal holds may be in a log, and does not expire before that is known.
+		if list := standing(all); f.outcome[r] == OutcomeExpired && !f.twice[r] && len(list) > 0 {
+			out = append(out, broken("P6", "%s has expired and is in %s-%d at %d", f.name(r), list[0].log.Topic, list[0].log.Partition, list[0].offset))
 		}
 	}
 	return out
@@ -69,8 +85,11 @@ func (f *facts) oneRecordAKey() (out []Violation) {
 		case Undone:
 			durable[e.Record] = false
 		case Answered:
-			if f.h.Ops[e.Op].Foreign && e.Result == OK {
+			switch op := &f.h.Ops[e.Op]; {
+			case op.Foreign && e.Result == OK:
 				out = append(out, broken("P7", "request %d has a key that was used for others, and was taken", e.Op))
+			case !op.Foreign && e.Result == Reused && !f.restored[op.Host]:
+				out = append(out, broken("P7", "request %d was told that its key was used for others, and it was not", e.Op))
 			}
 		}
 	}

@@ -66,7 +66,7 @@ const (
 	Acked                     // the process told that Record is at Partition, Offset (-1: place unknown)
 	Sampled                   // Host's counters as they are durable, and what it uses
 	Began                     // a process of Host began
-	Ended                     // it ended: Result, Code
+	Ended                     // it ended: Result, and Text for people
 	Broken                    // Host's disk gave an error: from here on its process may tell nobody "ok"
 	Restored                  // Host's disk was put back to an earlier day, and what it holds was partly sent since
 	Unchecked                 // Host's process said that it could not look whether it is a copy

@@ -45,8 +45,9 @@ type facts struct {
 	// twice: its disk was put back to a day before it, whatever came later. A client may have sent it again then, and
 	// a copy may hold it under another number: of these only loss is judged. So it is of those that a copy sends again which
 	// said that it could not look whether it is one.
-	twice  []bool
-	stamps map[int][]int64 // with which such a record was spooled
+	twice    []bool
+	stamps   map[int][]int64 // with which such a record was spooled
+	restored []bool          // of each host: its disk was put back at some time, and what it knows of keys with it
 }
 
 type place struct {
@@ -63,8 +64,11 @@ type sight struct {
 
 func gather(h *History) *facts {
 	n := len(h.Records)
-	f := &facts{h: h, durable: make([]place, n), outcome: make([]Outcome, n), seen: make([][]sight, n), undone: make([]bool, n), twice: make([]bool, n), stamps: map[int][]int64{}}
-	back := make([][]int, h.Hosts)
+	f := &facts{h: h, durable: make([]place, n), outcome: make([]Outcome, n), seen: make([][]sight, n), undone: make([]bool, n), twice: make([]bool, n), stamps: map[int][]int64{}, restored: make([]bool, h.Hosts)}
+	back := make([]map[int]bool, h.Hosts) // what a copy has before it again
+	for i := range back {
+		back[i] = map[int]bool{}
+	}
 	for i := range h.Events {
 		e := &h.Events[i]
 		switch e.Kind {
@@ -80,13 +84,16 @@ func gather(h *History) *facts {
 			f.outcome[e.Record] = 0
 		case Back:
 			f.outcome[e.Record] = 0
-			back[e.Host] = append(back[e.Host], e.Record)
+			back[e.Host][e.Record] = true
 		case Unchecked:
-			for _, r := range back[e.Host] {
+			for r := range back[e.Host] {
 				f.twice[r] = true
 			}
+		case Restored:
+			f.restored[e.Host] = true
 		case Left:
 			f.outcome[e.Record] = e.Outcome
+			delete(back[e.Host], e.Record)
 		}
 	}
 	for i := range h.Logs {
@@ -141,8 +148,7 @@ func (f *facts) noDuplicate() (out []Violation) {
 		if f.twice[r] {
 			continue
 		}
-		// A topic that was deleted took what it held with it.
-		list := slices.DeleteFunc(slices.Clone(all), func(s sight) bool { return s.log.Deleted })
+		list := standing(all)
 		if len(list) > 1 {
 			out = append(out, broken("P2", "%s is in the logs %d times: %s-%d at %d and %s-%d at %d", f.name(r), len(list),
 				list[0].log.Topic, list[0].log.Partition, list[0].offset, list[1].log.Topic, list[1].log.Partition, list[1].offset))
@@ -152,6 +158,11 @@ func (f *facts) noDuplicate() (out []Violation) {
 		}
 	}
 	return out
+}
+
+// standing leaves out topics that were deleted: those took what they held with them.
+func standing(all []sight) []sight {
+	return slices.DeleteFunc(slices.Clone(all), func(s sight) bool { return s.log.Deleted })
 }
 
 // order: of one host's records of a topic, those of a partition stand in the order of its spool.

@@ -36,15 +36,14 @@ func (f *facts) bounded() (out []Violation) {
 
 // alive: once faults have healed all that is not parked leaves; nothing is parked for no reason; nobody spins.
 func (f *facts) alive() (out []Violation) {
-	if f.h.Quiet < 0 {
-		for i := range f.h.Hosted {
-			if n := len(f.h.Hosted[i].Pending); n > 0 && !f.h.Hosted[i].Stopped {
-				out = append(out, broken("P9", "host %d: %d records have not left long after the last fault, the first of them %s", i, n, f.name(f.h.Hosted[i].Pending[0])))
-			}
+	// Whatever Quiet says: it is told by what a host counts, and this by what its disk holds.
+	for i := range f.h.Hosted {
+		if n := len(f.h.Hosted[i].Pending); n > 0 && !f.h.Hosted[i].Stopped {
+			out = append(out, broken("P9", "host %d: %d records have not left long after the last fault, the first of them %s", i, n, f.name(f.h.Hosted[i].Pending[0])))
 		}
-		if len(out) == 0 {
-			out = append(out, broken("P9", "requests are not answered long after the last fault"))
-		}
+	}
+	if f.h.Quiet < 0 && len(out) == 0 {
+		out = append(out, broken("P9", "requests are not answered long after the last fault"))
 	}
 	for _, p := range f.h.Parks {
 		if !f.h.Allowed[p.Reason] {
@@ -81,7 +80,7 @@ func (f *facts) spinning() (out []Violation) {
 	return out
 }
 
-// failStop: a process whose disk has failed tells nobody "ok", and ends.
+// failStop: a process whose disk has failed tells nobody "ok", and ends; it says what it ends for.
 func (f *facts) failStop() (out []Violation) {
 	failed := make([]bool, f.h.Hosts)
 	at := make([]int64, f.h.Hosts)
@@ -91,11 +90,14 @@ func (f *facts) failStop() (out []Violation) {
 		case Broken:
 			failed[e.Host], at[e.Host] = true, e.At
 		case Ended:
-			if e.Result == Bug {
+			switch was := failed[e.Host]; {
+			case e.Result == Bug:
 				out = append(out, broken("P10", "the process of host %d ended at %d ms: %s", e.Host, e.At, e.Text))
+			case was && e.Result != Poison && e.Result != Killed:
+				out = append(out, broken("P10", "the process of host %d ended at %d ms as if its disk had not failed: %s", e.Host, e.At, e.Text))
+			case !was && e.Result == Poison:
+				out = append(out, broken("P10", "the process of host %d ended at %d ms for its disk, which had not failed: %s", e.Host, e.At, e.Text))
 			}
-			failed[e.Host] = false
-		case Began:
 			failed[e.Host] = false
 		case Answered:
 			if host := f.h.Ops[e.Op].Host; failed[host] && e.Result == OK {
@@ -135,24 +137,31 @@ func (f *facts) copiesAreNoticed() (out []Violation) {
 	return out
 }
 
-// conservation: what a disk counts is what it holds, at every commit.
+// conservation: what a disk counts is what it holds, at every commit; and a record is in one place, once.
 func (f *facts) conservation() (out []Violation) {
 	have := make([]Sample, f.h.Hosts)
-	left := make([]Outcome, len(f.h.Records))
+	here, left := make([]bool, len(f.h.Records)), make([]Outcome, len(f.h.Records))
 	for i := range f.h.Events {
 		e := &f.h.Events[i]
 		n := &have[e.Host]
 		switch e.Kind {
 		case Durable:
 			n.Accepted++
-			left[e.Record] = 0
+			here[e.Record], left[e.Record] = true, 0
 		case Undone, Back:
 			if e.Kind == Undone {
 				n.Accepted--
+				here[e.Record] = false
 			}
 			n.leave(left[e.Record], -1)
 			left[e.Record] = 0
 		case Left:
+			switch {
+			case !here[e.Record]:
+				out = append(out, broken("P12", "%s left its spool at %d ms and was not there", f.name(e.Record), e.At))
+			case left[e.Record] != 0:
+				out = append(out, broken("P12", "%s left its spool a second time at %d ms", f.name(e.Record), e.At))
+			}
 			n.leave(e.Outcome, 1)
 			left[e.Record] = e.Outcome
 		case Sampled:
@@ -161,6 +170,30 @@ func (f *facts) conservation() (out []Violation) {
 				out = append(out, broken("P12", "host %d at %d ms counts accepted %d, acked %d, dead-lettered %d, expired %d; its disk holds %d, %d, %d, %d",
 					e.Host, e.At, s.Accepted, s.Acked, s.DeadLettered, s.Expired, n.Accepted, n.Acked, n.DeadLettered, n.Expired))
 			}
+		}
+	}
+	return append(out, f.onePlace()...)
+}
+
+// onePlace: what is in a spool at the end was put there and has not left, and what is among the dead letters left so.
+func (f *facts) onePlace() (out []Violation) {
+	pending := make([]bool, len(f.h.Records))
+	for i := range f.h.Hosted {
+		for _, r := range f.h.Hosted[i].Pending {
+			switch {
+			case !f.durable[r].ever || f.undone[r]:
+				out = append(out, broken("P12", "%s is in the spool of host %d and was not put there", f.name(r), i))
+			case f.outcome[r] != 0:
+				out = append(out, broken("P12", "%s has left and is still in its spool", f.name(r)))
+			case pending[r]:
+				out = append(out, broken("P12", "%s is in its spool twice at the end", f.name(r)))
+			}
+			pending[r] = true
+		}
+	}
+	for _, d := range f.h.Dead {
+		if f.outcome[d.Record] != OutcomeDead {
+			out = append(out, broken("P12", "%s is among the dead letters of host %d and did not leave as one", f.name(d.Record), d.Host))
 		}
 	}
 	return out
