@@ -147,7 +147,7 @@ func (h *host) save() {
 	if !h.up || h.gone {
 		return
 	}
-	s := &savedDay{disk: h.disk.Copy(), life: h.life, left: map[int]bool{}}
+	s := &savedDay{disk: h.disk.Copy(), life: h.life, left: map[int]bool{}, bound: h.bound}
 	for _, lane := range h.records {
 		s.records = append(s.records, slices.Clone(lane))
 	}
@@ -194,7 +194,7 @@ func (h *host) restore() bool {
 			}
 		}
 	}
-	h.records = s.records
+	h.records, h.bound = s.records, s.bound
 	for _, c := range h.w.clients { // nothing is known of what a copy knows of keys
 		if c.h == h {
 			c.past = nil

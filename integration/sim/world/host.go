@@ -72,6 +72,7 @@ type savedDay struct {
 	life    int // process that ran then
 	records [][]int
 	left    map[int]bool // records that had left
+	bound   bool         // to the cluster
 }
 
 // waiter is told when its group is durable, or not.
