@@ -59,11 +59,7 @@ func (m *Model) appendRecord(it *item, r *bolt.RecordInput, now spool.Time, key 
 		m.ends[r.Topic] = e
 		it.lanes = append(it.lanes, spool.NewLane{ID: e.id, Topic: r.Topic})
 	}
-	ts := r.Timestamp
-	if ts == bolt.NoTimestamp {
-		ts = now.Wall
-	}
-	raw := spool.AppendEntry(nil, ts, r.Partition, r.Key, r.Value, r.Headers, spool.BodySize(r.Key, r.Value, r.Headers))
+	raw := encode(r, now)
 	it.entries = append(it.entries, raw)
 	it.spots = append(it.spots, Spot{e.id, e.next})
 	m.live += int64(len(raw))
@@ -81,6 +77,14 @@ func (m *Model) appendRecord(it *item, r *bolt.RecordInput, now spool.Time, key 
 		key.Runs[run].Count++
 	}
 	e.next++
+}
+
+func encode(r *bolt.RecordInput, now spool.Time) []byte {
+	ts := r.Timestamp
+	if ts == bolt.NoTimestamp {
+		ts = now.Wall
+	}
+	return spool.AppendEntry(nil, ts, r.Partition, r.Key, r.Value, r.Headers, spool.BodySize(r.Key, r.Value, r.Headers))
 }
 
 // found is the receipt of a repeat: where the first one is, and what makes it durable.
@@ -223,10 +227,12 @@ func (m *Model) durable(s *stage) {
 }
 
 func (m *Model) tell(s *stage) {
-	if m.told == nil {
-		return
+	if m.told != nil {
+		m.told(s.batches(), s.writes)
 	}
-	var list []DurableBatch
+}
+
+func (s *stage) batches() (list []DurableBatch) {
 	for i := range s.items {
 		it := &s.items[i]
 		b := DurableBatch{Batch: it.batch, Spots: it.spots}
@@ -239,7 +245,7 @@ func (m *Model) tell(s *stage) {
 		}
 		list = append(list, b)
 	}
-	m.told(list, s.writes)
+	return list
 }
 
 // Finish implements Disk.
@@ -250,7 +256,15 @@ func (m *Model) Finish() []Commit {
 	}
 	m.durable(s)
 	m.taken = nil
+	m.kept = append(m.kept, s.group)
 	return []Commit{{s.group, s.events}}
+}
+
+// Answered implements Disk.
+func (m *Model) Answered() []uint64 {
+	list := m.kept
+	m.kept = nil
+	return list
 }
 
 // interrupt ends the commit under way; memory goes with it.
@@ -264,6 +278,10 @@ func (m *Model) interrupt(durable bool) {
 // Fail implements Disk.
 func (m *Model) Fail(durable, full bool) error {
 	m.interrupt(durable)
+	return failure(full)
+}
+
+func failure(full bool) error {
 	if full {
 		return &bolt.SpaceError{Err: syscall.ENOSPC}
 	}

@@ -18,6 +18,8 @@ type Disk interface {
 	Begin(writes []*spool.Write, now spool.Time)
 	// Finish ends the commit well and says what is durable now.
 	Finish() []Commit
+	// Answered are the groups whose callers were told since the last call that they are spooled, rightly or not.
+	Answered() []uint64
 	// Fail ends the commit with an error: whether it is durable, nobody is told. The process must end, or Open again.
 	Fail(durable, full bool) error
 	// Crash ends the process. power: the kernel's memory goes, too. pick(n) chooses one of n ways it may go.

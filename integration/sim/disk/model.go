@@ -39,6 +39,7 @@ type Model struct {
 	ends   map[string]*end
 	count  int // of ends, which are lanes
 	live   int64
+	kept   []uint64                 // groups that nobody asked about yet
 	known  map[spool.KeyDigest]bool // idempotency keys that the start found
 }
 
@@ -96,7 +97,7 @@ func (m *Model) OnDurable(f func([]DurableBatch, []*spool.Write)) { m.told = f }
 
 // Open implements Disk.
 func (m *Model) Open(c Clock) (*spool.Recovered, error) {
-	m.clock, m.open, m.taken, m.groups = c, nil, nil, 0
+	m.clock, m.open, m.taken, m.groups, m.kept = c, nil, nil, 0, nil
 	if err := m.loadState(); err != nil {
 		return nil, err
 	}

@@ -17,7 +17,8 @@ import (
 // Its limit is not the Model's: spool/bolt counts the pages of whole blocks, the Model entries. So the store's own
 // is out of reach here, and what it counts is compared (see compareBytes).
 type Real struct {
-	model *Model
+	model *Model // nil: nobody compares; see Alone
+	rules Rules
 	seed  uint64
 	rng   *rand.Rand // of what the caller does not choose: sizes, and what exactly a crash leaves
 	tune  tuning
@@ -44,6 +45,7 @@ type Real struct {
 type tuning struct {
 	segment int64
 	extend  bool // files own their room ahead; else the file system cannot do that
+	limit   int64
 }
 
 // A Difference is what spool/bolt does other than its contract says. It is panicked with.
@@ -57,9 +59,15 @@ func differ(format string, args ...any) {
 
 // NewReal is an empty disk. Nothing is on it before the first Open.
 func NewReal(id string, rules Rules, seed uint64) *Real {
-	r := &Real{model: NewModel(id, rules), gone: map[string]bool{}, notes: map[string]bool{}, came: map[string]int{}}
+	r := newReal(rules, 1<<40, seed)
+	r.model = NewModel(id, rules)
+	return r
+}
+
+func newReal(rules Rules, limit int64, seed uint64) *Real {
+	r := &Real{rules: rules, gone: map[string]bool{}, notes: map[string]bool{}, came: map[string]int{}}
 	r.chance(seed)
-	r.tune = tuning{segment: 8 << 10 << r.rng.IntN(4), extend: r.rng.IntN(2) == 0}
+	r.tune = tuning{segment: 8 << 10 << r.rng.IntN(4), extend: r.rng.IntN(2) == 0, limit: limit}
 	return r
 }
 
@@ -70,19 +78,11 @@ func (r *Real) one(n int) bool { return r.rng.IntN(n) == 0 }
 // OnDurable implements Disk.
 func (r *Real) OnDurable(f func([]DurableBatch, []*spool.Write)) { r.model.OnDurable(f) }
 
-// Open implements Disk. Now and then the first attempt is cut off.
+// Open implements Disk.
 func (r *Real) Open(c Clock) (*spool.Recovered, error) {
 	r.lay()
-	if c.Boots != r.boots { // the store sees one boot only: it is told of a boot time that does not go on
-		r.boots, r.shift = c.Boots, -c.Boot()
-	}
 	seen := r.look()
-	if r.one(4) {
-		r.openCut(c)
-	}
-	r.life = r.newLife(c)
-	found := r.life.open()
-	r.adopt = false
+	found := r.enter(c)
 	want, err := r.model.Open(c)
 	if err != nil {
 		return nil, err
@@ -92,11 +92,25 @@ func (r *Real) Open(c Clock) (*spool.Recovered, error) {
 	}
 	seen.compare(want)
 	r.unasked = false
+	r.compareAll()
+	return want, nil
+}
+
+// enter is a start. Now and then the first attempt is cut off.
+func (r *Real) enter(c Clock) *spool.Recovered {
+	if c.Boots != r.boots { // the store sees one boot only: it is told of a boot time that does not go on
+		r.boots, r.shift = c.Boots, -c.Boot()
+	}
+	if r.one(4) {
+		r.openCut(c)
+	}
+	r.life = r.newLife(c)
+	found := r.life.open()
+	r.adopt = false
 	r.life.warm()
 	r.path = r.newest()
 	r.settled()
-	r.compareAll()
-	return want, nil
+	return found
 }
 
 // lay makes the directory, with what a copied disk holds.
@@ -147,6 +161,7 @@ func (r *Real) Append(b *bolt.BatchInput, now spool.Time) (Receipt, error) {
 		return want, err
 	}
 	if !want.Repeat {
+		r.life.filling = true
 		r.remember(b)
 		r.unasked = r.unasked && b.Key == ""
 	}
@@ -185,7 +200,15 @@ func (r *Real) Begin(writes []*spool.Write, now spool.Time) {
 	if r.model.taken == nil {
 		return
 	}
+	r.begin(writes)
+	for i := range r.life.promises {
+		r.life.promises[i].pending()
+	}
+}
+
+func (r *Real) begin(writes []*spool.Write) {
 	l := r.life
+	l.busy, l.filling = true, false
 	for _, w := range writes {
 		l.store.Submit(w, true)
 	}
@@ -196,9 +219,6 @@ func (r *Real) Begin(writes []*spool.Write, now spool.Time) {
 		r.forgetLimbo()
 		r.path = r.newest()
 		r.settled()
-	}
-	for i := range l.promises {
-		l.promises[i].pending()
 	}
 	if r.one(2) {
 		l.work()
@@ -212,10 +232,8 @@ func (r *Real) Finish() []Commit {
 	if s == nil {
 		return done
 	}
+	r.finish()
 	l := r.life
-	l.orders <- l.carry
-	l.until(atRest)
-	r.settled()
 	l.expected = append(l.expected, s.events)
 	list := l.take(s.group)
 	for i := range list {
@@ -235,6 +253,17 @@ func (r *Real) Finish() []Commit {
 	}
 	return done
 }
+
+func (r *Real) finish() {
+	l := r.life
+	l.orders <- l.carry
+	l.until(atRest)
+	l.busy = false
+	r.settled()
+}
+
+// Answered implements Disk.
+func (r *Real) Answered() []uint64 { return r.model.Answered() }
 
 // Fail implements Disk.
 func (r *Real) Fail(durable, full bool) error {
@@ -291,12 +320,18 @@ func (r *Real) Came() map[string]int { return r.came }
 
 // Copy implements Disk: the files as they are now. They are put into a directory when the copy is opened, and taken over there.
 func (r *Real) Copy() Disk {
-	c := &Real{model: r.model.copy(), tune: r.tune, boots: r.boots, shift: r.shift, gone: map[string]bool{}, notes: map[string]bool{}, came: r.came, files: r.files}
-	c.chance(r.rng.Uint64())
+	c := r.copyFiles()
+	c.model = r.model.copy()
 	c.keyed = append(c.keyed, r.keyed...)
 	for n := range r.notes {
 		c.notes[n] = true
 	}
+	return c
+}
+
+func (r *Real) copyFiles() *Real {
+	c := &Real{rules: r.rules, tune: r.tune, boots: r.boots, shift: r.shift, gone: map[string]bool{}, notes: map[string]bool{}, came: r.came, files: r.files}
+	c.chance(r.rng.Uint64())
 	if r.home != "" {
 		c.files = r.readAll()
 	}

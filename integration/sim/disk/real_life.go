@@ -25,6 +25,8 @@ type life struct {
 	first    func(do func() error) error // what is done with the commit of Open
 	warming  bool
 	dead     bool   // nothing is written any more
+	busy     bool   // a commit is under way
+	filling  bool   // the open group has something
 	early    bool   // somebody was told of a commit before it was through
 	made     string // what a segment's file is called while it is made, if one was made for the commit under way; or ""
 	stands   chan place
@@ -61,9 +63,9 @@ func (r *Real) newLife(c Clock) *life {
 	through := func(do func() error) error { return do() }
 	l.first = through
 	l.options = bolt.Options{
-		Path: r.dir(), SegmentBytes: r.tune.segment, GroupBytes: groupBytes, MaxBytes: 1 << 40, MinFreeBytes: -1,
+		Path: r.dir(), SegmentBytes: r.tune.segment, GroupBytes: groupBytes, MaxBytes: r.tune.limit, MinFreeBytes: -1,
 		RewriteAfter: -1, // at the next commit that finds the segment as the last one did
-		KeyWindow:    time.Duration(r.model.rules.Keys.Window) * time.Millisecond, MaxKeys: r.model.rules.Keys.Max,
+		KeyWindow:    time.Duration(r.rules.Keys.Window) * time.Millisecond, MaxKeys: r.rules.Keys.Max,
 		Adopt: r.adopt, Now: func() time.Time { return time.UnixMilli(c.Wall()) }, Observe: l.observe,
 		Faults: &bolt.Faults{
 			Boot: func() int64 { return c.Boot() + r.shift }, Commit: l.commit, Point: l.point, Go: l.background,
@@ -215,6 +217,10 @@ func (l *life) until(want place) {
 
 // heard compares what the loop is told of a commit.
 func (l *life) heard(c *bolt.Commit) {
+	if l.r.model == nil {
+		c.Release()
+		return
+	}
 	if len(l.expected) == 0 {
 		differ("a commit is told that nobody asked for: %+v", c.Committed)
 	}

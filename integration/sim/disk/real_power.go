@@ -154,7 +154,7 @@ func (r *Real) interrupted(durable bool, cause error) (before, after image, err 
 func (r *Real) cut(durable, power bool) {
 	l := r.life
 	switch {
-	case r.model.taken == nil && len(r.model.open.items) == 0 && r.one(4):
+	case !l.busy && !l.filling && r.one(4):
 		r.came["closed in order"]++
 		l.stop()
 		r.life = nil
@@ -162,7 +162,7 @@ func (r *Real) cut(durable, power bool) {
 		l.orders <- l.carry
 		l.until(atRest)
 		fallthrough
-	case r.model.taken == nil:
+	case !l.busy:
 		r.cutWork()
 		l.kill()
 		r.life = nil

@@ -86,9 +86,13 @@ func newHost(w *World, id int) *host {
 	h := &host{w: w, id: id, plan: p, net: w.stream(streamNet, id), chance: w.stream(streamDisk, id), cluster: w.cluster,
 		booted: epoch - 1000 - int64(id)*77, boots: 1, wall: p.Wall, byBatch: map[*bolt.BatchInput]int{}}
 	rules := disk.Rules{MaxBytes: p.MaxBytes, Keys: spool.KeyRule{Window: 24 * 3600_000, Floor: 15 * 60_000, Max: p.MaxKeys}}
-	if name := fmt.Sprintf("spool-%d", id); p.Real {
-		h.disk = disk.NewReal(name, rules, w.plan.Seed<<8|uint64(id))
-	} else {
+	name, seed := fmt.Sprintf("spool-%d", id), w.plan.Seed<<8|uint64(id)
+	switch {
+	case p.Alone:
+		h.disk = disk.NewAlone(rules, seed)
+	case p.Real:
+		h.disk = disk.NewReal(name, rules, seed)
+	default:
 		h.disk = disk.NewModel(name, rules)
 	}
 	h.disk.OnDurable(h.durable)

@@ -43,7 +43,8 @@ type Host struct {
 	SettleMs int64
 	CommitMs int64 // longest commit
 	Wall     int64 // its clock is off by so much, ms
-	Real     bool  // its disk is spool/bolt
+	Real     bool  // its disk is spool/bolt, compared with a model of it
+	Alone    bool  `json:",omitempty"` // its disk is spool/bolt, and nobody compares it
 }
 
 // Client sends to one host.

@@ -14,3 +14,16 @@ func (d *drawing) reals() {
 		d.p.Hosts[i].Real = true
 	}
 }
+
+// OnFiles gives all hosts spool/bolt itself, compared with its model or alone. Alone its own limit counts, which is of whole
+// pages: a few records that stay for good, in a topic that was created anew, must not fill it.
+func (p *Plan) OnFiles(alone bool) *Plan {
+	for i := range p.Hosts {
+		h := &p.Hosts[i]
+		h.Real, h.Alone = !alone, alone
+		if alone {
+			h.MaxBytes *= 8
+		}
+	}
+	return p
+}

@@ -77,7 +77,7 @@ var simpler = []func(*Plan){
 	},
 	func(p *Plan) {
 		for i := range p.Hosts {
-			p.Hosts[i].Wall, p.Hosts[i].Real = 0, false
+			p.Hosts[i].Wall, p.Hosts[i].Real, p.Hosts[i].Alone = 0, false, false
 		}
 	},
 }

@@ -49,6 +49,7 @@ func (h *host) commit() {
 	writes := h.owed
 	h.owed = nil
 	h.disk.Begin(writes, h.now())
+	h.answer()
 	ms := h.chance.Int64N(h.plan.CommitMs + 1)
 	if h.w.ag.Now() < h.slow {
 		ms += 50 + h.chance.Int64N(150)
@@ -64,12 +65,8 @@ func (h *host) committed() {
 	}
 	done := h.disk.Finish()
 	h.sample()
+	h.answer()
 	for _, c := range done {
-		waiting := h.waiters[c.Group]
-		delete(h.waiters, c.Group)
-		for _, x := range waiting {
-			x.tell(check.OK)
-		}
 		e := c.Events
 		h.carry(h.core.Committed(h.now(), &e))
 		if !h.up {
@@ -84,6 +81,17 @@ func (h *host) committed() {
 	h.commit()
 }
 
+// answer tells clients what the disk tells its callers.
+func (h *host) answer() {
+	for _, g := range h.disk.Answered() {
+		waiting := h.waiters[g]
+		delete(h.waiters, g)
+		for _, x := range waiting {
+			x.tell(check.OK)
+		}
+	}
+}
+
 // failed is told that the disk has not: whether the commit is durable, nobody knows.
 func (h *host) failed() {
 	full := h.fail == DiskNoSpace
@@ -92,6 +100,7 @@ func (h *host) failed() {
 	h.w.event(check.Event{Kind: check.Broken, Host: h.id})
 	err := h.disk.Fail(h.chance.IntN(2) == 0, full)
 	h.w.tell("host %d: %v", h.id, err)
+	h.answer()
 	for _, g := range sortedGroups(h.waiters) {
 		for _, x := range h.waiters[g] {
 			x.tell(check.Unknown)

@@ -229,7 +229,7 @@ func (w *World) result(v []check.Violation) *Result {
 		}
 	}
 	for _, h := range w.hosts {
-		if d, ok := h.disk.(*disk.Real); ok {
+		if d, ok := h.disk.(interface{ Came() map[string]int }); ok {
 			for what, n := range d.Came() {
 				r.Disk[what] += n
 			}
