@@ -3,6 +3,7 @@ package bolt
 import (
 	"time"
 
+	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -77,6 +78,9 @@ func (s *Store) startRewrite(x *sealed) {
 		}
 		if len(rw.bytes) > 2*rewriteBytes {
 			return
+		}
+		if planted.Is(planted.UnlinkedBeforeCarried) {
+			_ = removeFile(s.dir, segmentName(x.info.Number))
 		}
 		s.mu.Lock()
 		s.rewritten = rw

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -57,7 +58,7 @@ func (s *Store) dropSettled(t *transaction) {
 	for _, x := range s.sealed {
 		x.count()
 		carried := t.rewritten != nil && t.rewritten.segment == x.info.Number
-		if x.pending == 0 || carried {
+		if x.pending == 0 || carried || planted.Is(planted.SegmentShort) && x.pending == 1 {
 			t.dropped = append(t.dropped, x)
 			s.state.DropSegment(x.info.Number, &t.changes)
 		}

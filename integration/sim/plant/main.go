@@ -6,22 +6,11 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"sync"
-	"time"
 
 	"github.com/spoold/spoold/integration/proof"
 	"github.com/spoold/spoold/integration/sim/world"
 	"github.com/spoold/spoold/internal/planted"
 )
-
-// caught is what became of one mistake.
-type caught struct {
-	name, what string
-	seed       uint64 // the first seed that breaks a law; 0: none does
-	law        string
-	text       string
-	seconds    float64
-}
 
 func main() {
 	most := flag.Uint64("seeds", 10_000, "how many seeds to try for each mistake")
@@ -49,20 +38,18 @@ func run(name string, most uint64, workers int, out, keep string) error {
 		if err := planted.Choose(b.Name); err != nil {
 			return err
 		}
-		c := hunt(b.Name, b.What, most, workers)
+		c := hunt(b.Bug, b.Name, b.What, most, workers)
 		all = append(all, c)
-		if c.seed == 0 {
+		if c.seed() == 0 {
 			missed++
-			fmt.Printf("%-22s not caught within %d seeds (%.0f s)\n", c.name, most, c.seconds)
-			continue
 		}
-		fmt.Printf("%-22s caught by seed %d, %s (%.1f s)\n", c.name, c.seed, c.text, c.seconds)
+		c.print(most)
 	}
 	if len(all) == 0 {
 		return fmt.Errorf("plant: there is no mistake called %q", name)
 	}
-	if keep != "" && all[0].seed != 0 {
-		small := world.Shrink(world.Draw(all[0].seed), all[0].law, 3000)
+	if f := all[0].by(); keep != "" && f.seed != 0 {
+		small := world.Shrink(plan(f.seed, f.on), f.law, 3000)
 		if err := os.WriteFile(keep, append(small.JSON(), '\n'), 0o644); err != nil {
 			return fmt.Errorf("plant: plan: %w", err)
 		}
@@ -86,54 +73,17 @@ func run(name string, most uint64, workers int, out, keep string) error {
 	return nil
 }
 
-// hunt looks for the first seed that breaks a law.
-func hunt(name, what string, most uint64, workers int) caught {
-	c := caught{name: name, what: what}
-	began := time.Now()
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	next := uint64(1)
-	for range workers {
-		wg.Go(func() {
-			for {
-				mu.Lock()
-				seed := next
-				next++
-				enough := seed > most || c.seed != 0
-				mu.Unlock()
-				if enough {
-					return
-				}
-				r := world.Run(world.Draw(seed))
-				mu.Lock()
-				// Seeds are taken in order, and each that is taken is run to its end: so this is the first.
-				if len(r.Violations) > 0 && (c.seed == 0 || seed < c.seed) {
-					v := r.Violations[0]
-					c.seed, c.law, c.text = seed, v.Law, v.String()
-				}
-				mu.Unlock()
-			}
-		})
+func (c *caught) print(most uint64) {
+	if f := c.by(); f.seed == 0 {
+		fmt.Printf("%-23s not caught within %d seeds (%.0f s)\n", c.name, most, c.seconds)
+	} else {
+		fmt.Printf("%-23s caught by seed %d, %s (%.1f s)\n", c.name, f.seed, f.text, c.seconds)
 	}
-	wg.Wait()
-	c.seconds = time.Since(began).Seconds()
-	return c
-}
-
-// innocent runs the same seeds without any mistake: whatever breaks a law then is no catch.
-func innocent(all []caught) error {
-	if err := planted.Choose(""); err != nil {
-		return err
-	}
-	seeds := map[uint64]bool{}
-	for i := range all {
-		seeds[all[i].seed] = true
-	}
-	delete(seeds, 0)
-	for seed := range seeds {
-		if r := world.Run(world.Draw(seed)); len(r.Violations) > 0 {
-			return fmt.Errorf("plant: seed %d breaks a law without any mistake: %v", seed, r.Violations[0])
+	if c.onFiles && c.broken.seed > 0 {
+		if c.differs.seed == 0 {
+			fmt.Printf("%-23s beside its model: no difference within %d seeds\n", "", most)
+		} else {
+			fmt.Printf("%-23s beside its model: seed %d, %s\n", "", c.differs.seed, c.differs.text)
 		}
 	}
-	return nil
 }

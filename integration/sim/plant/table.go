@@ -13,17 +13,39 @@ func table(all []caught, most uint64) []byte {
 	var b bytes.Buffer
 	b.WriteString("# Mistakes that were planted, and the seeds it took to find them\n\n" +
 		"Written by `go run -tags planted ./integration/sim/plant -o docs/planted.md`. Each mistake is one switch in the product\n" +
-		"(`internal/planted`), made alone; seeds are tried from 1 on. Without any mistake the same seeds break no law.\n\n" +
+		"(`internal/planted`), made alone; seeds are tried from 1 on. Without any mistake the same seeds, run the same way, break no law.\n\n" +
 		"| mistake | what it does | seeds | what broke |\n|---|---|---:|---|\n")
 	for i := range all {
-		c := &all[i]
-		seeds, text := proof.Thousands(int(c.seed)), strings.ReplaceAll(c.text, "|", "\\|")
-		if c.seed == 0 {
-			seeds, text = "more than "+proof.Thousands(int(most)), "nothing"
+		if c := &all[i]; !c.onFiles {
+			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", c.name, c.what, c.broken.cells(most))
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", c.name, c.what, seeds, text)
+	}
+	b.WriteString("\n## In spool/bolt\n\n" +
+		"Most seeds run on a model of `spool/bolt`, which has none of these mistakes. So they are hunted with every host on `spool/bolt`\n" +
+		"itself, on files in memory: once where it is all that a host has, until a law is broken; and once beside its model, where the first\n" +
+		"thing that it does otherwise ends the run, mostly before anybody could suffer from it.\n\n" +
+		"| mistake | what it does | seeds | what broke | seeds beside the model | what differed |\n|---|---|---:|---|---:|---|\n")
+	for i := range all {
+		if c := &all[i]; c.onFiles {
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", c.name, c.what, c.broken.cells(most), c.differs.cells(most))
+		}
 	}
 	return b.Bytes()
+}
+
+// longest is how much of a text the table has: a Difference may tell of hundreds of records.
+const longest = 300
+
+// cells are two cells of the table.
+func (f *find) cells(most uint64) string {
+	if f.seed == 0 {
+		return "more than " + proof.Thousands(int(most)) + " | nothing"
+	}
+	text := f.text
+	if len(text) > longest {
+		text = strings.ToValidUTF8(text[:longest], "") + " …"
+	}
+	return proof.Thousands(int(f.seed)) + " | " + strings.NewReplacer("|", "\\|", "\n", " ").Replace(text)
 }
 
 func save(p *proof.Run, all []caught, missed int) error {
@@ -33,7 +55,7 @@ func save(p *proof.Run, all []caught, missed int) error {
 	p.Count("mistakes caught", len(all)-missed)
 	worst := uint64(0)
 	for i := range all {
-		worst = max(worst, all[i].seed)
+		worst = max(worst, all[i].seed())
 	}
 	p.Count("seeds until the last of them was caught", int(worst))
 	root, err := proof.Root()
