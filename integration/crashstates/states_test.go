@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -140,11 +139,14 @@ func (c *campaign) scene(name string, size uint64) {
 	if s.before != "" {
 		before, marks = c.prepare(script, s.before)
 	}
-	x := c.record(script, before, marks, Phase{Lives: s.lives})
-	for again := 0; again < 20 && !x.has(s.needs); again++ { // what is done in the background may come too late
-		c.forget(x, Exhaustive, Lies{}, false)
-		x = c.record(script, before, marks, Phase{Lives: s.lives})
-	}
+	x := c.little(Exhaustive, func() *Case {
+		x := c.record(script, before, marks, Phase{Lives: s.lives})
+		for again := 0; again < 20 && !x.has(s.needs); again++ { // what is done in the background may come too late
+			c.forget(x, Exhaustive, Lies{}, false)
+			x = c.record(script, before, marks, Phase{Lives: s.lives})
+		}
+		return x
+	})
 	if !x.has(s.needs) {
 		c.t.Errorf("%q has nothing of what it is made for", name)
 	}
@@ -161,10 +163,28 @@ func (c *campaign) scene(name string, size uint64) {
 	c.take(x, Exhaustive)
 	c.scenes++
 	if !c.over() {
-		c.take(c.record(script, state, told, Phase{Lives: "0"}), Exhaustive)
+		c.take(c.little(Exhaustive, func() *Case { return c.record(script, state, told, Phase{Lives: "0"}) }), Exhaustive)
 		c.scenes++
 	}
 	c.sceneStates += c.sum.States - made
+}
+
+// little records until every state can be made: on a busy machine more waits at a time now and then.
+func (c *campaign) little(plan Plan, record func() *Case) *Case {
+	c.t.Helper()
+	for again := 0; ; again++ {
+		x := record()
+		if x == nil {
+			return nil
+		}
+		switch _, _, err := x.Count(plan); {
+		case err == nil:
+			return x
+		case !errors.Is(err, errTooMany) || again == 20:
+			c.t.Fatal(err)
+		}
+		c.forget(x, plan, Lies{}, false)
+	}
 }
 
 // endedScene makes every state of what follows on a sync that fails, or is met by SIGKILL, in a small workload.
@@ -176,7 +196,7 @@ func (c *campaign) endedScene(fault string, when int) {
 		seeds = 1 // nothing is lost that a seed could choose from
 	}
 	for seed := range seeds {
-		if x := c.ended(fault, when, false, c.seed+seed); x != nil {
+		if x := c.little(ExhaustiveAfter, func() *Case { return c.ended(fault, when, false, c.seed+seed) }); x != nil {
 			c.take(x, ExhaustiveAfter)
 			c.scenes++
 		}
@@ -319,73 +339,5 @@ func (c *campaign) report(run *proof.Run) {
 		if r.Lost[k] == 0 && c.workloads > 1 {
 			c.t.Errorf("nothing was injected of %q: the run proves less than it says", k)
 		}
-	}
-}
-
-// bites has the rig look at disks and caches that must be found out: else it would find nothing at all.
-func (c *campaign) bites(run *proof.Run) {
-	c.t.Helper()
-	x := c.record(Script{Seed: c.seed}, nil, nil, Phase{Lives: "30k,20"})
-	defer func() { c.forget(x, Mixed, Lies{}, false) }()
-	n, _, err := x.Count(Mixed)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	for name, lies := range map[string]Lies{"a disk that ignores syncs of files": {FileSync: true}, "a disk that ignores syncs of the directory": {DirSync: true}} {
-		c.bite(run, name, c.check(x, Mixed, min(1, 400/float64(n)), lies))
-	}
-	warm := newResult()
-	for when := 1; when <= 4; when++ {
-		if x := c.ended("fdatasync:error=EIO", when, true, 0); x != nil {
-			warm.add(c.check(x, ExhaustiveAfter, 1, Lies{}))
-			c.forget(x, ExhaustiveAfter, Lies{}, false)
-		}
-	}
-	c.bite(run, "a start after a failed sync that reads what the page cache holds", warm)
-}
-
-func (c *campaign) bite(run *proof.Run, name string, r *Result) {
-	c.t.Helper()
-	c.t.Logf("%s: %d of %d states found out", name, r.Bad, r.States)
-	run.Notes = append(run.Notes, fmt.Sprintf("The rig bites: %s is found out in %d of %d states.", name, r.Bad, r.States))
-	if r.Bad == 0 {
-		c.t.Errorf("%s was not seen", name)
-	}
-}
-
-func TestStateThatKillsTheCheckIsNamed(t *testing.T) {
-	r := newRig(t)
-	c := r.record(Script{Scene: "a spool is made"}, nil, nil, Phase{Lives: "0"})
-	dir, _ := scratch(t)
-	x, err := Job{Case: c.At, Plan: Exhaustive, Share: 1, Die: 17, Scratch: dir}.Run(t.Context(), r.program)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if x.Bad != 1 || len(x.Failed) != 1 || !strings.Contains(x.Failed[0], "state 17 killed the process: signal: killed") {
-		t.Errorf("%d violations: %q", x.Bad, x.Failed)
-	}
-}
-
-// TestStateOfAKeptCase repeats one state of a case that a failure has kept.
-func TestStateOfAKeptCase(t *testing.T) {
-	dir := os.Getenv("CRASH_CASE")
-	if dir == "" {
-		return // there is nothing to repeat
-	}
-	plan, lies, err := keptPlan(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	scratch, _ := scratch(t)
-	j := Job{Case: dir, Plan: plan, Lies: lies, Only: []int{int(setting(t, "CRASH_STATE", 0))}, Scratch: scratch}
-	r, err := j.Run(t.Context(), self(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range r.Tells {
-		t.Log(s)
-	}
-	for _, f := range r.Failed {
-		t.Error(f)
 	}
 }

@@ -2,6 +2,7 @@ package crashstates
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -74,6 +75,8 @@ type walk struct {
 type finding struct{ number, step int }
 
 const none = -1
+
+var errTooMany = errors.New("crashstates: too many to make every state")
 
 func newWalk(c *Case, plan Plan, lies Lies) (*walk, error) {
 	w := &walk{c: c, plan: plan, d: c.Disk(lies), h: NewHistory(c.Script), found: map[uint64]finding{}}
@@ -182,7 +185,7 @@ func (w *walk) states() error {
 	case w.fr.few(old, w.plan.Units):
 		w.subsets(kept, old, before)
 	case w.plan.All:
-		return fmt.Errorf("crashstates: %d pieces wait at line %d of the trace: too many to make every state", n, w.line)
+		return fmt.Errorf("%w: %d pieces wait at line %d of the trace", errTooMany, n, w.line)
 	default:
 		w.changes(kept, old)
 	}

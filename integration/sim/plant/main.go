@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"os"
@@ -16,17 +17,18 @@ func main() {
 	most := flag.Uint64("seeds", 10_000, "how many seeds to try for each mistake")
 	name := flag.String("bug", "", "make this mistake alone, by its `name`")
 	out := flag.String("o", "", "write the table to this `file`")
+	check := flag.String("check", "", "see that the table in this `file` is what would be written")
 	keep := flag.String("keep", "", "with -bug: write a smaller plan that catches it to this `file`")
 	workers := flag.Int("workers", runtime.NumCPU(), "how many seeds at a time")
 	flag.Parse()
 	debug.SetGCPercent(400)
-	if err := run(*name, *most, *workers, *out, *keep); err != nil {
+	if err := run(*name, *most, *workers, *out, *check, *keep); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(name string, most uint64, workers int, out, keep string) error {
+func run(name string, most uint64, workers int, out, check, keep string) error {
 	p := proof.Begin("planted-bugs", "Planted bugs", "go run -tags planted ./integration/sim/plant -o docs/planted.md")
 	var all []caught
 	missed := 0
@@ -62,6 +64,11 @@ func run(name string, most uint64, workers int, out, keep string) error {
 			return fmt.Errorf("plant: table: %w", err)
 		}
 	}
+	if check != "" {
+		if err := same(check, table(all, most)); err != nil {
+			return err
+		}
+	}
 	if name == "" {
 		if err := save(p, all, missed); err != nil {
 			return err
@@ -69,6 +76,18 @@ func run(name string, most uint64, workers int, out, keep string) error {
 	}
 	if missed > 0 {
 		return fmt.Errorf("plant: %d of %d mistakes are not caught within %d seeds", missed, len(all), most)
+	}
+	return nil
+}
+
+// same says that a table is not what it would be by now.
+func same(file string, want []byte) error {
+	got, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("plant: table: %w", err)
+	}
+	if !bytes.Equal(got, want) {
+		return fmt.Errorf("plant: %s is not what these seeds show any more: make plant, and look at the difference", file)
 	}
 	return nil
 }
