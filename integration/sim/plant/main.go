@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 
@@ -60,6 +61,9 @@ func run(name string, most uint64, workers int, out, check, keep string) error {
 		return err
 	}
 	if out != "" {
+		if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+			return fmt.Errorf("plant: table: %w", err)
+		}
 		if err := os.WriteFile(out, table(all, most), 0o644); err != nil {
 			return fmt.Errorf("plant: table: %w", err)
 		}
