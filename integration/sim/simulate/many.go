@@ -89,6 +89,7 @@ func (t *tally) put(seed uint64, p *world.Plan, r *world.Result, show func(int, 
 	defer t.mu.Unlock()
 	if len(r.Violations) > 0 {
 		t.broken = append(t.broken, seed)
+		fmt.Printf("simulate: seed %d breaks a law: %v\n", seed, r.Violations[0]) // the rest when all is done, which may take an hour
 	}
 	if !r.Whole() {
 		t.short++
