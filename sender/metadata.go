@@ -221,6 +221,7 @@ func (s *Sender) updateTopic(l *lane, t *kmsg.MetadataResponseTopic) (again bool
 		return false
 	}
 	l.acc.SetPartitions(int32(len(t.Partitions)))
+	again = pending && !s.call.over && l.has < l.knew()
 	for i := range t.Partitions {
 		mp := &t.Partitions[i]
 		if mp.Partition < 0 || int(mp.Partition) >= len(t.Partitions) {

@@ -27,6 +27,7 @@ type modelCluster struct {
 	now      int64 // the brokers' clock, ms
 	expire   int64 // producer.id.expiration.ms
 	hidden   bool  // topics may not be described
+	few      int   // not 0: a broker answers that has not heard of more partitions
 	noAsk    bool  // DescribeProducers is refused
 	auto     bool  // auto.create.topics.enable
 	byName   bool  // Produce goes by name: a recreated topic takes what was meant for the former
@@ -299,6 +300,9 @@ func (c *modelCluster) metadata(m *kmsg.MetadataRequest) kmsg.Response {
 		}
 		rt.TopicID = t.id
 		for i, p := range t.parts {
+			if c.few > 0 && i == c.few {
+				break
+			}
 			rp := kmsg.NewMetadataResponseTopicPartition()
 			rp.Partition, rp.Leader, rp.LeaderEpoch = int32(i), p.leader, p.epoch
 			rt.Partitions = append(rt.Partitions, rp)

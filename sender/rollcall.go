@@ -45,6 +45,7 @@ func (s *Sender) called() bool {
 				missing++
 			}
 		}
+		missing += max(0, int(l.knew()-l.has)) // a broker that has not heard of all: Kafka takes no partition away
 	}
 	switch {
 	case missing == 0 || !s.former.Valid():
@@ -69,6 +70,20 @@ func (s *Sender) called() bool {
 
 // mustAnswer reports whether the leaders of the lane's partitions are part of the roll call.
 func (l *lane) mustAnswer() bool { return l.backlog && !l.recreated && l.suspect.IsZero() }
+
+// knew is how many partitions of the topic the spool has heard of, as far as it wrote that down: with records that have keys,
+// and where something was acked.
+func (l *lane) knew() (n int32) {
+	for _, f := range l.facts.Counts {
+		n = max(n, f.Count)
+	}
+	for _, p := range l.parts {
+		if p.ids.LastOffset != protocol.NoOffset {
+			n = max(n, p.id+1)
+		}
+	}
+	return n
+}
 
 // callAll asks each leader that is connected, and connects to the others.
 func (s *Sender) callAll() {

@@ -80,6 +80,49 @@ func TestACopyIsNoticedWhereTheTopicMayNotBeDescribedAtItsStart(t *testing.T) {
 	}
 }
 
+// The broker that is asked first may not have heard of all partitions, and tell of none that the original went on with.
+// Found by the simulated world.
+func TestACopyIsNoticedWhereAStaleBrokerTellsOfFewerPartitionsAtItsStart(t *testing.T) {
+	cases := 0
+	for seed := uint64(1); cases < 30; seed++ {
+		w := newWorld(seed, 2)
+		w.topics, w.keys = []string{"a"}, 0
+		w.cluster.create("a", 6)
+		cfg := scenarioCfg
+		cfg.LingerMs = 50
+		w.start(cfg)
+		w.run(20)
+		w.produce(150)
+		w.delivered(t)
+		w.produce(8)
+		w.run(10)
+		c := w.disk.clone()
+		parts := w.cluster.topics["a"].parts
+		var before []int
+		for _, p := range parts {
+			before = append(before, len(p.log))
+		}
+		w.delivered(t)
+		for w.cluster.few = 0; len(parts[w.cluster.few].log) == before[w.cluster.few]; w.cluster.few++ {
+		}
+		if w.cluster.few == 0 || c.recovered().Seals != nil {
+			continue
+		}
+		cases++
+		w.disk, w.seen = c, nil
+		former := c.recovered().Former
+		w.crash(scenarioCfg)
+		w.run(200)
+		w.cluster.few = 0
+		w.untilStopped(t, seed)
+		for _, r := range w.seen {
+			if id := r.Batches[0].Identity; id.ID != former.ID {
+				t.Fatalf("seed %d: the copy sent something as %v before it was noticed", seed, id)
+			}
+		}
+	}
+}
+
 // A leader that never answers does not hold up the others for ever.
 func TestALeaderThatDoesNotAnswerTheRollCallIsWaitedForNoLongerThanARequest(t *testing.T) {
 	w := newWorld(1, 2)

@@ -59,7 +59,7 @@ type Kind uint8
 const (
 	Durable   Kind = iota + 1 // Record is on Host's disk at Index of its topic's lane, with Timestamp
 	Undone                    // Record is not any more: the disk was put back to an earlier day
-	Back                      // Record's settlement is not any more, for the same reason
+	Back                      // Record had not left on that day, whatever became of it since
 	Left                      // Record's settlement is durable: Outcome
 	Asked                     // a request of Op reached the process
 	Answered                  // the process told the client of Op: Result
@@ -69,7 +69,7 @@ const (
 	Ended                     // it ended: Result, and Text for people
 	Broken                    // Host's disk gave an error: from here on its process may tell nobody "ok"
 	Restored                  // Host's disk was put back to an earlier day, and what it holds was partly sent since
-	Unchecked                 // Host's process said that it could not look whether it is a copy
+	Unchecked                 // Host's process said that it could not look whether it is a copy, or was not told of all partitions
 	Moved                     // Host's process was led to another cluster; N = 1: and did not notice in time
 	Sent                      // Host's process wrote N requests since the last Sent
 	Woken                     // an alarm that Host's process had set went off

@@ -11,6 +11,6 @@
 // so that a Plan with one fault less is the same run without it: that is what Shrink lives on.
 //
 // Files: plan.go (what a run is), draw.go (a seed's swarm of faults), real.go (which seeds have spool/bolt itself), world.go
-// and trace.go (time, what is told), host.go and spooling.go (a process and its disk), link.go and describe.go (connections,
-// requests in words), client.go (who sends), faults.go, operator.go, end.go (what is true at the end), shrink.go.
+// and trace.go (time, what is told), host.go and spooling.go (a process and its disk), link.go, describe.go and stale.go
+// (connections, requests in words, answers that are out of date), client.go (who sends), faults.go, operator.go, end.go (what is true at the end), shrink.go.
 package world

@@ -176,12 +176,6 @@ func (h *host) restore() bool {
 	h.disk.Close()
 	h.disk = s.disk
 	h.disk.OnDurable(h.durable)
-	left := map[int]bool{}
-	for i := range h.w.hist.Events {
-		if e := &h.w.hist.Events[i]; e.Kind == check.Left && e.Host == h.id {
-			left[e.Record] = true
-		}
-	}
 	for lane := range h.records {
 		for i, r := range h.records[lane] {
 			was := lane < len(s.records) && i < len(s.records[lane])
@@ -189,7 +183,7 @@ func (h *host) restore() bool {
 			case r < 0:
 			case !was:
 				h.w.event(check.Event{Kind: check.Undone, Host: h.id, Record: r})
-			case left[r] && !s.left[r]:
+			case !s.left[r]: // whether the original had settled it since, or had only sent it
 				h.w.event(check.Event{Kind: check.Back, Host: h.id, Record: r})
 			}
 		}

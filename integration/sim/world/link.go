@@ -145,6 +145,7 @@ func (h *host) any(r sender.Request) {
 			return
 		}
 		answered = true
+		h.heard(resp)
 		h.carry(h.core.Handle(h.now(), sender.Response{ID: r.ID, Message: resp, Err: err}))
 	}
 	h.after(1+h.net.Int64N(4), func() {
@@ -304,6 +305,7 @@ func (l *link) answer() {
 		if h.w.trace.want {
 			h.w.tell("host %d from %d: answer to %d: %s", h.id, l.broker, s.r.ID, outcome(s.resp))
 		}
+		h.heard(s.resp)
 		h.carry(h.core.Handle(h.now(), sender.Response{ID: s.r.ID, Message: s.resp}))
 	}
 }
