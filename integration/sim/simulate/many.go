@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -45,6 +47,16 @@ func many(o options) error {
 	t := &tally{next: o.from, want: o.seeds, parks: map[string]int{}, faults: map[string]int{}}
 	p := proof.Begin("seeds", "A simulated world", fmt.Sprintf("go run ./integration/sim/simulate -seeds %d -from %d", o.seeds, o.from))
 	show := progress(o.seeds)
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(stop)
+	go func() { // what is done so far counts
+		if <-stop != nil {
+			t.mu.Lock()
+			t.want = t.counted
+			t.mu.Unlock()
+		}
+	}()
 	var wg sync.WaitGroup
 	for range max(o.workers, 1) {
 		wg.Go(func() {
@@ -69,6 +81,9 @@ func many(o options) error {
 	}
 	if len(t.broken) > 0 {
 		return t.explain(o)
+	}
+	if t.counted < o.seeds {
+		return fmt.Errorf("simulate: interrupted after %s of %s histories; no violation found in them", proof.Thousands(t.counted), proof.Thousands(o.seeds))
 	}
 	fmt.Printf("no violation found from seed %d on\n", o.from)
 	return nil
@@ -95,7 +110,7 @@ func (t *tally) put(seed uint64, p *world.Plan, r *world.Result, show func(int, 
 		t.short++
 		return
 	}
-	if t.counted == t.want {
+	if t.counted >= t.want {
 		return // another worker had the last one
 	}
 	t.counted++

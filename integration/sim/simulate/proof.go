@@ -12,6 +12,9 @@ func (t *tally) keep(p *proof.Run, o options) error {
 rules, a network and disks that break, all in one goroutine under a seed. Each history is checked against the laws P1 to P3 and P5 to P12 of ` + "`ARCHITECTURE.md`" + ` by a
 package that shares no code with the product. Each has at least 200 records, 5 faults and 1 kill, and its own configuration and mix of faults.`
 	p.Violations = len(t.broken)
+	if t.counted < o.seeds && p.Violations == 0 {
+		p.Notes = append(p.Notes, fmt.Sprintf("It was interrupted before all %s histories were done.", proof.Thousands(o.seeds)))
+	}
 	p.Count("histories", t.counted)
 	p.Say("seeds", fmt.Sprintf("%d to %d", o.from, t.next-1))
 	p.Count("records spooled", t.records)
