@@ -168,7 +168,9 @@ func (h *host) restore() bool {
 	}
 	for _, b := range h.w.brokerIDs() { // what the original has on the way arrives before the copy asks, or never
 		if l := h.links[b]; l != nil {
-			l.waiting = nil
+			if l.waiting = nil; l.up {
+				l.conn.Close(false)
+			}
 		}
 	}
 	h.end(check.Killed, true, "its disk is put back")
