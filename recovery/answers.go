@@ -169,10 +169,11 @@ func (r *Resolver) find(t Tail) (found int, offsets []protocol.Offset, wrong *St
 	return end, offsets[:end], nil
 }
 
-// covers is how many records of a batch a log holds, from its first on, and the offset of that. It may have been cut in two
-// before it was sent, or after: batches of the log need not be ours.
+// covers is how many records of a batch a log holds, from its first on, and the offset of that; NoOffset if the others do not
+// stand right behind it. It may have been cut in two before it was sent, or after: batches of the log need not be ours.
 func (f *Facts) covers(log []Logged, b *Batch) (at protocol.Offset, have int32) {
 	at = protocol.NoOffset
+	next, scattered := protocol.NoOffset, false
 	for _, l := range log {
 		if l.Identity != f.Identity || have >= b.Count {
 			continue
@@ -181,10 +182,16 @@ func (f *Facts) covers(log []Logged, b *Batch) (at protocol.Offset, have int32) 
 		if skip >= int(l.Count) {
 			continue
 		}
-		if at == protocol.NoOffset {
-			at = l.Offset + protocol.Offset(skip)
+		start := l.Offset + protocol.Offset(skip)
+		if have == 0 {
+			at = start
 		}
+		scattered = scattered || have > 0 && start != next
 		have += l.Count - int32(skip)
+		next = l.Offset + protocol.Offset(l.Count)
+	}
+	if scattered {
+		at = protocol.NoOffset
 	}
 	return at, have
 }

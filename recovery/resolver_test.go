@@ -218,6 +218,24 @@ func TestAnotherProducersBatchesInTheTailProveNothing(t *testing.T) {
 	}
 }
 
+// An original cut a batch in two that its copy has in doubt as one, and others wrote in between. Found by the simulated world.
+func TestABatchWhosePiecesDoNotStandSideBySideIsSettledWithoutAPlace(t *testing.T) {
+	for _, tt := range []struct {
+		second protocol.Offset
+		want   protocol.Offset
+	}{{101, 100}, {102, protocol.NoOffset}, {99, protocol.NoOffset}} {
+		pieces := []Logged{{Identity: me, Base: 0, Count: 1, Offset: 100}, {Identity: me, Base: 1, Count: 1, Offset: tt.second}}
+		r := New(facts(0, 1), batches(0, 1, nil))
+		r.Next(now)
+		r.Described(now, Named{})
+		r.Next(now)
+		r.TailRead(now, Tail{Batches: pieces})
+		if s := r.Next(now); s.Do != Settle || s.Count != 1 || s.Offsets[0] != tt.want {
+			t.Errorf("pieces at 100 and %d: %+v, want it settled at %d", tt.second, s, tt.want)
+		}
+	}
+}
+
 // What is known over one connection may be forgotten when the next one comes, and nobody may be asked.
 func TestWithoutTheRightToAskAnOldBatchIsNotSentAgainOnWhatAFormerConnectionShowed(t *testing.T) {
 	r := New(facts(10, 2), batches(10, 2, nil))

@@ -252,12 +252,12 @@ func (l *link) double(s *written, resp kmsg.Response) {
 // arriveLate delivers a request when its sender counts on it no more, to the process that it was for: a connection
 // ends with it, and with it all that is on its way.
 func (l *link) arriveLate(msg kmsg.Request, ms int64, what string) {
-	w := l.h.w
+	w, day := l.h.w, l.h.day
 	w.late++
 	w.ag.After(ms, func() {
 		w.late--
 		conn, ok := l.conn.Beside()
-		if !ok {
+		if !ok || l.h.day != day { // what an original has on its way arrives before a copy asks, or never
 			return
 		}
 		if w.trace.want {
