@@ -113,6 +113,9 @@ func (r *Resolver) TailRead(now spool.Time, t Tail) {
 		r.park(spool.ParkTailUnreadable, t.Err)
 		return
 	}
+	if r.beyond(t) {
+		return
+	}
 	found, offsets, wrong := r.find(t)
 	over := r.overtaken()
 	if r.phase == proving && wrong == nil {
@@ -138,6 +141,18 @@ func (r *Resolver) TailRead(now spool.Time, t Tail) {
 	default:
 		r.notFound(now)
 	}
+}
+
+// beyond stops for good if the log holds what this spool has not sealed, though the leader has forgotten who wrote it.
+func (r *Resolver) beyond(t Tail) bool {
+	for _, l := range t.Batches {
+		if l.Identity == r.f.Identity && r.f.Next.Distance(l.Base) < 1<<30 {
+			r.finish(Step{Do: Stop, Detail: fmt.Sprintf(
+				"the log holds sequence %d of producer %v at offset %d, this spool sealed none at or above %d", l.Base, l.Identity, l.Offset, r.f.Next)})
+			return true
+		}
+	}
+	return false
 }
 
 // find is how many batches from the front the log covers, with their offsets. What lies where the log has been cut off

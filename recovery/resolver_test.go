@@ -236,6 +236,18 @@ func TestABatchWhosePiecesDoNotStandSideBySideIsSettledWithoutAPlace(t *testing.
 	}
 }
 
+// The leader has forgotten the producer, but its log has not what it wrote. Found by the simulated world.
+func TestACopyIsNoticedByWhatTheLogHoldsBeyondItsSeals(t *testing.T) {
+	r := New(facts(0, 1), batches(0, 1, nil))
+	r.Next(now)
+	r.Described(now, Named{})
+	r.Next(now)
+	r.TailRead(now, Tail{Batches: []Logged{{Identity: me, Base: 0, Count: 2, Offset: 100}, {Identity: me, Base: 2, Count: 1, Offset: 102}}})
+	if s := r.Next(now); s.Do != Stop {
+		t.Errorf("%+v, want it stopped: somebody went on behind what this spool has sealed", s)
+	}
+}
+
 // What is known over one connection may be forgotten when the next one comes, and nobody may be asked.
 func TestWithoutTheRightToAskAnOldBatchIsNotSentAgainOnWhatAFormerConnectionShowed(t *testing.T) {
 	r := New(facts(10, 2), batches(10, 2, nil))

@@ -161,6 +161,16 @@ func (c *Cluster) Quiet() bool {
 	return true
 }
 
+// Wrote reports whether a log holds anything of a producer id.
+func (c *Cluster) Wrote(name string, number int32, id protocol.ProducerID) bool {
+	t := c.topic(name)
+	if t == nil {
+		return false
+	}
+	list, _ := c.Log(t.id, number)
+	return slices.ContainsFunc(list, func(l Logged) bool { return l.Identity.ID == id })
+}
+
 // Appended reports whether a log, replicated or not, holds a producer's sequence; for a test's own choices.
 func (c *Cluster) Appended(id protocol.TopicID, number int32, who protocol.ProducerIdentity, s protocol.Sequence) bool {
 	var log []entry

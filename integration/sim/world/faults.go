@@ -166,6 +166,7 @@ func (h *host) restore() bool {
 	if s == nil || s.life != h.life || h.lastID(s.disk) != h.lastID(h.disk) {
 		return false
 	}
+	h.former = h.lastID(h.disk)
 	for _, b := range h.w.brokerIDs() { // what the original has on the way arrives before the copy asks, or never
 		if l := h.links[b]; l != nil {
 			if l.waiting = nil; l.up {

@@ -3,15 +3,15 @@ package world
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 
 	"github.com/spoold/spoold/integration/sim/broker"
 	"github.com/spoold/spoold/integration/sim/check"
 	"github.com/spoold/spoold/integration/sim/disk"
+	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/spool"
 	"github.com/spoold/spoold/spool/bolt"
-
-	"math/rand/v2"
 )
 
 // host is a machine: a disk, clocks, and at times a process. The process is what sender/loop, the root
@@ -42,6 +42,7 @@ type host struct {
 
 	saved   *savedDay                // the disk on an earlier day, to be put back
 	day     int                      // how often the disk was put back
+	former  protocol.ProducerID      // that the original and its copy used last
 	records [][]int                  // by lane: record numbers, by index, as they are durable
 	byBatch map[*bolt.BatchInput]int // batch to op
 	gone    bool                     // stopped for good
