@@ -82,6 +82,19 @@ func TestAThreadThatEndsUnseenIsNoCall(t *testing.T) {
 	}
 }
 
+// Else a sync that SIGKILL met would be taken for one that failed, which loses what was written before it for good.
+func TestASyncWhoseResultNobodySawHasNotFailed(t *testing.T) {
+	events, _, err := ParseTrace(strings.NewReader(`10 fdatasync(3<\x2f\x64\x2f\x74>) = -1 (errno 18446744073709551541)
+11 fdatasync(3<\x2f\x64\x2f\x74>) = -1 EIO (Input/output error)
+`), "/d", "/m")
+	if err != nil || len(events) != 2 {
+		t.Fatalf("%+v, %v", events, err)
+	}
+	if events[0].Kind != Sync || events[0].End != never || events[1].Kind != FailedSync {
+		t.Errorf("%+v, want a sync that did not end, and one that failed", events)
+	}
+}
+
 func TestLiesMakeSyncsWorthless(t *testing.T) {
 	for _, lies := range []Lies{{FileSync: true}, {DirSync: true}} {
 		lost := 0

@@ -119,7 +119,11 @@ func (p *parser) whole(u pending) error {
 		return fmt.Errorf("no result")
 	}
 	call := pending{u.start, strings.TrimRight(u.text[:i], " ")}
-	return p.finish(call, strings.TrimSpace(u.text[i+3:]))
+	result := strings.TrimSpace(u.text[i+3:])
+	if strings.HasPrefix(result, "-1 (errno ") { // an error without a name: strace looked when its thread was gone
+		result = "?"
+	}
+	return p.finish(call, result)
 }
 
 // finish makes an Event of a call. Its result is "?" if nobody saw it.
