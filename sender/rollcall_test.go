@@ -8,27 +8,31 @@ import (
 	"github.com/spoold/spoold/sender"
 )
 
-// copied has an original deliver records of which a copy of its spool, taken before, holds some as pending: they have no
-// keys, so the copy would send them to other partitions than the original has. Found by the simulated world.
-func copied(t *testing.T, seed uint64) *world {
-	w := newWorld(seed, 2)
+// original delivers some records without keys to a topic of six partitions, and has a few more that wait for their batch. It
+// gives its disk as it is now: what the original sends from here on, a copy holds as pending, and would send to other partitions.
+func original(t *testing.T, seed uint64, delivered, waiting int) (w *world, copied *modelSpool) {
+	w = newWorld(seed, 2)
 	w.topics, w.keys = []string{"a"}, 0
 	w.cluster.create("a", 6)
 	cfg := scenarioCfg
 	cfg.LingerMs = 50
 	w.start(cfg)
 	w.run(20)
-	w.produce(3)
+	w.produce(delivered)
 	w.delivered(t)
-	w.produce(40)
+	w.produce(waiting)
 	w.run(10)
-	c := w.disk.clone()
+	return w, w.disk.clone()
+}
+
+// copied has the original deliver everything, and puts the copy in its place. Found by the simulated world.
+func copied(t *testing.T, seed uint64) *world {
+	w, c := original(t, seed, 3, 40)
 	if len(c.recovered().Seals) > 0 {
 		t.Fatalf("seed %d: the copy has something in doubt", seed)
 	}
 	w.delivered(t)
-	w.disk = c
-	w.seen = nil
+	w.disk, w.seen = c, nil
 	return w
 }
 
@@ -85,18 +89,7 @@ func TestACopyIsNoticedWhereTheTopicMayNotBeDescribedAtItsStart(t *testing.T) {
 func TestACopyIsNoticedWhereAStaleBrokerTellsOfFewerPartitionsAtItsStart(t *testing.T) {
 	cases := 0
 	for seed := uint64(1); cases < 30; seed++ {
-		w := newWorld(seed, 2)
-		w.topics, w.keys = []string{"a"}, 0
-		w.cluster.create("a", 6)
-		cfg := scenarioCfg
-		cfg.LingerMs = 50
-		w.start(cfg)
-		w.run(20)
-		w.produce(150)
-		w.delivered(t)
-		w.produce(8)
-		w.run(10)
-		c := w.disk.clone()
+		w, c := original(t, seed, 150, 8)
 		parts := w.cluster.topics["a"].parts
 		var before []int
 		for _, p := range parts {

@@ -161,7 +161,9 @@ func (s *server) on(set Setting) error {
 func (s *server) off(seed uint64) (powercut.Tally, error) {
 	s.v.CutPower()
 	s.v.Abandon()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for deadline := time.Now().Add(10 * time.Second); ; <-again.C { // until nobody has a file of it open any more
 		err := syscall.Unmount(s.dir, 0)
 		if err == nil {
 			break

@@ -45,6 +45,7 @@ func (n *node) end() {
 		return
 	}
 	n.registered, n.withdrawn = false, false
+	n.c.publish(change{brokers: n.c.unfenced()}) // fenced, though there may be nothing left to decide
 }
 
 func (n *node) stop() {

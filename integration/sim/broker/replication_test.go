@@ -180,6 +180,19 @@ func TestAnIdleFollowerStaysInTheISR(t *testing.T) {
 	}
 }
 
+// Where it leads nothing and is in no ISR there is nothing to decide, and the others hear of it all the same.
+func TestABrokerThatHasShutDownIsListedNoMore(t *testing.T) {
+	l := newLab(t, broker.Config{Brokers: 3})
+	l.Shutdown(2)
+	l.pass(1000)
+	for _, id := range []int32{0, 1} {
+		m := l.ask(id, raw.Metadata(12, "none")).(*kmsg.MetadataResponse)
+		if len(m.Brokers) != 2 || slices.ContainsFunc(m.Brokers, func(b kmsg.MetadataResponseBroker) bool { return b.NodeID == 2 }) {
+			t.Errorf("broker %d lists %+v", id, m.Brokers)
+		}
+	}
+}
+
 // KIP-966: when the ISR is empty, one that left it below the minimum is as good: nothing was acked since.
 func TestAnEligibleLeaderReplicaIsElectedWhenTheISRIsEmpty(t *testing.T) {
 	for _, noELR := range []bool{false, true} {

@@ -26,7 +26,6 @@ func TestThreeBrokersOfTheModelAnswerAsThreeOfKafkaDo(t *testing.T) {
 	run := proof.Begin("differential-three", "The model of a cluster against Apache Kafka "+*versionFlag+", three brokers",
 		"PROOF=1 go test -tags kafka -run "+t.Name()+" -timeout 2h ./integration/sim/differ -rounds 60")
 	run.What = "Batches and questions go to leaders and followers while leaders move and die, followers halt and restart; all replicas' answers, logs and producer state are compared."
-	run.NotCovered = []string{"differential on three brokers: which brokers Metadata lists (the model's hear late of one that has shut down in order)"}
 	for attempt := 0; ; attempt++ {
 		c := kafka.Run(t, kafka.Options{Version: *versionFlag, Brokers: brokers, Props: props})
 		w, err := newTrio(newReal(t.Context(), c), newModel(cfg), seed)
