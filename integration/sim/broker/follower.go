@@ -97,16 +97,18 @@ func (r *replica) pokeAgain() {
 }
 
 // agreesTo is the offset up to which this log is the leader's: what lies above was appended in a reign whose
-// end the leader has not seen (OffsetsForLeaderEpoch, KIP-101). Where the leader's log starts within a batch that overlaps
-// another one here, Kafka's follower fails until the leader's log start has passed (UnexpectedAppendOffsetException); this
-// one begins anew at once.
+// end the leader has not seen (OffsetsForLeaderEpoch, KIP-101). Below the leader's log start Kafka cannot compare: its
+// follower keeps what it has there, even records that were never replicated, and knows their producers by them; or it fails,
+// where they overlap the leader's first batch (UnexpectedAppendOffsetException). No client can notice, so this one drops them.
 func (r *replica) agreesTo(from *replica) int64 {
+	gone := r.node.c.archive[replicaKey{r.topic.id, r.number}]
 	for i := len(r.log) - 1; i >= 0; i-- {
 		e := &r.log[i]
-		if e.end() <= from.start && (len(from.log) == 0 || e.end() <= from.log[0].offset) {
+		same := func(x entry) bool { return x.offset == e.offset && x.epoch == e.epoch }
+		if e.end() <= from.start && slices.ContainsFunc(gone, same) {
 			return e.end()
 		}
-		if k, ok := slices.BinarySearchFunc(from.log, e.offset, func(x entry, o int64) int { return int(x.offset - o) }); ok && from.log[k].epoch == e.epoch {
+		if k, ok := slices.BinarySearchFunc(from.log, e.offset, func(x entry, o int64) int { return int(x.offset - o) }); ok && same(from.log[k]) {
 			return e.end()
 		}
 	}
