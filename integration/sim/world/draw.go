@@ -275,6 +275,8 @@ func (d *drawing) topicFault(f *Fault, t *Topic) {
 		d.allowed[spool.ParkStateForgotten] = true // a broker that starts with an emptied log knows no producer
 	case Recreate:
 		d.allowed[spool.ParkTopicRecreated] = true
+		// Questions go by name: asked before metadata tells, the new topic knows nothing of what the former one acked.
+		d.allowed[spool.ParkStateForgotten] = true
 		if d.p.Cluster.ProduceMax == 11 { // by name, the new topic takes what was meant for the former
 			d.allowed[spool.ParkLogWentBack] = true
 		}
