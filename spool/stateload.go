@@ -3,7 +3,9 @@ package spool
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 
 	"github.com/spoold/spoold/protocol"
 )
@@ -116,7 +118,8 @@ func (ld *Loader) State() (*State, error) {
 	if len(ld.progress) != len(st.lanes) {
 		return nil, fmt.Errorf("%w: %d lanes, but progress of %d", errValue, len(st.lanes), len(ld.progress))
 	}
-	for id, v := range ld.progress {
+	for _, id := range slices.Sorted(maps.Keys(ld.progress)) {
+		v := ld.progress[id]
 		l, err := ld.lane(id)
 		if err != nil {
 			return nil, err

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"maps"
 	"slices"
 	"sort"
 
@@ -106,8 +107,8 @@ func (x *index) settle(lane spool.LaneID, sp spool.Span, settled *spool.Set, gon
 // sweep gives the blocks all of whose entries have left without settle being told.
 func (x *index) sweep(state *spool.State) []*block {
 	var gone []*block
-	for id, l := range x.lanes {
-		if len(l.refs) > 0 {
+	for _, id := range slices.Sorted(maps.Keys(x.lanes)) {
+		if l := x.lanes[id]; len(l.refs) > 0 {
 			gone = x.settle(id, spool.Span{First: l.refs[0].span.First, End: l.refs[len(l.refs)-1].span.End}, state.Settled(id), gone)
 		}
 	}
@@ -125,12 +126,7 @@ func (r *ref) left(settled *spool.Set) bool {
 // neighbours joined.
 func (x *index) extents() []spool.Extent {
 	var out []spool.Extent
-	lanes := make([]spool.LaneID, 0, len(x.lanes))
-	for id := range x.lanes {
-		lanes = append(lanes, id)
-	}
-	slices.Sort(lanes)
-	for _, id := range lanes {
+	for _, id := range slices.Sorted(maps.Keys(x.lanes)) {
 		for i := range x.lanes[id].refs {
 			r := &x.lanes[id].refs[i]
 			if r.dead {

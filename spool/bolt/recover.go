@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -320,9 +321,9 @@ func (v *surveyed) checkLanes() error {
 			return corrupt(info.Number, spool.NoBlock, "it is listed as older than segment %d", v.number)
 		}
 	}
-	for id, l := range v.index.lanes {
-		for i := range l.refs {
-			if err := check(v.number, id, l.refs[i].span); err != nil {
+	for _, id := range slices.Sorted(maps.Keys(v.index.lanes)) {
+		for _, r := range v.index.lanes[id].refs {
+			if err := check(v.number, id, r.span); err != nil {
 				return err
 			}
 		}
