@@ -15,6 +15,9 @@ var errValue = errors.New("damaged value")
 // varint, strings with their length in front.
 type enc struct{ b []byte }
 
+// newEnc has room for most values: they are made once a commit, and grow without being moved.
+func newEnc() enc { return enc{make([]byte, 0, 64)} }
+
 func (e *enc) u64(v uint64)   { e.b = binary.AppendUvarint(e.b, v) }
 func (e *enc) i64(v int64)    { e.b = binary.AppendVarint(e.b, v) }
 func (e *enc) str(s string)   { e.u64(uint64(len(s))); e.b = append(e.b, s...) }
@@ -43,7 +46,15 @@ func (e *enc) spans(spans []Span) {
 type dec struct {
 	b    []byte
 	what string
+	key  []byte // of the pair that it is of; nil: of none
 	bad  bool
+}
+
+func (d *dec) name() string {
+	if d.key == nil {
+		return d.what
+	}
+	return fmt.Sprintf("%s %q", d.what, d.key)
 }
 
 func (d *dec) fail() { d.bad, d.b = true, nil }
@@ -154,10 +165,10 @@ func (d *dec) spans() []Span {
 // done is the error of the first fault, or of bytes left over.
 func (d *dec) done() error {
 	if d.bad {
-		return fmt.Errorf("%w: %s", errValue, d.what)
+		return fmt.Errorf("%w: %s", errValue, d.name())
 	}
 	if len(d.b) != 0 {
-		return fmt.Errorf("%w: %s has %d bytes left over", errValue, d.what, len(d.b))
+		return fmt.Errorf("%w: %s has %d bytes left over", errValue, d.name(), len(d.b))
 	}
 	return nil
 }

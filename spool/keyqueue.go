@@ -12,7 +12,7 @@ type keyEntry struct {
 }
 
 // keyChunk is how many keys are kept in one piece of memory.
-const keyChunk = 1024
+const keyChunk = 256
 
 // keyQueue is keys by age. Each has a place, which it keeps; places are given without gaps.
 type keyQueue struct {

@@ -50,7 +50,8 @@ func (c *Changes) Bytes() int {
 }
 
 func key32(prefix byte, lane LaneID) []byte {
-	return binary.BigEndian.AppendUint32([]byte{prefix}, uint32(lane))
+	const most = 1 + 4 + 4 + 8 + 2 + 4 // a seal's
+	return binary.BigEndian.AppendUint32(append(make([]byte, 0, most), prefix), uint32(lane))
 }
 
 func laneKey(id LaneID) []byte { return key32(prefixLane, id) }
@@ -91,7 +92,7 @@ func auditKey(number uint64) []byte {
 func noteKey(name string) []byte { return append([]byte{prefixNote}, name...) }
 
 func (c *Changes) binding(b *Binding) {
-	var e enc
+	e := newEnc()
 	e.str(b.SpoolID)
 	e.u64(b.Incarnation)
 	e.str(b.MachineID)
@@ -103,14 +104,14 @@ func (c *Changes) binding(b *Binding) {
 }
 
 func (c *Changes) lane(l *laneState) {
-	var e enc
+	e := newEnc()
 	e.str(l.topic)
 	e.raw(l.topicID[:])
 	c.put(laneKey(l.id), e.b)
 }
 
 func (c *Changes) progress(l *laneState) {
-	var e enc
+	e := newEnc()
 	e.u64(uint64(l.end))
 	e.u64(uint64(l.settled.Low()))
 	e.u64(l.counters.Accepted)
@@ -138,12 +139,12 @@ func (c *Changes) chunk(l *laneState, chunk uint64) {
 
 func (c *Changes) facts(id LaneID, f Facts) {
 	for _, x := range f.Counts {
-		var e enc
+		e := newEnc()
 		e.i64(int64(x.Count))
 		c.put(factKey(id, factCount, x.From), e.b)
 	}
 	for _, x := range f.Sticky {
-		var e enc
+		e := newEnc()
 		e.i64(int64(x.Partition))
 		c.put(factKey(id, factSticky, x.From), e.b)
 	}
@@ -159,7 +160,7 @@ func (c *Changes) dropFacts(l *laneState, f Facts) {
 }
 
 func (c *Changes) seal(s *Seal) {
-	var e enc
+	e := newEnc()
 	e.i64(int64(s.Count))
 	e.spans(s.Spans)
 	e.raw(s.TopicID[:])
@@ -173,7 +174,7 @@ func (c *Changes) seal(s *Seal) {
 }
 
 func (c *Changes) partition(p PartitionState) {
-	var e enc
+	e := newEnc()
 	e.identity(p.Identity)
 	e.i64(int64(p.Next))
 	e.i64(int64(p.Settled))
@@ -187,7 +188,7 @@ func (c *Changes) partition(p PartitionState) {
 }
 
 func (c *Changes) deadLetter(d DeadLetter, entry []byte) {
-	var e enc
+	e := newEnc()
 	e.i64(int64(d.Partition))
 	e.i64(int64(d.Code))
 	e.str(d.Message)
@@ -202,13 +203,13 @@ func (c *Changes) note(name string, value []byte) {
 		c.delete(noteKey(name))
 		return
 	}
-	var e enc
+	e := newEnc()
 	e.str(string(value))
 	c.put(noteKey(name), e.b)
 }
 
 func (c *Changes) segment(s SegmentInfo) {
-	var e enc
+	e := newEnc()
 	e.u64(uint64(s.Bytes))
 	e.u64(s.Blocks)
 	e.fix64(uint64(s.Sum))
@@ -224,7 +225,7 @@ func (c *Changes) segment(s SegmentInfo) {
 }
 
 func (c *Changes) auditEntry(number uint64, a AuditEntry) {
-	var e enc
+	e := newEnc()
 	e.i64(a.At)
 	e.str(a.What)
 	c.put(auditKey(number), e.b)

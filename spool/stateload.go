@@ -43,8 +43,10 @@ func (ld *Loader) Pair(key, value []byte) error {
 	if len(key) == 0 {
 		return fmt.Errorf("%w: key without a letter", errValue)
 	}
-	k := dec{b: key[1:], what: fmt.Sprintf("key %q", key)}
-	v := dec{b: append([]byte(nil), value...), what: fmt.Sprintf("value of key %q", key)}
+	kept := append(append(make([]byte, 0, len(key)+len(value)), key...), value...)
+	key, value = kept[:len(key):len(key)], kept[len(key):]
+	k := dec{b: key[1:], what: "key", key: key}
+	v := dec{b: value, what: "value of key", key: key}
 	st := ld.st
 	switch key[0] {
 	case prefixBinding:

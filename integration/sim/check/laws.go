@@ -162,7 +162,11 @@ func (f *facts) noDuplicate() (out []Violation) {
 
 // standing leaves out topics that were deleted: those took what they held with them.
 func standing(all []sight) []sight {
-	return slices.DeleteFunc(slices.Clone(all), func(s sight) bool { return s.log.Deleted })
+	gone := func(s sight) bool { return s.log.Deleted }
+	if !slices.ContainsFunc(all, gone) {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), gone)
 }
 
 // order: of one host's records of a topic, those of a partition stand in the order of its spool.

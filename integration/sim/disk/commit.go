@@ -29,7 +29,7 @@ func (m *Model) Append(b *bolt.BatchInput, now spool.Time) (Receipt, error) {
 	if m.live >= m.rules.MaxBytes {
 		return Receipt{}, ErrFull
 	}
-	it := item{batch: b}
+	it := item{batch: b, spots: make([]Spot, 0, len(b.Records)), entries: make([][]byte, 0, len(b.Records))}
 	for i := range b.Records {
 		m.appendRecord(&it, &b.Records[i], now, rec)
 	}
@@ -84,7 +84,8 @@ func encode(r *bolt.RecordInput, now spool.Time) []byte {
 	if ts == bolt.NoTimestamp {
 		ts = now.Wall
 	}
-	return spool.AppendEntry(nil, ts, r.Partition, r.Key, r.Value, r.Headers, spool.BodySize(r.Key, r.Value, r.Headers))
+	size := spool.BodySize(r.Key, r.Value, r.Headers)
+	return spool.AppendEntry(make([]byte, 0, size+32), ts, r.Partition, r.Key, r.Value, r.Headers, size)
 }
 
 // found is the receipt of a repeat: where the first one is, and what makes it durable.
@@ -168,7 +169,7 @@ func (s *stage) section(spot Spot, raw []byte) {
 			return
 		}
 	}
-	s.events.Sections = append(s.events.Sections, spool.Section{Lane: spot.Lane, Spans: []spool.Span{{First: spot.Index, End: spot.Index + 1}}, Bytes: append([]byte(nil), raw...)})
+	s.events.Sections = append(s.events.Sections, spool.Section{Lane: spot.Lane, Spans: []spool.Span{{First: spot.Index, End: spot.Index + 1}}, Bytes: append(make([]byte, 0, max(2*len(raw), 512)), raw...)})
 }
 
 // settled gives the room back that a Write frees.
@@ -235,7 +236,7 @@ func (m *Model) tell(s *stage) {
 func (s *stage) batches() (list []DurableBatch) {
 	for i := range s.items {
 		it := &s.items[i]
-		b := DurableBatch{Batch: it.batch, Spots: it.spots}
+		b := DurableBatch{Batch: it.batch, Spots: it.spots, Timestamps: make([]int64, 0, len(it.entries))}
 		for _, raw := range it.entries {
 			e, _, err := spool.NextEntry(raw)
 			if err != nil {
@@ -305,6 +306,11 @@ func (m *Model) Read(lane spool.LaneID, from spool.Index, bytes int) (out []spoo
 			continue
 		}
 		sec := spool.Section{Lane: lane, Spans: []spool.Span{b}}
+		room := 0
+		for i := b.First; i < b.End; i++ {
+			room += len(l.entries[i])
+		}
+		sec.Bytes = make([]byte, 0, room)
 		for i := b.First; i < b.End; i++ {
 			sec.Bytes = append(sec.Bytes, l.entries[i]...)
 		}

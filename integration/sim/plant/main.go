@@ -22,7 +22,7 @@ func main() {
 	keep := flag.String("keep", "", "with -bug: write a smaller plan that catches it to this `file`")
 	workers := flag.Int("workers", runtime.NumCPU(), "how many seeds at a time")
 	flag.Parse()
-	debug.SetGCPercent(1600) // runs are short, keep little and make much garbage
+	debug.SetGCPercent(3200) // runs are short, keep little and make much garbage
 	if err := run(*name, *most, *workers, *out, *check, *keep); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

@@ -23,7 +23,7 @@ func main() {
 	file := flag.String("plan", "", "run the plan in this `file` alone")
 	trace := flag.Bool("trace", false, "with -seed or -plan: print all that happens")
 	flag.Parse()
-	debug.SetGCPercent(1600) // runs are short, keep little and make much garbage
+	debug.SetGCPercent(3200) // runs are short, keep little and make much garbage
 	var err error
 	switch {
 	case flag.NArg() > 0:

@@ -261,7 +261,7 @@ func (c *client) pipeline() {
 func (c *client) make() *ask {
 	w := c.w
 	op := check.Op{Host: c.h.id, First: len(w.hist.Records), Count: 1 + c.rng.IntN(c.plan.Batch), Keyed: c.plan.Kind == Keyed}
-	a := &ask{op: len(w.hist.Ops), batch: &bolt.BatchInput{}, first: w.ag.Now()}
+	a := &ask{op: len(w.hist.Ops), batch: &bolt.BatchInput{Records: make([]bolt.RecordInput, 0, op.Count)}, first: w.ag.Now()}
 	for range op.Count {
 		r := c.record(a.op)
 		w.hist.Records = append(w.hist.Records, r)
@@ -291,7 +291,10 @@ func (c *client) record(op int) check.Record {
 	if c.rng.IntN(30) == 0 {
 		size = c.rng.IntN(900) // larger than many a batch.size
 	}
-	r.Value = append(fmt.Appendf(nil, "u%d:", n), bytes.Repeat([]byte{byte('a' + n%26)}, size)...)
+	r.Value = fmt.Appendf(make([]byte, 0, 12+size), "u%d:", n)
+	for range size {
+		r.Value = append(r.Value, byte('a'+n%26))
+	}
 	switch {
 	case c.plan.Keys > 0 && (t.Compact || c.rng.IntN(3) > 0):
 		r.Key = fmt.Appendf(nil, "k%d", c.rng.IntN(c.plan.Keys))

@@ -25,6 +25,7 @@ func Draw(seed uint64) *Plan {
 	d.topics()
 	d.hosts()
 	d.reals()
+	d.copies()
 	d.clients()
 	d.chances()
 	d.faults()
@@ -43,6 +44,7 @@ type drawing struct {
 	allowed  map[string]bool
 	nights   bool
 	restores bool
+	copied   *rand.Rand // of seeds that are about a copied disk; nil: it is none of them
 	refuses  bool
 	storms   []int64 // around which faults gather
 }
@@ -117,6 +119,9 @@ func (d *drawing) clients() {
 			c.Old = 3600_000 * (1 + d.Int64N(72))
 			d.allowed[spool.ParkOutsideMargin], d.allowed[spool.ParkStateForgotten] = true, true
 		}
+		if d.copied != nil { // a key would lead the copy to where the original was
+			c.Keys = 0
+		}
 		p.Clients = append(p.Clients, c)
 		records += c.Ops * (c.Batch + 1) / 2
 	}
@@ -172,6 +177,9 @@ func (d *drawing) faults() {
 	for i := range menu {
 		m := &menu[i]
 		switch {
+		case m.kind == Restore && d.copied != nil:
+		case m.kind == Recreate && d.copied != nil:
+			continue
 		case !d.one(2), m.kind == Foreign && !d.one(3):
 			continue
 		case m.kind == Restore && (!d.one(3) || d.nights): // after a night nobody knows the producer id any more
@@ -184,6 +192,9 @@ func (d *drawing) faults() {
 		}
 		for range 1 + d.IntN(m.most) {
 			d.fault(m.kind, m.ms, m.group)
+		}
+		if m.kind == Restore {
+			d.slowLeaders(&p.Faults[len(p.Faults)-1])
 		}
 	}
 	if d.nights {

@@ -60,8 +60,9 @@ type host struct {
 	settleAt   int64               // ms; 0: no
 	waiters    map[uint64][]waiter // by group
 	acks       map[disk.Spot][]func(partition int32, offset int64, err error)
-	appended   bool // the open group has something
-	wake       int  // number of the wake-up that counts
+	appended   bool  // the open group has something
+	wake       int   // number of the wake-up that counts
+	wakes      int64 // when that is; 0: none is to come
 	stopAfter  uint64
 	stopWith   error
 	submitted  uint64
@@ -141,7 +142,7 @@ func (h *host) start() {
 	}
 	h.up, h.closing, h.committing, h.urgent, h.appended = true, false, false, false, false
 	h.links, h.waiters, h.acks = map[int32]*link{}, map[uint64][]waiter{}, map[disk.Spot][]func(int32, int64, error){}
-	h.owed, h.settleAt, h.stopWith, h.stopAfter, h.submitted = nil, 0, nil, 0, 0
+	h.owed, h.settleAt, h.stopWith, h.stopAfter, h.submitted, h.wakes = nil, 0, nil, 0, 0, 0
 	h.w.tell("host %d: process %d starts: %d seals, %d partitions", h.id, h.life, len(rec.Seals), len(rec.Partitions))
 	h.w.event(check.Event{Kind: check.Began, Host: h.id})
 	if h.cluster != h.w.cluster {
@@ -240,13 +241,19 @@ func (h *host) feed(f sender.Feed) {
 
 // wakeAt sets the core's alarm.
 func (h *host) wakeAt(age int64) {
-	h.wake++
+	at := h.w.ag.Now() + max(age-h.now().Age, 0)
+	if age != 0 && !h.closing && at == h.wakes {
+		return
+	}
+	h.wake, h.wakes = h.wake+1, 0
 	if age == 0 || h.closing {
 		return
 	}
 	mine := h.wake
-	h.after(max(age-h.now().Age, 0), func() {
+	h.wakes = at
+	h.after(at-h.w.ag.Now(), func() {
 		if mine == h.wake {
+			h.wakes = 0
 			h.w.event(check.Event{Kind: check.Woken, Host: h.id})
 			h.carry(h.core.Tick(h.now()))
 		}

@@ -3,6 +3,7 @@ package world
 import (
 	"fmt"
 	"math/rand/v2"
+	"sync"
 
 	"github.com/spoold/spoold/integration/sim/agenda"
 	"github.com/spoold/spoold/integration/sim/broker"
@@ -78,13 +79,25 @@ func Run(p *Plan) *Result {
 	return again
 }
 
+// book is the memory that a history is written into. To make it anew for each of so many runs would take a while.
+type book struct {
+	events  []check.Event
+	records []check.Record
+}
+
+var books = sync.Pool{New: func() any { return &book{events: make([]check.Event, 0, 4096), records: make([]check.Record, 0, 512)} }}
+
 // RunTraced is Run, with every line of the trace told.
 func RunTraced(p *Plan, tell func(line string)) *Result { return run(p, true, tell) }
 
 func run(p *Plan, traced bool, tell func(line string)) (r *Result) {
 	w := &World{plan: p, counts: map[string]int{}}
 	w.trace.want, w.trace.all = traced, tell != nil
+	book := books.Get().(*book)
+	w.hist.Events, w.hist.Records = book.events[:0], book.records[:0]
 	defer func() {
+		book.events, book.records = w.hist.Events, w.hist.Records
+		books.Put(book)
 		for _, h := range w.hosts {
 			h.disk.Close()
 		}
@@ -127,7 +140,6 @@ func (w *World) build() {
 	}
 	w.hist.Counts, w.hist.Reborn = map[string][]int32{}, map[string]bool{}
 	w.hist.Hash = protocol.Murmur2
-	w.hist.Events = make([]check.Event, 0, 4096)
 	for i := range p.Topics {
 		if t := &p.Topics[i]; !t.Late {
 			w.create(t)
