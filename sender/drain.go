@@ -106,11 +106,12 @@ func (s *Sender) drain(p *partition) {
 			s.wake(at)
 			return
 		}
+		if !s.call.over && !planted.Is(planted.RollCallUnawaited) {
+			p.detail = waitsForRollCall // not even as the former id: a raised epoch of it may be on disk, with nothing sent yet
+			return
+		}
 		if len(p.window) == 0 && !s.moveOver(p) || !p.ids.Identity.Valid() {
-			switch {
-			case !s.call.over:
-				p.detail = waitsForRollCall
-			case s.identify.retryAt > s.now.Age:
+			if s.identify.retryAt > s.now.Age {
 				p.detail = s.identify.err
 			}
 			return

@@ -252,6 +252,9 @@ func (s *Sender) lead(p *partition, leader, epoch int32) {
 	if p.leader == leader && p.leaderEpoch == epoch {
 		return
 	}
+	if epoch != p.leaderEpoch && p.ids.Identity.Valid() {
+		s.mark(p) // a start must not believe an older reign either
+	}
 	p.leader, p.leaderEpoch = leader, epoch
 	if leader >= 0 {
 		p.retryAt = min(p.retryAt, s.now.Age) // a new reign: the back-off is skipped (KIP-951)

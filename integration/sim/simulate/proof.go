@@ -41,6 +41,7 @@ var notCovered = []string{
 	"records of a follower that were never replicated, below a log start that its new leader has raised since: Kafka may keep their sequences, and takes a second copy for a duplicate",
 	"unclean leader elections, and records in topics that somebody deletes: not promised",
 	"a request of a former connection that arrives after its answer was received, or after the broker's process was restarted: no connection does that",
+	"a request of a former connection that arrives after the broker has forgotten its producer, because what was sent since has timestamps older than producer.id.expiration.ms",
 	"a clock that is wrong by more than the four hours between the margin and the broker's producer.id.expiration.ms",
 	"brokers other than Apache Kafka",
 	"goroutines, sockets and the operating system in the simulated world: these are in the runs with real processes",

@@ -183,6 +183,10 @@ func (h *host) restore() bool {
 			}
 		}
 	}
+	for _, c := range h.served {
+		c.Close(false)
+	}
+	h.served = nil
 	h.end(check.Killed, true, "its disk is put back")
 	h.saved, h.reboot, h.day = nil, true, h.day+1
 	h.disk.Close()

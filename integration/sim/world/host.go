@@ -45,6 +45,8 @@ type host struct {
 	former  protocol.ProducerID      // that the original and its copy used last
 	records [][]int                  // by lane: record numbers, by index, as they are durable
 	byBatch map[*bolt.BatchInput]int // batch to op
+	served  []*broker.Conn           // lost connections of which the broker still serves what had arrived
+	aged    map[place]int64          // when a batch was sent whose timestamps are so old that a broker may forget its producer
 	gone    bool                     // stopped for good
 	stuck   bool                     // a partition of it stays parked: no choice is right
 
@@ -86,7 +88,7 @@ type waiter struct {
 func newHost(w *World, id int) *host {
 	p := &w.plan.Hosts[id]
 	h := &host{w: w, id: id, plan: p, net: w.stream(streamNet, id), chance: w.stream(streamDisk, id), cluster: w.cluster,
-		booted: epoch - 1000 - int64(id)*77, boots: 1, wall: p.Wall, byBatch: map[*bolt.BatchInput]int{}}
+		booted: epoch - 1000 - int64(id)*77, boots: 1, wall: p.Wall, byBatch: map[*bolt.BatchInput]int{}, aged: map[place]int64{}}
 	rules := disk.Rules{MaxBytes: p.MaxBytes, Keys: spool.KeyRule{Window: 24 * 3600_000, Floor: 15 * 60_000, Max: p.MaxKeys}}
 	name, seed := fmt.Sprintf("spool-%d", id), w.plan.Seed<<8|uint64(id)
 	switch {

@@ -11,6 +11,7 @@ import (
 	"github.com/spoold/spoold/integration/sim/broker"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/sender"
+	"github.com/spoold/spoold/spool"
 )
 
 // connectMs is how long a connection may take to be opened.
@@ -39,6 +40,13 @@ type written struct {
 	drop     bool // it never arrives, and the connection ends
 	again    bool // it arrives once more, so much later
 	againMs  int64
+	at       int64 // when it was written
+}
+
+// place is a partition, as the spool names it.
+type place struct {
+	lane      spool.LaneID
+	partition int32
 }
 
 func (l *link) producing() int {
@@ -173,13 +181,18 @@ func (h *host) any(r sender.Request) {
 // write puts a request on the wire.
 func (l *link) write(r sender.Request) {
 	h, w := l.h, l.h.w
-	s := &written{r: r, msg: h.message(r)}
+	s := &written{r: r, msg: h.message(r), at: w.ag.Now()}
 	l.waiting = append(l.waiting, s)
 	if r.Kind == sender.KindProduce {
 		if w.trace.want {
 			w.tell("host %d to %d: %s", h.id, l.broker, describe(r))
 		}
 		l.befall(s)
+		for _, b := range r.Batches {
+			if s.at-b.MaxTimestamp >= doubleMs {
+				h.aged[place{b.Lane, b.Partition}] = s.at
+			}
+		}
 	} else {
 		l.holdBack()
 		if w.trace.want {
@@ -226,46 +239,6 @@ func (l *link) holdBack() {
 		l.lastOut = max(l.lastOut, h.w.ag.Now()+50+h.net.Int64N(200))
 		h.w.count("answer held back")
 	}
-}
-
-// doubleMs is how old, by its timestamps, a batch is of which two copies may be on the way: the margin.
-const doubleMs = 20 * 3600_000
-
-// double has a request that was taken arrive once more, later. One that was refused is not doubled: the
-// answer to it would not be the answer to all copies, and no connection does that to anybody.
-func (l *link) double(s *written, resp kmsg.Response) {
-	r, ok := resp.(*kmsg.ProduceResponse)
-	if !s.again || !ok {
-		return
-	}
-	for i := range r.Topics {
-		for j := range r.Topics[i].Partitions {
-			if r.Topics[i].Partitions[j].ErrorCode != 0 {
-				return
-			}
-		}
-	}
-	l.h.w.count("request doubled")
-	l.arriveLate(s.msg, s.againMs, "copy")
-}
-
-// arriveLate delivers a request when its sender counts on it no more, to the process that it was for: a connection
-// ends with it, and with it all that is on its way.
-func (l *link) arriveLate(msg kmsg.Request, ms int64, what string) {
-	w, day := l.h.w, l.h.day
-	w.late++
-	w.ag.After(ms, func() {
-		w.late--
-		conn, ok := l.conn.Beside()
-		if !ok || l.h.day != day { // what an original has on its way arrives before a copy asks, or never
-			return
-		}
-		if w.trace.want {
-			w.tell("late %s arrives at %d: %s", what, l.broker, describeMessage(msg))
-		}
-		conn.Receive(msg, func(kmsg.Response) {})
-		conn.Close(true)
-	})
 }
 
 func (l *link) arrive(s *written) {
@@ -336,24 +309,6 @@ func (l *link) abandon() {
 		l.up = false
 		l.scatter(false)
 	}
-}
-
-// scatter decides what becomes of the requests of a connection that ends, and says how many of the last never left.
-func (l *link) scatter(alive bool) (unwritten int) {
-	h, w := l.h, l.h.w
-	l.conn.Close(!w.calm && h.net.IntN(2) == 0)
-	for i := len(l.waiting) - 1; alive && i >= 0 && !l.waiting[i].arrived && !w.calm && h.net.IntN(3) == 0; i-- {
-		unwritten++
-	}
-	for _, s := range l.waiting[:len(l.waiting)-unwritten] {
-		draw, ms := h.net.Float64(), h.net.Int64N(w.plan.ZombieMs+1)
-		if s.arrived || s.r.Kind != sender.KindProduce || w.calm || draw >= w.plan.Chance.Zombie {
-			continue
-		}
-		w.count("request of a lost connection arrives later")
-		l.arriveLate(s.msg, ms, "request")
-	}
-	return unwritten
 }
 
 // message is what goes on the wire for a request. The batches' bytes are copied: what arrives later was
