@@ -77,7 +77,7 @@ func (s *Sender) Handle(now spool.Time, resp Response) *Effects {
 	case reqConnect:
 		s.onConnect(q, resp)
 	case reqMetadata:
-		s.onMetadata(resp)
+		s.onMetadata(q, resp)
 	case reqIdentity:
 		s.onIdentity(resp)
 	case reqDescribe:

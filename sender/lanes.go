@@ -64,7 +64,7 @@ func (s *Sender) lane(id spool.LaneID) *lane {
 // partition is partition n of l, made if need be.
 func (s *Sender) partition(l *lane, n int32) *partition {
 	for int32(len(l.parts)) <= n {
-		p := &partition{lane: l, id: int32(len(l.parts)), leader: -1, mayAsk: true}
+		p := &partition{lane: l, id: int32(len(l.parts)), leader: -1, mayAsk: true, sight: noSecondSight}
 		p.ids = newIDs()
 		if l.acc != nil {
 			p.q = l.acc.Partition(p.id)

@@ -20,6 +20,10 @@ type metadata struct {
 	at       int64  // Age of the last response
 	retryAt  int64
 	attempts int
+
+	from     int32  // the broker that is to be asked next, or AnyBroker
+	heardGen uint64 // the latest response of a broker that was chosen
+	heardOf  int32  // who that was
 }
 
 // link is whether the cluster can be reached at all.
@@ -91,7 +95,7 @@ func (s *Sender) askMetadata() {
 		m.askedGen = m.gen // nobody waits for news of a few topics
 	}
 	m.want = m.making // what became of it
-	s.request(Request{Kind: KindControl, Broker: AnyBroker, Message: r, MaxVersion: -1}, &request{kind: reqMetadata})
+	s.request(Request{Kind: KindControl, Broker: m.askedOf(s), Message: r, MaxVersion: -1}, &request{kind: reqMetadata})
 }
 
 // missing reports whether there are topics that the cluster should make.
@@ -119,7 +123,7 @@ func (s *Sender) linkIs(up bool, err string) {
 	s.event(LinkChanged{Up: up, Err: err})
 }
 
-func (s *Sender) onMetadata(resp Response) {
+func (s *Sender) onMetadata(q *request, resp Response) {
 	m := &s.meta
 	m.asked = false
 	r, ok := resp.Message.(*kmsg.MetadataResponse)
@@ -140,6 +144,7 @@ func (s *Sender) onMetadata(resp Response) {
 		m.gen++
 		m.at = s.now.Age
 	}
+	m.heard(q.broker)
 	s.linkIs(true, "")
 	s.epoch++
 	s.updateBrokers(r.Brokers)

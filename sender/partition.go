@@ -73,6 +73,7 @@ type partition struct {
 	resend   *inflight // what the resolver wants on the wire
 	build    *building // bytes being read back for resend
 	needMeta uint64    // metadata generation that must have come before the leader is asked
+	sight    secondSight
 	asking   *asking
 	wantAsk  bool
 	tail     *tailRead

@@ -76,6 +76,9 @@ func (s *Sender) resolve(p *partition, via route) {
 			p.pausing = false
 			p.resolver.Paused()
 		case recovery.Park:
+			if !s.confirmed(p) {
+				return
+			}
 			s.parkPartition(p, step.Reason, step.Detail)
 		case recovery.Stop:
 			s.stopForGood(p, step.Detail)
@@ -83,7 +86,7 @@ func (s *Sender) resolve(p *partition, via route) {
 			s.refused(p, step.Final)
 		case recovery.Done:
 			p.ids.Known = step.Known && p.ids.Settled != protocol.NoSequence
-			p.phase, p.resolver = ready, nil
+			p.phase, p.resolver, p.sight = ready, nil, noSecondSight
 			if len(p.window) == 0 {
 				p.attempts, p.detail = 0, ""
 			}
@@ -159,6 +162,7 @@ func (s *Sender) parkPartition(p *partition, reason, detail string) {
 	p.phase = parked
 	p.park = spool.Park{Reason: reason, Detail: detail, At: s.now.Wall}
 	p.resolver, p.resend, p.build, p.asking, p.tail, p.wantAsk = nil, nil, nil, nil, nil, false
+	p.sight = noSecondSight
 	s.block(p, true)
 	s.mark(p)
 	s.urgent = true

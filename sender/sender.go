@@ -120,7 +120,7 @@ func New(cfg Config, rec *spool.Recovered) *Sender {
 		reqs:      make(map[uint64]*request),
 		epoch:     1,
 	}
-	s.link.since = -1
+	s.link.since, s.meta.from = -1, AnyBroker
 	for i := range rec.Lanes {
 		s.addRecoveredLane(&rec.Lanes[i])
 	}
