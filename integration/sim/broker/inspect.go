@@ -161,14 +161,18 @@ func (c *Cluster) Quiet() bool {
 	return true
 }
 
-// Wrote reports whether a log holds anything of a producer id.
+// Wrote reports whether a log holds anything of a producer id, or will: there may be no leader now, or what it has may
+// not be replicated yet.
 func (c *Cluster) Wrote(name string, number int32, id protocol.ProducerID) bool {
 	t := c.topic(name)
 	if t == nil {
 		return false
 	}
-	list, _ := c.Log(t.id, number)
-	return slices.ContainsFunc(list, func(l Logged) bool { return l.Identity.ID == id })
+	key, of := replicaKey{t.id, number}, func(e entry) bool { return e.pid == int64(id) }
+	return slices.ContainsFunc(c.archive[key], of) || slices.ContainsFunc(c.nodes, func(n *node) bool {
+		r := n.replicas[key]
+		return r != nil && slices.ContainsFunc(r.log, of)
+	})
 }
 
 // Appended reports whether a log, replicated or not, holds a producer's sequence; for a test's own choices.
