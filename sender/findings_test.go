@@ -2,6 +2,7 @@ package sender_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -196,4 +197,38 @@ func TestWhoLedBeforeIsNotBelievedAfterARestart(t *testing.T) {
 	}
 	p.epoch = 3
 	w.delivered(t)
+}
+
+// A topic that was created anew takes a batch that arrives late for its first one, where Produce goes by name, whatever its
+// sequence. What the leader then says of the producer says nothing of the batches before. Found by the simulated world.
+func TestNothingIsSettledForALaterBatchThatTheLogOfAnotherTopicHolds(t *testing.T) {
+	w, p := scenario(1)
+	w.cluster.byName, w.calm = true, true
+	w.produce(5)
+	w.delivered(t)
+	w.seen = nil
+	w.hold = isProduce
+	for range 3 {
+		n := len(w.seen)
+		w.produce(1)
+		w.until(t, "its copy", func() bool { return len(w.seen) > n })
+	}
+	late := slices.MaxFunc(w.seen, func(a, b sender.Request) int { return int(a.Batches[0].Base) - int(b.Batches[0].Base) })
+	if late.Batches[0].Base < 6 {
+		t.Fatal("the batches were not sent apart")
+	}
+	id := w.cluster.topics["a"].id
+	fresh := w.cluster.create("a", 1) // which metadata has not told of
+	fresh.id, fresh.parts[0].leader = id, p.leader
+	if _, err := w.cluster.serve(p.leader, late); err != nil {
+		t.Fatal(err)
+	}
+	before := w.pending()
+	w.hold = nil
+	w.crash(scenarioCfg)
+	w.until(t, "a park", func() bool { return w.parkOf().Parked() })
+	w.run(100) // until that is on the disk
+	if w.pending() != before || w.parkOf().Reason != spool.ParkLogWentBack {
+		t.Errorf("parked for %+v with %d records pending, want %s and %d", w.parkOf(), w.pending(), spool.ParkLogWentBack, before)
+	}
 }

@@ -141,9 +141,7 @@ func (s *Sender) note(p *partition, inf *inflight) {
 // settle takes the front of the window off: it is on all in-sync replicas.
 func (s *Sender) settle(p *partition, offset protocol.Offset, how string) {
 	inf := p.window[0]
-	// A duplicate is answered with the offset of its first copy, which was not appended below what went before it either.
-	wentBack := how == "answer" && offset != protocol.NoOffset && p.ids.LastOffset != protocol.NoOffset && offset <= p.ids.LastOffset
-	last := p.ids.LastOffset
+	wentBack, last := p.wentBack(offset, how), p.ids.LastOffset
 	p.window = append(p.window[:0], p.window[1:]...)
 	first := p.ids.Settled == protocol.NoSequence
 	p.ids.Acked(inf.seal.Base.Last(int(inf.seal.Count)), inf.seal.Count, offset, inf.seal.MaxTimestamp)
@@ -167,9 +165,19 @@ func (s *Sender) settle(p *partition, offset protocol.Offset, how string) {
 	s.recycle(inf)
 	p.attempts, p.retryAt = 0, 0
 	if wentBack {
-		s.parkPartition(p, spool.ParkLogWentBack, fmt.Sprintf(
-			"a batch was acked at offset %d, but offset %d had been acked before", offset, last))
+		s.parkLower(p, offset, last)
 	}
+}
+
+// wentBack reports whether a batch was acked at or below where one was acked before. A duplicate is answered with the offset
+// of its first copy, which was not appended below what went before it either.
+func (p *partition) wentBack(offset protocol.Offset, how string) bool {
+	return how == "answer" && offset != protocol.NoOffset && p.ids.LastOffset != protocol.NoOffset && offset <= p.ids.LastOffset
+}
+
+func (s *Sender) parkLower(p *partition, offset, last protocol.Offset) {
+	s.parkPartition(p, spool.ParkLogWentBack, fmt.Sprintf(
+		"a batch was acked at offset %d, but offset %d had been acked before", offset, last))
 }
 
 // recycle gives a batch's memory back. One that was never sent may still be read by

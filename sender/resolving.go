@@ -58,6 +58,9 @@ func (s *Sender) resolve(p *partition, via route) {
 			s.stepResend(p, p.window[step.Index])
 			return
 		case recovery.Settle:
+			if s.provedByAnother(p, &step) {
+				return
+			}
 			for k := range step.Count {
 				if p.window[0].acked && step.Offsets[k] == protocol.NoOffset {
 					step.Offsets[k] = p.window[0].offset
@@ -92,6 +95,23 @@ func (s *Sender) resolve(p *partition, via route) {
 			}
 		}
 	}
+}
+
+// provedByAnother parks p if earlier batches would be settled for the ack of a later one that stands where others were acked
+// before: its log is not the one that the earlier ones were sent to. A topic that was created anew takes a batch that
+// arrives late for its first one, where Produce goes by name, whatever its sequence.
+func (s *Sender) provedByAnother(p *partition, step *recovery.Step) bool {
+	for k := 1; k < step.Count; k++ {
+		offset := step.Offsets[k]
+		if p.window[k].acked && offset == protocol.NoOffset {
+			offset = p.window[k].offset
+		}
+		if p.wentBack(offset, step.How) {
+			s.parkLower(p, offset, p.ids.LastOffset)
+			return true
+		}
+	}
+	return false
 }
 
 func (s *Sender) stepAsk(p *partition) {
