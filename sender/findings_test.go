@@ -199,11 +199,11 @@ func TestWhoLedBeforeIsNotBelievedAfterARestart(t *testing.T) {
 	w.delivered(t)
 }
 
-// A topic that was created anew takes a batch that arrives late for its first one, where Produce goes by name, whatever its
-// sequence. What the leader then says of the producer says nothing of the batches before. Found by the simulated world.
-func TestNothingIsSettledForALaterBatchThatTheLogOfAnotherTopicHolds(t *testing.T) {
+// threeInDoubt is a host that has three batches on the wire, one record each, behind five that were acked; and the last of the
+// three, as it was sent.
+func threeInDoubt(t *testing.T) (*world, *modelPartition, sender.Request) {
 	w, p := scenario(1)
-	w.cluster.byName, w.calm = true, true
+	w.calm = true
 	w.produce(5)
 	w.delivered(t)
 	w.seen = nil
@@ -213,22 +213,50 @@ func TestNothingIsSettledForALaterBatchThatTheLogOfAnotherTopicHolds(t *testing.
 		w.produce(1)
 		w.until(t, "its copy", func() bool { return len(w.seen) > n })
 	}
-	late := slices.MaxFunc(w.seen, func(a, b sender.Request) int { return int(a.Batches[0].Base) - int(b.Batches[0].Base) })
-	if late.Batches[0].Base < 6 {
+	last := slices.MaxFunc(w.seen, func(a, b sender.Request) int { return int(a.Batches[0].Base) - int(b.Batches[0].Base) })
+	if last.Batches[0].Base < 6 {
 		t.Fatal("the batches were not sent apart")
 	}
+	w.hold = nil
+	return w, p, last
+}
+
+// parksAll has the host start again, and wants it to park its partition with nothing settled.
+func (w *world) parksAll(t *testing.T, reason string) {
+	t.Helper()
+	before := w.pending()
+	w.crash(scenarioCfg)
+	w.until(t, "a park", func() bool { return w.parkOf().Parked() })
+	w.run(100) // until that is on the disk
+	if w.pending() != before || w.parkOf().Reason != reason {
+		t.Errorf("parked for %+v with %d records pending, want %s and %d", w.parkOf(), w.pending(), reason, before)
+	}
+}
+
+// A topic that was created anew takes a batch that arrives late for its first one, where Produce goes by name, whatever its
+// sequence. What the leader then says of the producer says nothing of the batches before. Found by the simulated world.
+func TestNothingIsSettledForALaterBatchThatTheLogOfAnotherTopicHolds(t *testing.T) {
+	w, p, late := threeInDoubt(t)
+	w.cluster.byName = true
 	id := w.cluster.topics["a"].id
 	fresh := w.cluster.create("a", 1) // which metadata has not told of
 	fresh.id, fresh.parts[0].leader = id, p.leader
 	if _, err := w.cluster.serve(p.leader, late); err != nil {
 		t.Fatal(err)
 	}
-	before := w.pending()
-	w.hold = nil
-	w.crash(scenarioCfg)
-	w.until(t, "a park", func() bool { return w.parkOf().Parked() })
-	w.run(100) // until that is on the disk
-	if w.pending() != before || w.parkOf().Reason != spool.ParkLogWentBack {
-		t.Errorf("parked for %+v with %d records pending, want %s and %d", w.parkOf(), w.pending(), spool.ParkLogWentBack, before)
+	w.parksAll(t, spool.ParkLogWentBack)
+}
+
+// A broker whose log was emptied forgets its producers when it cuts or reads it, and then takes a late batch for a producer's
+// first one. There is no room in the log for those before. Found by the simulated world.
+func TestNothingIsSettledForALaterBatchOfAForgottenProducer(t *testing.T) {
+	w, p, late := threeInDoubt(t)
+	for p.log[len(p.log)-1].offset >= 5 {
+		p.log = p.log[:len(p.log)-1]
 	}
+	p.hw, p.start, p.state = 5, 5, map[int64]*modelProducer{}
+	if _, err := w.cluster.serve(p.leader, late); err != nil {
+		t.Fatal(err)
+	}
+	w.parksAll(t, spool.ParkStateForgotten)
 }

@@ -1,6 +1,8 @@
 package sender
 
 import (
+	"fmt"
+
 	"github.com/spoold/spoold/accumulator"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/recovery"
@@ -97,19 +99,29 @@ func (s *Sender) resolve(p *partition, via route) {
 	}
 }
 
-// provedByAnother parks p if earlier batches would be settled for the ack of a later one that stands where others were acked
-// before: its log is not the one that the earlier ones were sent to. A topic that was created anew takes a batch that
-// arrives late for its first one, where Produce goes by name, whatever its sequence.
+// provedByAnother parks p if earlier batches would be settled for the ack of a later one that leaves no room for them in the log:
+// it is not the log that they were sent to, or its broker has forgotten the producer, and took a batch that arrived late for its
+// first one, whatever its sequence. (Where Produce goes by name, a topic that was created anew does so, too.)
 func (s *Sender) provedByAnother(p *partition, step *recovery.Step) bool {
-	for k := 1; k < step.Count; k++ {
+	room := p.tailBase
+	if last := p.ids.LastOffset; last != protocol.NoOffset {
+		room = max(room, last+1)
+	}
+	for k := range step.Count {
 		offset := step.Offsets[k]
 		if p.window[k].acked && offset == protocol.NoOffset {
 			offset = p.window[k].offset
 		}
-		if p.wentBack(offset, step.How) {
+		if k > 0 && p.wentBack(offset, step.How) {
 			s.parkLower(p, offset, p.ids.LastOffset)
 			return true
 		}
+		if k > 0 && step.How == "answer" && offset != protocol.NoOffset && offset < room {
+			s.parkPartition(p, spool.ParkStateForgotten, fmt.Sprintf(
+				"a batch was acked at offset %d, and those before it would end at %d: the leader has forgotten them", offset, room))
+			return true
+		}
+		room += protocol.Offset(p.window[k].seal.Count)
 	}
 	return false
 }
