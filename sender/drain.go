@@ -131,10 +131,7 @@ func (s *Sender) seal(p *partition, b *accumulator.Batch) {
 	s.ordinal++
 	b.Identity, b.TopicID, b.Ordinal = p.ids.Identity, p.lane.bound, s.ordinal
 	b.Base = p.ids.Take(b.Count)
-	tail := p.tailBase
-	if p.ids.LastOffset != protocol.NoOffset {
-		tail = max(tail, p.ids.LastOffset+1)
-	}
+	tail := p.lowest()
 	if planted.Is(planted.TailTooFar) {
 		tail++
 	}

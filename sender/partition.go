@@ -104,6 +104,14 @@ func (p *partition) idle() bool {
 		p.phase == parked
 }
 
+// lowest is at or below the offset of the next batch.
+func (p *partition) lowest() protocol.Offset {
+	if p.ids.LastOffset == protocol.NoOffset {
+		return p.tailBase
+	}
+	return max(p.tailBase, p.ids.LastOffset+1)
+}
+
 func (p *partition) state() spool.PartitionState {
 	return spool.PartitionState{
 		Lane: p.lane.id, Partition: p.id,

@@ -60,14 +60,16 @@ func (s *Sender) resolve(p *partition, via route) {
 			s.stepResend(p, p.window[step.Index])
 			return
 		case recovery.Settle:
-			if s.provedByAnother(p, &step) {
+			for k, inf := range p.window[:step.Count] {
+				if inf.acked && step.Offsets[k] == protocol.NoOffset {
+					step.Offsets[k] = inf.offset
+				}
+			}
+			if s.noRoom(p, &step) {
 				return
 			}
-			for k := range step.Count {
-				if p.window[0].acked && step.Offsets[k] == protocol.NoOffset {
-					step.Offsets[k] = p.window[0].offset
-				}
-				s.settle(p, step.Offsets[k], step.How)
+			for _, offset := range step.Offsets[:step.Count] {
+				s.settle(p, offset, step.How)
 			}
 		case recovery.Pause:
 			if p.retryAt <= s.now.Age && !p.pausing {
@@ -99,24 +101,21 @@ func (s *Sender) resolve(p *partition, via route) {
 	}
 }
 
-// provedByAnother parks p if earlier batches would be settled for the ack of a later one that leaves no room for them in the log:
-// it is not the log that they were sent to, or its broker has forgotten the producer, and took a batch that arrived late for its
-// first one, whatever its sequence. (Where Produce goes by name, a topic that was created anew does so, too.)
-func (s *Sender) provedByAnother(p *partition, step *recovery.Step) bool {
-	room := p.tailBase
-	if last := p.ids.LastOffset; last != protocol.NoOffset {
-		room = max(room, last+1)
+// noRoom parks p if earlier batches would be settled for the ack of a later one that leaves no room for them in the log: it is not
+// the log that they were sent to, or its broker has forgotten the producer, and took a batch that arrived late for its first
+// one, whatever its sequence. (Where Produce goes by name, a topic that was created anew does so, too.)
+func (s *Sender) noRoom(p *partition, step *recovery.Step) bool {
+	if step.How != "answer" {
+		return false
 	}
-	for k := range step.Count {
-		offset := step.Offsets[k]
-		if p.window[k].acked && offset == protocol.NoOffset {
-			offset = p.window[k].offset
-		}
-		if k > 0 && p.wentBack(offset, step.How) {
+	room := p.lowest()
+	for k, offset := range step.Offsets[:step.Count] {
+		switch {
+		case k == 0 || offset == protocol.NoOffset || offset >= room:
+		case p.wentBack(offset, step.How):
 			s.parkLower(p, offset, p.ids.LastOffset)
 			return true
-		}
-		if k > 0 && step.How == "answer" && offset != protocol.NoOffset && offset < room {
+		default:
 			s.parkPartition(p, spool.ParkStateForgotten, fmt.Sprintf(
 				"a batch was acked at offset %d, and those before it would end at %d: the leader has forgotten them", offset, room))
 			return true

@@ -244,15 +244,16 @@ func (h *host) feed(f sender.Feed) {
 // wakeAt sets the core's alarm.
 func (h *host) wakeAt(age int64) {
 	at := h.w.ag.Now() + max(age-h.now().Age, 0)
-	if age != 0 && !h.closing && at == h.wakes {
-		return
-	}
-	h.wake, h.wakes = h.wake+1, 0
 	if age == 0 || h.closing {
+		at = 0
+	} else if at == h.wakes {
+		return // as it is set already
+	}
+	h.wake, h.wakes = h.wake+1, at
+	if at == 0 {
 		return
 	}
 	mine := h.wake
-	h.wakes = at
 	h.after(at-h.w.ag.Now(), func() {
 		if mine == h.wake {
 			h.wakes = 0

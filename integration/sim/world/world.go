@@ -93,11 +93,11 @@ func RunTraced(p *Plan, tell func(line string)) *Result { return run(p, true, te
 func run(p *Plan, traced bool, tell func(line string)) (r *Result) {
 	w := &World{plan: p, counts: map[string]int{}}
 	w.trace.want, w.trace.all = traced, tell != nil
-	book := books.Get().(*book)
-	w.hist.Events, w.hist.Records = book.events[:0], book.records[:0]
+	b := books.Get().(*book)
+	w.hist.Events, w.hist.Records = b.events[:0], b.records[:0]
 	defer func() {
-		book.events, book.records = w.hist.Events, w.hist.Records
-		books.Put(book)
+		b.events, b.records = w.hist.Events, w.hist.Records
+		books.Put(b)
 		for _, h := range w.hosts {
 			h.disk.Close()
 		}
