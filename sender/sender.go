@@ -3,6 +3,7 @@ package sender
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/spoold/spoold/accumulator"
 	"github.com/spoold/spoold/idempotence"
@@ -286,6 +287,7 @@ func (s *Sender) wake(at int64) {
 
 // emit closes the Write that was composed, if there is one.
 func (s *Sender) emit() {
+	s.w.Partitions = slices.Grow(s.w.Partitions, len(s.dirty))
 	for _, p := range s.dirty {
 		p.dirty = false
 		s.w.Partitions = append(s.w.Partitions, p.state())

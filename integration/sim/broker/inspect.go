@@ -38,9 +38,11 @@ func (c *Cluster) Log(id protocol.TopicID, number int32) (list []Logged, ok bool
 		}
 		return list, c.deleted(id)
 	}
-	for _, e := range c.whole(r) {
-		if e.end() <= r.hw {
-			list = append(list, logged(&e))
+	all := c.whole(r)
+	list = make([]Logged, 0, len(all))
+	for i := range all {
+		if e := &all[i]; e.end() <= r.hw {
+			list = append(list, logged(e))
 			list[len(list)-1].Trimmed = e.end() <= r.start
 		}
 	}
@@ -90,6 +92,7 @@ func (c *Cluster) keepAll(t *topic) {
 func logged(e *entry) Logged {
 	l := Logged{Offset: e.offset, Epoch: e.epoch, Identity: protocol.ProducerIdentity{ID: protocol.ProducerID(e.pid), Epoch: protocol.ProducerEpoch(e.pepoch)},
 		Base: protocol.Sequence(e.base), Count: int32(e.count)}
+	l.Records = make([]Record, 0, e.count)
 	e.raw.Records(func(_ int, r Record) { l.Records = append(l.Records, r) })
 	return l
 }

@@ -45,6 +45,7 @@ func (n *node) metadataTopic(version int16, name string) kmsg.MetadataResponseTo
 	if version >= 10 { // KIP-516
 		out.TopicID = v.topic.id
 	}
+	out.Partitions = make([]kmsg.MetadataResponseTopicPartition, 0, len(v.parts))
 	for number := range int32(len(v.parts)) {
 		s, ok := v.parts[number]
 		if !ok {

@@ -140,7 +140,7 @@ func (a *Alone) Begin(writes []*spool.Write, _ spool.Time) {
 		it := &s.items[i]
 		s.events.Lanes = append(s.events.Lanes, it.lanes...)
 		for k, spot := range it.spots {
-			s.section(spot, it.entries[k])
+			s.section(spot, it.entries[k], s.items[i:])
 		}
 	}
 	for _, w := range writes {

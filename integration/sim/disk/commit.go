@@ -138,7 +138,7 @@ func (m *Model) stage(group uint64, items []item, writes []*spool.Write, now spo
 		for k, spot := range it.spots {
 			m.lanes[spot.Lane].entries = append(m.lanes[spot.Lane].entries, it.entries[k])
 			m.st.Append(spot.Lane, 1)
-			s.section(spot, it.entries[k])
+			s.section(spot, it.entries[k], items[i:])
 		}
 		for _, n := range it.batch.Notes {
 			m.st.PutNote(n.Name, n.Value, &s.changes)
@@ -160,8 +160,8 @@ func (m *Model) stage(group uint64, items []item, writes []*spool.Write, now spo
 	return s
 }
 
-// section adds an entry to what the core will be told.
-func (s *stage) section(spot Spot, raw []byte) {
+// section adds an entry to what the core will be told. rest is what may hold more of its lane.
+func (s *stage) section(spot Spot, raw []byte, rest []item) {
 	for i := range s.events.Sections {
 		if sec := &s.events.Sections[i]; sec.Lane == spot.Lane {
 			sec.Spans[0].End++
@@ -169,7 +169,19 @@ func (s *stage) section(spot Spot, raw []byte) {
 			return
 		}
 	}
-	s.events.Sections = append(s.events.Sections, spool.Section{Lane: spot.Lane, Spans: []spool.Span{{First: spot.Index, End: spot.Index + 1}}, Bytes: append(make([]byte, 0, max(2*len(raw), 512)), raw...)})
+	s.events.Sections = append(s.events.Sections, spool.Section{Lane: spot.Lane, Spans: []spool.Span{{First: spot.Index, End: spot.Index + 1}}, Bytes: append(make([]byte, 0, bytesOf(spot.Lane, rest)), raw...)})
+}
+
+// bytesOf is how long the entries of a lane are together.
+func bytesOf(lane spool.LaneID, items []item) (n int) {
+	for i := range items {
+		for k, spot := range items[i].spots {
+			if spot.Lane == lane {
+				n += len(items[i].entries[k])
+			}
+		}
+	}
+	return n
 }
 
 // settled gives the room back that a Write frees.

@@ -30,7 +30,7 @@ type find struct {
 type disks int
 
 const (
-	asDrawn  disks = iota // a model of spool/bolt, and in one seed of eighty spool/bolt
+	asDrawn  disks = iota // a model of spool/bolt, and in one seed of ninety spool/bolt
 	alone                 // spool/bolt itself
 	compared              // spool/bolt itself, and its model beside it: the first difference ends the run
 )

@@ -19,7 +19,7 @@ const (
 // kind is off in about half of the seeds, so that what others would hide is seen).
 func Draw(seed uint64) *Plan {
 	d := &drawing{Rand: rand.New(rand.NewPCG(seed, 0xd4a3)), allowed: map[string]bool{}}
-	p := &Plan{Seed: seed, Brokers: 1 + int32(d.IntN(3)), Chaos: 1200 + d.Int64N(1500), ZombieMs: 20 + d.Int64N(400)}
+	p := &Plan{Seed: seed, Whole: true, Brokers: 1 + int32(d.IntN(3)), Chaos: 1200 + d.Int64N(1500), ZombieMs: 20 + d.Int64N(400)}
 	d.p = p
 	d.cluster()
 	d.topics()

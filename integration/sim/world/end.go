@@ -168,6 +168,11 @@ func (w *World) judge() []check.Violation {
 				out = append(out, check.Violation{Law: "simulator", Text: fmt.Sprintf("%s-%d has no leader at the end", t.Name, p)})
 			}
 			l := check.Log{Topic: t.Name, ID: t.ID.String(), Partition: p, Deleted: t.Deleted}
+			n := 0
+			for i := range list {
+				n += len(list[i].Records)
+			}
+			l.Entries = make([]check.Entry, 0, n)
 			for i := range list {
 				b := &list[i]
 				for k := range b.Records {

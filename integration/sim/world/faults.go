@@ -31,6 +31,9 @@ func (w *World) hostFault(f *Fault) bool {
 	switch f.Kind {
 	case KillHost, PowerCut, StopHost, Restore, Foreign:
 		if !h.up {
+			if f.Kind == KillHost {
+				w.missed = f
+			}
 			return false
 		}
 		return h.ends(f)
@@ -56,6 +59,23 @@ func (w *World) hostFault(f *Fault) bool {
 	}
 	return true
 }
+
+// amends carries a kill out that met a host which was down, if nothing else was killed: a history has a kill. Another
+// host will do.
+func (w *World) amends() {
+	if !w.plan.Whole || w.missed == nil || w.kills() > 0 {
+		return
+	}
+	for i, h := range w.hosts {
+		if h.up {
+			w.fault(&Fault{At: w.ms(), Kind: KillHost, A: int32(i), D: 1})
+			return
+		}
+	}
+}
+
+// kills is how many processes of hosts were killed so far.
+func (w *World) kills() int { return w.counts[string(KillHost)] + w.counts[string(PowerCut)] }
 
 // nights reports whether the plan has hours without anybody.
 func (w *World) nights() bool {

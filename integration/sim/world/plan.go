@@ -17,6 +17,9 @@ type Plan struct {
 	Chance  Chance
 	Faults  []Fault
 	Chaos   int64 // ms until everything heals
+	// Whole: it is to be a history that is counted. Everything heals later, at most after twice the time, if there are
+	// too few records before, and a kill that met a host which was down is made up for.
+	Whole bool `json:",omitempty"`
 	// ZombieMs is the longest time that a request of a former connection may take.
 	ZombieMs int64
 	Allowed  []string // reasons for parking that these faults call for

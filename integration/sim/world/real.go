@@ -5,9 +5,9 @@ import "math/rand/v2"
 // streamReal is Draw's own: what it draws shifts nothing else of the plan.
 const streamReal = 0x4ea1
 
-// reals gives all hosts of one seed in eighty spool/bolt itself.
+// reals gives all hosts of one seed in ninety spool/bolt itself.
 func (d *drawing) reals() {
-	if rand.New(rand.NewPCG(d.p.Seed, streamReal)).IntN(80) > 0 {
+	if rand.New(rand.NewPCG(d.p.Seed, streamReal)).IntN(90) > 0 {
 		return
 	}
 	for i := range d.p.Hosts {

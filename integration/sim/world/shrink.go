@@ -55,6 +55,7 @@ func (s *shrinking) round() (better bool) {
 
 // simpler takes whole kinds of trouble away.
 var simpler = []func(*Plan){
+	func(p *Plan) { p.Whole = false },
 	func(p *Plan) { p.Chance = Chance{} },
 	func(p *Plan) { p.Weather = broker.Weather{} },
 	func(p *Plan) { p.Chance.LoseAnswer = 0 },

@@ -34,10 +34,12 @@ type World struct {
 	clients  []*client
 	hist     check.History
 	counts   map[string]int // faults that came to pass, by kind
+	missed   *Fault         // a kill that met a host which was down
 	trace    trace
 	calm     bool  // healed: nothing goes wrong any more
 	night    int64 // clients sleep until then
 	late     int   // requests on their way on no connection
+	spooled  int   // records
 	steps    int
 	resolved int
 }
@@ -196,17 +198,26 @@ func (w *World) event(e check.Event) {
 	e.At = w.ms()
 	w.trace.mix(e.At, int64(e.Kind), int64(e.Host), int64(e.Op), int64(e.Record), int64(e.Index), e.Offset, int64(e.Result), int64(e.N))
 	w.hist.Events = append(w.hist.Events, e)
+	if e.Kind == check.Durable {
+		w.spooled++
+	}
 }
 
 func (w *World) count(kind string) { w.counts[kind]++ }
 
 // chaos runs until everything is to heal, or to the end of a night.
 func (w *World) chaos() {
-	for w.ms() < w.plan.Chaos || w.ag.Now() < w.night {
+	for w.ms() < w.plan.Chaos || w.ag.Now() < w.night || w.lacking() {
 		if !w.step() {
 			return
 		}
 	}
+	w.amends()
+}
+
+// lacking reports whether there are too few records yet, and clients with more.
+func (w *World) lacking() bool {
+	return w.plan.Whole && w.spooled < leastRecords && w.ms() < 2*w.plan.Chaos && !w.clientsDone()
 }
 
 // mostSteps is a hundred times what a run takes.
@@ -234,12 +245,7 @@ func (w *World) until(ms int64, so func() bool) bool {
 }
 
 func (w *World) result(v []check.Violation) *Result {
-	r := &Result{Violations: v, Kills: w.counts[string(KillHost)] + w.counts[string(PowerCut)], Faults: w.counts, Steps: w.steps, Trace: w.trace.sum, Tail: w.trace.tail(50), Ms: w.ms(), Resolved: w.resolved, Parks: map[string]int{}, Disk: map[string]int{}}
-	for i := range w.hist.Events {
-		if w.hist.Events[i].Kind == check.Durable {
-			r.Records++
-		}
-	}
+	r := &Result{Violations: v, Records: w.spooled, Kills: w.kills(), Faults: w.counts, Steps: w.steps, Trace: w.trace.sum, Tail: w.trace.tail(50), Ms: w.ms(), Resolved: w.resolved, Parks: map[string]int{}, Disk: map[string]int{}}
 	for _, h := range w.hosts {
 		if d, ok := h.disk.(interface{ Came() map[string]int }); ok {
 			for what, n := range d.Came() {
