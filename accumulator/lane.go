@@ -189,8 +189,15 @@ func (l *Lane) EvictBlocked(a *Accumulator) int {
 }
 
 // ResetFacts forgets how entries above the frontier were spread: the topic is a
-// new one. Queues must be empty.
-func (l *Lane) ResetFacts(id protocol.TopicID, n int32) {
+// new one. What all queues hold is given back, also those of partitions that the
+// topic did not have, and does not have now.
+func (l *Lane) ResetFacts(a *Accumulator, id protocol.TopicID, n int32) {
+	for _, p := range l.parts {
+		l.Evict(a, p)
+	}
+	for _, p := range l.beyond {
+		l.Evict(a, p)
+	}
 	l.TopicID, l.facts, l.fresh, l.stickyAt, l.runBytes = id, spool.Facts{}, spool.Facts{}, 0, 0
 	l.parts, l.beyond, l.count, l.unblocked = nil, nil, 0, 0
 	l.pos = 0

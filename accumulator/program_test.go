@@ -217,11 +217,8 @@ func (w *world) recreate(wl *worldLane) {
 		*part = worldPart{}
 		wl.l.Untake(w.a, wl.l.Partition(n), spans)
 	}
-	for n := range int32(7) {
-		wl.l.Evict(w.a, wl.l.Partition(n))
-	}
 	wl.topic = 1 + int32(w.p.Below(5))
-	wl.l.ResetFacts(protocol.TopicID{1}, wl.topic)
+	wl.l.ResetFacts(w.a, protocol.TopicID{1}, wl.topic)
 	wl.durable, wl.feed = spool.Facts{}, nil
 	clear(wl.home)
 }

@@ -113,6 +113,11 @@ func (r *Resolver) TailRead(now spool.Time, t Tail) {
 		r.park(spool.ParkTailUnreadable, t.Err)
 		return
 	}
+	if t.Below {
+		r.park(spool.ParkLogWentBack, fmt.Sprintf(
+			"the log ends below offset %d, which it had reached before the batch at sequence %d was sealed", r.batches[0].Tail, r.batches[0].Base))
+		return
+	}
 	if r.beyond(t) {
 		return
 	}

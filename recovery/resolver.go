@@ -86,6 +86,7 @@ type Logged struct {
 type Tail struct {
 	LogStart protocol.Offset // where the log begins now
 	Batches  []Logged        // of our producer id, ascending
+	Below    bool            // the log ends below where it was to be read
 	Err      string          // not "": it could not be read, why (no right, …)
 }
 
@@ -200,15 +201,32 @@ func (r *Resolver) sendStep(now spool.Time) (Step, bool) {
 		// It is in the leader's log; only what is under the high watermark counts.
 		r.phase = proving
 		return Step{}, false
-	case !inside && b.Doubtful && !r.known:
-		r.park(spool.ParkOutsideMargin, fmt.Sprintf(
-			"batch at sequence %d: its largest timestamp or its age is outside the margin of %d ms, and a copy may be in the log", b.Base, r.f.MarginMs))
-		return Step{}, false
+	case b.Doubtful && !r.known:
+		if old := r.forgotten(now, i); old != nil {
+			r.park(spool.ParkOutsideMargin, fmt.Sprintf(
+				"batch at sequence %d: its largest timestamp or its age is outside the margin of %d ms, and a copy may be in the log", old.Base, r.f.MarginMs))
+			return Step{}, false
+		}
 	}
 	return Step{Do: Resend, Index: i}, true
 }
 
-// inside reports whether the broker still remembers a copy of b, if there is one.
+// forgotten is a batch for which the broker may have forgotten that it has a copy of batch i; nil if there is none. It
+// remembers a producer by the timestamp of the last batch that it appended. Who may not ask cannot say which of those in
+// doubt that is: it may be one behind i, with older records.
+func (r *Resolver) forgotten(now spool.Time, i int) *Batch {
+	if !r.inside(now, &r.batches[i]) {
+		return &r.batches[i]
+	}
+	for k := i + 1; r.denied && k < len(r.batches); k++ {
+		if b := &r.batches[k]; b.Doubtful && !r.inside(now, b) {
+			return b
+		}
+	}
+	return nil
+}
+
+// inside reports whether the broker still remembers a copy of b, if there is one and it was the last.
 func (r *Resolver) inside(now spool.Time, b *Batch) bool {
 	m := idempotence.Margin{Wall: now.Wall, Ms: r.f.MarginMs}
 	return planted.Is(planted.NoMargin) || m.Inside(b.MaxTimestamp) && now.Age-b.SealedAge < r.f.MarginMs

@@ -182,6 +182,7 @@ func TestTheMachineAsksReadsAndSendsInThisOrder(t *testing.T) {
 				b.Acked, b.Offset, b.Doubtful = true, 205, false
 			}
 		}, nil, []any{Tail{}}, "tail 100-205, park overtaken"},
+		{"absent, and the log ends below", 0, 1, nil, nil, []any{Named{}, Tail{Below: true}}, "ask, tail 100--1, park log-went-back"},
 		{"absent, cut in two in the log", 0, 1, nil, nil, []any{Named{}, Tail{Batches: []Logged{logged(0, 1, 200), logged(1, 1, 201)}}, named(1)},
 			"ask, tail 100--1, settle 1 tail, done known=false"},
 		{"absent, and one half of it in the log", 0, 1, nil, nil, []any{Named{}, Tail{Batches: []Logged{logged(0, 1, 200)}}}, "ask, tail 100--1, park unexpected-state"},
@@ -264,6 +265,39 @@ func TestWithoutTheRightToAskAnOldBatchIsNotSentAgainOnWhatAFormerConnectionShow
 	r.Interrupted()
 	if s := r.Next(later); s.Do != Park || s.Reason != spool.ParkOutsideMargin {
 		t.Errorf("after 30 hours without a connection: %+v, want it parked outside the margin", s)
+	}
+}
+
+// The broker remembers a producer by the last batch that it appended, which may be one behind with older records. Found by
+// the simulated world.
+func TestWithoutTheRightToAskNothingIsSentAgainThatAnOlderOneBehindItMayHaveMadeForgotten(t *testing.T) {
+	old := func(i int, b *Batch) {
+		if i == 1 {
+			b.MaxTimestamp = now.Wall - 21*hourMs
+		}
+	}
+	for _, tt := range []struct {
+		name   string
+		change func(i int, b *Batch)
+		denied bool
+		want   Do
+	}{
+		{"who may not ask, and it may have been appended", old, true, Park},
+		{"who may not ask, and it was never sent", func(i int, b *Batch) {
+			old(i, b)
+			b.Doubtful = i != 1
+		}, true, Resend},
+		{"who may not ask, and it is young", nil, true, Resend},
+		{"who may ask sees it in the log", old, false, Ask},
+	} {
+		r := New(facts(10, 2), batches(10, 2, tt.change))
+		r.Next(now)
+		if tt.denied {
+			r.Denied()
+		}
+		if s := r.Next(now); s.Do != tt.want || tt.want == Park && s.Reason != spool.ParkOutsideMargin {
+			t.Errorf("%s: %+v, want %d", tt.name, s, tt.want)
+		}
 	}
 }
 

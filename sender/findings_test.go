@@ -260,3 +260,11 @@ func TestNothingIsSettledForALaterBatchOfAForgottenProducer(t *testing.T) {
 	}
 	w.parksAll(t, spool.ParkStateForgotten)
 }
+
+// A log that lost what it had (an unclean election), or that was never the one which was asked: a topic was created anew, and a
+// broker that had not heard of it told where the former one ends. Found by the simulated world: it was asked for ever.
+func TestALogThatEndsBelowWhereItIsToBeReadParksInsteadOfBeingAskedForEver(t *testing.T) {
+	w, p, _ := threeInDoubt(t)
+	p.log, p.hw, p.state = nil, 0, map[int64]*modelProducer{}
+	w.parksAll(t, spool.ParkLogWentBack)
+}

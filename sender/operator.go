@@ -105,7 +105,6 @@ func (s *Sender) newIncarnation(l *lane) {
 	l.recreated = false
 	l.acc.Closed = false
 	for _, p := range l.parts {
-		l.acc.Evict(s.acc, p.q)
 		p.ids.LastOffset, p.ids.LastMaxTimestamp, p.tailBase, p.leaderEpoch, p.leader = protocol.NoOffset, 0, 0, 0, -1
 		s.mark(p)
 	}
@@ -113,7 +112,7 @@ func (s *Sender) newIncarnation(l *lane) {
 	if planted.Is(planted.FewerPartitions) {
 		l.has = l.acc.Partitions()
 	}
-	l.acc.ResetFacts(l.bound, l.has) // it may have fewer partitions than the former one
+	l.acc.ResetFacts(s.acc, l.bound, l.has) // it may have fewer partitions than the former one
 	for _, p := range l.parts {
 		p.q = l.acc.Partition(p.id)
 	}

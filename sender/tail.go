@@ -14,6 +14,7 @@ import (
 const (
 	tailBytes = 1 << 20 // of one Fetch
 	fetchMax  = 12      // from version 13 on topics go by id only
+	maxBelow  = 5       // times that a log may end below where it is to be read, before it is believed
 )
 
 // tailRead is a look at the log of one partition: the batch headers of our producer id.
@@ -21,6 +22,7 @@ type tailRead struct {
 	from, to protocol.Offset // to NoOffset: up to the high watermark
 	next     protocol.Offset
 	waiting  bool
+	below    int // times that the log ended below next
 	retryAt  int64
 	seen     recovery.Tail
 }
@@ -157,9 +159,13 @@ func (s *Sender) onLogStart(q *request, resp Response) {
 	case a.logEnd > t.next:
 		t.seen.LogStart = a.logEnd
 		s.tailDone(p, t)
+	case p.phase == resolving && t.below >= maxBelow:
+		t.seen.Below = true
+		s.tailDone(p, t)
 	default:
-		// Above the end: nothing is there, which must not be taken for "not found"
-		// while the high watermark of a new leader may still lag.
+		// Above the end: nothing is there, which must not be taken for "not found". It may be another topic of that
+		// name, which metadata will tell, or a leader of another reign.
+		t.below++
 		s.tailTrouble(p, t, "Fetch: offset "+fmt.Sprint(t.next)+" is out of range", true)
 	}
 }

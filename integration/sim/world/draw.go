@@ -288,9 +288,9 @@ func (d *drawing) topicFault(f *Fault, t *Topic) {
 		d.allowed[spool.ParkTopicRecreated] = true
 		// Questions go by name: asked before metadata tells, the new topic knows nothing of what the former one acked.
 		d.allowed[spool.ParkStateForgotten] = true
-		if d.p.Cluster.ProduceMax == 11 { // by name, the new topic takes what was meant for the former
-			d.allowed[spool.ParkLogWentBack] = true
-		}
+		// By name, the new topic takes what was meant for the former; and a broker that has not heard of it may tell a spool
+		// that has where the former one ends.
+		d.allowed[spool.ParkLogWentBack] = true
 	case LowerMax:
 		f.B = int32(120 + d.IntN(300))
 		d.refuses = true
