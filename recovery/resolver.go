@@ -62,7 +62,7 @@ type Step struct {
 	How      string            // Settle: "answer", "named", "tail"
 	Reason   string            // Park
 	Detail   string            // Park, Stop
-	Known    bool              // Done
+	Known    bool              // Done, Hole
 	Final    bool              // Hole: no other copy can be in the log
 }
 

@@ -268,3 +268,37 @@ func TestALogThatEndsBelowWhereItIsToBeReadParksInsteadOfBeingAskedForEver(t *te
 	p.log, p.hw, p.state = nil, 0, map[int64]*modelProducer{}
 	w.parksAll(t, spool.ParkLogWentBack)
 }
+
+// A broker that has forgotten the producer takes whatever comes first, so that one is sent at a time; also when what it refused,
+// the first question after it had forgotten, is cut in two. Found by the simulated world: the second half overtook the first.
+func TestHalvesOfARefusedBatchGoOneByOneToABrokerThatHasForgottenTheProducer(t *testing.T) {
+	w, p := scenario(2)
+	w.calm = true
+	w.produce(1)
+	w.delivered(t)
+	topic := w.cluster.topics["a"]
+	topic.refuse = always(protocol.TopicAuthorizationFailed)
+	w.produce(5)
+	w.until(t, "the refusal", func() bool {
+		_, refused := w.told[len(w.told)-1].(sender.TopicTrouble)
+		return refused // so nothing is in doubt
+	})
+	p.state, p.start, p.hw, p.log = map[int64]*modelProducer{}, 1, 1, nil
+	for _, c := range w.conns {
+		w.cut(c)
+	}
+	bad := ""
+	topic.refuse = func(v []byte) protocol.ErrorCode { // the first record, so one in the first half
+		if bad == "" {
+			bad = string(v)
+		}
+		if string(v) == bad {
+			return protocol.InvalidRecord
+		}
+		return protocol.None
+	}
+	w.until(t, "delivery of everything", func() bool { return w.pending() == 0 || w.parkOf().Parked() })
+	if k := len(w.disk.dead[0]); w.parkOf().Parked() || k != 1 {
+		t.Errorf("%d dead letters, parked for %+v, want the refused record alone", k, w.parkOf())
+	}
+}

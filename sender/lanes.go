@@ -29,6 +29,8 @@ type lane struct {
 	has       int32            // partitions of current
 	suspect   protocol.TopicID // seen once in place of bound: nothing is sent until it is seen again, or not
 	recreated bool
+	absentAt  int32              // the broker that said so, when it was asked by itself, that there is no such topic; or AnyBroker
+	absent    bool               // two have said so
 	told      protocol.ErrorCode // last reported by a TopicTrouble
 	making    int                // how often the cluster was asked to make the topic, since it was last there
 
@@ -39,7 +41,7 @@ type lane struct {
 }
 
 func (s *Sender) addRecoveredLane(r *spool.Lane) {
-	l := &lane{id: r.ID, topic: r.Topic, bound: r.TopicID, end: r.End, settled: r.Settled.Clone(), facts: r.Facts}
+	l := &lane{id: r.ID, topic: r.Topic, bound: r.TopicID, end: r.End, settled: r.Settled.Clone(), facts: r.Facts, absentAt: AnyBroker}
 	// Whatever was settled had been sealed.
 	for sp := range l.settled.Spans {
 		l.frontier = max(l.frontier, sp.End)

@@ -204,6 +204,9 @@ func (s *Sender) updateTopic(l *lane, t *kmsg.MetadataResponseTopic) (again bool
 			p.leader = -1
 			s.block(p, true)
 		}
+		if s.meta.heardGen == s.meta.gen {
+			l.missedBy(s.meta.heardOf)
+		}
 		return pending
 	}
 	l.told, l.making = protocol.None, 0

@@ -28,6 +28,7 @@ type modelCluster struct {
 	expire   int64 // producer.id.expiration.ms
 	hidden   bool  // topics may not be described
 	few      int   // not 0: a broker answers that has not heard of more partitions
+	unheard  int32 // one above the broker that has heard of no topic; 0: none
 	noAsk    bool  // DescribeProducers is refused
 	auto     bool  // auto.create.topics.enable
 	byName   bool  // Produce goes by name: a recreated topic takes what was meant for the former
@@ -206,7 +207,7 @@ func (c *modelCluster) append(t *modelTopic, p *modelPartition, b modelBatch) (i
 func (c *modelCluster) serve(broker int32, r sender.Request) (kmsg.Response, error) {
 	switch m := r.Message.(type) {
 	case *kmsg.MetadataRequest:
-		return c.metadata(m), nil
+		return c.metadata(m, broker), nil
 	case *kmsg.InitProducerIDRequest:
 		c.nextPID++
 		resp := kmsg.NewPtrInitProducerIDResponse()
@@ -273,7 +274,7 @@ func (c *modelCluster) produce(broker int32, r sender.Request) kmsg.Response {
 	return resp
 }
 
-func (c *modelCluster) metadata(m *kmsg.MetadataRequest) kmsg.Response {
+func (c *modelCluster) metadata(m *kmsg.MetadataRequest, broker int32) kmsg.Response {
 	resp := kmsg.NewPtrMetadataResponse()
 	resp.ClusterID = kmsg.StringPtr(c.id)
 	for i := range c.brokers {
@@ -285,7 +286,7 @@ func (c *modelCluster) metadata(m *kmsg.MetadataRequest) kmsg.Response {
 		rt := kmsg.NewMetadataResponseTopic()
 		rt.Topic = want.Topic
 		t := c.topics[*want.Topic]
-		if t == nil {
+		if t == nil || broker == c.unheard-1 {
 			rt.ErrorCode = int16(protocol.UnknownTopicOrPartition) // also if it is being made now
 			resp.Topics = append(resp.Topics, rt)
 			if c.auto && m.AllowAutoTopicCreation {

@@ -90,6 +90,7 @@ func (s *Sender) resolve(p *partition, via route) {
 		case recovery.Stop:
 			s.stopForGood(p, step.Detail)
 		case recovery.Hole:
+			p.ids.Known = step.Known && p.ids.Settled != protocol.NoSequence
 			s.refused(p, step.Final)
 		case recovery.Done:
 			p.ids.Known = step.Known && p.ids.Settled != protocol.NoSequence

@@ -37,7 +37,7 @@ func (s *Sender) called() bool {
 		if !l.mustAnswer() {
 			continue
 		}
-		if l.code != protocol.None && l.code != protocol.UnknownTopicOrPartition {
+		if l.code != protocol.None && !s.absent(l) {
 			missing++ // who leads its partitions is not told for now; one that is not there cannot have been used either
 		}
 		for _, p := range l.parts {
@@ -66,6 +66,29 @@ func (s *Sender) called() bool {
 	}
 	s.callAll()
 	return false
+}
+
+// absent reports whether a topic is not there. A broker that is cut off from the others has not heard of those that were
+// created since: two have to say so, each when it was asked by itself, and the next one is. Where there is one broker, its
+// word is enough.
+func (s *Sender) absent(l *lane) bool {
+	if l.code != protocol.UnknownTopicOrPartition {
+		return false
+	}
+	other, others := s.otherThan(l.absentAt)
+	if m := &s.meta; !l.absent && other != nil && m.from == AnyBroker && !m.asked {
+		m.from, m.want = other.id, true
+	}
+	return l.absent || !others || len(s.brokers) == 1
+}
+
+// missedBy notes that a broker which was asked by itself has not heard of the topic.
+func (l *lane) missedBy(broker int32) {
+	if l.code != protocol.UnknownTopicOrPartition {
+		return
+	}
+	l.absent = l.absent || l.absentAt != AnyBroker && l.absentAt != broker
+	l.absentAt = broker
 }
 
 // mustAnswer reports whether the leaders of the lane's partitions are part of the roll call.

@@ -118,6 +118,50 @@ func TestACopyIsNoticedWhereAStaleBrokerTellsOfFewerPartitionsAtItsStart(t *test
 	}
 }
 
+// The broker that is asked first may not have heard of a topic that was made after it was cut off from the others, and the copy
+// is older than all that was sent there. Found by the simulated world.
+func TestACopyIsNoticedWhereAStaleBrokerTellsOfNoTopicAtItsStart(t *testing.T) {
+	for seed := uint64(1); seed <= 40; seed++ {
+		w, _ := original(t, seed, 3, 0)
+		w.cluster.create("b", 6)
+		w.topics = []string{"b"}
+		w.produce(2) // the original uses one of the partitions
+		w.run(10)
+		c := w.disk.clone()
+		w.delivered(t)
+		w.disk, w.seen = c, nil
+		former := c.recovered().Former
+		w.cluster.unheard = 1 + int32(seed%2)
+		cfg := scenarioCfg
+		cfg.Seed = 100 + seed // so that it takes another one
+		w.crash(cfg)
+		w.run(int64(seed) * 5) // whoever is asked first
+		w.cluster.unheard = 0
+		w.untilStopped(t, seed)
+		for _, r := range w.seen {
+			if id := r.Batches[0].Identity; id.ID != former.ID {
+				t.Fatalf("seed %d: the copy sent something as %v before it was noticed", seed, id)
+			}
+		}
+	}
+}
+
+// A topic that no broker has heard of does not hold up the others.
+func TestATopicThatIsNotThereDelaysAStartByNoMoreThanASecondWord(t *testing.T) {
+	for seed := uint64(1); seed <= 20; seed++ {
+		w, _ := original(t, seed, 3, 20)
+		w.topics = []string{"gone"}
+		w.produce(1)
+		w.run(10)
+		w.topics = []string{"a"}
+		w.crash(scenarioCfg)
+		w.run(500)
+		if n := w.pending(); n != 1 {
+			t.Fatalf("seed %d: %d records are pending after half a second, want the one of the missing topic alone", seed, n)
+		}
+	}
+}
+
 // A leader that never answers does not hold up the others for ever.
 func TestALeaderThatDoesNotAnswerTheRollCallIsWaitedForNoLongerThanARequest(t *testing.T) {
 	w := newWorld(1, 2)
