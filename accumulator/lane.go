@@ -36,7 +36,7 @@ type Lane struct {
 	parts     []*Partition
 	beyond    map[int32]*Partition // asked for by number, above count
 	unblocked int                  // of parts: how many can be written to
-	touched   []*Partition         // got their first batch since Touched
+	touched   []*Partition         // got their first batch, or were passed over instead, since Touched
 	Closed    bool                 // the lane is parked as a whole: takes nothing
 }
 
@@ -230,8 +230,8 @@ func (l *Lane) Feed(a *Accumulator, now int64, sections []spool.Section) (all bo
 	return true, nil
 }
 
-// Touched calls yield with each partition whose queue went from empty to not
-// empty since the last call.
+// Touched calls yield with each partition that had nothing and has something now, in its
+// queue or, passed over, in the spool, since the last call.
 func (l *Lane) Touched(yield func(*Partition)) {
 	for _, p := range l.touched {
 		yield(p)
@@ -293,6 +293,9 @@ func (l *Lane) place(a *Accumulator, now int64, i spool.Index, e *spool.Entry) (
 			return false, false
 		}
 		p.passed, p.returning, p.passedFrom = true, false, i
+		if len(p.queue) == 0 {
+			l.touched = append(l.touched, p) // or nobody would look after it
+		}
 		return false, true
 	}
 	return true, true

@@ -101,11 +101,11 @@ func (w *world) commit(wl *worldLane) {
 	}
 }
 
-// into feeds sections, and checks that whatever came from empty to not empty is named.
+// into feeds sections, and checks that whatever had nothing and has something now is named.
 func (w *world) into(wl *worldLane, sections []spool.Section) bool {
 	var empty []*Partition
 	for n := range wl.l.Partitions() {
-		if p := wl.l.Partition(n); p.Empty() {
+		if p := wl.l.Partition(n); p.Empty() && !p.Passed() {
 			empty = append(empty, p)
 		}
 	}
@@ -116,8 +116,8 @@ func (w *world) into(wl *worldLane, sections []spool.Section) bool {
 	touched := map[*Partition]bool{}
 	wl.l.Touched(func(p *Partition) { touched[p] = true })
 	for _, p := range empty {
-		if !p.Empty() && !touched[p] {
-			w.t.Fatalf("partition %d got its first batch, and is not among the touched", p.ID)
+		if !touched[p] && (!p.Empty() || p.Passed()) {
+			w.t.Fatalf("partition %d had nothing, and is not among the touched: has it been passed over %v", p.ID, p.Passed())
 		}
 	}
 	w.budget()
