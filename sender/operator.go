@@ -40,7 +40,7 @@ func (s *Sender) Resolve(now spool.Time, topic string, n int32, c Choice) (*Effe
 	recreated := l.recreated
 	for _, p := range l.parts {
 		if p.phase == parked && (n < 0 || p.id == n) {
-			recreated = recreated || p.park.Reason == spool.ParkTopicRecreated
+			recreated = recreated || p.park.Reason == spool.ParkTopicRecreated && !l.same()
 			r.Partitions = append(r.Partitions, p.id)
 			r.Records += p.inDoubt()
 			s.resolveParked(p, c)
@@ -93,6 +93,10 @@ func (s *Sender) resolveParked(p *partition, c Choice) {
 	s.activate(p)
 	s.event(PartitionUnparked{Topic: p.lane.topic, Partition: p.id, Choice: c, Records: records})
 }
+
+// same reports whether the topic is the one that the lane was bound to, and the cluster says so. Then it was parked for the word
+// of a broker that had not heard of its topic yet, and knew a former one, and records of other partitions went on to it.
+func (l *lane) same() bool { return !l.recreated && !l.bound.IsZero() && l.current == l.bound }
 
 // newIncarnation binds a lane whose topic was recreated to the new one, once all its
 // partitions are resolved: facts, offsets and sequences begin anew.
