@@ -303,32 +303,36 @@ func TestHalvesOfARefusedBatchGoOneByOneToABrokerThatHasForgottenTheProducer(t *
 	}
 }
 
-// A broker that has not heard of a topic's new incarnation tells of the former one, and is believed when it does so twice. After
-// a restart the others are asked: it is the topic that it was, records for other partitions go on, and what had waited
+// A broker that has not heard of a topic's new incarnation tells of the former one, and is believed when it does so twice. Then
+// the others are asked: it is the topic that it was, records for other partitions go on, and what had waited
 // meanwhile must not be spread anew behind them. Found by the simulated world.
 func TestATopicThatWasNotAnotherOneAfterAllKeepsItsOrderWhenItIsResolved(t *testing.T) {
-	w, _ := scenario(1)
-	topic := w.cluster.topics["a"]
-	w.keys = 30
-	w.produce(20)
-	w.delivered(t)
-	id := topic.id
-	topic.id = protocol.TopicID{15: 9}
-	w.produce(20)
-	w.until(t, "a park", func() bool { return w.parkOf().Reason == spool.ParkTopicRecreated })
-	w.run(100) // until that is on the disk
-	topic.id = id
-	for range 3 {
-		topic.parts = append(topic.parts, &modelPartition{isr: true, fresh: true, state: map[int64]*modelProducer{}})
+	for _, restarted := range []bool{true, false} {
+		w, _ := scenario(1)
+		topic := w.cluster.topics["a"]
+		w.keys = 30
+		w.produce(20)
+		w.delivered(t)
+		id := topic.id
+		topic.id = protocol.TopicID{15: 9}
+		w.produce(20)
+		w.until(t, "a park", func() bool { return w.parkOf().Reason == spool.ParkTopicRecreated })
+		w.run(100) // until that is on the disk
+		topic.id = id
+		for range 3 {
+			topic.parts = append(topic.parts, &modelPartition{isr: true, fresh: true, state: map[int64]*modelProducer{}})
+		}
+		if restarted {
+			w.crash(scenarioCfg)
+		}
+		w.run(310_000) // longer than metadata.max.age.ms
+		w.produce(60)
+		w.run(1000)
+		e, _, err := w.s.Resolve(w.now, "a", -1, sender.ResolveResend)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.carry(e)
+		w.delivered(t)
 	}
-	w.crash(scenarioCfg)
-	w.run(1000)
-	w.produce(60)
-	w.run(1000)
-	e, _, err := w.s.Resolve(w.now, "a", -1, sender.ResolveResend)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.carry(e)
-	w.delivered(t)
 }
