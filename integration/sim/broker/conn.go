@@ -16,6 +16,7 @@ type Conn struct {
 	busy   bool
 	closed bool // by the client: answers go nowhere
 	dead   bool // the broker is gone
+	gone   bool // what was taken and not begun is not served either
 	down   func()
 
 	// The request that is served. With what is done about it made once, a request costs no closures.
@@ -68,6 +69,12 @@ func (k *Conn) Close(serve bool) {
 	k.leave()
 }
 
+// Forget is Close, and nothing comes of a request that a frozen broker has taken and not begun to serve.
+func (k *Conn) Forget() {
+	k.gone = true
+	k.Close(false)
+}
+
 // leave forgets a connection on which nothing is to come any more.
 func (k *Conn) leave() {
 	if k.closed && !k.busy && len(k.queue) == 0 || k.dead {
@@ -97,6 +104,9 @@ func (k *Conn) serve() {
 func (k *Conn) handle() {
 	switch {
 	case k.dead:
+	case k.gone:
+		k.busy, k.now = false, arrived{}
+		k.leave()
 	case k.node.paused:
 		k.node.backlog = append(k.node.backlog, k.begin)
 	default:

@@ -57,6 +57,29 @@ func TestALateRequestMayBeServedAfterItsClientHasGone(t *testing.T) {
 	}
 }
 
+// What a frozen process has read of a socket it serves when it goes on, unless the world forgets it.
+func TestAFrozenBrokerServesWhatItHasTakenUnlessThatIsForgotten(t *testing.T) {
+	for _, forget := range []bool{true, false} {
+		l, topic, leader := three(t, broker.Config{Session: 10_000}, 1)
+		k, _ := l.Open(leader, func() {})
+		l.Pause(leader)
+		k.Receive(l.batch(topic, 0, 1000), func(kmsg.Response) {})
+		l.pass(50)
+		want := "0:e0 s0+2"
+		if forget {
+			k.Forget()
+			want = ""
+		} else {
+			k.Close(false)
+		}
+		l.Resume(leader)
+		l.pass(1000)
+		if got := l.log(topic); got != want {
+			t.Errorf("forgotten %v: log %q, want %q", forget, got, want)
+		}
+	}
+}
+
 // What a killed broker was about to answer is never heard; what it answered before came in order.
 func TestAnswersOfOneConnectionComeInOrderUntilTheBrokerIsKilled(t *testing.T) {
 	shapes := map[string]bool{}

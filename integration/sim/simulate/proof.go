@@ -40,6 +40,7 @@ var notCovered = []string{
 	"a topic of which spoold has no READ, whose log is emptied and whose broker is killed while a batch of it is in doubt: the broker forgets, and spoold cannot ask",
 	"records of a follower that were never replicated, below a log start that its new leader has raised since: Kafka may keep their sequences, and takes a second copy for a duplicate",
 	"unclean leader elections, and records in topics that somebody deletes: not promised",
+	"a request of an original that reaches a log only after its copy has asked the leader there: nothing can know of it",
 	"a request of a former connection that arrives after its answer was received, or after the broker's process was restarted: no connection does that",
 	"a request of a former connection that arrives after the broker has forgotten its producer, because what was sent since has timestamps older than producer.id.expiration.ms",
 	"a clock that is wrong by more than the four hours between the margin and the broker's producer.id.expiration.ms",

@@ -199,12 +199,12 @@ func (h *host) restore() bool {
 	for _, b := range h.w.brokerIDs() { // what the original has on the way arrives before the copy asks, or never
 		if l := h.links[b]; l != nil {
 			if l.waiting = nil; l.up {
-				l.conn.Close(false)
+				l.conn.Forget()
 			}
 		}
 	}
 	for _, c := range h.served {
-		c.Close(false)
+		c.Forget()
 	}
 	h.served = nil
 	h.end(check.Killed, true, "its disk is put back")
