@@ -159,7 +159,7 @@ func TestAMissingTopicIsReportedOnlyWhenItIsNotMade(t *testing.T) {
 // Found by the simulated world: records went to partitions that only the former topic had had, and waited for ever.
 func TestRecordsOfARecreatedTopicWithFewerPartitionsGoToThoseThatItHas(t *testing.T) {
 	w, _ := scenario(1)
-	w.cluster.topics["a"].parts = append(w.cluster.topics["a"].parts, &modelPartition{isr: true, fresh: true, state: map[int64]*modelProducer{}})
+	w.cluster.topics["a"].grow(1, 0)
 	w.run(5000) // until metadata shows the second partition
 	w.keys = 8
 	w.produce(30)
@@ -319,9 +319,7 @@ func TestATopicThatWasNotAnotherOneAfterAllKeepsItsOrderWhenItIsResolved(t *test
 		w.until(t, "a park", func() bool { return w.parkOf().Reason == spool.ParkTopicRecreated })
 		w.run(100) // until that is on the disk
 		topic.id = id
-		for range 3 {
-			topic.parts = append(topic.parts, &modelPartition{isr: true, fresh: true, state: map[int64]*modelProducer{}})
-		}
+		topic.grow(3, 0)
 		if restarted {
 			w.crash(scenarioCfg)
 		}

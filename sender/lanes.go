@@ -29,8 +29,8 @@ type lane struct {
 	has       int32            // partitions of current
 	suspect   protocol.TopicID // seen once in place of bound: nothing is sent until it is seen again, or not
 	recreated bool
-	absentAt  int32              // the broker that said so, when it was asked by itself, that there is no such topic; or AnyBroker
-	absent    bool               // two have said so
+	absentAt  int32              // the last broker that was asked by itself and had not heard of the topic; or AnyBroker
+	absent    bool               // two such brokers had not
 	told      protocol.ErrorCode // last reported by a TopicTrouble
 	making    int                // how often the cluster was asked to make the topic, since it was last there
 

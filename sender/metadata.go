@@ -215,7 +215,7 @@ func (s *Sender) updateTopic(l *lane, t *kmsg.MetadataResponseTopic) (again bool
 	switch {
 	case l.recreated:
 		l.recreated = l.bound != id && !id.IsZero()
-		l.acc.Closed = l.recreated // or records for partitions that are not parked go on
+		l.acc.Closed = l.recreated // if it was the same topic after all, records for partitions that are not parked go on
 	case id.IsZero() || l.bound == id:
 		l.suspect = protocol.TopicID{}
 	case l.bound.IsZero():

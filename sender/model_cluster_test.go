@@ -88,10 +88,17 @@ func (c *modelCluster) create(name string, parts int) *modelTopic {
 	t := &modelTopic{}
 	binary.BigEndian.PutUint64(t.id[:], c.rng.Uint64()|1)
 	for range parts {
-		t.parts = append(t.parts, &modelPartition{leader: c.rng.Int32N(c.brokers), isr: true, fresh: true, state: map[int64]*modelProducer{}})
+		t.grow(1, c.rng.Int32N(c.brokers))
 	}
 	c.topics[name] = t
 	return t
+}
+
+// grow adds partitions with a leader.
+func (t *modelTopic) grow(n int, leader int32) {
+	for range n {
+		t.parts = append(t.parts, &modelPartition{leader: leader, isr: true, fresh: true, state: map[int64]*modelProducer{}})
+	}
 }
 
 func (p *modelPartition) replicate() {

@@ -75,11 +75,11 @@ func (s *Sender) absent(l *lane) bool {
 	if l.code != protocol.UnknownTopicOrPartition {
 		return false
 	}
-	other, others := s.otherThan(l.absentAt)
+	other, _ := s.otherThan(l.absentAt)
 	if m := &s.meta; !l.absent && other != nil && m.from == AnyBroker && !m.asked {
 		m.from, m.want = other.id, true
 	}
-	return l.absent || !others || len(s.brokers) == 1
+	return l.absent || len(s.brokers) < 2
 }
 
 // missedBy notes that a broker which was asked by itself has not heard of the topic.

@@ -48,6 +48,16 @@ func (w *world) untilStopped(t *testing.T, seed uint64) {
 	w.check(t, seed)
 }
 
+// sentNothingNew wants all that was sent to be under the former start's producer id.
+func (w *world) sentNothingNew(t *testing.T, seed uint64, former protocol.ProducerIdentity) {
+	t.Helper()
+	for _, r := range w.seen {
+		if id := r.Batches[0].Identity; id.ID != former.ID {
+			t.Fatalf("seed %d: the copy sent something as %v before it was noticed", seed, id)
+		}
+	}
+}
+
 func TestACopyIsNoticedBeforeItSendsWhatTheOriginalHasSent(t *testing.T) {
 	for seed := uint64(1); seed <= 30; seed++ {
 		w := copied(t, seed)
@@ -110,11 +120,7 @@ func TestACopyIsNoticedWhereAStaleBrokerTellsOfFewerPartitionsAtItsStart(t *test
 		w.run(200)
 		w.cluster.few = 0
 		w.untilStopped(t, seed)
-		for _, r := range w.seen {
-			if id := r.Batches[0].Identity; id.ID != former.ID {
-				t.Fatalf("seed %d: the copy sent something as %v before it was noticed", seed, id)
-			}
-		}
+		w.sentNothingNew(t, seed, former)
 	}
 }
 
@@ -138,11 +144,7 @@ func TestACopyIsNoticedWhereAStaleBrokerTellsOfNoTopicAtItsStart(t *testing.T) {
 		w.run(int64(seed) * 5) // whoever is asked first
 		w.cluster.unheard = 0
 		w.untilStopped(t, seed)
-		for _, r := range w.seen {
-			if id := r.Batches[0].Identity; id.ID != former.ID {
-				t.Fatalf("seed %d: the copy sent something as %v before it was noticed", seed, id)
-			}
-		}
+		w.sentNothingNew(t, seed, former)
 	}
 }
 

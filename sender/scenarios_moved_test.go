@@ -40,12 +40,7 @@ func TestS34ARestoredSpoolIsNoticedBeforeAUsedSequenceIsGivenAway(t *testing.T) 
 	w.crash(scenarioCfg)
 	w.seen = nil
 	w.produce(1)
-	for range 3000 {
-		if w.fatal != nil {
-			break
-		}
-		w.step()
-	}
+	w.untilFatal()
 	var stopped *sender.StoppedError
 	if !errors.As(w.fatal, &stopped) || len(w.seen) != 0 {
 		t.Fatalf("fatal is %v after %d requests, want a StoppedError before anything is sent", w.fatal, len(w.seen))
@@ -71,7 +66,7 @@ func TestS37APassedOverRecordKeepsItsPartitionThroughAGrownTopicAndARestart(t *t
 		topic.parts[1].leader = -1 // nobody leads it: its records are passed over
 		w.produce(40)
 		w.run(60)
-		topic.parts = append(topic.parts, &modelPartition{leader: 0, isr: true, fresh: true, state: map[int64]*modelProducer{}})
+		topic.grow(1, 0)
 		w.run(4000) // metadata.max.age.ms is long: a failed request would tell sooner
 		w.produce(40)
 		w.run(60)
@@ -117,12 +112,7 @@ func TestS50AHostRevertedWithItsMemoryStopsBeforeItSends(t *testing.T) {
 	w.seen = nil
 	w.cut(w.conns[0])
 	w.produce(2)
-	for range 3000 {
-		if w.fatal != nil {
-			break
-		}
-		w.step()
-	}
+	w.untilFatal()
 	var stopped *sender.StoppedError
 	if !errors.As(w.fatal, &stopped) || len(w.seen) != 0 {
 		t.Errorf("fatal is %v after %d requests, want a StoppedError and none", w.fatal, len(w.seen))
@@ -169,7 +159,7 @@ func TestARaisedEpochKeepsItsProducerIDOverARestartUntilItIsAcked(t *testing.T) 
 
 func TestAfterARecreatedTopicIsResolvedNothingThatHadLeftIsSentAgain(t *testing.T) {
 	w, _ := scenario(1)
-	w.cluster.topics["a"].parts = append(w.cluster.topics["a"].parts, &modelPartition{isr: true, fresh: true, state: map[int64]*modelProducer{}})
+	w.cluster.topics["a"].grow(1, 0)
 	w.run(5000) // until metadata shows the second partition
 	w.keys = 8
 	w.produce(30)

@@ -45,6 +45,13 @@ func (w *world) until(t *testing.T, what string, cond func() bool) {
 	}
 }
 
+// untilFatal goes on until the core stops for good, or for so long that it never will.
+func (w *world) untilFatal() {
+	for n := 0; n < 3000 && w.fatal == nil; n++ {
+		w.step()
+	}
+}
+
 func (w *world) pending() int {
 	n := len(w.records)
 	for i := range w.disk.topics {
@@ -264,12 +271,7 @@ func TestS15AnotherClusterIsRefused(t *testing.T) {
 	w.cluster.id = "another"
 	w.crash(scenarioCfg)
 	w.produce(1)
-	for range 2000 {
-		if w.fatal != nil {
-			break
-		}
-		w.step()
-	}
+	w.untilFatal()
 	var foreign *sender.ForeignClusterError
 	if !errors.As(w.fatal, &foreign) || foreign.Found != "another" {
 		t.Fatalf("fatal is %v, want a ForeignClusterError", w.fatal)

@@ -130,7 +130,7 @@ func (w *world) fault(t *testing.T, cfg sender.Config, mix [7]bool, kinds map[st
 	case 5:
 		if len(topic.parts) < 6 && w.rng.IntN(4) == 0 {
 			kinds["grow"]++
-			topic.parts = append(topic.parts, &modelPartition{leader: p.leader, isr: true, fresh: true, state: map[int64]*modelProducer{}})
+			topic.grow(1, p.leader)
 		}
 	case 6:
 		if w.rng.IntN(3) == 0 {

@@ -103,6 +103,29 @@ func TestHistoriesAreLongAndEveryKindOfFaultComesToPass(t *testing.T) {
 	}
 }
 
+// What makes a history long enough makes none too short, and touches none that is long by far.
+func TestAskingForAWholeHistoryChangesOnlyThoseThatWouldBeTooShort(t *testing.T) {
+	short, mended := 0, 0
+	for seed := uint64(1); seed <= 150; seed++ {
+		p := world.Draw(seed)
+		whole := world.Run(p)
+		p.Whole = false
+		plain := world.Run(p)
+		switch {
+		case plain.Whole() && !whole.Whole(), plain.Whole() && plain.Records > 280 && plain.Trace != whole.Trace:
+			t.Errorf("seed %d: a history of %d records and %d kills is another one, of %d and %d, if it is to be whole", seed, plain.Records, plain.Kills, whole.Records, whole.Kills)
+		case plain.Whole():
+		default:
+			if short++; whole.Whole() {
+				mended++
+			}
+		}
+	}
+	if mended == 0 || 2*mended < short {
+		t.Errorf("%d of %d histories that were too short are whole, want most", mended, short)
+	}
+}
+
 // A plan whose faults call for parking is one that breaks a law if parking is not allowed: so a smaller one must be found.
 func TestAPlanThatBreaksALawIsMadeSmaller(t *testing.T) {
 	for seed := uint64(1); ; seed++ {
