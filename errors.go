@@ -39,7 +39,7 @@ var (
 	ErrDeadLettered = bolt.ErrDeadLettered
 )
 
-var errCallbacksFull = fmt.Errorf("spoold: callbacks.max are outstanding: %w", ErrFull)
+var errCallbacksFull = fmt.Errorf("callbacks.max callbacks are outstanding: %w", ErrFull)
 
 // What operators read, with errors.As.
 type (

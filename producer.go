@@ -153,7 +153,7 @@ func (p *Producer) Warnings() []string { return p.cfg.Warnings() }
 func (p *Producer) stopped(err error) {
 	p.mu.Lock()
 	if p.err == nil && err != nil {
-		p.err = fmt.Errorf("spoold: stopped: %w", err)
+		p.err = fmt.Errorf("stopped: %w", err)
 	}
 	p.mu.Unlock()
 	p.ending.Store(true)

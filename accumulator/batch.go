@@ -79,7 +79,7 @@ func (b *Batch) Indexes(yield func(int, spool.Index) bool) {
 // Kafka's ProducerBatch.split does). It needs at least two records and the bytes.
 func (b *Batch) Split() (left, right *Batch, err error) {
 	if b.Count < 2 {
-		return nil, nil, fmt.Errorf("accumulator: a batch of %d records cannot be split", b.Count)
+		return nil, nil, fmt.Errorf("a batch of %d records cannot be split", b.Count)
 	}
 	half := b.Count / 2
 	left, right = b.sibling(b.Base), b.sibling(b.Base.Next(int(half)))
@@ -111,16 +111,16 @@ func (b *Batch) sibling(base protocol.Sequence) *Batch {
 func cutRecord(records []byte) (timestampDelta int64, body, rest []byte, err error) {
 	size, n := binary.Varint(records)
 	if n <= 0 || size < 3 || size > int64(len(records)-n) {
-		return 0, nil, nil, fmt.Errorf("accumulator: record length %d in %d bytes", size, len(records))
+		return 0, nil, nil, fmt.Errorf("record length %d in %d bytes", size, len(records))
 	}
 	raw, rest := records[n:n+int(size)], records[n+int(size):]
 	timestampDelta, n = binary.Varint(raw[1:])
 	if n <= 0 {
-		return 0, nil, nil, fmt.Errorf("accumulator: timestamp delta of a record")
+		return 0, nil, nil, fmt.Errorf("timestamp delta of a record")
 	}
 	_, m := binary.Varint(raw[1+n:])
 	if m <= 0 {
-		return 0, nil, nil, fmt.Errorf("accumulator: offset delta of a record")
+		return 0, nil, nil, fmt.Errorf("offset delta of a record")
 	}
 	return timestampDelta, raw[1+n+m:], rest, nil
 }
@@ -158,7 +158,7 @@ func (bu *Builder) Feed(s *spool.Seal, sections []spool.Section, next spool.Inde
 			for i := sp.First; i < sp.End; i++ {
 				e, r, err := spool.NextEntry(rest)
 				if err != nil {
-					return false, fmt.Errorf("accumulator: entry %d of lane %d: %w", i, sec.Lane, err)
+					return false, fmt.Errorf("entry %d of lane %d: %w", i, sec.Lane, err)
 				}
 				rest = r
 				if bu.next < len(s.Spans) && i == bu.at {
@@ -170,12 +170,12 @@ func (bu *Builder) Feed(s *spool.Seal, sections []spool.Section, next spool.Inde
 	}
 	if bu.next == len(s.Spans) {
 		if bu.Batch.Count != s.Count {
-			return false, fmt.Errorf("accumulator: seal at sequence %d counts %d records, its spans %d", s.Base, s.Count, bu.Batch.Count)
+			return false, fmt.Errorf("seal at sequence %d counts %d records, its spans %d", s.Base, s.Count, bu.Batch.Count)
 		}
 		return true, nil
 	}
 	if bu.at < next {
-		return false, fmt.Errorf("accumulator: entry %d of lane %d is sealed but not in the spool", bu.at, s.Lane)
+		return false, fmt.Errorf("entry %d of lane %d is sealed but not in the spool", bu.at, s.Lane)
 	}
 	return false, nil
 }

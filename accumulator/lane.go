@@ -249,7 +249,7 @@ func (l *Lane) feed(a *Accumulator, now int64, sec *spool.Section) (bool, error)
 		for i := sp.First; i < sp.End; i++ {
 			e, r, err := spool.NextEntry(rest)
 			if err != nil {
-				return false, fmt.Errorf("accumulator: entry %d of topic %q: %w", i, l.Topic, err)
+				return false, fmt.Errorf("entry %d of topic %q: %w", i, l.Topic, err)
 			}
 			rest = r
 			if i < l.pos || i < l.takenEnd && l.taken.Contains(i) {

@@ -2,7 +2,6 @@ package otel
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"runtime"
 	"sync/atomic"
@@ -58,7 +57,7 @@ func New(version string) (*Metrics, error) {
 	reader, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithoutScopeInfo(),
 		exporter.WithTranslationStrategy(otlptranslator.UnderscoreEscapingWithSuffixes))
 	if err != nil {
-		return nil, fmt.Errorf("otel: %w", err)
+		return nil, err
 	}
 	m := &Metrics{provider: sdk.NewMeterProvider(sdk.WithReader(reader)), registry: registry}
 	m.meter = m.provider.Meter("github.com/spoold/spoold")
@@ -79,7 +78,7 @@ func New(version string) (*Metrics, error) {
 	m.linkChanges = b.counter("spoold.link.changes", "Times the cluster was reached or lost.")
 	info := b.gauge("spoold.build.info", "", "What runs here; always 1.")
 	if b.err != nil {
-		return nil, fmt.Errorf("otel: %w", b.err)
+		return nil, b.err
 	}
 	labels := metric.WithAttributes(attribute.String("version", version), attribute.String("go", runtime.Version()))
 	_, err = m.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
@@ -87,7 +86,7 @@ func New(version string) (*Metrics, error) {
 		return nil
 	}, info)
 	if err != nil {
-		return nil, fmt.Errorf("otel: %w", err)
+		return nil, err
 	}
 	return m, nil
 }

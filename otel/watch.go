@@ -2,7 +2,6 @@ package otel
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -52,7 +51,7 @@ func (m *Metrics) Watch(peek func() *spoold.Status) error {
 		linkSeconds: b.float("spoold.link.state.duration", "How long the link has been as it is."),
 	}
 	if b.err != nil {
-		return fmt.Errorf("otel: %w", b.err)
+		return b.err
 	}
 	_, err := m.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		w.observe(o, peek())
@@ -61,7 +60,7 @@ func (m *Metrics) Watch(peek func() *spoold.Status) error {
 	}, w.size, w.limit, w.free, w.segments, w.keys, w.records, w.inDoubt, w.parked, w.linkUp, w.brokers, w.recovered,
 		w.anonymous, w.mapped, w.accepted, w.acked, w.deadLettered, w.expired, w.oldest, w.linkSeconds)
 	if err != nil {
-		return fmt.Errorf("otel: %w", err)
+		return err
 	}
 	return nil
 }

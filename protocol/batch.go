@@ -112,12 +112,12 @@ func NextBatchHeader(log []byte) (h BatchHeader, size int, rest []byte, err erro
 	}
 	be := binary.BigEndian
 	if log[magicAt] != magic {
-		return BatchHeader{}, 0, nil, fmt.Errorf("protocol: %w: message format %d at offset %d, only 2 is known (Kafka 0.11 and newer)",
+		return BatchHeader{}, 0, nil, fmt.Errorf("%w: message format %d at offset %d, only 2 is known (Kafka 0.11 and newer)",
 			ErrBatch, log[magicAt], int64(be.Uint64(log)))
 	}
 	length := int64(int32(be.Uint32(log[8:])))
 	if length < BatchHeaderSize-lengthEnd {
-		return BatchHeader{}, 0, nil, fmt.Errorf("protocol: %w: length %d at offset %d", ErrBatch, length, int64(be.Uint64(log)))
+		return BatchHeader{}, 0, nil, fmt.Errorf("%w: length %d at offset %d", ErrBatch, length, int64(be.Uint64(log)))
 	}
 	if lengthEnd+length > int64(len(log)) {
 		return BatchHeader{}, 0, nil, io.ErrUnexpectedEOF
@@ -135,7 +135,7 @@ func NextBatchHeader(log []byte) (h BatchHeader, size int, rest []byte, err erro
 		Count:           int32(be.Uint32(log[57:])),
 	}
 	if h.BaseOffset < 0 || h.Count < 0 || h.LastOffsetDelta < 0 || int64(h.Count) > int64(h.LastOffsetDelta)+1 {
-		return BatchHeader{}, 0, nil, fmt.Errorf("protocol: %w: base offset %d, %d records, last offset delta %d",
+		return BatchHeader{}, 0, nil, fmt.Errorf("%w: base offset %d, %d records, last offset delta %d",
 			ErrBatch, h.BaseOffset, h.Count, h.LastOffsetDelta)
 	}
 	return h, size, log[size:], nil
@@ -147,14 +147,14 @@ func NextBatchHeader(log []byte) (h BatchHeader, size int, rest []byte, err erro
 func VerifyBatch(batch []byte) error {
 	h, size, rest, err := NextBatchHeader(batch)
 	if err != nil {
-		return fmt.Errorf("protocol: verify batch of %d bytes: %w", len(batch), err)
+		return fmt.Errorf("verify batch of %d bytes: %w", len(batch), err)
 	}
 	if len(rest) != 0 {
-		return fmt.Errorf("protocol: %w: %d bytes after a batch of %d", ErrBatch, len(rest), size)
+		return fmt.Errorf("%w: %d bytes after a batch of %d", ErrBatch, len(rest), size)
 	}
 	want := binary.BigEndian.Uint32(batch[17:])
 	if got := crc32.Checksum(batch[crcStart:], castagnoli); got != want {
-		return fmt.Errorf("protocol: %w: CRC-32C is %08x, the header says %08x", ErrBatch, got, want)
+		return fmt.Errorf("%w: CRC-32C is %08x, the header says %08x", ErrBatch, got, want)
 	}
 	if h.Attributes.Codec() != CodecNone {
 		return nil
@@ -168,16 +168,16 @@ func VerifyRecords(h BatchHeader, records []byte) error {
 	for i := range h.Count {
 		r, rest, err := NextRecord(records)
 		if err != nil {
-			return fmt.Errorf("protocol: record %d of %d: %w", i, h.Count, err)
+			return fmt.Errorf("record %d of %d: %w", i, h.Count, err)
 		}
 		if r.OffsetDelta <= previous || r.OffsetDelta > h.LastOffsetDelta {
-			return fmt.Errorf("protocol: %w: record %d has offset delta %d after %d, the last of the batch is %d",
+			return fmt.Errorf("%w: record %d has offset delta %d after %d, the last of the batch is %d",
 				ErrBatch, i, r.OffsetDelta, previous, h.LastOffsetDelta)
 		}
 		previous, records = r.OffsetDelta, rest
 	}
 	if len(records) != 0 {
-		return fmt.Errorf("protocol: %w: %d bytes after its %d records", ErrBatch, len(records), h.Count)
+		return fmt.Errorf("%w: %d bytes after its %d records", ErrBatch, len(records), h.Count)
 	}
 	return nil
 }

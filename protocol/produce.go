@@ -42,15 +42,15 @@ type ProduceEncoder struct {
 // may wait for its replicas.
 func (e *ProduceEncoder) Encode(version int16, correlation, timeoutMillis int32, partitions []ProducePartition) ([][]byte, int, error) {
 	if version < ProduceMinVersion || version > ProduceMaxVersion {
-		return nil, 0, fmt.Errorf("protocol: Produce version %d, known are %d to %d", version, ProduceMinVersion, ProduceMaxVersion)
+		return nil, 0, fmt.Errorf("Produce version %d, known are %d to %d", version, ProduceMinVersion, ProduceMaxVersion)
 	}
 	if len(e.ClientID) > math.MaxInt16 {
-		return nil, 0, fmt.Errorf("protocol: client.id of %d bytes, at most %d", len(e.ClientID), math.MaxInt16)
+		return nil, 0, fmt.Errorf("client.id of %d bytes, at most %d", len(e.ClientID), math.MaxInt16)
 	}
 	need := 64 + len(e.ClientID)
 	for i := range partitions {
 		if len(partitions[i].Topic) > math.MaxInt16 {
-			return nil, 0, fmt.Errorf("protocol: topic name of %d bytes, at most %d", len(partitions[i].Topic), math.MaxInt16)
+			return nil, 0, fmt.Errorf("topic name of %d bytes, at most %d", len(partitions[i].Topic), math.MaxInt16)
 		}
 		need += 48 + len(partitions[i].Topic)
 	}
@@ -63,7 +63,7 @@ func (e *ProduceEncoder) Encode(version int16, correlation, timeoutMillis int32,
 	w.cut()
 	e.small, e.pieces = w.small, w.pieces
 	if w.batches+len(w.small) > math.MaxInt32 {
-		return nil, 0, fmt.Errorf("protocol: Produce request of %d bytes, at most %d", w.batches+len(w.small), math.MaxInt32)
+		return nil, 0, fmt.Errorf("Produce request of %d bytes, at most %d", w.batches+len(w.small), math.MaxInt32)
 	}
 	size := w.batches + len(w.small)
 	binary.BigEndian.PutUint32(w.small, uint32(size-4))

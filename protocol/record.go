@@ -75,7 +75,7 @@ func NextHeader(headers []byte) (key, value, rest []byte, err error) {
 }
 
 func recordError(what string, b []byte) error {
-	return fmt.Errorf("protocol: %w: %s of a record, %d bytes before the end", ErrBatch, what, len(b))
+	return fmt.Errorf("%w: %s of a record, %d bytes before the end", ErrBatch, what, len(b))
 }
 
 // takeNullable reads bytes with a varint length, of which -1 is null.

@@ -6,7 +6,7 @@ import (
 )
 
 // errTags says that tagged fields run past their end.
-var errTags = errors.New("protocol: tagged fields run past the end")
+var errTags = errors.New("tagged fields run past the end")
 
 // SkipTags returns what follows the tagged fields (KIP-482) that b begins with.
 func SkipTags(b []byte) ([]byte, error) {

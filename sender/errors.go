@@ -6,7 +6,7 @@ import "fmt"
 type ForeignClusterError struct{ Bound, Found string }
 
 func (e *ForeignClusterError) Error() string {
-	return fmt.Sprintf("sender: this spool belongs to cluster %s, but the brokers are of cluster %s: check bootstrap.servers, or use another spool.path; nothing was sent", e.Bound, e.Found)
+	return fmt.Sprintf("this spool belongs to cluster %s, but the brokers are of cluster %s: check bootstrap.servers, or use another spool.path; nothing was sent", e.Bound, e.Found)
 }
 
 // StoppedError says that somebody else used this spool's identity: the spool is
@@ -21,7 +21,7 @@ func (e *StoppedError) Error() string {
 	if e.Recorded {
 		when = " (seen by an earlier start)"
 	}
-	return "sender: this spool is a restored or cloned copy" + when + ": " + e.Reason + "; nothing more is sent. Keep the original, and start this host with an empty spool.path"
+	return "this spool is a restored or cloned copy" + when + ": " + e.Reason + "; nothing more is sent. Keep the original, and start this host with an empty spool.path"
 }
 
 // RefusedError says that the cluster refused a record for good.
@@ -32,14 +32,14 @@ type RefusedError struct {
 
 func (e *RefusedError) Error() string {
 	if e.Message == "" {
-		return "sender: the cluster refused the record for good: " + e.Code
+		return "the cluster refused the record for good: " + e.Code
 	}
-	return "sender: the cluster refused the record for good: " + e.Code + ": " + e.Message
+	return "the cluster refused the record for good: " + e.Code + ": " + e.Message
 }
 
 // DamageError says that the spool handed out something that its own records
 // contradict. Nothing is guessed from it (P10).
 type DamageError struct{ Err error }
 
-func (e *DamageError) Error() string { return "sender: " + e.Err.Error() }
+func (e *DamageError) Error() string { return e.Err.Error() }
 func (e *DamageError) Unwrap() error { return e.Err }

@@ -22,19 +22,19 @@ func (s *Sender) Resolve(now spool.Time, topic string, n int32, c Choice) (*Effe
 	var r Resolved
 	l := s.byTopic[topic]
 	if l == nil {
-		return s.end(), r, fmt.Errorf("sender: resolve: no record was ever spooled for topic %q", topic)
+		return s.end(), r, fmt.Errorf("resolve: no record was ever spooled for topic %q", topic)
 	}
 	switch c {
 	case ResolveResend, ResolveDelivered, ResolveDeadLetter:
 	default:
-		return s.end(), r, fmt.Errorf("sender: resolve: %q is not a choice: resend, delivered or dead-letter", c)
+		return s.end(), r, fmt.Errorf("resolve: %q is not a choice: resend, delivered or dead-letter", c)
 	}
 	if n >= 0 && (int(n) >= len(l.parts) || l.parts[n].phase != parked) {
-		return s.end(), r, fmt.Errorf("sender: resolve: %s-%d is not parked", topic, n)
+		return s.end(), r, fmt.Errorf("resolve: %s-%d is not parked", topic, n)
 	}
 	for _, p := range l.parts {
 		if p.phase == parked && (n < 0 || p.id == n) && p.onWire > 0 {
-			return s.end(), r, fmt.Errorf("sender: resolve: %s-%d still waits for the answer to a request: try again in a moment", topic, p.id)
+			return s.end(), r, fmt.Errorf("resolve: %s-%d still waits for the answer to a request: try again in a moment", topic, p.id)
 		}
 	}
 	recreated := l.recreated
@@ -47,7 +47,7 @@ func (s *Sender) Resolve(now spool.Time, topic string, n int32, c Choice) (*Effe
 		}
 	}
 	if len(r.Partitions) == 0 {
-		return s.end(), r, fmt.Errorf("sender: resolve: no partition of %q is parked", topic)
+		return s.end(), r, fmt.Errorf("resolve: no partition of %q is parked", topic)
 	}
 	if recreated {
 		s.newIncarnation(l)

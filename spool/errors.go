@@ -15,7 +15,7 @@ type CorruptError struct {
 
 func (e *CorruptError) Error() string {
 	if e.Block == NoBlock {
-		return fmt.Sprintf("spool: segment %d is damaged: %s", e.Segment, e.What)
+		return fmt.Sprintf("segment %d is damaged: %s", e.Segment, e.What)
 	}
-	return fmt.Sprintf("spool: segment %d is damaged: block %d: %s", e.Segment, e.Block, e.What)
+	return fmt.Sprintf("segment %d is damaged: block %d: %s", e.Segment, e.Block, e.What)
 }

@@ -141,10 +141,10 @@ func (st *State) DeadLettered(id LaneID, i Index) bool {
 // AddLane gives a topic its lane. Topics are added in the order of their ids.
 func (st *State) AddLane(l NewLane, out *Changes) error {
 	if int(l.ID) != len(st.lanes) {
-		return fmt.Errorf("spool: lane %d for %q, but the next one is %d", l.ID, l.Topic, len(st.lanes))
+		return fmt.Errorf("lane %d for %q, but the next one is %d", l.ID, l.Topic, len(st.lanes))
 	}
 	if _, ok := st.byTopic[l.Topic]; ok {
-		return fmt.Errorf("spool: a second lane for %q", l.Topic)
+		return fmt.Errorf("a second lane for %q", l.Topic)
 	}
 	st.putLane(l.ID, l.Topic, protocol.TopicID{})
 	st.lanes[l.ID].dirty = true

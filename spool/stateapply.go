@@ -86,7 +86,7 @@ func (st *State) Apply(w *Write, entry EntryFunc, out *Changes) error {
 
 func (st *State) lane(id LaneID, what string) (*laneState, error) {
 	if int(id) >= len(st.lanes) {
-		return nil, fmt.Errorf("spool: %s of lane %d, but there are %d lanes", what, id, len(st.lanes))
+		return nil, fmt.Errorf("%s of lane %d, but there are %d lanes", what, id, len(st.lanes))
 	}
 	return st.lanes[id], nil
 }
@@ -98,7 +98,7 @@ func (st *State) addFacts(f LaneFacts, out *Changes) error {
 	}
 	for _, c := range f.Counts {
 		if n := len(l.facts.Counts); n > 0 && l.facts.Counts[n-1].From > c.From {
-			return fmt.Errorf("spool: partition count of %q from %d comes after one from %d", l.topic, c.From, l.facts.Counts[n-1].From)
+			return fmt.Errorf("partition count of %q from %d comes after one from %d", l.topic, c.From, l.facts.Counts[n-1].From)
 		} else if n > 0 && l.facts.Counts[n-1].From == c.From {
 			l.facts.Counts[n-1] = c
 		} else {
@@ -107,7 +107,7 @@ func (st *State) addFacts(f LaneFacts, out *Changes) error {
 	}
 	for _, c := range f.Sticky {
 		if n := len(l.facts.Sticky); n > 0 && l.facts.Sticky[n-1].From > c.From {
-			return fmt.Errorf("spool: sticky run of %q from %d comes after one from %d", l.topic, c.From, l.facts.Sticky[n-1].From)
+			return fmt.Errorf("sticky run of %q from %d comes after one from %d", l.topic, c.From, l.facts.Sticky[n-1].From)
 		} else if n > 0 && l.facts.Sticky[n-1].From == c.From {
 			l.facts.Sticky[n-1] = c
 		} else {
@@ -144,13 +144,13 @@ func (st *State) putSeal(s Seal, out *Changes) error {
 	var at Index
 	for _, sp := range s.Spans {
 		if sp.First < at || sp.First >= sp.End || sp.End > l.end {
-			return fmt.Errorf("spool: seal of %q holds %v, but the lane ends at %d and spans ascend", l.topic, s.Spans, l.end)
+			return fmt.Errorf("seal of %q holds %v, but the lane ends at %d and spans ascend", l.topic, s.Spans, l.end)
 		}
 		at = sp.End
 		n += sp.Len()
 	}
 	if n != int(s.Count) || n == 0 {
-		return fmt.Errorf("spool: seal of %q says %d records and holds %d", l.topic, s.Count, n)
+		return fmt.Errorf("seal of %q says %d records and holds %d", l.topic, s.Count, n)
 	}
 	s.Spans = joinSpans(s.Spans)
 	p := &s
@@ -179,7 +179,7 @@ func (st *State) settle(s Settlement, out *Changes) error {
 			sp.End--
 		}
 		if sp.First > sp.End || sp.End > l.end {
-			return fmt.Errorf("spool: settlement of %q at %v, but the lane ends at %d", l.topic, sp, l.end)
+			return fmt.Errorf("settlement of %q at %v, but the lane ends at %d", l.topic, sp, l.end)
 		}
 		if sp.First == sp.End {
 			continue
@@ -204,7 +204,7 @@ func (st *State) settle(s Settlement, out *Changes) error {
 	case OutcomeExpired:
 		c.Expired = n
 	default:
-		return fmt.Errorf("spool: settlement of %q with outcome %d", l.topic, s.Outcome)
+		return fmt.Errorf("settlement of %q with outcome %d", l.topic, s.Outcome)
 	}
 	l.counters, st.counters = l.counters.Add(c), st.counters.Add(c)
 	l.dirty = true

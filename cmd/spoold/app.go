@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -41,14 +40,11 @@ func (Main) Run(ctx context.Context, args []string, stdin io.Reader, stdout, std
 	return codeOf(err)
 }
 
-// packageName is how a package begins its errors: good for whoever reads the code.
-var packageName = regexp.MustCompile(`(^|: |\()(?:bolt|loop|sender|conn|protocol|admin|spool|otel): `)
-
 // sayError prints one line for each fault, and none twice.
 func sayError(stderr io.Writer, err error) {
 	var said []string
 	for line := range strings.Lines(err.Error()) {
-		line = packageName.ReplaceAllString(strings.TrimPrefix(strings.TrimRight(line, "\n"), "spoold: "), "$1")
+		line = strings.TrimRight(line, "\n")
 		if !slices.Contains(said, line) {
 			fmt.Fprintf(stderr, "spoold: %s\n", line)
 			said = append(said, line)

@@ -91,7 +91,7 @@ func TestADaemonWhoseDiskTakesNoMoreSaysSoAndGoesOnWhenItDoesAgain(t *testing.T)
 }
 
 func TestAFailedSyncIsAnInputOutputErrorToTheCaller(t *testing.T) {
-	err := fmt.Errorf("spoold: stopped: %w: fdatasync: input/output error", spoold.ErrUnknown)
+	err := fmt.Errorf("stopped: %w: fdatasync: input/output error", spoold.ErrUnknown)
 	if code := codeOf(err); code != exitIO {
 		t.Errorf("exit code %d, want %d", code, exitIO)
 	}

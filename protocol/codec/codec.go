@@ -18,10 +18,10 @@ import (
 const DefaultLevel = 0
 
 // ErrTooLarge says that the decompressed data would be larger than allowed.
-var ErrTooLarge = errors.New("codec: decompressed data is larger than allowed")
+var ErrTooLarge = errors.New("decompressed data is larger than allowed")
 
 // ErrUnknown says that there is no such codec.
-var ErrUnknown = errors.New("codec: unknown compression codec")
+var ErrUnknown = errors.New("unknown compression codec")
 
 // Compress appends src, compressed, to dst. level is what Kafka's compression.*.level
 // says: gzip 1 to 9, lz4 1 to 17 (9 is its default and means fast), zstd up to 22;
@@ -77,7 +77,7 @@ func stream(dst, src []byte, pool *sync.Pool) ([]byte, error) {
 	out := s.out.b
 	s.out.b = nil
 	if err != nil {
-		return dst, fmt.Errorf("codec: compress %d bytes: %w", len(src), err)
+		return dst, fmt.Errorf("compress %d bytes: %w", len(src), err)
 	}
 	return out, nil
 }

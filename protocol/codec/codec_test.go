@@ -146,7 +146,7 @@ func TestDamagedDataIsAnErrorThatSaysWhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := Decompress([]byte("kept"), packed[:len(packed)/2], c, 1<<20)
-		if err == nil || !strings.HasPrefix(err.Error(), "codec: decompress ") || string(got) != "kept" {
+		if err == nil || !strings.HasPrefix(err.Error(), "decompress ") || string(got) != "kept" {
 			t.Errorf("codec %d, cut in half: %q, err %v", c, got, err)
 		}
 	}

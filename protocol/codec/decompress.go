@@ -21,7 +21,7 @@ import (
 func Decompress(dst, src []byte, c protocol.Codec, limit int) ([]byte, error) {
 	out, err := decompress(dst, src, c, max(limit, 0))
 	if err != nil && !errors.Is(err, ErrTooLarge) && !errors.Is(err, ErrUnknown) {
-		err = fmt.Errorf("codec: decompress %d bytes: %w", len(src), err)
+		err = fmt.Errorf("decompress %d bytes: %w", len(src), err)
 	}
 	if err != nil {
 		return dst, err

@@ -33,10 +33,10 @@ type Options struct {
 const maxQueue = 4096
 
 // ErrClosed says that the connection was closed on this side.
-var ErrClosed = errors.New("conn: closed")
+var ErrClosed = errors.New("closed")
 
 // ErrQueueFull says that the request was not taken: too many wait already.
-var ErrQueueFull = fmt.Errorf("conn: %d requests wait to be written", maxQueue)
+var ErrQueueFull = fmt.Errorf("%d requests wait to be written", maxQueue)
 
 // Done is told how a request ended: the response, or why there is none. written
 // with an error: a byte of the request may have left this host. It is called on
@@ -137,7 +137,7 @@ func (c *Conn) Version(key, most int16) (int16, bool) { return c.versions.best(k
 // counts from when it is written.
 func (c *Conn) Do(req kmsg.Request, timeout time.Duration, done Done) {
 	if v, ok := c.versions.best(req.Key(), req.GetVersion()); !ok || v != req.GetVersion() {
-		err := fmt.Errorf("conn: broker %s does not know version %d of %s", c.addr, req.GetVersion(), kmsg.NameForKey(req.Key()))
+		err := fmt.Errorf("broker %s does not know version %d of %s", c.addr, req.GetVersion(), kmsg.NameForKey(req.Key()))
 		go done(nil, false, err)
 		return
 	}

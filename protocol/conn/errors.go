@@ -22,7 +22,7 @@ func (e *DialError) Error() string {
 	var dns *net.DNSError
 	switch {
 	case errors.Is(e.Err, context.Canceled):
-		return fmt.Sprintf("conn: connect to %s: %v", e.Addr, e.Err)
+		return fmt.Sprintf("connect to %s: %v", e.Addr, e.Err)
 	case errors.Is(e.Err, syscall.ECONNREFUSED):
 		check = "nothing listens there: is the broker up, and the port right?"
 	case errors.As(e.Err, &dns):
@@ -30,7 +30,7 @@ func (e *DialError) Error() string {
 	case errors.Is(e.Err, os.ErrDeadlineExceeded) || isTimeout(e.Err):
 		check = "nothing answers there: a firewall, or a host that is down?"
 	}
-	return fmt.Sprintf("conn: connect to %s: %v (%s)", e.Addr, e.Err, check)
+	return fmt.Sprintf("connect to %s: %v (%s)", e.Addr, e.Err, check)
 }
 
 func (e *DialError) Unwrap() error { return e.Err }
@@ -43,7 +43,7 @@ type NotKafkaError struct {
 }
 
 func (e *NotKafkaError) Error() string {
-	s := fmt.Sprintf("conn: %s is not a Kafka broker's plain-text listener: %s", e.Addr, e.What)
+	s := fmt.Sprintf("%s is not a Kafka broker's plain-text listener: %s", e.Addr, e.What)
 	if e.Err != nil {
 		s += ": " + e.Err.Error()
 	}
@@ -63,11 +63,11 @@ type LostError struct {
 func (e *LostError) Error() string {
 	switch {
 	case errors.Is(e.Err, os.ErrDeadlineExceeded):
-		return fmt.Sprintf("conn: broker %s: %s: timed out after %v, connection closed", e.Addr, e.Doing, e.After)
+		return fmt.Sprintf("broker %s: %s: timed out after %v, connection closed", e.Addr, e.Doing, e.After)
 	case errors.Is(e.Err, io.EOF) || errors.Is(e.Err, io.ErrUnexpectedEOF):
-		return fmt.Sprintf("conn: broker %s: %s: it closed the connection", e.Addr, e.Doing)
+		return fmt.Sprintf("broker %s: %s: it closed the connection", e.Addr, e.Doing)
 	}
-	return fmt.Sprintf("conn: broker %s: %s: %v", e.Addr, e.Doing, e.Err)
+	return fmt.Sprintf("broker %s: %s: %v", e.Addr, e.Doing, e.Err)
 }
 
 func (e *LostError) Unwrap() error { return e.Err }
@@ -82,7 +82,7 @@ type ProtocolError struct {
 }
 
 func (e *ProtocolError) Error() string {
-	return fmt.Sprintf("conn: broker %s sent %s; is it a Kafka broker, with no proxy between?", e.Addr, e.What)
+	return fmt.Sprintf("broker %s sent %s; is it a Kafka broker, with no proxy between?", e.Addr, e.What)
 }
 
 func isTimeout(err error) bool {

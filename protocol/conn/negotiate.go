@@ -65,11 +65,11 @@ func (c *Conn) negotiate(ctx context.Context, o Options) error {
 		return err
 	}
 	if code := protocol.ErrorCode(resp.ErrorCode); code != protocol.None {
-		return fmt.Errorf("conn: broker %s answers ApiVersions with %w", c.addr, code)
+		return fmt.Errorf("broker %s answers ApiVersions with %w", c.addr, code)
 	}
 	c.versions = ranges(resp)
 	if _, ok := c.versions.best(protocol.ProduceKey, -1); !ok {
-		return fmt.Errorf("conn: broker %s offers no version of Produce from %d to %d: is it older than Kafka 0.11, or a controller's listener?",
+		return fmt.Errorf("broker %s offers no version of Produce from %d to %d: is it older than Kafka 0.11, or a controller's listener?",
 			c.addr, protocol.ProduceMinVersion, protocol.ProduceMaxVersion)
 	}
 	return c.nc.SetDeadline(time.Time{})

@@ -50,7 +50,7 @@ func (c *Conn) readOne(r *bufio.Reader, buf []byte) ([]byte, error) {
 	}
 	resp := q.response()
 	if err := decode(resp, buf); err != nil {
-		return nil, fmt.Errorf("conn: broker %s: answer to %s version %d, %d bytes: %w",
+		return nil, fmt.Errorf("broker %s: answer to %s version %d, %d bytes: %w",
 			c.addr, kmsg.NameForKey(resp.Key()), resp.GetVersion(), size, err)
 	}
 	if err := c.answered(q); err != nil {

@@ -124,7 +124,7 @@ func (w *writer) encode(q *call) ([][]byte, int, error) {
 	}
 	partitions, err := q.produce.Encode(w.partitions[:0])
 	if err != nil {
-		return nil, 0, fmt.Errorf("conn: Produce request for %s: %w", w.c.addr, err)
+		return nil, 0, fmt.Errorf("Produce request for %s: %w", w.c.addr, err)
 	}
 	w.partitions = partitions
 	return w.produce.Encode(q.produce.Version, q.correlation, q.produce.TimeoutMillis, partitions)

@@ -8,7 +8,7 @@ import (
 )
 
 // ErrOver says that the loop has ended.
-var ErrOver = errors.New("loop: ended")
+var ErrOver = errors.New("ended")
 
 // Over is closed when the loop has ended, whatever ended it.
 func (l *Loop) Over() <-chan struct{} { return l.over }

@@ -69,9 +69,9 @@ func (l *Loop) connect(r *sender.Request) {
 	case k != nil && k.gone == nil:
 		k.connecting = append(k.connecting, r.ID)
 	case k != nil:
-		l.reply(sender.Response{ID: r.ID, Err: fmt.Errorf("loop: broker %d: %w", r.Broker, k.gone)})
+		l.reply(sender.Response{ID: r.ID, Err: fmt.Errorf("broker %d: %w", r.Broker, k.gone)})
 	case l.links.book[r.Broker] == "":
-		l.reply(sender.Response{ID: r.ID, Err: fmt.Errorf("loop: broker %d has no known address", r.Broker)})
+		l.reply(sender.Response{ID: r.ID, Err: fmt.Errorf("broker %d has no known address", r.Broker)})
 	default:
 		k = &link{broker: r.Broker, connecting: []uint64{r.ID}}
 		l.links.open[r.Broker] = k
@@ -168,7 +168,7 @@ func (l *Loop) buried(k *link) {
 	}
 	l.carry(l.core.Disconnected(l.now, k.broker, k.gone))
 	for _, id := range k.late {
-		l.reply(sender.Response{ID: id, Err: fmt.Errorf("loop: broker %d: %w", k.broker, k.gone)})
+		l.reply(sender.Response{ID: id, Err: fmt.Errorf("broker %d: %w", k.broker, k.gone)})
 	}
 }
 
@@ -212,7 +212,7 @@ func (l *Loop) refuseWaiting(err error) {
 	waiting := l.links.waiting
 	l.links.waiting = nil
 	for i := range waiting {
-		l.handle(sender.Response{ID: waiting[i].ID, Err: fmt.Errorf("loop: none of %d bootstrap servers answers: %w", len(l.opt.Servers), err)})
+		l.handle(sender.Response{ID: waiting[i].ID, Err: fmt.Errorf("none of %d bootstrap servers answers: %w", len(l.opt.Servers), err)})
 	}
 }
 
@@ -249,7 +249,7 @@ func (l *Loop) closeIdle() {
 	}
 }
 
-var errIdle = errors.New("loop: connection was idle (connections.max.idle.ms)")
+var errIdle = errors.New("connection was idle (connections.max.idle.ms)")
 
 func (l *Loop) pace(broker int32) *pace {
 	p := l.links.paces[broker]

@@ -179,7 +179,7 @@ func (l *Loop) tick() {
 // committed takes what a spool commit made durable.
 func (l *Loop) committed(c *bolt.Commit, ok bool) {
 	if !ok {
-		l.finish(errors.New("loop: the spool was closed"))
+		l.finish(errors.New("the spool was closed"))
 		return
 	}
 	if c.Err != nil {
@@ -219,7 +219,7 @@ func (l *Loop) flushReplies() {
 func (l *Loop) fed(f sender.Fed, buf []byte, err error) {
 	l.inbox.post(func() {
 		if err != nil {
-			l.finish(fmt.Errorf("loop: read back lane %d from %d: %w", f.Lane, f.From, err))
+			l.finish(fmt.Errorf("read back lane %d from %d: %w", f.Lane, f.From, err))
 			return
 		}
 		effects := l.core.Fed(l.now, &f)

@@ -25,7 +25,7 @@ func (l *Loop) request(r *sender.Request) {
 		k := l.links.open[r.Broker]
 		switch {
 		case k == nil || k.conn == nil:
-			l.reply(sender.Response{ID: r.ID, Err: fmt.Errorf("loop: broker %d is not connected", r.Broker)})
+			l.reply(sender.Response{ID: r.ID, Err: fmt.Errorf("broker %d is not connected", r.Broker)})
 		case k.gone != nil:
 			k.late = append(k.late, r.ID) // answered by buried
 		case r.Kind == sender.KindProduce:
@@ -118,5 +118,5 @@ type UnsupportedError struct {
 }
 
 func (e *UnsupportedError) Error() string {
-	return fmt.Sprintf("loop: broker %d does not know the request %s: it needs Kafka 2.8 or newer", e.Broker, e.Request)
+	return fmt.Sprintf("broker %d does not know the request %s: it needs Kafka 2.8 or newer", e.Broker, e.Request)
 }

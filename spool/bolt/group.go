@@ -86,7 +86,7 @@ func (s *Store) Append(ctx context.Context, topic string, ts int64, partition in
 	}
 }
 
-var errGroupFull = errors.New("bolt: the disk is behind")
+var errGroupFull = errors.New("the disk is behind")
 
 // room is the open group, if size more bytes may go in. Under mu.
 func (s *Store) room(size int) (*group, error) {

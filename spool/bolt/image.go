@@ -66,7 +66,7 @@ type imageParts struct {
 func readImage(f *os.File, number uint64, want imageParts) (*image, error) {
 	info, err := f.Stat()
 	if err != nil {
-		return nil, fmt.Errorf("bolt: %w", err)
+		return nil, err
 	}
 	return readImageOf(f, info.Size(), number, want)
 }
@@ -93,7 +93,7 @@ func (im *image) fault(block uint64, err error) error {
 	case errors.As(err, &done), errors.Is(err, spool.ErrFormatVersion):
 		return err
 	case errors.As(err, &pathErr):
-		return fmt.Errorf("bolt: read segment %d: %w", im.number, err)
+		return fmt.Errorf("read segment %d: %w", im.number, err)
 	}
 	return corrupt(im.number, block, "%v", err)
 }

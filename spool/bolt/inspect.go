@@ -31,7 +31,7 @@ func Look(path string) (*Inspection, error) {
 	}
 	found, err := survey(path, l, false)
 	if err == nil && found == nil {
-		err = fmt.Errorf("bolt: no spool in %s: %w", path, fs.ErrNotExist)
+		err = fmt.Errorf("no spool in %s: %w", path, fs.ErrNotExist)
 	}
 	if err != nil {
 		l.release()
@@ -103,7 +103,7 @@ type EntryInfo struct {
 }
 
 // errStop ends a walk early.
-var errStop = errors.New("bolt: stop")
+var errStop = errors.New("stop")
 
 // Entries calls yield with every record that has not left, lane by lane, ascending, until
 // it returns false. Older segments are verified before any of their records is shown.
@@ -130,7 +130,7 @@ func (in *Inspection) Entries(yield func(EntryInfo) bool) error {
 		}
 		f, err := os.Open(filepath.Join(in.dir, segmentName(n)))
 		if err != nil {
-			return fmt.Errorf("bolt: %w", err)
+			return err
 		}
 		x := source{n, f, map[spool.LaneID][]ref{}}
 		for id, l := range im.index().lanes {
@@ -172,7 +172,7 @@ func (in *Inspection) Entries(yield func(EntryInfo) bool) error {
 func (r *ref) entries(f *os.File, settled *spool.Set, info EntryInfo, yield func(EntryInfo) bool) error {
 	b := make([]byte, r.len)
 	if _, err := f.ReadAt(b, r.block.offset+int64(r.off)); err != nil {
-		return fmt.Errorf("bolt: %w", err)
+		return err
 	}
 	if spool.CRC(b) != r.crc {
 		return corrupt(info.Segment, r.block.number, "checksum of lane %d's entries %v", info.Lane, r.span)

@@ -2,7 +2,6 @@ package bolt
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -118,7 +117,7 @@ func (in *Inspection) Use() ([]LaneUse, error) {
 func (in *Inspection) useOf(im *image, number uint64, first []spool.Index, out []LaneUse) error {
 	f, err := os.Open(filepath.Join(in.dir, segmentName(number)))
 	if err != nil {
-		return fmt.Errorf("bolt: %w", err)
+		return err
 	}
 	defer func() { _ = f.Close() }()
 	for id, l := range im.index().lanes {

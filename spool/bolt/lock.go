@@ -37,7 +37,7 @@ func takeLock(dir string, create bool) (*lock, error) {
 		f, err = os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("bolt: lock the spool: %w", err)
+		return nil, fmt.Errorf("lock the spool: %w", err)
 	}
 	text, _ := io.ReadAll(io.LimitReader(f, 256))
 	pid, id := parseLock(string(text))
@@ -50,12 +50,12 @@ func takeLock(dir string, create bool) (*lock, error) {
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, &LockedError{Path: dir, PID: pid}
 		}
-		return nil, fmt.Errorf("bolt: lock the spool: %w", onFile("flock", path, err))
+		return nil, fmt.Errorf("lock the spool: %w", onFile("flock", path, err))
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		_ = f.Close()
-		return nil, fmt.Errorf("bolt: lock the spool: %w", onFile("stat", path, err))
+		return nil, fmt.Errorf("lock the spool: %w", onFile("stat", path, err))
 	}
 	return &lock{f: f, inode: st.Ino, spoolID: id, text: string(text)}, nil
 }
@@ -69,10 +69,10 @@ func (l *lock) write(spoolID string) error {
 		return nil
 	}
 	if _, err := l.f.WriteAt([]byte(text), 0); err != nil {
-		return fmt.Errorf("bolt: write the lock file: %w", err)
+		return fmt.Errorf("write the lock file: %w", err)
 	}
 	if err := l.f.Truncate(int64(len(text))); err != nil {
-		return fmt.Errorf("bolt: write the lock file: %w", err)
+		return fmt.Errorf("write the lock file: %w", err)
 	}
 	l.text = text
 	return nil

@@ -78,30 +78,30 @@ func setDefault[T comparable](v *T, d T) {
 var (
 	// ErrFull: no room within the limits until something is delivered, and
 	// the context ended first. Nothing was stored.
-	ErrFull = errors.New("bolt: the spool is full")
+	ErrFull = errors.New("the spool is full")
 	// ErrClosed: Close was called. Nothing was stored.
-	ErrClosed = errors.New("bolt: the spool is closed")
+	ErrClosed = errors.New("the spool is closed")
 	// ErrPoisoned: a commit failed. Whether the record is stored is unknown
 	// until the spool is opened again.
-	ErrPoisoned = errors.New("bolt: outcome unknown: a commit failed")
+	ErrPoisoned = errors.New("outcome unknown: a commit failed")
 	// ErrKeyReused: the idempotency key was used for other records.
-	ErrKeyReused = errors.New("bolt: idempotency key was used for other records")
+	ErrKeyReused = errors.New("idempotency key was used for other records")
 	// ErrKeyWindow: as many keys as are allowed came within 15 minutes.
-	ErrKeyWindow = errors.New("bolt: no room for another idempotency key for now")
+	ErrKeyWindow = errors.New("no room for another idempotency key for now")
 	// ErrTooManyTopics: the spool has as many topics as it may have, and this is another.
 	// Nothing was stored.
-	ErrTooManyTopics = errors.New("bolt: no room for another topic")
+	ErrTooManyTopics = errors.New("no room for another topic")
 	// ErrTooLarge: the record, batch or note is over its limit.
-	ErrTooLarge = errors.New("bolt: too large")
+	ErrTooLarge = errors.New("too large")
 	// ErrInvalid: a topic or note name that cannot be stored.
-	ErrInvalid = errors.New("bolt: invalid")
+	ErrInvalid = errors.New("invalid")
 	// ErrForeign: the spool was made on another machine, or is a copy.
-	ErrForeign = errors.New("bolt: the spool was made elsewhere, or is a copy of one (take it over with --adopt-spool if the original is gone)")
+	ErrForeign = errors.New("the spool was made elsewhere, or is a copy of one (take it over with --adopt-spool if the original is gone)")
 	// ErrDeadLettered is what Acked says of a record that was moved to the
 	// dead letters when nobody knows the reason any more.
-	ErrDeadLettered = errors.New("bolt: the record was moved to the dead letters")
+	ErrDeadLettered = errors.New("the record was moved to the dead letters")
 	// ErrExpired is what Acked says of a record that policy dropped.
-	ErrExpired = errors.New("bolt: the record was dropped by policy")
+	ErrExpired = errors.New("the record was dropped by policy")
 )
 
 // LockedError says that another process has the spool.
@@ -112,9 +112,9 @@ type LockedError struct {
 
 func (e *LockedError) Error() string {
 	if e.PID == 0 {
-		return fmt.Sprintf("bolt: spool %s is in use by another process", e.Path)
+		return fmt.Sprintf("spool %s is in use by another process", e.Path)
 	}
-	return fmt.Sprintf("bolt: spool %s is in use by process %d", e.Path, e.PID)
+	return fmt.Sprintf("spool %s is in use by process %d", e.Path, e.PID)
 }
 
 // VersionError says that a newer program wrote the spool.
@@ -124,7 +124,7 @@ type VersionError struct {
 }
 
 func (e *VersionError) Error() string {
-	return fmt.Sprintf("bolt: %s: %v: use the newer spoold that wrote it", e.Path, e.Err)
+	return fmt.Sprintf("%s: %v: use the newer spoold that wrote it", e.Path, e.Err)
 }
 func (e *VersionError) Unwrap() error { return e.Err }
 
@@ -133,7 +133,7 @@ func (e *VersionError) Unwrap() error { return e.Err }
 // Open tells. It is also ErrPoisoned.
 type SpaceError struct{ Err error }
 
-func (e *SpaceError) Error() string        { return fmt.Sprintf("bolt: commit: %v", e.Err) }
+func (e *SpaceError) Error() string        { return fmt.Sprintf("commit: %v", e.Err) }
 func (e *SpaceError) Unwrap() error        { return e.Err }
 func (e *SpaceError) Is(target error) bool { return target == ErrPoisoned }
 

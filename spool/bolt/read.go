@@ -24,7 +24,7 @@ func (s *Store) Read(lane spool.LaneID, from spool.Index, max int, buf []byte) (
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("bolt: read lane %d from %d: %v", lane, from, p)
+			err = fmt.Errorf("read lane %d from %d: %v", lane, from, p)
 		}
 	}()
 	for again := 0; ; {
@@ -49,7 +49,7 @@ func (s *Store) Read(lane spool.LaneID, from spool.Index, max int, buf []byte) (
 	return r.out, r.at, r.buf, nil
 }
 
-var errMoved = errors.New("bolt: moved")
+var errMoved = errors.New("moved")
 
 type reading struct {
 	s    *Store
@@ -103,7 +103,7 @@ func (r *reading) step() (more bool, err error) {
 		return true, s.closedOr(errMoved) // there is another one, unless this was the last
 	}
 	if err != nil {
-		return false, fmt.Errorf("bolt: read: %w", err)
+		return false, fmt.Errorf("read: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }()
 	for i := range refs {
@@ -208,7 +208,7 @@ func (r *reading) take(f io.ReaderAt, segment uint64, c *ref, offset int64) erro
 	r.buf = r.buf[:start+c.len]
 	if _, err := f.ReadAt(r.buf[start:], offset+int64(c.off)); err != nil {
 		r.buf = r.buf[:start]
-		return fmt.Errorf("bolt: read block %d of segment %d: %w", c.block.number, segment, err)
+		return fmt.Errorf("read block %d of segment %d: %w", c.block.number, segment, err)
 	}
 	if spool.CRC(r.buf[start:]) != c.crc {
 		r.buf = r.buf[:start]
@@ -252,7 +252,7 @@ func (s *Store) deadEntries(writes []*spool.Write) (deadEntries, error) {
 func (e deadEntries) find(lane spool.LaneID, at spool.Index) ([]byte, error) {
 	b, ok := e[lane][at]
 	if !ok {
-		return nil, fmt.Errorf("bolt: dead letter %d of lane %d was not read", at, lane)
+		return nil, fmt.Errorf("dead letter %d of lane %d was not read", at, lane)
 	}
 	return b, nil
 }
@@ -275,7 +275,7 @@ func (s *Store) readEntry(lane spool.LaneID, at spool.Index) ([]byte, error) {
 		}
 	}
 	if found == nil {
-		return nil, fmt.Errorf("bolt: record %d of lane %d is not in the spool any more", at, lane)
+		return nil, fmt.Errorf("record %d of lane %d is not in the spool any more", at, lane)
 	}
 	return found, nil
 }
@@ -287,14 +287,14 @@ func eachEntry(sect *spool.Section, yield func(spool.Index, []byte)) error {
 		for i := sp.First; i < sp.End; i++ {
 			_, rest, err := spool.NextEntry(b)
 			if err != nil {
-				return fmt.Errorf("bolt: record %d of lane %d: %w", i, sect.Lane, err)
+				return fmt.Errorf("record %d of lane %d: %w", i, sect.Lane, err)
 			}
 			yield(i, b[:len(b)-len(rest)])
 			b = rest
 		}
 	}
 	if len(b) != 0 {
-		return fmt.Errorf("bolt: %d bytes behind the records of lane %d", len(b), sect.Lane)
+		return fmt.Errorf("%d bytes behind the records of lane %d", len(b), sect.Lane)
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ import (
 func Open(options Options) (*Store, *spool.Recovered, error) {
 	o := options.withDefaults()
 	if err := makeDir(o.Path); err != nil {
-		return nil, nil, fmt.Errorf("bolt: %w", err)
+		return nil, nil, err
 	}
 	l, err := takeLock(o.Path, true)
 	if err != nil {
@@ -129,7 +129,7 @@ func (s *Store) openActive(found *surveyed) error {
 	}
 	var err error
 	if a.db, a.file, err = openBolt(path, s.mmapSize(), s.opt.Faults); err != nil {
-		return fmt.Errorf("bolt: open %s: %w", path, err)
+		return fmt.Errorf("open %s: %w", path, err)
 	}
 	s.active = a
 	a.hwm, a.allocated = found.hwm, found.hwm
@@ -274,7 +274,7 @@ func readFile(dir string, number uint64, want imageParts) (*image, error) {
 		return nil, corrupt(number, spool.NoBlock, "the file is missing")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("bolt: %w", err)
+		return nil, err
 	}
 	defer func() { _ = f.Close() }()
 	im, err := readImage(f, number, want)

@@ -39,7 +39,7 @@ func (s *Store) maybeRotate(t *transaction, g *group) error {
 	path := filepath.Join(s.dir, segmentName(number))
 	next := &active{number: number, index: newIndex(), allocated: size, stateBytes: a.stateBytes}
 	if next.db, next.file, err = openBolt(path, s.mmapSize(), s.opt.Faults); err != nil {
-		return fmt.Errorf("bolt: open segment %d: %w", number, err)
+		return fmt.Errorf("open segment %d: %w", number, err)
 	}
 	t.from, t.target = a, next
 	return nil

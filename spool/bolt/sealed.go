@@ -2,7 +2,6 @@ package bolt
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -85,7 +84,7 @@ func (x *sealed) load() error {
 		return corrupt(x.info.Number, spool.NoBlock, "the file is missing")
 	}
 	if err != nil {
-		return fmt.Errorf("bolt: %w", err)
+		return err
 	}
 	im, err := readImage(f, x.info.Number, imageParts{bodies: !x.verified})
 	if err == nil {

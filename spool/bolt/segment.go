@@ -52,7 +52,7 @@ func createSegment(dir string, number uint64, size int64, fl *Faults) (err error
 	defer func() {
 		if err != nil {
 			_ = os.Remove(temp)
-			err = fmt.Errorf("bolt: create segment %d: %w", number, onFile("create", path, err))
+			err = fmt.Errorf("create segment %d: %w", number, onFile("create", path, err))
 		}
 	}()
 	db, f, err := openBolt(temp, 0, fl)
@@ -125,14 +125,14 @@ func onFile(op, path string, err error) error {
 func dropCache(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW, 0)
 	if err != nil {
-		return fmt.Errorf("bolt: %w", err)
+		return err
 	}
 	err = f.Sync()
 	if err == nil {
 		err = onFile("fadvise", path, unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED))
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("bolt: sync %s: %w", path, err)
+		return fmt.Errorf("sync %s: %w", path, err)
 	}
 	return nil
 }
@@ -142,7 +142,7 @@ func dropCache(path string) error {
 func listSegments(dir string) (numbers []uint64, temps []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, nil, fmt.Errorf("bolt: %w", err)
+		return nil, nil, err
 	}
 	for _, e := range entries {
 		if n, ok := segmentNumber(e.Name()); ok {
@@ -158,7 +158,7 @@ func listSegments(dir string) (numbers []uint64, temps []string, err error) {
 // removeFile removes a file that may be gone already.
 func removeFile(dir, name string) error {
 	if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("bolt: %w", err)
+		return err
 	}
 	return nil
 }

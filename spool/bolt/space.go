@@ -66,10 +66,10 @@ func (s *Store) checkSpace(always bool) {
 // noRoom says why no more records can be taken, or nil.
 func (s *Store) noRoom(always bool) error {
 	if used := s.usedBytes(); used >= s.opt.MaxBytes {
-		return fmt.Errorf("bolt: the spool holds %d bytes, its limit is %d (spool.max.bytes)", used, s.opt.MaxBytes)
+		return fmt.Errorf("the spool holds %d bytes, its limit is %d (spool.max.bytes)", used, s.opt.MaxBytes)
 	}
 	if err := s.reserve(s.active, s.ahead()); err != nil {
-		return fmt.Errorf("bolt: no room ahead: %w", err)
+		return fmt.Errorf("no room ahead: %w", err)
 	}
 	if s.opt.MinFreeBytes < 0 {
 		return nil
@@ -85,11 +85,11 @@ func (s *Store) noRoom(always bool) error {
 	s.timing.spaceChecked = now
 	free, err := s.opt.Faults.freeBytes(s.dir)
 	if err != nil {
-		return fmt.Errorf("bolt: free space: %w", err)
+		return fmt.Errorf("free space: %w", err)
 	}
 	s.timing.free = int64(free)
 	if int64(free) < s.opt.MinFreeBytes {
-		return fmt.Errorf("bolt: the file system has %d bytes free, %d are to be left (spool.min.free.bytes)", free, s.opt.MinFreeBytes)
+		return fmt.Errorf("the file system has %d bytes free, %d are to be left (spool.min.free.bytes)", free, s.opt.MinFreeBytes)
 	}
 	return nil
 }

@@ -199,7 +199,7 @@ func (s *Store) shutdown() {
 	s.lock.release()
 	s.mu.Lock()
 	if err != nil && s.err == nil {
-		s.err = fmt.Errorf("bolt: close: %w", err)
+		s.err = fmt.Errorf("close: %w", err)
 	}
 	s.mu.Unlock()
 	close(s.commits)

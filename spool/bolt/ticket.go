@@ -66,7 +66,7 @@ func (r *Receipt) addSection(lane spool.LaneID, first spool.Index, count int) {
 
 func (r *Receipt) spooled(ctx context.Context) error {
 	if r == nil {
-		return fmt.Errorf("bolt: empty ticket: %w", ErrInvalid)
+		return fmt.Errorf("empty ticket: %w", ErrInvalid)
 	}
 	if planted.Is(planted.AckBeforeSync) {
 		return nil
@@ -80,7 +80,7 @@ func (r *Receipt) spooled(ctx context.Context) error {
 	case <-r.done:
 		return r.err
 	case <-ctx.Done():
-		return fmt.Errorf("bolt: waiting for the sync: %w", context.Cause(ctx))
+		return fmt.Errorf("waiting for the sync: %w", context.Cause(ctx))
 	}
 }
 
@@ -104,7 +104,7 @@ func (t Ticket) Acked(ctx context.Context) (Ack, error) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return Ack{}, fmt.Errorf("bolt: spooled, waiting for the cluster: %w", context.Cause(ctx))
+			return Ack{}, fmt.Errorf("spooled, waiting for the cluster: %w", context.Cause(ctx))
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 func (t Ticket) Poll() (a Ack, err error, ok bool) {
 	r := t.receipt
 	if r == nil {
-		return Ack{}, fmt.Errorf("bolt: empty ticket: %w", ErrInvalid), true
+		return Ack{}, fmt.Errorf("empty ticket: %w", ErrInvalid), true
 	}
 	select {
 	case <-r.done:

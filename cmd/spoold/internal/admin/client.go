@@ -61,7 +61,7 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, into 
 	if res.StatusCode/100 != 2 {
 		var f Failure
 		if json.NewDecoder(res.Body).Decode(&f) != nil || f.Message == "" {
-			return pid, fmt.Errorf("admin: the daemon answered %s", res.Status)
+			return pid, fmt.Errorf("the daemon answered %s", res.Status)
 		}
 		return pid, &f
 	}

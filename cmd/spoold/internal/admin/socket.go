@@ -23,20 +23,20 @@ const maxSocketPath = 107
 func ListenUnix(ctx context.Context, dir string) (net.Listener, error) {
 	path := filepath.Join(dir, SocketName)
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("admin: old socket: %w", err)
+		return nil, fmt.Errorf("old socket: %w", err)
 	}
 	short, done, err := shorten(path)
 	if err != nil {
-		return nil, fmt.Errorf("admin: socket: %w", err)
+		return nil, fmt.Errorf("socket: %w", err)
 	}
 	defer done()
 	ln, err := new(net.ListenConfig).Listen(ctx, "unix", short)
 	if err != nil {
-		return nil, fmt.Errorf("admin: socket: %w", err)
+		return nil, fmt.Errorf("socket: %w", err)
 	}
 	ln.(*net.UnixListener).SetUnlinkOnClose(false)
 	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(fmt.Errorf("admin: socket: %w", err), ln.Close())
+		return nil, errors.Join(fmt.Errorf("socket: %w", err), ln.Close())
 	}
 	return &unixListener{ln, path}, nil
 }
@@ -66,7 +66,7 @@ func DialUnix(ctx context.Context, dir string) (net.Conn, error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, ErrNoDaemon
 		}
-		return nil, fmt.Errorf("admin: socket: %w", err)
+		return nil, fmt.Errorf("socket: %w", err)
 	}
 	defer done()
 	c, err := new(net.Dialer).DialContext(ctx, "unix", short)
@@ -74,7 +74,7 @@ func DialUnix(ctx context.Context, dir string) (net.Conn, error) {
 		return nil, ErrNoDaemon
 	}
 	if err != nil {
-		return nil, fmt.Errorf("admin: socket: %w", err)
+		return nil, fmt.Errorf("socket: %w", err)
 	}
 	return c, nil
 }
