@@ -18,6 +18,7 @@ type broker struct {
 	retryAt    int64
 	attempts   int
 	err        string
+	listed     bool // Metadata named it last
 	failed     bool // a request on this connection was not answered
 	calling    bool // its part of the roll call is under way
 }

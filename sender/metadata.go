@@ -54,6 +54,7 @@ func (s *Sender) control() {
 	default:
 		s.askMetadata()
 	}
+	s.reconnect()
 	if m.gen > 0 {
 		if at := m.at + s.cfg.MetadataMaxAgeMs; at > s.now.Age || planted.Is(planted.OutageSpin) { // else it is wanted, and waits for an answer or for retryAt
 			s.wake(at)
@@ -145,9 +146,13 @@ func (s *Sender) onMetadata(q *request, resp Response) {
 		m.at = s.now.Age
 	}
 	m.heard(q.broker)
-	s.linkIs(true, "")
 	s.epoch++
 	s.updateBrokers(r.Brokers)
+	if why := s.unreachable(); why != "" {
+		s.linkIs(false, why)
+	} else {
+		s.linkIs(true, "")
+	}
 	again := false
 	for i := range r.Topics {
 		t := &r.Topics[i]
@@ -314,11 +319,44 @@ func errText(err error) string {
 // updateBrokers takes the list of brokers; one that is gone loses its place when its
 // connection does.
 func (s *Sender) updateBrokers(list []kmsg.MetadataResponseBroker) {
+	for _, b := range s.brokers {
+		b.listed = false
+	}
 	for i := range list {
 		id := list[i].NodeID
 		k, ok := slices.BinarySearchFunc(s.brokers, id, func(b *broker, id int32) int { return int(b.id) - int(id) })
 		if !ok {
 			s.brokers = slices.Insert(s.brokers, k, &broker{id: id})
+		}
+		s.brokers[k].listed = true
+	}
+}
+
+// unreachable says why no broker of the cluster can be connected to although a bootstrap server answers, or "":
+// typically an advertised name that does not resolve here. Brokers that nobody has tried to connect to yet do
+// not count.
+func (s *Sender) unreachable() string {
+	why := ""
+	for _, b := range s.brokers {
+		switch {
+		case b.up:
+			return ""
+		case b.listed && b.attempts > 0 && why == "":
+			why = b.err
+		}
+	}
+	return why
+}
+
+// reconnect tries the brokers that could not be reached again while the link is down for that, even if
+// no record waits for them: only a connection brings the link up again.
+func (s *Sender) reconnect() {
+	if s.link.up || s.unreachable() == "" {
+		return
+	}
+	for _, b := range s.brokers {
+		if b.listed && b.attempts > 0 {
+			s.connect(b)
 		}
 	}
 }
