@@ -27,20 +27,22 @@ var edges = map[string][]string{
 	"protocol": {},
 	// Mistakes that can be chosen, with a build tag, to see whether tests find them.
 	"internal/planted": {},
-	"protocol/codec":   {"protocol"},
-	"protocol/conn":    {"protocol", "protocol/codec"},
-	"idempotence":      {"protocol", "internal/planted"},
-	"spool":            {"protocol", "internal/planted", "idempotence"},
-	"spool/bolt":       {"protocol", "internal/planted", "idempotence", "spool"},
-	"accumulator":      {"protocol", "internal/planted", "idempotence", "spool"},
-	"recovery":         {"protocol", "internal/planted", "idempotence", "spool", "accumulator"},
-	"sender":           {"protocol", "internal/planted", "idempotence", "spool", "accumulator", "recovery"},
+	// Holds repeated log lines back, for the root and the command.
+	"internal/quietlog": {},
+	"protocol/codec":    {"protocol"},
+	"protocol/conn":     {"protocol", "protocol/codec"},
+	"idempotence":       {"protocol", "internal/planted"},
+	"spool":             {"protocol", "internal/planted", "idempotence"},
+	"spool/bolt":        {"protocol", "internal/planted", "idempotence", "spool"},
+	"accumulator":       {"protocol", "internal/planted", "idempotence", "spool"},
+	"recovery":          {"protocol", "internal/planted", "idempotence", "spool", "accumulator"},
+	"sender":            {"protocol", "internal/planted", "idempotence", "spool", "accumulator", "recovery"},
 	"sender/loop": {"protocol", "protocol/codec", "protocol/conn", "idempotence", "spool", "spool/bolt",
 		"accumulator", "recovery", "sender"},
-	".": {"protocol", "protocol/codec", "protocol/conn", "spool", "spool/bolt", "sender", "sender/loop"},
+	".": {"internal/quietlog", "protocol", "protocol/codec", "protocol/conn", "spool", "spool/bolt", "sender", "sender/loop"},
 	// otel names events and statistics where they are defined.
 	"otel":       {".", "sender", "spool/bolt"},
-	"cmd/spoold": {".", "otel", "sender", "spool", "spool/bolt", "cmd/spoold/internal/…"},
+	"cmd/spoold": {".", "internal/quietlog", "otel", "sender", "spool", "spool/bolt", "cmd/spoold/internal/…"},
 	// Ways in and what serves them do not know each other: the command wires them, and
 	// so does the demo, which is a command with its own broker, link and child.
 	"cmd/spoold/internal/admin":     {"."},

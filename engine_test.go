@@ -144,21 +144,18 @@ func TestCloseWhileTheSpoolIsOpenedAgainLeavesNothingOpen(t *testing.T) {
 	}
 }
 
-func TestALineIsLoggedOnceAMinutePerCauseWithTheNumberHeldBack(t *testing.T) {
+func TestRepeatedLinesAreHeldBackAndHooksAreNot(t *testing.T) {
 	var out bytes.Buffer
-	now := time.UnixMilli(0)
-	l := &logger{log: slog.New(slog.NewTextHandler(&out, nil)), now: func() time.Time { return now }, causes: map[string]*cause{}}
 	told := 0
-	h := l.hooks(Hooks{LinkChanged: func(sender.LinkChanged) { told++ }})
+	h := newLogger(slog.New(slog.NewTextHandler(&out, nil))).hooks(Hooks{LinkChanged: func(sender.LinkChanged) { told++ }})
 	down := sender.LinkChanged{Err: "refused"}
 	for range 3 {
 		h.LinkChanged(down)
 	}
+	h.LinkChanged(sender.LinkChanged{Up: true})
 	h.TopicTrouble(sender.TopicTrouble{Topic: "t", Code: protocol.TopicAuthorizationFailed})
-	now = now.Add(logQuiet)
-	h.LinkChanged(down)
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != 3 || !strings.Contains(lines[2], "repeated=2") || !strings.Contains(lines[0], "event=link.down") {
+	if len(lines) != 3 || !strings.Contains(lines[0], "event=link.down") || !strings.Contains(lines[1], "event=link.up") {
 		t.Errorf("logged:\n%s", out.String())
 	}
 	if told != 4 {

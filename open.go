@@ -54,8 +54,7 @@ func (env Env) withDefaults(cfg *Config) Env {
 	if env.Logger == nil {
 		env.Logger = slog.New(slog.DiscardHandler)
 	}
-	l := &logger{log: env.Logger, now: time.Now, causes: make(map[string]*cause)}
-	env.Hooks = l.hooks(env.Hooks)
+	env.Hooks = newLogger(env.Logger).hooks(env.Hooks)
 	return env
 }
 

@@ -29,7 +29,9 @@ func serveCommand(w *world) *cli.Command {
 			"   curl -H 'Content-Type: application/vnd.kafka.json.v2+json' \\\n" +
 			"        -d '{\"records\":[{\"key\":\"k\",\"value\":{\"n\":1}}]}' http://127.0.0.1:8082/topics/orders",
 		Description: "SIGTERM and SIGINT stop it: it takes no more, finishes what is on its way to the disk, and leaves the rest in the\n" +
-			"spool for the next start. A second signal ends it at once, which loses nothing either.",
+			"spool for the next start. A second signal ends it at once, which loses nothing either. SIGHUP reads the configuration\n" +
+			"again: log.level takes effect at once, and a line says which other keys have changed and need a restart. Faults in it\n" +
+			"are logged, and nothing changes. It goes on when its standard output or error is closed.",
 		Flags: []cli.Flag{
 			configFlag(), brokerFlag(), keyFlag(),
 			spoolFlag("spool.path; default: serve under the user's state directory"),
@@ -46,11 +48,15 @@ func serveCommand(w *world) *cli.Command {
 				return err
 			}
 			defer stopDev()
-			log := newLogger(w.stderr, s.cfg.LogLevel, s.cfg.LogFormat, time.Now)
+			level := new(slog.LevelVar)
+			level.Set(logLevel(s.cfg.LogLevel))
+			log := newLogger(w.stderr, level, s.cfg.LogFormat)
 			for _, warning := range s.cfg.Warnings() {
 				log.Warn(warning, "event", "config.warning")
 			}
-			return (&daemon{w: w, s: s, log: log, adopt: c.Bool("adopt-spool")}).run(c.Context)
+			d := &daemon{w: w, s: s, log: log, level: level, adopt: c.Bool("adopt-spool")}
+			d.reread = func() (*settings, error) { return readSettings(c) }
+			return d.run(c.Context)
 		},
 	}
 }
@@ -59,13 +65,7 @@ func serveCommand(w *world) *cli.Command {
 // broker if there is to be one.
 func serveSettings(w *world, c *cli.Context) (s *settings, stopDev func(), err error) {
 	stopDev = func() {}
-	s = newSettings()
-	if file := c.String("config"); file != "" {
-		if err := s.load(file); err != nil {
-			return nil, stopDev, err
-		}
-	}
-	if err := s.flags(c); err != nil {
+	if s, err = readSettings(c); err != nil {
 		return nil, stopDev, err
 	}
 	if s.file == "" && !c.Bool("dev") && len(s.cfg.BootstrapServers) == 0 {
@@ -89,6 +89,17 @@ func serveSettings(w *world, c *cli.Context) (s *settings, stopDev func(), err e
 		return nil, func() {}, err
 	}
 	return s, stopDev, nil
+}
+
+// readSettings puts file and flags together.
+func readSettings(c *cli.Context) (*settings, error) {
+	s := newSettings()
+	if file := c.String("config"); file != "" {
+		if err := s.load(file); err != nil {
+			return nil, err
+		}
+	}
+	return s, s.flags(c)
 }
 
 // devPort is where the development broker listens unless -b says otherwise.
@@ -116,10 +127,12 @@ func startDev(s *settings) (*devbroker.Broker, error) {
 
 // daemon is a running serve.
 type daemon struct {
-	w     *world
-	s     *settings
-	log   *slog.Logger
-	adopt bool
+	w      *world
+	s      *settings
+	log    *slog.Logger
+	level  *slog.LevelVar            // of log
+	reread func() (*settings, error) // file and flags, as they are now
+	adopt  bool
 
 	producer *spoold.Producer
 	metrics  *otel.Metrics
@@ -132,6 +145,8 @@ type daemon struct {
 // run starts everything, waits for a reason to stop, and stops it all.
 func (d *daemon) run(ctx context.Context) (err error) {
 	begin := time.Now()
+	hangup, stopSignals := d.signals()
+	defer stopSignals()
 	d.limitMemory()
 	d.failed = make(chan error, 1)
 	if d.metrics, err = otel.New(spoold.Version()); err != nil {
@@ -149,18 +164,29 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	d.log.Info("ready", d.addresses("event", "ready", "version", spoold.Version(), "spool", d.s.cfg.SpoolPath,
 		"brokers", d.s.cfg.BootstrapServers, "pending", status.Pending, "open_ms", opened.Milliseconds())...)
 
-	select {
-	case <-ctx.Done():
-		d.log.Info("stopping", "event", "stopping")
-	case <-d.producer.Done():
-		err = d.producer.Err()
-	case err = <-d.failed:
-	}
+	err = d.wait(ctx, hangup)
 	err = errors.Join(err, d.stop(ctx))
 	s := d.producer.Peek()
 	d.log.Info("exit", "event", "exit", "code", codeOf(err), "spooled", s.Accepted, "acked", s.Acked, "pending", s.Pending,
 		"dead_lettered", s.DeadLettered, "uptime", time.Since(begin).Round(time.Millisecond).String())
 	return err
+}
+
+// wait returns when there is a reason to stop, with the error that it is.
+func (d *daemon) wait(ctx context.Context, hangup <-chan os.Signal) error {
+	for {
+		select {
+		case <-hangup:
+			d.reload()
+		case <-ctx.Done():
+			d.log.Info("stopping", "event", "stopping")
+			return nil
+		case <-d.producer.Done():
+			return d.producer.Err()
+		case err := <-d.failed:
+			return err
+		}
+	}
 }
 
 func (d *daemon) open(ctx context.Context) (err error) {

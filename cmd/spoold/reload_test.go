@@ -1,0 +1,85 @@
+package main
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestHangupReadsTheConfigurationAgain(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "spoold.yaml")
+	writeFile(t, file, "bootstrap.servers: 127.0.0.1:1\n")
+	d := startChild(t, filepath.Join(dir, "spool"), "-c", file)
+	hangup := func(text, event string, says ...string) {
+		t.Helper()
+		writeFile(t, file, text)
+		if err := d.process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		await(t, func() bool {
+			if len(d.code) > 0 {
+				t.Fatalf("it ended: %s", d.log)
+			}
+			return d.log.event(event) != nil
+		})
+		for _, want := range says {
+			if !strings.Contains(d.log.String(), want) {
+				t.Errorf("the log does not say %s: %s", want, d.log)
+			}
+		}
+	}
+	hangup("bootstrap.servers: 127.0.0.1:1\nlinger.ms: x\nlog.level: debug\n", "config.fault", file+":2: config: linger.ms")
+	hangup("bootstrap.servers: 127.0.0.1:1\nlinger.ms: 7\nlog.level: debug\n", "config.reload", `"taken":["log.level"]`, `"needs_restart":["linger.ms"]`)
+	if code, text := d.post(t, "/topics/orders", "", `{"records":[{"value":1}]}`); code != 200 {
+		t.Errorf("%d %s", code, text)
+	}
+}
+
+func TestADaemonGoesOnWhenItsStandardErrorIsClosed(t *testing.T) {
+	spool := filepath.Join(t.TempDir(), "spool")
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("spoold", "serve", "--spool", spool, "-b", "127.0.0.1:1", "--http", "off", "--admin", "off", "-X", "spool.min.free.bytes=1MiB") //nolint:gosec,noctx // ourselves
+	cmd.Stderr = write
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill() }()
+	_ = write.Close()
+	var text strings.Builder
+	for buf := make([]byte, 1); !strings.Contains(text.String(), `"event":"ready"`); {
+		if _, err := io.ReadFull(read, buf); err != nil {
+			t.Fatalf("%v: %s", err, text.String())
+		}
+		text.Write(buf)
+	}
+	_ = read.Close()
+	for range 3 {
+		if err := cmd.Process.Signal(syscall.SIGHUP); err != nil { // each makes it write a line
+			t.Fatal(err)
+		}
+		if s := statusOf(t, spool); s.State != "running" {
+			t.Fatalf("it is %s", s.State)
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("its end: %v", err)
+	}
+}

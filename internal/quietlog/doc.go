@@ -1,0 +1,7 @@
+// Package quietlog holds repetitions back in a log: an outage of days must not wear out an edge host's disk.
+//
+// Promise: a line that says what the last one of its subject said is written at most once a minute, with the
+// number of those held back. A change is written at once, at most five a minute for each subject; above that it is
+// held, and the last one held is written when the minute is over, unless it says what was written last. So
+// the last line of a subject is its state, at most a minute late.
+package quietlog

@@ -1,0 +1,167 @@
+package quietlog
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	minute      = time.Minute
+	changes     = 5    // written at once in a minute, for each subject
+	maxSubjects = 1024 // beyond it, subjects of one kind share a place
+)
+
+// Wrap holds repetitions of what goes to h back. A handler that does so already is given back as it is.
+func Wrap(h slog.Handler) slog.Handler {
+	if q, ok := h.(*handler); ok {
+		return q
+	}
+	return &handler{next: h, subjects: &subjects{m: map[subject]*state{}}}
+}
+
+// subject is what a line is about: the kind of event, and the topic, partition, broker or address.
+type subject struct{ kind, of string }
+
+// state is what is known of a subject.
+type state struct {
+	since   time.Time // when the minute began
+	written int       // lines in it
+	last    string    // what the last written line said
+	held    int       // lines since then
+	pending *line     // the last held line, if it says something else; a timer is set for the end of the minute
+}
+
+// line is one that may be written later.
+type line struct {
+	says   string
+	record slog.Record
+	to     slog.Handler
+}
+
+// subjects is safe for concurrent use.
+type subjects struct {
+	mu sync.Mutex
+	m  map[subject]*state
+}
+
+// handler is one view (attributes, group) of subjects.
+type handler struct {
+	next slog.Handler
+	*subjects
+}
+
+func (h *handler) Enabled(ctx context.Context, l slog.Level) bool { return h.next.Enabled(ctx, l) }
+
+func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &handler{h.next.WithAttrs(attrs), h.subjects}
+}
+
+func (h *handler) WithGroup(name string) slog.Handler {
+	return &handler{h.next.WithGroup(name), h.subjects}
+}
+
+// Handle writes r, or holds it back.
+func (h *handler) Handle(ctx context.Context, r slog.Record) error {
+	about, says := read(&r)
+	held, now := h.pass(about, &line{says, r, h.next})
+	if !now {
+		return nil
+	}
+	return write(ctx, h.next, r, held)
+}
+
+// pass reports whether l is to be written now, and how many were held back before it.
+func (s *subjects) pass(about subject, l *line) (held int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	st := s.of(&about, now)
+	if now.Sub(st.since) >= minute && st.pending == nil { // else the timer is about to write what is pending
+		st.since, st.written = now, 0
+	}
+	repeats := st.last == l.says
+	if st.written > 0 && (repeats || st.written >= changes) || st.pending != nil {
+		st.held++
+		later := st.pending
+		st.pending = nil
+		if !repeats {
+			l.record = l.record.Clone()
+			st.pending = l
+		}
+		if later == nil && st.pending != nil {
+			time.AfterFunc(st.since.Add(minute).Sub(now), func() { s.over(about, st) })
+		}
+		return 0, false
+	}
+	held = st.held
+	st.last, st.held = l.says, 0
+	st.written++
+	return held, true
+}
+
+// over writes what is pending when a minute has passed.
+func (s *subjects) over(about subject, st *state) {
+	s.mu.Lock()
+	l, held := st.pending, st.held-1
+	if l == nil || s.m[about] != st {
+		s.mu.Unlock()
+		return
+	}
+	st.since, st.written, st.last, st.held, st.pending = time.Now(), 1, l.says, 0, nil
+	s.mu.Unlock()
+	_ = write(context.Background(), l.to, l.record, held) // as slog.Logger does with a handler's error
+}
+
+// of is the state of a subject. When there are too many, those that say nothing new are forgotten.
+func (s *subjects) of(about *subject, now time.Time) *state {
+	st := s.m[*about]
+	if st == nil && len(s.m) >= maxSubjects {
+		for k, old := range s.m {
+			if old.pending == nil && now.Sub(old.since) >= minute {
+				delete(s.m, k)
+			}
+		}
+		if len(s.m) >= maxSubjects {
+			about.of = ""
+			st = s.m[*about]
+		}
+	}
+	if st == nil {
+		st = &state{since: now}
+		s.m[*about] = st
+	}
+	return st
+}
+
+func write(ctx context.Context, to slog.Handler, r slog.Record, held int) error {
+	if held > 0 {
+		r = r.Clone()
+		r.AddAttrs(slog.Int("suppressed", held))
+	}
+	return to.Handle(ctx, r)
+}
+
+// read finds what a line is about, and what it says. Lines that have an event are about what stands before
+// the event's first dot: link.up and link.down speak of the same thing.
+func read(r *slog.Record) (about subject, says string) {
+	event, err := "", ""
+	r.Attrs(func(a slog.Attr) bool {
+		switch a.Key {
+		case "event":
+			event = a.Value.String()
+		case "err", "reason":
+			err += a.Value.String()
+		case "topic", "partition", "broker", "addr":
+			about.of += a.Key + a.Value.String() + " "
+		}
+		return true
+	})
+	about.kind, _, _ = strings.Cut(event, ".")
+	if event == "" {
+		about.kind = r.Message
+	}
+	return about, r.Level.String() + r.Message + "\n" + event + "\n" + err
+}

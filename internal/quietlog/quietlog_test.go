@@ -1,0 +1,102 @@
+package quietlog
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// says runs f with a log in a time of its own and gives the messages written, each with its count of held lines.
+func says(t *testing.T, f func(log *slog.Logger)) (lines []string) {
+	t.Helper()
+	synctest.Test(t, func(*testing.T) {
+		var out bytes.Buffer
+		f(slog.New(Wrap(slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == "suppressed" || a.Key == "event" || a.Key == "topic" || a.Key == "err" {
+				return a
+			}
+			return slog.Attr{}
+		}}))))
+		time.Sleep(10 * time.Minute) // what is pending is written
+		for line := range strings.Lines(out.String()) {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	})
+	return lines
+}
+
+func want(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestRepetitionsAreCountedAndHeldBackForAMinute(t *testing.T) {
+	want(t, says(t, func(log *slog.Logger) {
+		for range 5 {
+			log.Warn("trouble", "event", "topic.trouble", "topic", "a")
+		}
+		log.Warn("trouble", "event", "topic.trouble", "topic", "b")
+		time.Sleep(time.Minute)
+		log.Warn("trouble", "event", "topic.trouble", "topic", "a")
+	}), "event=topic.trouble topic=a", "event=topic.trouble topic=b", "event=topic.trouble topic=a suppressed=4")
+}
+
+// A broker that restarts within a minute of the daemon's start, twice.
+func TestEachOutageWithinAMinuteIsWritten(t *testing.T) {
+	want(t, says(t, func(log *slog.Logger) {
+		log.Info("reached", "event", "link.up")
+		log.Warn("not reached", "event", "link.down", "err", "refused")
+		log.Info("reached", "event", "link.up")
+		log.Warn("not reached", "event", "link.down", "err", "refused")
+		log.Info("reached", "event", "link.up")
+	}), "event=link.up", "event=link.down err=refused", "event=link.up", "event=link.down err=refused", "event=link.up")
+}
+
+// Law: whatever was logged, the last line written about a subject says what the last line logged said.
+func TestTheLastStateIsAlwaysWritten(t *testing.T) {
+	for n := range 40 {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			last := ""
+			lines := says(t, func(log *slog.Logger) {
+				for i := range n {
+					last = "link.up"
+					if i%3 == 1 {
+						last = "link.down"
+					}
+					log.Info("link", "event", last)
+					time.Sleep(7 * time.Second)
+				}
+			})
+			if n > 0 && !strings.HasPrefix(lines[len(lines)-1], "event="+last) {
+				t.Errorf("the last of %d was %s, written was %q", n, last, lines)
+			}
+			if limit := 2 + (changes+1)*(n*7/60+1); len(lines) > limit {
+				t.Errorf("%d lines of %d, want at most %d", len(lines), n, limit)
+			}
+		})
+	}
+}
+
+func TestManySubjectsShareAPlace(t *testing.T) {
+	lines := says(t, func(log *slog.Logger) {
+		for i := range 10 * maxSubjects {
+			log.Warn("trouble", "event", "topic.trouble", "topic", i)
+		}
+	})
+	if len(lines) < maxSubjects || len(lines) > maxSubjects+2 {
+		t.Errorf("%d lines, want %d and the last", len(lines), maxSubjects)
+	}
+}
+
+func TestAHandlerIsWrappedOnce(t *testing.T) {
+	h := Wrap(slog.DiscardHandler)
+	if Wrap(h) != h || Wrap(h.WithAttrs(nil)).(*handler).subjects != h.(*handler).subjects {
+		t.Error("it was wrapped again")
+	}
+}
