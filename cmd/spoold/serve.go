@@ -16,6 +16,7 @@ import (
 	"github.com/spoold/spoold/cmd/spoold/internal/devbroker"
 	"github.com/spoold/spoold/cmd/spoold/internal/httpin"
 	"github.com/spoold/spoold/cmd/spoold/internal/link"
+	"github.com/spoold/spoold/cmd/spoold/internal/service"
 	"github.com/spoold/spoold/otel"
 )
 
@@ -139,6 +140,7 @@ type daemon struct {
 	http     *httpin.Server // nil: off
 	admin    *admin.Server  // nil: off
 	socket   *admin.Server
+	manager  *service.Manager
 	failed   chan error // a listener ended by itself
 }
 
@@ -149,6 +151,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	defer stopSignals()
 	d.limitMemory()
 	d.failed = make(chan error, 1)
+	d.manager = service.New(d.log)
 	if d.metrics, err = otel.New(spoold.Version()); err != nil {
 		return err
 	}
@@ -163,8 +166,13 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	}
 	d.log.Info("ready", d.addresses("event", "ready", "version", spoold.Version(), "spool", d.s.cfg.SpoolPath,
 		"brokers", d.s.cfg.BootstrapServers, "pending", status.Pending, "open_ms", opened.Milliseconds())...)
+	d.manager.Ready(statusLine(status))
+	watching, stopWatching := context.WithCancel(ctx)
+	defer stopWatching()
+	go d.manager.Watch(watching, d.probe)
 
 	err = d.wait(ctx, hangup)
+	d.manager.Stopping()
 	err = errors.Join(err, d.stop(ctx))
 	s := d.producer.Peek()
 	d.log.Info("exit", "event", "exit", "code", codeOf(err), "spooled", s.Accepted, "acked", s.Acked, "pending", s.Pending,
@@ -177,7 +185,9 @@ func (d *daemon) wait(ctx context.Context, hangup <-chan os.Signal) error {
 	for {
 		select {
 		case <-hangup:
+			d.manager.Reloading()
 			d.reload()
+			d.manager.Ready(statusLine(d.producer.Peek()))
 		case <-ctx.Done():
 			d.log.Info("stopping", "event", "stopping")
 			return nil
@@ -218,18 +228,48 @@ func (d *daemon) listen(ctx context.Context) error {
 		}
 		d.admin = admin.Serve(ln, admin.Public(d.producer, d.metrics.Handler()), d.log)
 	}
-	if addr := d.s.cfg.HTTPListen; listens(addr) {
-		h := httpin.New(httpin.DefaultConfig(&d.s.cfg), sink{d.producer}, d.metrics.Ingress("http"))
-		if d.http, err = httpin.Listen(ctx, addr, h, int(d.s.cfg.HTTPMaxConnections), d.log); err != nil {
-			return &exitError{exitCannotCreate, err}
-		}
-		go func() {
-			if err := d.http.Serve(); err != nil {
-				d.failed <- &exitError{exitIO, err}
-			}
-		}()
+	return d.listenHTTP(ctx)
+}
+
+// listenHTTP opens the HTTP ingest: on the socket named "http" that systemd passed, or
+// else on http.listen.
+func (d *daemon) listenHTTP(ctx context.Context) error {
+	addr := d.s.cfg.HTTPListen
+	ln, err := service.Listener("http")
+	switch {
+	case err != nil:
+		return &exitError{exitCannotCreate, err}
+	case ln == nil && !listens(addr):
+		return nil
 	}
+	h := httpin.New(httpin.DefaultConfig(&d.s.cfg), sink{d.producer}, d.metrics.Ingress("http"))
+	limit := int(d.s.cfg.HTTPMaxConnections)
+	if ln != nil {
+		d.http = httpin.On(ln, h, limit, d.log)
+	} else if d.http, err = httpin.Listen(ctx, addr, h, limit, d.log); err != nil {
+		return &exitError{exitCannotCreate, err}
+	}
+	go func() {
+		if err := d.http.Serve(); err != nil {
+			d.failed <- &exitError{exitIO, err}
+		}
+	}()
 	return nil
+}
+
+// probe is one look at the daemon for the watchdog.
+func (d *daemon) probe() service.Probe {
+	s := d.producer.Status()
+	return service.Probe{At: s.Time, Status: statusLine(s), Err: admin.Health(s, d.producer.Err())}
+}
+
+// statusLine is what systemctl status shows.
+func statusLine(s *spoold.Status) string {
+	line := fmt.Sprintf("link %s, %d records pending", s.Link, s.Pending)
+	if s.SpoolFull != "" {
+		line += ", full: " + s.SpoolFull
+	}
+	return line
 }
 
 func listens(addr string) bool { return addr != "" && addr != "off" }

@@ -34,6 +34,12 @@ func Listen(ctx context.Context, addr string, handler *Handler, maxConnections i
 	if err != nil {
 		return nil, fmt.Errorf("http.listen: %w", err)
 	}
+	return On(ln, handler, maxConnections, log), nil
+}
+
+// On takes a listener that is open already, as a service manager passes it. Nothing
+// is served before Serve.
+func On(ln net.Listener, handler *Handler, maxConnections int, log *slog.Logger) *Server {
 	s := &Server{handler: handler, ln: newLimitListener(ln, maxConnections)}
 	s.http = http.Server{
 		Handler:           handler,
@@ -43,7 +49,7 @@ func Listen(ctx context.Context, addr string, handler *Handler, maxConnections i
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-	return s, nil
+	return s
 }
 
 // Addr is where the server listens.

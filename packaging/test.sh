@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# Installs the packages of dist/ on this machine, uses the daemon as a stranger
+# would, upgrades and removes it. Needs root, and a Debian or a system with dpkg.
+# The cluster is spoold's own development broker, in another process.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+deb=$(ls dist/spoold_*_amd64.deb)
+work=$(mktemp -d)
+said() { printf -- '- %s\n' "$*"; }
+fail() {
+	echo "FAILED: $*" >&2
+	tail -n 20 "$work"/*.log >&2 || true
+	exit 1
+}
+cleanup() {
+	for pid in "${broker:-}" "${daemon:-}"; do
+		[ -z "$pid" ] || kill "$pid" 2>/dev/null || true
+	done
+	dpkg --purge spoold >/dev/null 2>&1 || true
+	rm -rf "$work" /var/lib/spoold
+	userdel spoold 2>/dev/null || true
+}
+trap cleanup EXIT
+[ ! -e /var/lib/spoold ] || { trap - EXIT; fail "/var/lib/spoold exists: this machine has a spool, which the test would remove"; }
+
+began=$(date +%s)
+dpkg -i "$deb" >"$work/install.log"
+said "installed $deb"
+[ "$(stat -c '%U %a' /var/lib/spoold)" = "spoold 700" ] || fail "the state directory is not spoold's alone"
+[ "$(stat -c '%U:%G %a' /etc/spoold/spoold.yaml)" = "root:spoold 640" ] || fail "the configuration is not readable by root and spoold alone"
+spoold version
+
+python3 - "$work" <<'PY' &
+import socket, sys, os
+path = sys.argv[1] + "/notify"
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(path); os.chmod(path, 0o777); s.settimeout(60)
+with open(sys.argv[1] + "/states.log", "w") as f:
+    while True:
+        m = s.recv(4096).decode()
+        f.write(m + "\n"); f.flush()
+        if "STOPPING=1" in m: break
+PY
+listener=$!
+chmod 711 "$work"
+until [ -S "$work/notify" ]; do sleep 0.05; done
+
+spoold serve --dev -b 127.0.0.1:9092 --http off --admin off --spool "$work/dev" >"$work/broker.log" 2>&1 &
+broker=$!
+as_spoold() { exec env NOTIFY_SOCKET="$work/notify" WATCHDOG_USEC=2000000 setpriv --reuid spoold --regid spoold --init-groups --no-new-privs "$@"; }
+as_spoold spoold serve -c /etc/spoold/spoold.yaml >"$work/daemon.log" 2>&1 &
+daemon=$!
+
+until grep -q READY=1 "$work/states.log"; do
+	kill -0 $daemon 2>/dev/null || fail "the daemon ended"
+	sleep 0.05
+done
+said "READY=1 after $(($(date +%s) - began)) s"
+answer=$(curl -sS --max-time 30 -H 'Content-Type: application/vnd.kafka.json.v2+json' \
+	-d '{"records":[{"key":"anna","value":{"item":5}}]}' 'http://127.0.0.1:8082/topics/orders?wait=acked')
+case $answer in
+*'"error_code":null'*) ;;
+*) fail "the record was not acked: $answer" ;;
+esac
+took=$(($(date +%s) - began))
+said "from the package to the first acked record: $took s"
+[ $took -lt 60 ] || fail "that is more than a minute"
+until grep -q WATCHDOG=1 "$work/states.log"; do
+	kill -0 $daemon 2>/dev/null || fail "the daemon ended"
+	sleep 0.1
+done
+said "the watchdog is reset: $(grep -m1 STATUS= "$work/states.log")"
+
+kill -TERM $daemon
+wait $daemon || fail "the daemon ended with $?"
+daemon=
+wait $listener
+grep -q STOPPING=1 "$work/states.log" || fail "STOPPING=1 was not sent"
+
+echo '# changed by the operator' >>/etc/spoold/spoold.yaml
+dpkg -i "$deb" >>"$work/install.log" 2>&1
+grep -q 'changed by the operator' /etc/spoold/spoold.yaml || fail "an upgrade overwrote the configuration"
+said "an upgrade keeps the configuration"
+dpkg --remove spoold >>"$work/install.log" 2>&1
+[ ! -e /usr/bin/spoold ] || fail "the binary is still there"
+dpkg --purge spoold >"$work/purge.log" 2>&1
+[ -n "$(ls -A /var/lib/spoold)" ] || fail "purge removed the spool"
+grep -q 'is kept' "$work/purge.log" || fail "purge does not say that the spool is kept"
+said "purge keeps the spool, and says so"
+
+if command -v rpm >/dev/null; then
+	rpm -qp --requires "$(ls dist/spoold-*.x86_64.rpm)" >"$work/rpm.log"
+	mkdir "$work/root"
+	rpm --root "$work/root" -i --nodeps --noscripts "$(ls dist/spoold-*.x86_64.rpm)" >>"$work/rpm.log" 2>&1
+	"$work/root/usr/bin/spoold" version
+	rpm --root "$work/root" -e --noscripts spoold
+	[ ! -e "$work/root/usr/bin/spoold" ] || fail "the rpm left its binary behind"
+	said "the rpm installs and leaves"
+else
+	fail "rpm is missing: apt-get install rpm"
+fi
+
+exposure=$(systemd-analyze security --offline=true packaging/systemd/spoold.service | awk '/Overall exposure/ {for (i = 1; i <= NF; i++) if ($i ~ /^[0-9.]+$/) print $i}')
+said "systemd-analyze security: exposure $exposure"
+awk -v e="$exposure" 'BEGIN {exit !(e != "" && e <= 1.5)}' || fail "the exposure is above 1.5"
+
+rootfs=dist/linux-amd64/rootfs
+chroot --userspec=10001:10001 "$rootfs" /usr/bin/spoold version >/dev/null || fail "the container's root file system does not run"
+said "the container's root file system runs as a user without rights"
+echo "packaging: passed"
