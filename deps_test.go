@@ -35,8 +35,9 @@ var edges = map[string][]string{
 	"spool":             {"protocol", "internal/planted", "idempotence"},
 	"spool/bolt":        {"protocol", "internal/planted", "idempotence", "spool"},
 	"accumulator":       {"protocol", "internal/planted", "idempotence", "spool"},
-	"recovery":          {"protocol", "internal/planted", "idempotence", "spool", "accumulator"},
-	"sender":            {"protocol", "internal/planted", "idempotence", "spool", "accumulator", "recovery"},
+	"recovery":          {"protocol", "internal/planted", "idempotence", "spool"},
+	"sender/cluster":    {"protocol", "internal/planted"},
+	"sender":            {"protocol", "internal/planted", "idempotence", "spool", "accumulator", "recovery", "sender/cluster"},
 	"sender/loop": {"protocol", "protocol/codec", "protocol/conn", "idempotence", "spool", "spool/bolt",
 		"accumulator", "recovery", "sender"},
 	".": {"internal/quietlog", "protocol", "protocol/codec", "protocol/conn", "spool", "spool/bolt", "sender", "sender/loop"},
@@ -64,7 +65,7 @@ var edges = map[string][]string{
 
 // pure packages have no socket, file, clock, goroutine, channel or lock: they are
 // stepped by hand, scripted and simulated.
-var pure = []string{"protocol", "internal/planted", "idempotence", "txn", "spool", "accumulator", "recovery", "sender"}
+var pure = []string{"protocol", "internal/planted", "idempotence", "txn", "spool", "accumulator", "recovery", "sender", "sender/cluster"}
 
 // pureImports is what a pure package may import besides pure packages of ours.
 var pureImports = []string{
@@ -117,6 +118,11 @@ func TestPlantedViolationsAreCaught(t *testing.T) {
 		name, file, source, want string
 	}{
 		{"an import that points up", "protocol/x.go", `package protocol; import _ "github.com/spoold/spoold/spool"`, "may not import spool"},
+		{"one partition looking at the cluster", "idempotence/x.go", `package idempotence; import _ "github.com/spoold/spoold/sender/cluster"`, "may not import sender/cluster"},
+		{"queues looking at the cluster", "accumulator/x.go", `package accumulator; import _ "github.com/spoold/spoold/sender/cluster"`, "may not import sender/cluster"},
+		{"recovery looking at the cluster", "recovery/x.go", `package recovery; import _ "github.com/spoold/spoold/sender/cluster"`, "may not import sender/cluster"},
+		{"recovery looking at queues", "recovery/x.go", `package recovery; import _ "github.com/spoold/spoold/accumulator"`, "may not import accumulator"},
+		{"the cluster looking at the spool", "sender/cluster/x.go", `package cluster; import _ "github.com/spoold/spoold/spool"`, "may not import spool"},
 		{"an import within a level", "spool/bolt/x.go", `package bolt; import _ "github.com/spoold/spoold/protocol/conn"`, "may not import protocol/conn"},
 		{"a way in that knows another", "cmd/spoold/internal/httpin/x.go", `package httpin; import _ "github.com/spoold/spoold/cmd/spoold/internal/admin"`, "may not import cmd/spoold/internal/admin"},
 		{"the product looking at test code", "sender/loop/x.go", `package loop; import _ "github.com/spoold/spoold/integration/link"`, "may not import integration/link"},

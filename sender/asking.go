@@ -8,6 +8,7 @@ import (
 	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/recovery"
+	"github.com/spoold/spoold/sender/cluster"
 )
 
 // asking is one question to a leader about one partition: who is known there, and
@@ -25,13 +26,13 @@ type asking struct {
 
 // ask puts the questions of all partitions that have one, one request per broker.
 func (s *Sender) ask() {
-	for _, b := range s.brokers {
-		if !b.up {
+	for _, b := range s.view.Brokers() {
+		if !b.Up {
 			continue
 		}
 		var parts []*partition
 		for _, p := range s.active {
-			if p.wantAsk && p.phase == resolving && p.leader == b.id && p.via.gen == b.gen {
+			if p.wantAsk && p.phase == resolving && p.via.Broker == b.ID && s.view.Usable(p.lane.remote, p.id, p.via) {
 				p.wantAsk = false
 				parts = append(parts, p)
 			}
@@ -42,7 +43,7 @@ func (s *Sender) ask() {
 	}
 }
 
-func (s *Sender) askBroker(b *broker, parts []*partition) {
+func (s *Sender) askBroker(b *cluster.Broker, parts []*partition) {
 	d := kmsg.NewPtrDescribeProducersRequest()
 	l := kmsg.NewPtrListOffsetsRequest()
 	l.ReplicaID = -1
@@ -56,8 +57,8 @@ func (s *Sender) askBroker(b *broker, parts []*partition) {
 		lq.parts, lq.asks = append(lq.parts, p), append(lq.asks, a)
 		l.Topics = addLogEnd(l.Topics, p)
 	}
-	s.request(Request{Kind: KindControl, Broker: b.id, Message: d, MaxVersion: -1}, dq)
-	s.request(Request{Kind: KindControl, Broker: b.id, Message: l, MaxVersion: -1}, lq)
+	s.request(Request{Kind: KindControl, Broker: b.ID, Message: d, MaxVersion: -1}, dq)
+	s.request(Request{Kind: KindControl, Broker: b.ID, Message: l, MaxVersion: -1}, lq)
 }
 
 func addDescribe(ts []kmsg.DescribeProducersRequestTopic, p *partition) []kmsg.DescribeProducersRequestTopic {
@@ -74,7 +75,8 @@ func addDescribe(ts []kmsg.DescribeProducersRequestTopic, p *partition) []kmsg.D
 
 func addLogEnd(ts []kmsg.ListOffsetsRequestTopic, p *partition) []kmsg.ListOffsetsRequestTopic {
 	part := kmsg.NewListOffsetsRequestTopicPartition()
-	part.Partition, part.Timestamp, part.CurrentLeaderEpoch = p.id, -1, p.leaderEpoch
+	_, epoch := p.leader()
+	part.Partition, part.Timestamp, part.CurrentLeaderEpoch = p.id, -1, epoch
 	for i := range ts {
 		if ts[i].Topic == p.lane.topic {
 			ts[i].Partitions = append(ts[i].Partitions, part)
@@ -95,7 +97,7 @@ func (s *Sender) onDescribe(q *request, resp Response) {
 		}
 		if !ok || resp.Err != nil {
 			a.failed = true
-			p.detail = errText(resp.Err)
+			p.detail = cluster.ErrText(resp.Err)
 		} else {
 			s.described(p, a, r)
 		}
@@ -206,7 +208,7 @@ func (s *Sender) maybeAnswered(p *partition, a *asking) {
 	s.activate(p)
 	if a.failed {
 		if a.wantFresh {
-			p.needMeta = s.refresh()
+			p.needMeta = s.view.Refresh()
 		}
 		s.trouble(p, p.detail)
 		return // the resolver still wants to ask

@@ -21,7 +21,7 @@
 // protocol can be stepped by hand and simulated from a seed.
 //
 // Files, in the order a record meets them: lanes.go (from the spool into batches),
-// metadata.go and brokers.go (where to), rollcall.go and identity.go (as whom), drain.go (seals),
-// produce.go (requests and answers), resolving.go, asking.go and tail.go (doubt),
+// changes.go (what package cluster learnt of topics and leaders), clonecheck.go and identity.go
+// (under which producer id), drain.go (seals), requests.go and produce.go (requests and answers), resolving.go, asking.go and tail.go (doubt),
 // hole.go (refusals), operator.go (spoold resolve), status.go.
 package sender

@@ -1,12 +1,11 @@
 package sender
 
 import (
-	"fmt"
-
 	"github.com/spoold/spoold/accumulator"
 	"github.com/spoold/spoold/idempotence"
 	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/sender/cluster"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -18,7 +17,7 @@ func (s *Sender) advance(p *partition) {
 	if p.phase == parked || s.stop != nil {
 		return
 	}
-	via, ok := s.route(p)
+	via, ok := s.way(p)
 	if !ok {
 		return
 	}
@@ -45,40 +44,8 @@ func (s *Sender) advance(p *partition) {
 	}
 }
 
-// route is the way to p's leader. If there is none it blocks p, asks for what is
-// missing and reports false.
-func (s *Sender) route(p *partition) (route, bool) {
-	if p.lane.recreated || !p.lane.suspect.IsZero() || p.lane.code != protocol.None && p.leader < 0 {
-		s.block(p, true)
-		return route{}, false
-	}
-	if p.leader < 0 {
-		p.detail = "no leader"
-		if p.older {
-			p.detail = fmt.Sprintf("no leader: the broker that was asked knows only older ones than that of leader epoch %d", p.leaderEpoch)
-		}
-		s.block(p, true)
-		if s.meta.gen > 0 {
-			s.meta.want = true // control asks, when it may
-		}
-		return route{}, false
-	}
-	b := s.broker(p.leader)
-	if b == nil {
-		s.meta.want = true
-		return route{}, false
-	}
-	if !b.up {
-		p.detail = b.err
-		s.block(p, s.link.up && b.attempts > 0) // with no cluster at all there is nobody to be passed by
-		s.connect(b)
-		return route{}, false
-	}
-	return route{broker: b.id, epoch: p.leaderEpoch, gen: b.gen}, true
-}
-
 // rerouted: leader, reign or connection is new, so the leader is asked first.
-func (s *Sender) rerouted(p *partition, via route) {
+func (s *Sender) rerouted(p *partition, via cluster.Way) {
 	if p.onWire > 0 {
 		p.phase = answers // the old connection's answers come first
 		s.block(p, true)
@@ -106,8 +73,8 @@ func (s *Sender) drain(p *partition) {
 			s.wake(at)
 			return
 		}
-		if !s.call.over && !planted.Is(planted.RollCallUnawaited) {
-			p.detail = waitsForRollCall // not even as the former id: a raised epoch of it may be on disk, with nothing sent yet
+		if !s.clones.over && !planted.Is(planted.RollCallUnawaited) {
+			p.detail = waitsForCloneCheck // not even as the former id: a raised epoch of it may be on disk, with nothing sent yet
 			return
 		}
 		if len(p.window) == 0 && !s.moveOver(p) || !p.ids.Identity.Valid() {
@@ -129,7 +96,7 @@ func (s *Sender) drain(p *partition) {
 // seal gives a batch its identity. Not a byte of it leaves before that is durable.
 func (s *Sender) seal(p *partition, b *accumulator.Batch) {
 	s.ordinal++
-	b.Identity, b.TopicID, b.Ordinal = p.ids.Identity, p.lane.bound, s.ordinal
+	b.Identity, b.TopicID, b.Ordinal = p.ids.Identity, p.lane.remote.Bound, s.ordinal
 	b.Base = p.ids.Take(b.Count)
 	tail := p.lowest()
 	if planted.Is(planted.TailTooFar) {

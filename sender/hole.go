@@ -8,6 +8,7 @@ import (
 	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/recovery"
+	"github.com/spoold/spoold/sender/cluster"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -194,7 +195,7 @@ func (s *Sender) limboBound(p *partition, offset protocol.Offset) {
 }
 
 // limboStep reads the tail below the first ack of the new epoch.
-func (s *Sender) limboStep(p *partition, via route) {
+func (s *Sender) limboStep(p *partition, via cluster.Way) {
 	if via != p.via {
 		p.via, p.tail = via, nil
 	}

@@ -55,9 +55,9 @@ func (s *Sender) onIdentity(resp Response) {
 		if resp.Err != nil {
 			i.err = "InitProducerId: " + resp.Err.Error()
 		}
-		i.retryAt = s.now.Age + s.backoff(i.attempts)
+		i.retryAt = s.now.Age + s.backoff.After(i.attempts)
 		if code.Class() == protocol.Authorization {
-			i.retryAt = s.now.Age + max(s.backoff(i.attempts), 5000)
+			i.retryAt = s.now.Age + max(s.backoff.After(i.attempts), 5000)
 			i.err += ": grant IDEMPOTENT_WRITE on the cluster, or WRITE on a topic"
 		}
 		s.wake(i.retryAt)

@@ -6,6 +6,7 @@ import (
 	"github.com/spoold/spoold/accumulator"
 	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/sender/cluster"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -13,8 +14,8 @@ import (
 type lane struct {
 	id      spool.LaneID
 	topic   string
-	bound   protocol.TopicID // incarnation that its records go to; zero: not bound yet
-	end     spool.Index      // one above the last committed entry
+	remote  *cluster.Topic // as the cluster has it
+	end     spool.Index    // one above the last committed entry
 	settled *spool.Set
 	acc     *accumulator.Lane
 	parts   []*partition // by number; those above the topic's count were asked for by number or are left over
@@ -23,17 +24,6 @@ type lane struct {
 	frontier spool.Index // at a start: one above the highest entry that was sealed
 	facts    spool.Facts // at a start
 
-	// What metadata said last.
-	code      protocol.ErrorCode
-	current   protocol.TopicID // differs from bound: the topic was recreated
-	has       int32            // partitions of current
-	suspect   protocol.TopicID // seen once in place of bound: nothing is sent until it is seen again, or not
-	recreated bool
-	absentAt  int32              // the last broker that was asked by itself and had not heard of the topic; or AnyBroker
-	absent    bool               // two such brokers had not
-	told      protocol.ErrorCode // last reported by a TopicTrouble
-	making    int                // how often the cluster was asked to make the topic, since it was last there
-
 	feedID  uint64 // of the Feed under way, or 0
 	bytes   int    // asked for by it
 	stalled uint64 // s.epoch at which the lane could take nothing more
@@ -41,15 +31,19 @@ type lane struct {
 }
 
 func (s *Sender) addRecoveredLane(r *spool.Lane) {
-	l := &lane{id: r.ID, topic: r.Topic, bound: r.TopicID, end: r.End, settled: r.Settled.Clone(), facts: r.Facts, absentAt: AnyBroker}
+	l := &lane{id: r.ID, topic: r.Topic, remote: s.view.Follow(r.Topic, r.TopicID), end: r.End, settled: r.Settled.Clone(), facts: r.Facts}
 	// Whatever was settled had been sealed.
 	for sp := range l.settled.Spans {
 		l.frontier = max(l.frontier, sp.End)
 	}
-	l.backlog = l.settled.Low() < l.end
+	l.backlog = l.pending()
+	l.remote.Pending = l.backlog
 	s.lanes = append(s.lanes, l)
 	s.byTopic[l.topic] = l
 }
+
+// pending reports whether anything of l has not left.
+func (l *lane) pending() bool { return l.settled.Low() < l.end }
 
 func (s *Sender) lane(id spool.LaneID) *lane {
 	if int(id) < len(s.lanes) && s.lanes[id].id == id {
@@ -66,7 +60,7 @@ func (s *Sender) lane(id spool.LaneID) *lane {
 // partition is partition n of l, made if need be.
 func (s *Sender) partition(l *lane, n int32) *partition {
 	for int32(len(l.parts)) <= n {
-		p := &partition{lane: l, id: int32(len(l.parts)), leader: -1, mayAsk: true, sight: noSecondSight}
+		p := &partition{lane: l, id: int32(len(l.parts)), mayAsk: true}
 		p.ids = newIDs()
 		if l.acc != nil {
 			p.q = l.acc.Partition(p.id)
@@ -81,7 +75,7 @@ func (s *Sender) restorePartition(st *spool.PartitionState) {
 	p.ids.Identity, p.ids.Next, p.ids.Settled = st.Identity, st.Next, st.Settled
 	p.ids.LastOffset, p.ids.LastMaxTimestamp = st.LastOffset, st.LastMaxTimestamp
 	if !planted.Is(planted.EpochForgotten) {
-		p.leaderEpoch = st.LeaderEpoch
+		p.lane.remote.RestoreEpoch(p.id, st.LeaderEpoch)
 	}
 	if st.LastOffset != protocol.NoOffset {
 		p.tailBase = st.LastOffset + 1
@@ -115,11 +109,11 @@ func (s *Sender) Committed(now spool.Time, c *spool.Committed) *Effects {
 		if s.byTopic[n.Topic] != nil {
 			continue
 		}
-		l := &lane{id: n.ID, topic: n.Topic, settled: spool.NewSet(0)}
+		l := &lane{id: n.ID, topic: n.Topic, remote: s.view.Follow(n.Topic, protocol.TopicID{}), settled: spool.NewSet(0)}
 		l.acc = accumulator.NewLane(n.ID, n.Topic, 0, 0, spool.Facts{})
 		s.lanes = append(s.lanes, l)
 		s.byTopic[n.Topic] = l
-		s.meta.want = true
+		s.view.Want()
 	}
 	for i := range c.Sections {
 		s.take(&c.Sections[i])
@@ -137,6 +131,7 @@ func (s *Sender) take(sec *spool.Section) {
 	live := l.acc.Live() && l.feedID == 0 && l.end == first
 	l.end = max(l.end, end)
 	l.acc.End = l.end
+	l.remote.Pending = l.pending()
 	if !live || s.stop != nil {
 		return
 	}
@@ -253,6 +248,7 @@ func (s *Sender) leave(l *lane, spans []spool.Span, o spool.Outcome) {
 		l.acc.Take(sp)
 	}
 	l.acc.Prune(l.settled.Low())
+	l.remote.Pending = l.pending()
 	s.epoch++
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/sender/cluster"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -37,10 +38,12 @@ func (s *Sender) Resolve(now spool.Time, topic string, n int32, c Choice) (*Effe
 			return s.end(), r, fmt.Errorf("resolve: %s-%d still waits for the answer to a request: try again in a moment", topic, p.id)
 		}
 	}
-	recreated := l.recreated
+	recreated := l.remote.Recreated
 	for _, p := range l.parts {
 		if p.phase == parked && (n < 0 || p.id == n) {
-			recreated = recreated || p.park.Reason == spool.ParkTopicRecreated && !l.same()
+			// One that is the same topic after all was parked for the word of a broker that did not have it yet and knew a former
+			// one, and records of other partitions went on to it.
+			recreated = recreated || p.park.Reason == spool.ParkTopicRecreated && !l.remote.Same()
 			r.Partitions = append(r.Partitions, p.id)
 			r.Records += p.inDoubt()
 			s.resolveParked(p, c)
@@ -83,7 +86,7 @@ func (s *Sender) resolveParked(p *partition, c Choice) {
 	}
 	p.limbo, p.limboReady = nil, false
 	reason := p.park.Reason
-	p.park, p.phase, p.via, p.detail = spool.Park{}, fresh, route{}, ""
+	p.park, p.phase, p.via, p.detail = spool.Park{}, fresh, cluster.Way{}, ""
 	p.attempts, p.retryAt = 0, 0
 	s.reseal(p, keep, "resolved by the operator: "+string(c))
 	if reason == spool.ParkLogWentBack || reason == spool.ParkTopicRecreated {
@@ -94,10 +97,6 @@ func (s *Sender) resolveParked(p *partition, c Choice) {
 	s.event(PartitionUnparked{Topic: p.lane.topic, Partition: p.id, Choice: c, Records: records})
 }
 
-// same reports whether the topic is the one that the lane was bound to, and the cluster says so. Then it was parked for the word
-// of a broker that had not heard of its topic yet, and knew a former one, and records of other partitions went on to it.
-func (l *lane) same() bool { return !l.recreated && !l.bound.IsZero() && l.current == l.bound }
-
 // newIncarnation binds a lane whose topic was recreated to the new one, once all its
 // partitions are resolved: facts, offsets and sequences begin anew.
 func (s *Sender) newIncarnation(l *lane) {
@@ -106,22 +105,20 @@ func (s *Sender) newIncarnation(l *lane) {
 			return
 		}
 	}
-	l.recreated = false
+	s.view.Rebind(l.remote)
 	l.acc.Closed = false
 	for _, p := range l.parts {
-		p.ids.LastOffset, p.ids.LastMaxTimestamp, p.tailBase, p.leaderEpoch, p.leader = protocol.NoOffset, 0, 0, 0, -1
+		p.ids.LastOffset, p.ids.LastMaxTimestamp, p.tailBase = protocol.NoOffset, 0, 0
 		s.mark(p)
 	}
-	l.bound = l.current // unknown while no cluster was seen: the next one binds it
 	if planted.Is(planted.FewerPartitions) {
-		l.has = l.acc.Partitions()
+		l.remote.Count = l.acc.Partitions()
 	}
-	l.acc.ResetFacts(s.acc, l.bound, l.has) // it may have fewer partitions than the former one
+	l.acc.ResetFacts(s.acc, l.remote.Bound, l.remote.Count) // it may have fewer partitions than the former one
 	for _, p := range l.parts {
 		p.q = l.acc.Partition(p.id)
 	}
 	l.feedID, s.feeding, l.bytes = 0, s.feeding-l.bytes, 0
-	s.w.Bindings = append(s.w.Bindings, spool.LaneBinding{Lane: l.id, TopicID: l.bound, ResetFacts: true})
+	s.w.Bindings = append(s.w.Bindings, spool.LaneBinding{Lane: l.id, TopicID: l.remote.Bound, ResetFacts: true})
 	s.urgent = true
-	s.meta.want = true
 }

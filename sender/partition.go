@@ -7,6 +7,7 @@ import (
 	"github.com/spoold/spoold/idempotence"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/recovery"
+	"github.com/spoold/spoold/sender/cluster"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -57,23 +58,19 @@ type partition struct {
 	ids  idempotence.Partition
 	park spool.Park
 
-	leader      int32 // broker id, or -1
-	leaderEpoch int32
-	older       bool // what metadata says is of an older one
-
 	phase  phase
 	window []*inflight // oldest first: sealed and not settled
 	limbo  []*inflight // refused, but perhaps in the log (seal.Refused)
 	onWire int         // copies on the wire
 
-	via      route // over which leader and connection the log was looked at last
+	via      cluster.Way // over which leader and connection the log was looked at last
 	mayAsk   bool
 	tailBase protocol.Offset // at or below the offset of the next batch
 	resolver *recovery.Resolver
-	resend   *inflight // what the resolver wants on the wire
-	build    *building // bytes being read back for resend
-	needMeta uint64    // metadata generation that must have come before the leader is asked
-	sight    secondSight
+	resend   *inflight          // what the resolver wants on the wire
+	build    *building          // bytes being read back for resend
+	needMeta cluster.Generation // metadata generation that must have come before the leader is asked
+	check    cluster.LeaderCheck
 	asking   *asking
 	wantAsk  bool
 	tail     *tailRead
@@ -83,20 +80,13 @@ type partition struct {
 	attempts int
 	detail   string // why it waits, for status
 
-	present   bool // it has answered the roll call
-	exhausted bool // no epoch is left under its producer id
+	cloneAnswered bool // its leader has answered the clone check
+	exhausted     bool // no epoch is left under its producer id
 	// limboReady: something was acked behind what is in limbo, at limboTo.
 	limboReady bool
 	limboTo    protocol.Offset
 
 	active, dirty bool
-}
-
-// route is a leader, its reign and the connection to it. The zero value is none.
-type route struct {
-	broker int32
-	epoch  int32
-	gen    uint64
 }
 
 func (p *partition) idle() bool {
@@ -113,10 +103,11 @@ func (p *partition) lowest() protocol.Offset {
 }
 
 func (p *partition) state() spool.PartitionState {
+	_, epoch := p.leader()
 	return spool.PartitionState{
 		Lane: p.lane.id, Partition: p.id,
 		Identity: p.ids.Identity, Next: p.ids.Next, Settled: p.ids.Settled,
-		LastOffset: p.ids.LastOffset, LastMaxTimestamp: p.ids.LastMaxTimestamp, Park: p.park, LeaderEpoch: p.leaderEpoch,
+		LastOffset: p.ids.LastOffset, LastMaxTimestamp: p.ids.LastMaxTimestamp, Park: p.park, LeaderEpoch: epoch,
 	}
 }
 
@@ -163,7 +154,7 @@ func (p *partition) resealed() bool {
 func (s *Sender) trouble(p *partition, detail string) {
 	p.attempts++
 	p.detail = detail
-	p.retryAt = s.now.Age + s.backoff(p.attempts)
+	p.retryAt = s.now.Age + s.backoff.After(p.attempts)
 	s.wake(p.retryAt)
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/recovery"
+	"github.com/spoold/spoold/sender/cluster"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -23,12 +24,12 @@ type answer struct {
 
 // onProduce takes the answer to a Produce request.
 func (s *Sender) onProduce(q *request, resp Response) {
-	if b := s.broker(q.broker); b != nil && b.inFlight > 0 {
-		b.inFlight--
+	if b := s.view.Broker(q.broker); b != nil && b.InFlight > 0 {
+		b.InFlight--
 	}
 	r, ok := resp.Message.(*kmsg.ProduceResponse)
 	if ok && resp.Err == nil {
-		s.throttle(q.broker, r.ThrottleMillis)
+		s.view.Throttle(q.broker, r.ThrottleMillis)
 	}
 	for k, inf := range q.batches {
 		p := q.parts[k]
@@ -36,7 +37,7 @@ func (s *Sender) onProduce(q *request, resp Response) {
 		if ok && resp.Err == nil {
 			a = s.find(r, p, inf)
 		} else {
-			a.message = errText(resp.Err)
+			a.message = cluster.ErrText(resp.Err)
 			if !resp.Written {
 				inf.copies--
 			}
@@ -69,8 +70,9 @@ func (s *Sender) find(r *kmsg.ProduceResponse, p *partition, inf *inflight) answ
 					a.message = *e.ErrorMessage
 				}
 			}
-			if l := rp.CurrentLeader; a.code != protocol.None && l.LeaderID >= 0 && l.LeaderEpoch > p.leaderEpoch && s.broker(l.LeaderID) != nil {
-				s.lead(p, l.LeaderID, l.LeaderEpoch) // KIP-951
+			if l := rp.CurrentLeader; a.code != protocol.None {
+				s.view.Leads(p.lane.remote, p.id, l.LeaderID, l.LeaderEpoch)
+				s.viewChanged()
 			}
 			return a
 		}
@@ -98,7 +100,7 @@ func (s *Sender) answered(p *partition, inf *inflight, a answer, neverWritten bo
 		s.retries++
 		s.event(BatchRetried{Topic: p.lane.topic, Partition: p.id, Code: a.code})
 		if class == protocol.RefreshRetriable || a.lost {
-			p.needMeta = s.refresh()
+			p.needMeta = s.view.Refresh()
 		}
 	}
 	if p.phase == resolving && inf == p.resend {
@@ -145,6 +147,9 @@ func (s *Sender) settle(p *partition, offset protocol.Offset, how string) {
 	p.window = append(p.window[:0], p.window[1:]...)
 	first := p.ids.Settled == protocol.NoSequence
 	p.ids.Acked(inf.seal.Base.Last(int(inf.seal.Count)), inf.seal.Count, offset, inf.seal.MaxTimestamp)
+	if !s.clones.over && p.ids.LastOffset != protocol.NoOffset {
+		p.lane.remote.Expected = max(p.lane.remote.Expected, p.id+1)
+	}
 	if first && len(p.limbo) > 0 {
 		s.limboBound(p, offset)
 	}
@@ -230,20 +235,6 @@ func (s *Sender) judge(p *partition) {
 			s.slow(p, class)
 		}
 		p.phase = ready
-	}
-}
-
-// slow makes p wait longer where only an operator can help, and says so.
-func (s *Sender) slow(p *partition, class protocol.Class) {
-	if class != protocol.Authorization && class != protocol.Fatal && class != protocol.Misfit {
-		return
-	}
-	inf := p.window[0]
-	p.retryAt = s.now.Age + max(s.cfg.RetryBackoffMaxMs, 5000)
-	s.wake(p.retryAt)
-	if p.lane.told != inf.code {
-		p.lane.told = inf.code
-		s.event(TopicTrouble{Topic: p.lane.topic, Code: inf.code, Message: p.detail})
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/spoold/spoold/accumulator"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/recovery"
+	"github.com/spoold/spoold/sender/cluster"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -17,7 +18,7 @@ type building struct {
 }
 
 // beginResolving asks the leader before anything (more) is sent to p.
-func (s *Sender) beginResolving(p *partition, via route) {
+func (s *Sender) beginResolving(p *partition, via cluster.Way) {
 	p.phase, p.via = resolving, via
 	p.resend, p.build, p.asking, p.tail, p.wantAsk = nil, nil, nil, nil, false
 	p.resolver = s.newResolver(p)
@@ -38,7 +39,7 @@ func (s *Sender) newResolver(p *partition) *recovery.Resolver {
 }
 
 // resolve carries out what the resolver of p wants next.
-func (s *Sender) resolve(p *partition, via route) {
+func (s *Sender) resolve(p *partition, via cluster.Way) {
 	if p.onWire > 0 {
 		return // one copy at a time
 	}
@@ -94,7 +95,7 @@ func (s *Sender) resolve(p *partition, via route) {
 			s.refused(p, step.Final)
 		case recovery.Done:
 			p.ids.Known = step.Known && p.ids.Settled != protocol.NoSequence
-			p.phase, p.resolver, p.sight = ready, nil, noSecondSight
+			p.phase, p.resolver, p.check = ready, nil, cluster.LeaderCheck{}
 			if len(p.window) == 0 {
 				p.attempts, p.detail = 0, ""
 			}
@@ -131,8 +132,8 @@ func (s *Sender) stepAsk(p *partition) {
 		s.wake(p.retryAt)
 		return
 	}
-	if s.meta.gen < p.needMeta {
-		s.meta.want = true // the topic may have been recreated, or have moved
+	if s.view.Generation() < p.needMeta {
+		s.view.Want() // the topic may have been recreated, or have moved
 		return
 	}
 	p.wantAsk = p.asking == nil
@@ -194,7 +195,7 @@ func (s *Sender) parkPartition(p *partition, reason, detail string) {
 	p.phase = parked
 	p.park = spool.Park{Reason: reason, Detail: detail, At: s.now.Wall}
 	p.resolver, p.resend, p.build, p.asking, p.tail, p.wantAsk = nil, nil, nil, nil, nil, false
-	p.sight = noSecondSight
+	p.check = cluster.LeaderCheck{}
 	s.block(p, true)
 	s.mark(p)
 	s.urgent = true

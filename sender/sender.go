@@ -9,6 +9,7 @@ import (
 	"github.com/spoold/spoold/idempotence"
 	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/sender/cluster"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -56,25 +57,22 @@ func (c Config) withDefaults() Config {
 // Sender is the whole producer but for IO. Not safe for concurrent use: the loop
 // owns it.
 type Sender struct {
-	cfg Config
-	now spool.Time
-	eff Effects
-	rng *rand.Rand
-	acc *accumulator.Accumulator
+	cfg     Config
+	now     spool.Time
+	eff     Effects
+	backoff protocol.Backoff
+	acc     *accumulator.Accumulator
 
 	lanes   []*lane // ascending by ID
 	byTopic map[string]*lane
 	active  []*partition // those with anything to do, in no order that matters
-	brokers []*broker    // ascending by id
-	turn    int          // where the next drain begins, so that none starves
+	view    *cluster.View
+	turn    int // where the next drain begins, so that none starves
 
-	clusterID string
-	former    protocol.ProducerIdentity // of the last start that had one
-	identity  protocol.ProducerIdentity // of this start; valid once it is durable
-	call      rollCall
-	identify  identify
-	meta      metadata
-	link      link
+	former   protocol.ProducerIdentity // of the last start that had one
+	identity protocol.ProducerIdentity // of this start; valid once it is durable
+	clones   cloneCheck
+	identify identify
 
 	reqs    map[uint64]*request
 	reqID   uint64
@@ -90,8 +88,6 @@ type Sender struct {
 	dirty   []*partition // whose state w must hold
 	writeID uint64
 	writes  []pendingWrite
-
-	askedExpiration bool
 
 	flushing bool
 	closing  bool // see Closing
@@ -110,18 +106,20 @@ func New(cfg Config, rec *spool.Recovered) *Sender {
 	cfg = cfg.withDefaults()
 	s := &Sender{
 		cfg: cfg,
-		rng: rand.New(rand.NewPCG(cfg.Seed, rec.Incarnation)),
 		acc: accumulator.New(accumulator.Config{
 			BatchSize: cfg.BatchSize, BufferMemory: cfg.BufferMemory, LingerMs: cfg.LingerMs, Seed: cfg.Seed,
 		}),
-		byTopic:   make(map[string]*lane),
-		clusterID: rec.ClusterID,
-		former:    rec.Former,
-		identity:  protocol.NoIdentity,
-		reqs:      make(map[uint64]*request),
-		epoch:     1,
+		byTopic:  make(map[string]*lane),
+		former:   rec.Former,
+		identity: protocol.NoIdentity,
+		reqs:     make(map[uint64]*request),
+		epoch:    1,
 	}
-	s.link.since, s.meta.from = -1, AnyBroker
+	s.backoff = protocol.Backoff{Ms: cfg.RetryBackoffMs, MaxMs: cfg.RetryBackoffMaxMs, Rand: rand.New(rand.NewPCG(cfg.Seed, rec.Incarnation))}
+	s.view = cluster.New(cluster.Config{
+		ID: rec.ClusterID, AutoCreate: cfg.AutoCreate, RetryBackoffMs: cfg.RetryBackoffMs,
+		MetadataMaxAgeMs: cfg.MetadataMaxAgeMs, Backoff: &s.backoff,
+	})
 	for i := range rec.Lanes {
 		s.addRecoveredLane(&rec.Lanes[i])
 	}
@@ -136,7 +134,7 @@ func New(cfg Config, rec *spool.Recovered) *Sender {
 			l.facts = spool.Facts{}
 		}
 		l.acc = accumulator.NewLane(l.id, l.topic, l.end, l.frontier, l.facts)
-		l.acc.TopicID = l.bound
+		l.acc.TopicID = l.remote.Bound
 		for sp := range l.settled.Spans {
 			l.acc.Take(sp)
 		}
@@ -158,6 +156,7 @@ func New(cfg Config, rec *spool.Recovered) *Sender {
 			}
 			p.q = l.acc.Partition(p.id)
 		}
+		l.remote.Expected = l.knownPartitions()
 	}
 	if rec.Stopped != "" {
 		s.stop = &StoppedError{Reason: rec.Stopped, Recorded: true}
@@ -214,6 +213,7 @@ func (s *Sender) begin(now spool.Time) {
 		now.Age = s.now.Age
 	}
 	s.now = now
+	s.view.Begin(now.Age)
 	e := &s.eff
 	clear(e.Sealed)
 	clear(e.Requests)
@@ -246,11 +246,29 @@ func (s *Sender) progress() {
 		}
 	}
 	s.control()
-	s.askExpiration()
+	s.view.AskExpiration()
 	s.ask()
 	s.produce()
 	s.feed()
 	s.retire()
+	s.viewRequests()
+	if at := s.view.WakeAt(); at != 0 {
+		s.wake(at)
+	}
+}
+
+// control asks for what everything else needs: metadata, then a producer id.
+func (s *Sender) control() {
+	for _, l := range s.lanes {
+		l.remote.Pending = l.pending()
+		if l.acc.Partitions() == 0 && l.pending() {
+			s.view.Want()
+		}
+	}
+	s.view.Update()
+	if s.view.Generation() > 0 && (s.cloneChecked() || planted.Is(planted.RollCallUnawaited)) {
+		s.askIdentity()
+	}
 }
 
 // retire drops from active what has nothing to do.
@@ -342,15 +360,4 @@ func (s *Sender) event(e Event) { s.eff.Events = append(s.eff.Events, e) }
 
 func (s *Sender) audit(format string, args ...any) {
 	s.w.Audit = append(s.w.Audit, spool.AuditEntry{At: s.now.Wall, What: fmt.Sprintf(format, args...)})
-}
-
-// backoff is how long to wait before try number attempt, from 1: exponential, with
-// a jitter of 20 % either way (KIP-580).
-func (s *Sender) backoff(attempt int) int64 {
-	d := s.cfg.RetryBackoffMs
-	for i := 1; i < attempt && d < s.cfg.RetryBackoffMaxMs; i++ {
-		d *= 2
-	}
-	d = min(d, max(s.cfg.RetryBackoffMaxMs, s.cfg.RetryBackoffMs))
-	return max(d*(80+s.rng.Int64N(41))/100, 1)
 }

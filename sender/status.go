@@ -10,10 +10,11 @@ import (
 
 // Status is a copy of what is known now; it shares nothing with the sender.
 func (s *Sender) Status(now spool.Time) Status {
+	link := s.view.Link()
 	st := Status{
-		ClusterID: s.clusterID, Producer: s.identity,
-		LinkUp: s.link.up, LinkErr: s.link.err, LinkSince: max(s.link.since, 0),
-		Brokers: s.connected(), Retries: s.retries,
+		ClusterID: s.view.ID(), Producer: s.identity,
+		LinkUp: link.Up, LinkErr: link.Err, LinkSince: max(link.Since, 0),
+		Brokers: s.view.Connected(), Retries: s.retries,
 	}
 	for _, l := range s.lanes {
 		st.Topics = append(st.Topics, s.topicStatus(l))
@@ -28,9 +29,9 @@ func (s *Sender) Buffered() int { return s.acc.Used() + s.feeding }
 
 func (s *Sender) topicStatus(l *lane) TopicStatus {
 	t := TopicStatus{
-		Lane: l.id, Topic: l.topic, TopicID: l.bound, End: l.end, Settled: l.settled.Low(), State: "idle",
+		Lane: l.id, Topic: l.topic, TopicID: l.remote.Bound, End: l.end, Settled: l.settled.Low(), State: "idle",
 	}
-	pending := l.settled.Low() < l.end
+	pending := l.pending()
 	resolving, parked := false, false
 	for _, p := range l.parts {
 		if p.phase == fresh && p.idle() && p.ids.LastOffset == protocol.NoOffset && !p.park.Parked() {
@@ -47,10 +48,10 @@ func (s *Sender) topicStatus(l *lane) TopicStatus {
 	switch {
 	case parked:
 		t.State = "parked"
-	case pending && l.code != protocol.None:
-		t.State, t.Detail = "unknown-topic", l.code.String()
-	case pending && !s.link.up:
-		t.State, t.Detail = "waiting", s.link.err
+	case pending && l.remote.Code != protocol.None:
+		t.State, t.Detail = "unknown-topic", l.remote.Code.String()
+	case pending && !s.view.Link().Up:
+		t.State, t.Detail = "waiting", s.view.Link().Err
 	case resolving:
 		t.State = "resolving"
 	case pending:
@@ -60,8 +61,9 @@ func (s *Sender) topicStatus(l *lane) TopicStatus {
 }
 
 func (s *Sender) partitionStatus(p *partition) PartitionStatus {
+	leader, _ := p.leader()
 	ps := PartitionStatus{
-		Partition: p.id, Leader: p.leader, State: phaseNames[p.phase], InFlight: len(p.window),
+		Partition: p.id, Leader: leader, State: phaseNames[p.phase], InFlight: len(p.window),
 		InDoubt: 0, LastOffset: p.ids.LastOffset, Identity: p.ids.Identity, Park: p.park,
 		Detail: p.detail, MayAsk: p.mayAsk,
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/recovery"
+	"github.com/spoold/spoold/sender/cluster"
 )
 
 const (
@@ -41,11 +42,12 @@ func (s *Sender) readTail(p *partition, from, to protocol.Offset) {
 		s.wake(t.retryAt)
 		return
 	}
-	if s.meta.gen < p.needMeta {
-		s.meta.want = true
+	if s.view.Generation() < p.needMeta {
+		s.view.Want()
 		return
 	}
 	t.waiting = true
+	leader, epoch := p.leader()
 	r := kmsg.NewPtrFetchRequest()
 	r.ReplicaID, r.MaxWaitMillis, r.MinBytes, r.MaxBytes = -1, 0, 0, tailBytes
 	r.SessionEpoch = -1
@@ -53,10 +55,10 @@ func (s *Sender) readTail(p *partition, from, to protocol.Offset) {
 	topic.Topic = p.lane.topic
 	part := kmsg.NewFetchRequestTopicPartition()
 	part.Partition, part.FetchOffset, part.PartitionMaxBytes = p.id, int64(t.next), tailBytes
-	part.CurrentLeaderEpoch, part.LogStartOffset = p.leaderEpoch, -1 // a follower, or who was the leader, does not answer then
+	part.CurrentLeaderEpoch, part.LogStartOffset = epoch, -1 // a follower, or who was the leader, does not answer then
 	topic.Partitions = append(topic.Partitions, part)
 	r.Topics = append(r.Topics, topic)
-	s.request(Request{Kind: KindControl, Broker: p.leader, Message: r, MaxVersion: fetchMax},
+	s.request(Request{Kind: KindControl, Broker: leader, Message: r, MaxVersion: fetchMax},
 		&request{kind: reqTail, parts: []*partition{p}, tail: t})
 }
 
@@ -69,7 +71,7 @@ func (s *Sender) onTail(q *request, resp Response) {
 	t.waiting = false
 	r, ok := resp.Message.(*kmsg.FetchResponse)
 	if !ok || resp.Err != nil {
-		s.tailTrouble(p, t, "Fetch: "+errText(resp.Err), true)
+		s.tailTrouble(p, t, "Fetch: "+cluster.ErrText(resp.Err), true)
 		return
 	}
 	if code := protocol.ErrorCode(r.ErrorCode); code != protocol.None {
@@ -91,10 +93,10 @@ func (s *Sender) onTail(q *request, resp Response) {
 func (s *Sender) tailTrouble(p *partition, t *tailRead, detail string, fresh bool) {
 	p.detail = detail
 	if fresh {
-		p.needMeta = s.refresh()
+		p.needMeta = s.view.Refresh()
 	}
 	p.attempts++
-	t.retryAt = s.now.Age + s.backoff(p.attempts)
+	t.retryAt = s.now.Age + s.backoff.After(p.attempts)
 	s.wake(t.retryAt)
 }
 
@@ -133,11 +135,12 @@ func (s *Sender) tailPart(p *partition, t *tailRead, rp *kmsg.FetchResponseTopic
 // askLogStart asks the leader where the log begins.
 func (s *Sender) askLogStart(p *partition, t *tailRead) {
 	t.waiting = true
+	leader, _ := p.leader()
 	l := kmsg.NewPtrListOffsetsRequest()
 	l.ReplicaID = -1
 	l.Topics = addLogEnd(nil, p)
 	l.Topics[0].Partitions[0].Timestamp = -2 // the earliest
-	s.request(Request{Kind: KindControl, Broker: p.leader, Message: l, MaxVersion: -1}, &request{kind: reqLogStart, parts: []*partition{p}, tail: t})
+	s.request(Request{Kind: KindControl, Broker: leader, Message: l, MaxVersion: -1}, &request{kind: reqLogStart, parts: []*partition{p}, tail: t})
 }
 
 func (s *Sender) onLogStart(q *request, resp Response) {
@@ -149,7 +152,7 @@ func (s *Sender) onLogStart(q *request, resp Response) {
 	t.waiting = false
 	a := &asking{}
 	if r, ok := resp.Message.(*kmsg.ListOffsetsResponse); !ok || resp.Err != nil {
-		a.failed, p.detail = true, "ListOffsets: "+errText(resp.Err)
+		a.failed, p.detail = true, "ListOffsets: "+cluster.ErrText(resp.Err)
 	} else {
 		s.logEnd(p, a, r)
 	}

@@ -1,0 +1,164 @@
+package sender
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/recovery"
+	"github.com/spoold/spoold/sender/cluster"
+)
+
+// cloneCheck is a start's question to the leaders of all partitions that its pending records may go to: is the last
+// start's producer id known there beyond what this spool sent under it? Then this spool is an older copy (P11), and
+// others have sent those records meanwhile. It comes before a new producer id is asked for, so before anything new is
+// sent: a partition is otherwise asked only when it is its turn, and records without a key are not sent to the
+// partitions that the original sent them to. The former id stays on disk until it is over, so that a start that is
+// interrupted forgets nothing.
+type cloneCheck struct {
+	over     bool
+	until    int64 // Age at which those that have not answered are waited for no more; 0: not begun
+	retryAt  int64
+	attempts int
+	asked    map[int32]bool // brokers that have a question to answer
+}
+
+// perQuestion bounds the partitions in one question: the answer names every producer of each.
+const perQuestion = 64
+
+// waitsForCloneCheck is why a partition with records waits meanwhile.
+const waitsForCloneCheck = "the leaders are asked whether an older copy of this spool was used"
+
+// cloneChecked reports whether the clone check is over, and carries it on if not.
+func (s *Sender) cloneChecked() bool {
+	c := &s.clones
+	if c.over {
+		return true
+	}
+	missing := 0
+	for _, l := range s.lanes {
+		if !l.mustAnswer() {
+			continue
+		}
+		if l.remote.Code != protocol.None && !s.view.Absent(l.remote) {
+			missing++ // who leads its partitions is not known for now; a topic that is not there cannot have been used either
+		}
+		for _, p := range l.parts {
+			if !p.cloneAnswered && p.id < l.remote.Count {
+				missing++
+			}
+		}
+		missing += max(0, int(l.remote.Expected-l.remote.Count)) // a broker that is behind: Kafka takes no partition away
+	}
+	switch {
+	case missing == 0 || !s.former.Valid():
+		c.over = true
+	case c.until == 0:
+		c.until = s.now.Age + s.cfg.RequestTimeoutMs
+	case s.now.Age >= c.until:
+		c.over = true // what is asked later is still compared with the former id, by this start
+		s.event(CopyUnchecked{Unasked: missing})
+	}
+	if c.over {
+		for _, l := range s.lanes {
+			l.remote.Expected = 0
+		}
+		return true
+	}
+	s.wake(c.until)
+	if s.now.Age < c.retryAt {
+		s.wake(c.retryAt)
+		return false
+	}
+	s.askForClones()
+	return false
+}
+
+// mustAnswer reports whether the leaders of the lane's partitions are part of the clone check.
+func (l *lane) mustAnswer() bool { return l.backlog && !l.remote.Recreated && !l.remote.Uncertain() }
+
+// knownPartitions is how many partitions of the topic the spool knows of, as far as it wrote that down: with records
+// that have keys, and where something was acked.
+func (l *lane) knownPartitions() (n int32) {
+	for _, f := range l.facts.Counts {
+		n = max(n, f.Count)
+	}
+	for _, p := range l.parts {
+		if p.ids.LastOffset != protocol.NoOffset {
+			n = max(n, p.id+1)
+		}
+	}
+	return n
+}
+
+// askForClones asks each leader that is connected, and connects to the others.
+func (s *Sender) askForClones() {
+	for _, b := range s.view.Brokers() {
+		var parts []*partition
+		for _, l := range s.lanes {
+			for _, p := range l.parts {
+				if leader, _ := p.leader(); l.mustAnswer() && leader == b.ID && !p.cloneAnswered && len(parts) < perQuestion {
+					parts = append(parts, p)
+				}
+			}
+		}
+		switch {
+		case len(parts) == 0 || s.clones.asked[b.ID]:
+		case !b.Up:
+			s.view.Connect(b)
+		default:
+			s.askForClonesAt(b, parts)
+		}
+	}
+}
+
+func (s *Sender) askForClonesAt(b *cluster.Broker, parts []*partition) {
+	if s.clones.asked == nil {
+		s.clones.asked = make(map[int32]bool)
+	}
+	s.clones.asked[b.ID] = true
+	d := kmsg.NewPtrDescribeProducersRequest()
+	for _, p := range parts {
+		d.Topics = addDescribe(d.Topics, p)
+	}
+	s.request(Request{Kind: KindControl, Broker: b.ID, Message: d, MaxVersion: -1}, &request{kind: reqCloneCheck, parts: parts})
+}
+
+func (s *Sender) onCloneCheck(q *request, resp Response) {
+	delete(s.clones.asked, q.broker)
+	r, ok := resp.Message.(*kmsg.DescribeProducersResponse)
+	failed := resp.Err != nil || !ok
+	for _, p := range q.parts {
+		if failed || s.stop != nil {
+			break
+		}
+		a := &asking{}
+		s.described(p, a, r)
+		if a.failed && a.wantFresh {
+			s.view.Want()
+		}
+		failed = failed || a.failed
+		p.cloneAnswered = !a.failed // without the right to ask there will be no answer
+		s.stopIfUsed(p, a)
+	}
+	if c := &s.clones; failed {
+		c.attempts++
+		c.retryAt = s.now.Age + s.backoff.After(c.attempts)
+		s.wake(c.retryAt)
+	}
+}
+
+// stopIfUsed stops for good if the answer shows a use of the former producer id that this spool does not have on record.
+func (s *Sender) stopIfUsed(p *partition, a *asking) {
+	if a.foreign != "" {
+		s.stopForGood(p, a.foreign)
+		return
+	}
+	if a.named == nil {
+		return
+	}
+	r := s.newResolver(p)
+	r.Described(s.now, *a.named)
+	if step := r.Next(s.now); step.Do == recovery.Stop {
+		s.stopForGood(p, step.Detail)
+	}
+}

@@ -1,0 +1,179 @@
+package cluster
+
+import (
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/spoold/spoold/internal/planted"
+)
+
+// Generation counts metadata responses: of two views the newer has the higher one.
+type Generation uint64
+
+// metadata is when it was asked for, and of whom.
+type metadata struct {
+	gen      Generation // responses taken so far
+	asked    bool       // a request is under way
+	creating bool       // the latest request was for topics that are to be created, and for those alone
+	askedGen Generation // what gen will be when it is answered
+	want     bool       // a newer one is needed
+	at       int64      // Age of the last response
+	retryAt  int64
+	attempts int
+
+	from         int32      // the broker that is to be asked next, or AnyBroker
+	responder    int32      // the broker that was chosen and answered last
+	responderGen Generation // with which response
+}
+
+// Update asks for metadata if it is wanted, or due, and may be asked for now.
+func (v *View) Update() {
+	m := &v.meta
+	if m.gen == 0 || v.now-m.at >= v.cfg.MetadataMaxAgeMs {
+		m.want = true
+	}
+	switch {
+	case m.asked || !m.want:
+	case v.now < m.retryAt:
+		v.wake(m.retryAt)
+	default:
+		v.askMetadata()
+	}
+	v.reconnect()
+	if m.gen > 0 {
+		if at := m.at + v.cfg.MetadataMaxAgeMs; at > v.now || planted.Is(planted.OutageSpin) { // else it is wanted, and waits for an answer or for retryAt
+			v.wake(at)
+		}
+	}
+}
+
+// Want asks for metadata that is newer than what is known.
+func (v *View) Want() { v.meta.want = true }
+
+// Generation is that of the latest response; 0: there was none.
+func (v *View) Generation() Generation { return v.meta.gen }
+
+// Refresh asks for metadata that is newer than now, and says which generation that is.
+func (v *View) Refresh() Generation {
+	v.meta.want = true
+	if v.meta.asked {
+		// The request under way may have been answered already: one more.
+		return v.meta.askedGen + 1
+	}
+	return v.meta.gen + 1
+}
+
+// askMetadata asks about every topic. The flag that lets a cluster create what is missing is that of a whole
+// request: so topics are created by a request of their own, after this one has shown which they are.
+func (v *View) askMetadata() {
+	m := &v.meta
+	m.creating = m.gen > 0 && !m.creating && v.anyMissing()
+	r := kmsg.NewPtrMetadataRequest()
+	r.Topics = []kmsg.MetadataRequestTopic{}
+	for _, t := range v.topics {
+		if m.creating && !t.missing() {
+			continue
+		}
+		rt := kmsg.NewMetadataRequestTopic()
+		rt.Topic = kmsg.StringPtr(t.Name)
+		r.Topics = append(r.Topics, rt)
+	}
+	r.AllowAutoTopicCreation = m.creating
+	m.asked, m.askedGen = true, m.gen+1
+	if m.creating {
+		m.askedGen = m.gen // an answer about a few topics is no new generation
+	}
+	m.want = m.creating // what became of it
+	v.request(Request{Broker: v.askFrom(), Message: r, kind: askTopics})
+}
+
+// askFrom is the broker to ask for metadata.
+func (v *View) askFrom() int32 {
+	m := &v.meta
+	if b := v.Broker(m.from); b != nil && b.Up && !m.creating {
+		return m.from
+	}
+	m.from = AnyBroker
+	return AnyBroker
+}
+
+// noteResponder keeps which broker answered, if it was chosen.
+func (m *metadata) noteResponder(from int32) {
+	if from != AnyBroker && !m.creating {
+		m.responderGen, m.responder, m.from = m.gen, from, AnyBroker
+	}
+}
+
+func (v *View) anyMissing() bool {
+	return v.cfg.AutoCreate && slices.ContainsFunc(v.topics, (*Topic).missing)
+}
+
+func (v *View) onMetadata(from int32, a Answer) {
+	m := &v.meta
+	m.asked = false
+	r, ok := a.Message.(*kmsg.MetadataResponse)
+	if !ok || a.Err != nil {
+		m.want = true
+		v.askAgainLater()
+		if v.Connected() == 0 {
+			v.linkIs(false, ErrText(a.Err))
+		}
+		return
+	}
+	if r.ClusterID != nil && !v.rightCluster(*r.ClusterID) {
+		return
+	}
+	if !m.creating {
+		m.gen++
+		m.at = v.now
+	}
+	m.noteResponder(from)
+	v.change(Change{Kind: MetadataTaken})
+	v.updateBrokers(r.Brokers)
+	why := v.unreachable()
+	v.linkIs(why == "", why)
+	again := false
+	for i := range r.Topics {
+		t := &r.Topics[i]
+		if t.Topic == nil {
+			continue
+		}
+		if known := v.byName[*t.Topic]; known != nil {
+			again = v.updateTopic(known, t) || again
+		}
+	}
+	switch {
+	case !m.creating && v.anyMissing():
+		m.want, m.retryAt = true, v.now // to be created, at once
+	case again || m.creating:
+		m.want = true
+		v.askAgainLater()
+	default:
+		m.attempts, m.retryAt = 0, v.now+v.cfg.RetryBackoffMs
+	}
+}
+
+func (v *View) askAgainLater() {
+	m := &v.meta
+	m.attempts++
+	m.retryAt = v.now + v.cfg.Backoff.After(m.attempts)
+	v.wake(m.retryAt)
+}
+
+// rightCluster binds the spool at first contact and refuses any other cluster after.
+func (v *View) rightCluster(id string) bool {
+	switch v.id {
+	case id:
+		return true
+	case "":
+		v.id = id
+		v.change(Change{Kind: ClusterBound, Text: id})
+		return true
+	}
+	if planted.Is(planted.ForeignCluster) {
+		return true
+	}
+	v.change(Change{Kind: ClusterForeign, Text: id})
+	return false
+}

@@ -1,0 +1,166 @@
+package cluster
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/spoold/spoold/protocol"
+)
+
+// Topic is one topic that there are records for, and what metadata said of it last.
+type Topic struct {
+	Number int // in the order of Follow, from 0
+	Name   string
+	// Bound is the id of the topic that records go to. Zero: not bound yet.
+	Bound protocol.TopicID
+	// Pending says that records wait for the topic. Whoever drives the View sets it.
+	Pending bool
+	// Expected is how many partitions the topic is known to have had. While it is not 0, a response with fewer
+	// comes from a broker that is behind, and another one is asked for. Whoever drives the View sets it.
+	Expected int32
+
+	Code      protocol.ErrorCode // in place of the topic; None: it is there
+	Current   protocol.TopicID   // differs from Bound: the topic was recreated, or a broker is behind
+	Count     int32              // partitions of Current
+	Recreated bool               // Current is another topic than Bound
+
+	candidate  protocol.TopicID // seen once in place of Bound: nothing is sent until it is seen again, or not
+	absentAt   int32            // the last broker that was asked by itself and did not have the topic; or AnyBroker
+	absent     bool             // two such brokers did not
+	reported   protocol.ErrorCode
+	creations  int // how often the cluster was asked to create the topic, since it was last there
+	partitions []partition
+}
+
+// Follow adds a topic, bound to that id or to none, to what metadata is asked for.
+func (v *View) Follow(name string, bound protocol.TopicID) *Topic {
+	t := &Topic{Number: len(v.topics), Name: name, Bound: bound, absentAt: AnyBroker}
+	v.topics = append(v.topics, t)
+	v.byName[name] = t
+	return t
+}
+
+// Topic is the one of that name, or nil.
+func (v *View) Topic(name string) *Topic { return v.byName[name] }
+
+// Uncertain reports whether another topic was seen in place of the one that t is bound to, once: nothing may be sent to it.
+func (t *Topic) Uncertain() bool { return !t.candidate.IsZero() }
+
+// Same reports whether the topic is the one that it was bound to, and the cluster says so.
+func (t *Topic) Same() bool { return !t.Recreated && !t.Bound.IsZero() && t.Current == t.Bound }
+
+// Rebind binds t to the topic that metadata shows now, if it shows one: leaders and their epochs begin anew.
+func (v *View) Rebind(t *Topic) {
+	t.Recreated = false
+	for n := range t.partitions {
+		t.partitions[n].leader, t.partitions[n].epoch = -1, 0
+	}
+	t.Bound = t.Current // unknown while no cluster was seen: the next one binds it
+	v.meta.want = true
+}
+
+// ReportOnce reports whether the reason that a topic cannot be delivered to is a new one.
+func (t *Topic) ReportOnce(code protocol.ErrorCode) bool {
+	if t.reported == code {
+		return false
+	}
+	t.reported = code
+	return true
+}
+
+// missing reports whether records wait for a topic that is not there. A topic that is not there and for which nothing
+// is pending was deleted by somebody, who would not like to see it come back.
+func (t *Topic) missing() bool { return t.Code == protocol.UnknownTopicOrPartition && t.Pending }
+
+// createTries is how often a missing topic is asked for before it is reported: a broker answers that there is none while
+// it creates it.
+const createTries = 3
+
+// updateTopic takes what metadata says of one topic and reports whether it has to be asked for again soon.
+func (v *View) updateTopic(t *Topic, mt *kmsg.MetadataResponseTopic) (again bool) {
+	t.Code = protocol.ErrorCode(mt.ErrorCode)
+	if t.Code != protocol.None {
+		v.topicFailed(t)
+		return t.Pending
+	}
+	t.reported, t.creations = protocol.None, 0
+	id := protocol.TopicID(mt.TopicID)
+	t.Current, t.Count = id, int32(len(mt.Partitions))
+	switch {
+	case t.Recreated:
+		t.Recreated = t.Bound != id && !id.IsZero()
+		v.change(Change{Kind: TopicReturned, Topic: t, Up: !t.Recreated})
+	case id.IsZero() || t.Bound == id:
+		t.candidate = protocol.TopicID{}
+	case t.Bound.IsZero():
+		t.Bound = id
+		v.change(Change{Kind: TopicBound, Topic: t})
+	case t.candidate != id:
+		// One broker that is behind is not believed, but nothing is sent either.
+		t.candidate = id
+		return true
+	default:
+		t.candidate = protocol.TopicID{}
+		t.Recreated = true
+		v.change(Change{Kind: TopicRecreated, Topic: t})
+		return false
+	}
+	v.change(Change{Kind: TopicUpdated, Topic: t})
+	again = t.Pending && t.Count < t.Expected
+	for i := range mt.Partitions {
+		mp := &mt.Partitions[i]
+		if mp.Partition < 0 || int(mp.Partition) >= len(mt.Partitions) {
+			continue
+		}
+		v.leads(t, mp.Partition, mp.Leader, mp.LeaderEpoch)
+		if t.partition(mp.Partition).leader < 0 {
+			again = again || t.Pending
+		}
+	}
+	return again
+}
+
+func (v *View) topicFailed(t *Topic) {
+	if v.meta.creating {
+		t.creations++
+	}
+	c := Change{Kind: TopicFailed, Topic: t, Code: t.Code}
+	if t.Pending && t.reported != t.Code && !(t.missing() && v.cfg.AutoCreate && t.creations < createTries) {
+		t.reported = t.Code
+		c.Text = advice(t.Code, v.cfg.AutoCreate)
+	}
+	for n := range t.partitions {
+		t.partitions[n].leader = -1
+	}
+	v.change(c)
+	if m := &v.meta; m.responderGen == m.gen && t.Code == protocol.UnknownTopicOrPartition {
+		t.absent = t.absent || t.absentAt != AnyBroker && t.absentAt != m.responder
+		t.absentAt = m.responder
+	}
+}
+
+// Absent reports whether a topic is not there. A broker that is cut off from the others does not have those that were
+// created since: two have to say so, each when it was asked by itself, and the next one is. Where there is one broker, its
+// word is enough.
+func (v *View) Absent(t *Topic) bool {
+	if t.Code != protocol.UnknownTopicOrPartition {
+		return false
+	}
+	other, _ := v.other(t.absentAt)
+	if m := &v.meta; !t.absent && other != nil && m.from == AnyBroker && !m.asked {
+		m.from, m.want = other.ID, true
+	}
+	return t.absent || len(v.brokers) < 2
+}
+
+func advice(c protocol.ErrorCode, autoCreate bool) string {
+	switch c.Class() {
+	case protocol.Authorization:
+		return "this principal may not describe the topic: grant it WRITE; its records stay spooled"
+	case protocol.RefreshRetriable:
+		if autoCreate {
+			return "the topic does not exist, and the cluster does not create it (auto.create.topics.enable); create it: its records stay spooled and are sent then"
+		}
+		return "the topic does not exist: create it; its records stay spooled and are sent then"
+	}
+	return "the cluster does not take records for this topic; they stay spooled"
+}
