@@ -29,6 +29,7 @@ func (p *Producer) SendFunc(ctx context.Context, r Record, f func(Ack, error)) e
 // outstanding whenever something was acked: at the oldest ones as a rule, and at all of
 // them now and then, since a stuck topic must not hide the others.
 type callbacks struct {
+	hooks *Hooks        // for panics
 	slots chan struct{} // one token per outstanding callback
 	wake  chan struct{} // something was acked, or added
 	quit  chan struct{}
@@ -54,8 +55,8 @@ const (
 	callbackSweep  = 20 * time.Millisecond
 )
 
-func newCallbacks(most int64) *callbacks {
-	c := &callbacks{slots: make(chan struct{}, most), wake: make(chan struct{}, 1), quit: make(chan struct{})}
+func newCallbacks(most int64, hooks *Hooks) *callbacks {
+	c := &callbacks{hooks: hooks, slots: make(chan struct{}, most), wake: make(chan struct{}, 1), quit: make(chan struct{})}
 	c.ended.Go(c.run)
 	return c
 }
@@ -153,10 +154,7 @@ func (c *callbacks) look(waiting []callback, all, over bool) []callback {
 				kept = append(kept, w)
 				continue
 			}
-			if w.f != nil {
-				w.f(w.ack, w.err)
-			}
-			c.leave(1)
+			c.call(w)
 		}
 		rest := waiting[len(window):]
 		if len(kept) == 0 && len(rest) > 0 {
@@ -168,6 +166,16 @@ func (c *callbacks) look(waiting []callback, all, over bool) []callback {
 		clear(waiting[n:])
 		return waiting[:n]
 	}
+}
+
+// call runs one callback. One that panics is reported.
+func (c *callbacks) call(w callback) {
+	defer c.leave(1)
+	if w.f == nil {
+		return
+	}
+	defer c.hooks.recovered("callback")
+	w.f(w.ack, w.err)
 }
 
 // close tells what is outstanding and ends the goroutine.

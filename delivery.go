@@ -19,16 +19,26 @@ type Delivery struct {
 // happens to this host but the loss of its disk, and will be delivered. ErrUnknown: the disk
 // failed at that moment, the record may be there or not. The context's error: not
 // known yet; ask again.
-func (d Delivery) Spooled(ctx context.Context) error { return d.ticket.Spooled(ctx) }
+func (d Delivery) Spooled(ctx context.Context) error {
+	if d.isZero() {
+		return errNoRecord
+	}
+	return public(d.ticket.Spooled(ctx))
+}
+
+func (d Delivery) isZero() bool { return d.ticket == bolt.Ticket{} }
 
 // Acked waits until the record is on all in-sync replicas and says where. A
 // *RefusedError: the cluster refused it for good, it is a dead letter now. ErrClosed: the
 // Producer was closed first; the record is spooled and the next Open delivers it. ErrUnknown
 // as for Spooled. The context's error: not acked yet; it stays spooled.
 func (d Delivery) Acked(ctx context.Context) (Ack, error) {
+	if d.isZero() {
+		return Ack{}, errNoRecord
+	}
 	a, err := d.ticket.Acked(ctx)
 	if err != nil {
-		return Ack{}, err
+		return Ack{}, public(err)
 	}
 	return d.ack(a), nil
 }
@@ -37,7 +47,7 @@ func (d Delivery) Acked(ctx context.Context) (Ack, error) {
 func (d Delivery) poll() (a Ack, err error, ok bool) {
 	b, err, ok := d.ticket.Poll()
 	if !ok || err != nil {
-		return Ack{}, err, ok
+		return Ack{}, public(err), ok
 	}
 	return d.ack(b), nil, true
 }
@@ -70,7 +80,14 @@ func (d Deliveries) At(i int) Delivery { return Delivery{d.tickets.At(i), d.reco
 func (d Deliveries) Duplicate() bool { return d.tickets.Duplicate() }
 
 // Spooled waits as Delivery.Spooled does. A batch is one commit: all or nothing.
-func (d Deliveries) Spooled(ctx context.Context) error { return d.tickets.Spooled(ctx) }
+func (d Deliveries) Spooled(ctx context.Context) error {
+	if d.isZero() {
+		return errNoRecord
+	}
+	return public(d.tickets.Spooled(ctx))
+}
+
+func (d Deliveries) isZero() bool { return d.records == nil }
 
 // Acked waits for all records and returns where they are. The first error ends it.
 func (d Deliveries) Acked(ctx context.Context) ([]Ack, error) {

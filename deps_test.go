@@ -40,10 +40,9 @@ var edges = map[string][]string{
 	"sender":            {"protocol", "internal/planted", "idempotence", "spool", "accumulator", "recovery", "sender/cluster"},
 	"sender/loop": {"protocol", "protocol/codec", "protocol/conn", "idempotence", "spool", "spool/bolt",
 		"accumulator", "recovery", "sender"},
-	".": {"internal/quietlog", "protocol", "protocol/codec", "protocol/conn", "spool", "spool/bolt", "sender", "sender/loop"},
-	// otel names events and statistics where they are defined.
-	"otel":       {".", "sender", "spool/bolt"},
-	"cmd/spoold": {".", "internal/quietlog", "otel", "sender", "spool", "spool/bolt", "cmd/spoold/internal/…"},
+	".":          {"internal/quietlog", "protocol", "protocol/codec", "protocol/conn", "spool", "spool/bolt", "sender", "sender/loop"},
+	"otel":       {"."},
+	"cmd/spoold": {".", "internal/quietlog", "otel", "spool", "spool/bolt", "cmd/spoold/internal/…"},
 	// Ways in and what serves them do not know each other: the command wires them, and
 	// so does the demo, which is a command with its own broker, link and child.
 	"cmd/spoold/internal/admin":     {"."},

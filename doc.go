@@ -35,7 +35,7 @@
 // it waits only while the spool is full (max.block.ms). A Delivery is a value, and
 // nothing per record is kept for deliveries that nobody holds.
 //
-// What an earlier process spooled is delivered too; Hooks.BatchAcked tells, with
+// What an earlier process spooled is delivered too; Hooks.BatchAcked reports it, with
 // Recovered set.
 //
 // A Producer whose spool reports an I/O error stops: Done is closed, Err says why,

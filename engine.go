@@ -2,7 +2,6 @@ package spoold
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/spoold/spoold/sender"
@@ -20,8 +19,8 @@ type engine struct {
 	replaced chan struct{} // closed when another engine, or none, has taken its place
 }
 
-// open wires spool/bolt, sender and loop.
-func (p *Producer) open() (*engine, error) {
+// open wires spool/bolt, sender and loop. receipts are those of the engine before, or nil.
+func (p *Producer) open(receipts *bolt.Receipts) (*engine, error) {
 	c := &p.cfg
 	store, rec, err := bolt.Open(bolt.Options{
 		Path:         c.SpoolPath,
@@ -35,10 +34,14 @@ func (p *Producer) open() (*engine, error) {
 		MaxTopics:    int(c.SpoolMaxTopics),
 		Adopt:        p.env.AdoptSpool,
 		Now:          p.env.Now,
-		Observe:      p.env.Hooks.SpoolCommit,
+		KeepReceipts: true,
+		Observe:      p.env.Hooks.committed,
 	})
 	if err != nil {
-		return nil, err
+		return nil, public(err)
+	}
+	if receipts != nil {
+		store.Adopt(receipts)
 	}
 	e := &engine{store: store, replaced: make(chan struct{})}
 	e.loop = p.newLoop(p.seam(store), rec)
@@ -83,7 +86,7 @@ func (p *Producer) newLoop(store loop.Store, rec *spool.Recovered) *loop.Loop {
 		ConnectTimeoutMax: c.ConnectTimeoutMax,
 		MaxIdle:           c.ConnectionsMaxIdle,
 		Dial:              p.env.Dial,
-		Hooks:             p.env.Hooks,
+		Event:             p.env.Hooks.tell,
 		Delivered:         p.callbacks.poke,
 	})
 }
@@ -93,11 +96,7 @@ func (e *engine) flush(ctx context.Context) error {
 	if err := e.store.Sync(ctx); err != nil {
 		return err
 	}
-	err := e.loop.Flush(ctx, e.store.Stats().Counters.Accepted)
-	if errors.Is(err, loop.ErrOver) {
-		return ErrClosed
-	}
-	return err
+	return e.loop.Flush(ctx, e.store.Stats().Counters.Accepted)
 }
 
 // supervise waits for the engine's end, closes its spool, and opens another one if
@@ -106,13 +105,17 @@ func (p *Producer) supervise(e *engine) {
 	for {
 		opened := time.Now()
 		<-e.loop.Over()
-		err := e.loop.Err()
+		err := public(e.loop.Err())
 		if closeErr := e.close(); err == nil {
 			err = closeErr
 		}
-		next, err := p.reopen(opened, err)
+		receipts := e.store.Receipts()
+		p.callbacks.poke() // the outcome of what was not on disk yet is unknown now
+		next, err := p.reopen(opened, err, receipts)
 		if next == nil {
+			receipts.Close()
 			p.stopped(err)
+			p.callbacks.poke()
 			close(e.replaced)
 			return
 		}
@@ -128,7 +131,7 @@ const closeTime = 30 * time.Second
 func (e *engine) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
-	return e.store.Close(ctx)
+	return public(e.store.Close(ctx))
 }
 
 // reopenPause keeps a disk that stays full from being opened over and over.
@@ -136,7 +139,7 @@ const reopenPause = 5 * time.Second
 
 // reopen gives the engine that follows one that ended with err, or nil and why there is none. As long as
 // the disk is too full for a first commit, it tries again.
-func (p *Producer) reopen(opened time.Time, err error) (*engine, error) {
+func (p *Producer) reopen(opened time.Time, err error, receipts *bolt.Receipts) (*engine, error) {
 	for as[*SpaceError](err) {
 		if lived := time.Since(opened); lived < p.reopenPause {
 			t := time.NewTimer(p.reopenPause - lived)
@@ -153,7 +156,7 @@ func (p *Producer) reopen(opened time.Time, err error) (*engine, error) {
 		}
 		p.env.Logger.Warn("disk was full in a commit, opening the spool again", "event", "spool.reopen", "err", err)
 		opened = time.Now()
-		next, openErr := p.open()
+		next, openErr := p.open(receipts)
 		if openErr == nil {
 			return next, nil
 		}

@@ -9,12 +9,12 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/spoold/spoold/protocol"
-	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/sender/loop"
 	"github.com/spoold/spoold/spool/bolt"
 )
@@ -24,6 +24,7 @@ type failing struct {
 	*bolt.Store
 	commits chan *bolt.Commit
 	fail    chan error
+	held    atomic.Pointer[chan struct{}]
 }
 
 func newFailing(s *bolt.Store) *failing {
@@ -50,13 +51,28 @@ func newFailing(s *bolt.Store) *failing {
 
 func (f *failing) Commits() <-chan *bolt.Commit { return f.commits }
 
+// hold has the loop wait for release in its next call of Lanes.
+func (f *failing) hold(release chan struct{}) { f.held.Store(&release) }
+
+func (f *failing) Lanes() (bolt.Stats, []bolt.LaneStats) {
+	if release := f.held.Load(); release != nil {
+		<-*release
+	}
+	return f.Store.Lanes()
+}
+
 // offline opens a spool whose store can fail; the cluster is never there.
 func offline(t *testing.T) (*Producer, chan *failing) {
+	t.Helper()
+	return offlineWith(t, Hooks{})
+}
+
+func offlineWith(t *testing.T, hooks Hooks) (*Producer, chan *failing) {
 	t.Helper()
 	cfg := validConfig()
 	cfg.SpoolPath, cfg.SpoolMinFreeBytes = t.TempDir(), 0
 	stores := make(chan *failing, 10)
-	env := Env{Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no cluster") }}
+	env := Env{Hooks: hooks, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no cluster") }}
 	p, err := openWith(cfg, env, func(s *bolt.Store) loop.Store {
 		f := newFailing(s)
 		stores <- f
@@ -147,13 +163,13 @@ func TestCloseWhileTheSpoolIsOpenedAgainLeavesNothingOpen(t *testing.T) {
 func TestRepeatedLinesAreHeldBackAndHooksAreNot(t *testing.T) {
 	var out bytes.Buffer
 	told := 0
-	h := newLogger(slog.New(slog.NewTextHandler(&out, nil))).hooks(Hooks{LinkChanged: func(sender.LinkChanged) { told++ }})
-	down := sender.LinkChanged{Err: "refused"}
+	h := newLogger(slog.New(slog.NewTextHandler(&out, nil))).hooks(Hooks{LinkChanged: func(LinkChanged) { told++ }})
+	down := LinkChanged{Err: "refused"}
 	for range 3 {
 		h.LinkChanged(down)
 	}
-	h.LinkChanged(sender.LinkChanged{Up: true})
-	h.TopicTrouble(sender.TopicTrouble{Topic: "t", Code: protocol.TopicAuthorizationFailed})
+	h.LinkChanged(LinkChanged{Up: true})
+	h.TopicTrouble(TopicTrouble{Topic: "t", Code: ErrorCode(protocol.TopicAuthorizationFailed)})
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if len(lines) != 3 || !strings.Contains(lines[0], "event=link.down") || !strings.Contains(lines[1], "event=link.up") {
 		t.Errorf("logged:\n%s", out.String())

@@ -5,8 +5,6 @@ import (
 	"log/slog"
 	"net"
 	"time"
-
-	"github.com/spoold/spoold/sender/loop"
 )
 
 // Env is what the program supplies, as opposed to what an operator says (Config).
@@ -21,13 +19,9 @@ type Env struct {
 	Seed uint64
 	// Logger gets one line per change of state. nil: nothing is logged.
 	Logger *slog.Logger
-	// Hooks are called on the goroutine that delivers: they must not block, and
-	// must not call the Producer.
+	// Hooks are called for what happens.
 	Hooks Hooks
 	// AdoptSpool takes over a spool that was moved here on purpose from another
 	// machine or directory. It is recorded in the spool.
 	AdoptSpool bool
 }
-
-// Hooks tell a program what happens. Each func may be nil.
-type Hooks = loop.Hooks

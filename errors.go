@@ -14,50 +14,110 @@ import (
 var (
 	// ErrClosed: the Producer was closed. From Send: nothing was taken. From Acked: the
 	// record is spooled, and the next Open of the same spool delivers it.
-	ErrClosed = bolt.ErrClosed
+	ErrClosed = errors.New("the producer is closed")
 	// ErrFull: no room in the spool within max.block.ms or the context. Nothing was taken.
-	ErrFull = bolt.ErrFull
+	ErrFull = errors.New("the spool is full")
 	// ErrUnknown: the disk failed while the record was on its way to it. It may be
 	// spooled or not; the next Open knows, and delivers it if it is. With
 	// Batch.Key it can be sent again without risk.
-	ErrUnknown = bolt.ErrPoisoned
+	ErrUnknown = errors.New("outcome unknown")
 	// ErrTooLarge: the record is over max.request.size, or a batch over what one commit holds.
-	ErrTooLarge = bolt.ErrTooLarge
+	// Nothing was taken.
+	ErrTooLarge = errors.New("too large")
 	// ErrInvalidRecord: it can never be delivered as it is: topic's name, partition, timestamp, note.
-	ErrInvalidRecord = bolt.ErrInvalid
-	// ErrKeyReused: Batch.Key was used for other records.
-	ErrKeyReused = bolt.ErrKeyReused
+	// Nothing was taken.
+	ErrInvalidRecord = errors.New("invalid")
+	// ErrKeyReused: Batch.Key was used for other records. Nothing was taken.
+	ErrKeyReused = errors.New("idempotency key was used for other records")
 	// ErrKeyWindow: idempotency.max.keys came within 15 minutes; none is forgotten
 	// sooner. Nothing was taken; try again later.
-	ErrKeyWindow = bolt.ErrKeyWindow
-	// ErrTooManyTopics: the record is for a new topic, and the spool has spool.max.topics already. Nothing was taken.
-	ErrTooManyTopics = bolt.ErrTooManyTopics
+	ErrKeyWindow = errors.New("no room for another idempotency key for now")
+	// ErrTooManyTopics: the record is for a new topic, and the spool has spool.max.topics already.
+	// Nothing was taken.
+	ErrTooManyTopics = errors.New("no room for another topic")
 	// ErrForeign: the spool was made on another machine, or is a copy (Env.AdoptSpool).
-	ErrForeign = bolt.ErrForeign
-	// ErrDeadLettered: the cluster refused the record for good, some time ago. While
-	// the reason is known, it is a *RefusedError.
-	ErrDeadLettered = bolt.ErrDeadLettered
+	ErrForeign = errors.New("the spool was made elsewhere, or is a copy of one")
+	// ErrDeadLettered: the cluster refused the record for good, and it is a dead letter now. While
+	// the reason is known, the error is a *RefusedError, too.
+	ErrDeadLettered = errors.New("the record was moved to the dead letters")
+	// ErrExpired: the record was dropped by policy before it was delivered.
+	ErrExpired = errors.New("the record was dropped by policy")
 )
 
-var errCallbacksFull = fmt.Errorf("callbacks.max callbacks are outstanding: %w", ErrFull)
-
-// What operators read, with errors.As.
-type (
-	// LockedError: another process has the spool.
-	LockedError = bolt.LockedError
-	// VersionError: a newer spoold wrote the spool.
-	VersionError = bolt.VersionError
-	// SpaceError: the file system was full when a commit was made.
-	SpaceError = bolt.SpaceError
-	// CorruptError: what is on disk is not what was written there, and where.
-	CorruptError = spool.CorruptError
-	// RefusedError: the cluster refused a record for good.
-	RefusedError = sender.RefusedError
-	// ForeignClusterError: the brokers are not of the cluster that the spool belongs to.
-	ForeignClusterError = sender.ForeignClusterError
-	// StoppedError: somebody else used the spool's identity: it is a restored copy, or has a clone.
-	StoppedError = sender.StoppedError
+var (
+	errCallbacksFull = fmt.Errorf("callbacks.max callbacks are outstanding: %w", ErrFull)
+	errNoRecord      = fmt.Errorf("%w: the zero Delivery belongs to no record", ErrUnknown)
 )
+
+// LockedError: another process has the spool.
+type LockedError struct {
+	Path string
+	PID  int // 0: not known
+}
+
+func (e *LockedError) Error() string { return (*bolt.LockedError)(e).Error() }
+
+// VersionError: a newer spoold wrote the spool.
+type VersionError struct {
+	Path string // of the file
+	Err  error
+}
+
+func (e *VersionError) Error() string { return (*bolt.VersionError)(e).Error() }
+func (e *VersionError) Unwrap() error { return e.Err }
+
+// SpaceError: the file system was full when a commit was made. It is also an ErrUnknown. The
+// Producer opens its spool again by itself, as soon as there is room for a first commit.
+type SpaceError struct{ Err error }
+
+func (e *SpaceError) Error() string        { return (*bolt.SpaceError)(e).Error() }
+func (e *SpaceError) Unwrap() error        { return e.Err }
+func (e *SpaceError) Is(target error) bool { return target == ErrUnknown }
+
+// NoBlock in a CorruptError: the damage is not in one block.
+const NoBlock = ^uint64(0)
+
+// CorruptError: what is on the spool's disk is not what was written there. Nothing is
+// guessed from it.
+type CorruptError struct {
+	Segment uint64 // number of the file
+	Block   uint64 // NoBlock: in the structure of the file, or in the state
+	What    string // is wrong
+}
+
+func (e *CorruptError) Error() string { return (*spool.CorruptError)(e).Error() }
+
+// DamageError: records that were read back from the spool contradict each other. Nothing is
+// guessed from them.
+type DamageError struct{ Err error }
+
+func (e *DamageError) Error() string { return (*sender.DamageError)(e).Error() }
+func (e *DamageError) Unwrap() error { return e.Err }
+
+// RefusedError: the cluster refused a record for good. It is also an ErrDeadLettered.
+type RefusedError struct {
+	Code    string // Kafka's name of it, such as MESSAGE_TOO_LARGE
+	Message string // the broker's words, or ""
+}
+
+func (e *RefusedError) Error() string        { return (*sender.RefusedError)(e).Error() }
+func (e *RefusedError) Is(target error) bool { return target == ErrDeadLettered }
+
+// ForeignClusterError: the brokers are not of the cluster that the spool belongs to.
+type ForeignClusterError struct {
+	Bound string // the cluster id that the spool belongs to
+	Found string // the cluster id of the brokers
+}
+
+func (e *ForeignClusterError) Error() string { return (*sender.ForeignClusterError)(e).Error() }
+
+// StoppedError: somebody else used the spool's identity: it is a restored copy, or has a clone.
+type StoppedError struct {
+	Reason   string
+	Recorded bool // an earlier start found it
+}
+
+func (e *StoppedError) Error() string { return (*sender.StoppedError)(e).Error() }
 
 // ConfigError says what is wrong with one configuration key.
 type ConfigError struct {

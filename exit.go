@@ -5,8 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"syscall"
-
-	"github.com/spoold/spoold/sender"
 )
 
 // Exit codes of the command line (sysexits).
@@ -32,7 +30,7 @@ func ExitCode(err error) int {
 		return ExitOK
 	case as[*ConfigError](err), as[*VersionError](err):
 		return ExitConfig
-	case as[*CorruptError](err), as[*sender.DamageError](err):
+	case as[*CorruptError](err), as[*DamageError](err):
 		return ExitCorrupt
 	case as[*ForeignClusterError](err), as[*StoppedError](err), errors.Is(err, ErrForeign):
 		return ExitCorrupt // intact, but it does not belong to what it meets

@@ -2,10 +2,10 @@ package spoold
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 
 	"github.com/spoold/spoold/internal/quietlog"
-	"github.com/spoold/spoold/sender"
 )
 
 // logger writes one line per change of state; repetitions are held back (package quietlog).
@@ -20,42 +20,46 @@ func (l *logger) line(level slog.Level, msg string, args ...any) {
 
 // hooks are the program's, each after a line in the log.
 func (l *logger) hooks(h Hooks) Hooks {
-	on(&h.LinkChanged, func(e sender.LinkChanged) {
+	on(&h.LinkChanged, func(e LinkChanged) {
 		if e.Up {
 			l.line(slog.LevelInfo, "cluster reached", "event", "link.up")
 			return
 		}
 		l.line(slog.LevelWarn, "cluster not reached, records are spooled", "event", "link.down", "err", e.Err)
 	})
-	on(&h.Recovery, func(e sender.Recovery) {
+	on(&h.Recovery, func(e Recovery) {
 		if e.Pending > 0 || e.Seals > 0 {
 			l.line(slog.LevelInfo, "an earlier process left records, they are delivered first",
 				"event", "recovery", "records", e.Pending, "in_doubt_batches", e.Seals, "partitions", e.Partitions)
 		}
 	})
-	on(&h.CopyUnchecked, func(e sender.CopyUnchecked) {
+	on(&h.CopyUnchecked, func(e CopyUnchecked) {
 		l.line(slog.LevelWarn, "not every leader could be asked whether an older copy of this spool was used; records are sent all the same",
 			"event", "copy.unchecked", "partitions", e.Unasked)
 	})
-	on(&h.PartitionParked, func(e sender.PartitionParked) {
+	on(&h.PartitionParked, func(e PartitionParked) {
 		l.line(slog.LevelError, "partition parked: run spoold resolve",
-			"event", "partition.parked", "topic", e.Topic, "partition", e.Partition, "records", e.InDoubt, "reason", e.Park.Reason, "err", e.Park.Detail)
+			"event", "partition.parked", "topic", e.Topic, "partition", e.Partition, "records", e.InDoubt, "reason", e.Reason, "err", e.Detail)
 	})
-	on(&h.PartitionUnparked, func(e sender.PartitionUnparked) {
+	on(&h.PartitionUnparked, func(e PartitionUnparked) {
 		l.line(slog.LevelInfo, "partition resolved",
 			"event", "partition.unparked", "topic", e.Topic, "partition", e.Partition, "records", e.Records, "choice", string(e.Choice))
 	})
-	on(&h.RecordDeadLettered, func(e sender.RecordDeadLettered) {
+	on(&h.RecordDeadLettered, func(e RecordDeadLettered) {
 		l.line(slog.LevelError, "record refused for good, put to the dead letters",
 			"event", "record.dead_lettered", "topic", e.Topic, "partition", e.Partition, "index", e.Index, "err", e.Code.String()+" "+e.Message)
 	})
-	on(&h.TopicTrouble, func(e sender.TopicTrouble) {
+	on(&h.TopicTrouble, func(e TopicTrouble) {
 		l.line(slog.LevelWarn, "topic cannot be delivered to for now, its records are spooled",
 			"event", "topic.trouble", "topic", e.Topic, "err", e.Code.String()+" "+e.Message)
 	})
-	on(&h.EpochBumped, func(e sender.EpochBumped) {
+	on(&h.EpochBumped, func(e EpochBumped) {
 		l.line(slog.LevelInfo, "partition goes on in the next producer epoch",
-			"event", "epoch.bumped", "topic", e.Topic, "partition", e.Partition, "producer", e.Identity.String(), "why", e.Why)
+			"event", "epoch.bumped", "topic", e.Topic, "partition", e.Partition, "producer", fmt.Sprintf("%d/%d", e.ProducerID, e.ProducerEpoch), "why", e.Why)
+	})
+	on(&h.Panicked, func(e Panicked) {
+		l.line(slog.LevelError, "a function of the program panicked", "event", "program.panic",
+			"where", e.Where, "err", fmt.Sprint(e.Value), "stack", string(e.Stack))
 	})
 	return h
 }

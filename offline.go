@@ -16,12 +16,12 @@ import (
 func Inspect(path string) (*Status, error) {
 	in, err := bolt.Look(path)
 	if err != nil {
-		return nil, err
+		return nil, public(err)
 	}
 	defer in.Close()
 	use, err := in.Use()
 	if err != nil {
-		return nil, err
+		return nil, public(err)
 	}
 	rec, stats := in.Recovered, in.Stats
 	c := &rec.Counters

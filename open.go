@@ -27,10 +27,11 @@ func openWith(cfg Config, env Env, seam func(*bolt.Store) loop.Store, pause time
 	}
 	p := &Producer{
 		cfg: cfg, env: env.withDefaults(&cfg), opened: time.Now(),
-		done: make(chan struct{}), quit: make(chan struct{}), closed: make(chan struct{}),
-		callbacks: newCallbacks(cfg.CallbacksMax), seam: seam, reopenPause: pause,
+		done: make(chan struct{}), quit: make(chan struct{}), hurry: make(chan struct{}), closed: make(chan struct{}),
+		seam: seam, reopenPause: pause,
 	}
-	e, err := p.open()
+	p.callbacks = newCallbacks(cfg.CallbacksMax, &p.env.Hooks)
+	e, err := p.open(nil)
 	if err != nil {
 		p.callbacks.close()
 		return nil, err

@@ -29,9 +29,10 @@ type Producer struct {
 	ending atomic.Bool   // quit or done is closed, or about to be
 	done   chan struct{} // closed when nothing is taken or delivered any more
 	quit   chan struct{} // closed when Close begins
-	closed chan struct{} // closed when Close has finished
+	hurry  chan struct{} // closed when a Close's context has ended
+	closed chan struct{} // closed when nothing of the Producer is left
 
-	closeOnce sync.Once
+	closeOnce, hurryOnce sync.Once
 
 	mu  sync.Mutex
 	err error // why it ended; nil after Close
@@ -79,7 +80,7 @@ func (p *Producer) Flush(ctx context.Context) error {
 		}
 		err = e.flush(ctx)
 		if err == nil || ctx.Err() != nil {
-			return err
+			return public(err)
 		}
 		if err = p.afterRefusal(ctx, e, err); err != nil {
 			return err
@@ -87,19 +88,49 @@ func (p *Producer) Flush(ctx context.Context) error {
 	}
 }
 
+// closeGrace is how long Close waits beyond its context for the last commit, which needs
+// no cluster, and for callbacks that run.
+const closeGrace = time.Second
+
 // Close takes nothing more, waits for answers that are under way until ctx ends, writes
 // down what they said, and closes the spool. What is not acked then stays spooled for
-// the next Open. It does not wait for the backlog: Flush does. Closing twice is no error. Not
-// to be called from a hook or a callback.
+// the next Open. It does not wait for the backlog: Flush does.
+//
+// When ctx has ended, nothing more is sent, and the last commit and a callback that runs get one more second. If that is not
+// enough (a disk that does not answer, a callback that does not return, or Close called from a callback or a
+// hook), Close returns the context's error, and the rest goes on: Done is closed when the spool is,
+// and Close may be called again to wait. Otherwise it returns what Err does. Closing twice is no error.
+// Safe for concurrent use.
 func (p *Producer) Close(ctx context.Context) error {
-	p.closeOnce.Do(func() { go p.shut(ctx) })
-	<-p.closed
-	return p.Err()
+	p.closeOnce.Do(func() { go p.shut() })
+	select {
+	case <-p.closed:
+		return p.Err()
+	case <-ctx.Done():
+	}
+	p.hurryOnce.Do(func() { close(p.hurry) })
+	grace := time.NewTimer(closeGrace)
+	defer grace.Stop()
+	select {
+	case <-p.closed:
+		return p.Err()
+	case <-grace.C:
+		return fmt.Errorf("the producer is still being closed: %w", context.Cause(ctx))
+	}
 }
 
-// shut is Close, once.
-func (p *Producer) shut(ctx context.Context) {
+// shut is Close, once. A goroutine of its own runs it.
+func (p *Producer) shut() {
 	defer close(p.closed)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		select {
+		case <-p.hurry:
+			cancel()
+		case <-p.closed:
+		}
+	}()
 	p.ending.Store(true)
 	close(p.quit)
 	for { // a spool that was just opened again is closed, too
@@ -115,30 +146,36 @@ func (p *Producer) shut(ctx context.Context) {
 }
 
 // ResolveChoice is an operator's word for records in doubt on a parked partition.
-type ResolveChoice = sender.Choice
+type ResolveChoice string
 
 // Choices of Resolve.
 const (
-	Resend     = sender.ResolveResend     // send them again: may duplicate
-	Delivered  = sender.ResolveDelivered  // count them as acked: may lose
-	DeadLetter = sender.ResolveDeadLetter // put them aside
+	Resend     ResolveChoice = "resend"      // send them again: may duplicate
+	Delivered  ResolveChoice = "delivered"   // count them as acked: may lose
+	DeadLetter ResolveChoice = "dead-letter" // put them aside
 )
 
 // Resolution is what Resolve did.
-type Resolution = sender.Resolved
+type Resolution struct {
+	Partitions []int32 // that were parked, and are not any more
+	Records    int     // that were in doubt there
+}
 
 // Resolve releases a parked partition, or all of a topic's with partition -1. It speaks only of
-// sealed records in doubt; those behind them are delivered as always. Recorded in the spool.
+// sealed records in doubt; those behind them are delivered as always. It returns when choice and
+// effect are on disk, in one commit. The error says that nothing was parked there or that the choice is
+// none, and nothing was changed; ErrClosed and the context's error leave open whether it was done.
+// Safe for concurrent use.
 func (p *Producer) Resolve(ctx context.Context, topic string, partition int32, c ResolveChoice) (Resolution, error) {
 	e, err := p.current()
 	if err != nil {
 		return Resolution{}, err
 	}
-	r, err := e.loop.Resolve(ctx, topic, partition, c)
-	if errors.Is(err, loop.ErrOver) {
-		err = ErrClosed
+	r, err := e.loop.Resolve(ctx, topic, partition, sender.Choice(c))
+	if errors.Is(err, loop.ErrOver) && !p.ending.Load() {
+		return Resolution{}, fmt.Errorf("resolve: the spool is opened again after a full disk, look at the status: %w", ErrUnknown)
 	}
-	return r, err
+	return Resolution(r), public(err)
 }
 
 // Note is the value of a note that was committed with records, and whether there is one.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/sender/loop"
 	"github.com/spoold/spoold/spool"
 	"github.com/spoold/spoold/spool/bolt"
 )
@@ -14,11 +15,14 @@ import (
 // it is acked. The record's bytes are copied. Records of one goroutine for one
 // topic-partition are delivered in the order of their Sends.
 //
-// It waits only while the spool is full, at most max.block.ms or until ctx ends: then ErrFull, or
-// the context's error, and the record was not taken. ErrTooLarge, ErrInvalidRecord: it never can
+// It waits only while the spool is full, at most max.block.ms or until ctx ends: then ErrFull (with
+// the context's error), and the record was not taken. With a context that has ended already nothing is taken. ErrTooLarge, ErrInvalidRecord: it never can
 // be. ErrClosed, or ErrUnknown after a disk failure: this Producer takes no more.
 // Safe for concurrent use.
 func (p *Producer) Send(ctx context.Context, r Record) (Delivery, error) {
+	if ctx.Err() != nil {
+		return Delivery{}, context.Cause(ctx)
+	}
 	if err := p.check(&r); err != nil {
 		return Delivery{}, err
 	}
@@ -30,7 +34,7 @@ func (p *Producer) Send(ctx context.Context, r Record) (Delivery, error) {
 		}
 		// With no room it comes back at once; only then is a timer worth its price.
 		t, err := e.store.Append(noWait, r.Topic, timestamp, r.Partition.Number(), r.Key, r.Value, r.Headers)
-		if errors.Is(err, ErrFull) {
+		if errors.Is(err, bolt.ErrFull) {
 			wait, cancel := context.WithTimeoutCause(ctx, p.cfg.MaxBlock, errMaxBlock)
 			t, err = e.store.Append(wait, r.Topic, timestamp, r.Partition.Number(), r.Key, r.Value, r.Headers)
 			cancel()
@@ -49,6 +53,9 @@ func (p *Producer) Send(ctx context.Context, r Record) (Delivery, error) {
 // deliveries are those of the first batch; ErrKeyReused if that one had other
 // records. ErrKeyWindow: too many keys within 15 minutes, try again later. Otherwise as Send.
 func (p *Producer) SendBatch(ctx context.Context, b Batch) (Deliveries, error) {
+	if ctx.Err() != nil {
+		return Deliveries{}, context.Cause(ctx)
+	}
 	in, err := p.input(&b)
 	if err != nil {
 		return Deliveries{}, err
@@ -59,7 +66,7 @@ func (p *Producer) SendBatch(ctx context.Context, b Batch) (Deliveries, error) {
 			return Deliveries{}, err
 		}
 		t, err := e.store.AppendBatch(noWait, in)
-		if errors.Is(err, ErrFull) {
+		if errors.Is(err, bolt.ErrFull) {
 			wait, cancel := context.WithTimeoutCause(ctx, p.cfg.MaxBlock, errMaxBlock)
 			t, err = e.store.AppendBatch(wait, in)
 			cancel()
@@ -119,8 +126,8 @@ func (p *Producer) timestamp(r *Record) int64 {
 // afterRefusal decides what an append that failed means: nil to try once more, on
 // the spool as it was opened again after a full disk. The record was not taken.
 func (p *Producer) afterRefusal(ctx context.Context, e *engine, err error) error {
-	if !errors.Is(err, bolt.ErrPoisoned) && !errors.Is(err, bolt.ErrClosed) {
-		return err
+	if !errors.Is(err, bolt.ErrPoisoned) && !errors.Is(err, bolt.ErrClosed) && !errors.Is(err, loop.ErrOver) {
+		return public(err)
 	}
 	select {
 	case <-e.replaced: // by another engine, or by none: current tells

@@ -16,8 +16,6 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/metric"
 
 	"github.com/spoold/spoold"
-	"github.com/spoold/spoold/sender"
-	"github.com/spoold/spoold/spool/bolt"
 )
 
 // Metrics is one Producer's. Safe for concurrent use.
@@ -100,12 +98,12 @@ func (m *Metrics) Handler() http.Handler {
 func (m *Metrics) Hooks() spoold.Hooks {
 	ctx := context.Background()
 	return spoold.Hooks{
-		SpoolCommit: func(s bolt.CommitStats) {
+		SpoolCommit: func(s spoold.SpoolCommit) {
 			m.commitSeconds.Record(ctx, s.Duration.Seconds())
 			m.commitRecords.Record(ctx, int64(s.Records))
 			m.commitBytes.Record(ctx, int64(s.Bytes))
 		},
-		BatchAcked: func(e sender.BatchAcked) {
+		BatchAcked: func(e spoold.BatchAcked) {
 			topic := metric.WithAttributes(attribute.String("topic", e.Topic))
 			m.acked.Add(ctx, int64(e.Records), topic)
 			m.sent.Add(ctx, int64(e.Records), metric.WithAttributes(attribute.String("messaging.system", "kafka"),
@@ -113,25 +111,25 @@ func (m *Metrics) Hooks() spoold.Hooks {
 			m.batchRecords.Record(ctx, int64(e.Records))
 			m.batchBytes.Record(ctx, int64(e.Bytes))
 		},
-		BatchRetried: func(e sender.BatchRetried) {
+		BatchRetried: func(e spoold.BatchRetried) {
 			answer := "none"
 			if e.Code != 0 {
 				answer = e.Code.String()
 			}
 			m.retries.Add(ctx, 1, metric.WithAttributes(attribute.String("error", answer)))
 		},
-		RecordDeadLettered: func(e sender.RecordDeadLettered) {
+		RecordDeadLettered: func(e spoold.RecordDeadLettered) {
 			m.deadLettered.Add(ctx, 1, metric.WithAttributes(attribute.String("topic", e.Topic), attribute.String("reason", e.Code.String())))
 		},
-		EpochBumped: func(sender.EpochBumped) { m.epochBumps.Add(ctx, 1) },
-		LinkChanged: func(e sender.LinkChanged) {
+		EpochBumped: func(spoold.EpochBumped) { m.epochBumps.Add(ctx, 1) },
+		LinkChanged: func(e spoold.LinkChanged) {
 			state := "down"
 			if e.Up {
 				state = "up"
 			}
 			m.linkChanges.Add(ctx, 1, metric.WithAttributes(attribute.String("state", state)))
 		},
-		Recovery: func(e sender.Recovery) { m.recoveredSeal.Store(int64(e.Seals)) },
+		Recovery: func(e spoold.Recovery) { m.recoveredSeal.Store(int64(e.Seals)) },
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/spoold/spoold"
-	"github.com/spoold/spoold/sender"
 )
 
 // produceDirs are the spools of one run: its own, and those beside it in which an ended
@@ -213,7 +212,7 @@ type refusals struct {
 	last string
 }
 
-func (r *refusals) hook(e sender.RecordDeadLettered) {
+func (r *refusals) hook(e spoold.RecordDeadLettered) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.n++

@@ -190,6 +190,15 @@ func (r *produceRun) send(ctx context.Context, line []byte) error {
 		rec.Value = nil
 	}
 	d, err := r.dirs.own.Send(ctx, rec)
+	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		// What was read before the interrupt is sent, if there is room soon.
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), interruptGrace)
+		d, err = r.dirs.own.Send(grace, rec)
+		cancel()
+		if errors.Is(err, spoold.ErrFull) {
+			err = ctx.Err()
+		}
+	}
 	if err != nil {
 		return &exitError{codeOf(err), fmt.Errorf("record %d: %w; what came before it is spooled in %s", r.sent.Load()+1, err, r.dirs.where())}
 	}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/spoold/spoold"
 	"github.com/spoold/spoold/integration/chaos"
-	"github.com/spoold/spoold/sender"
 )
 
 // maxTrace bounds the file: a producer that spins says the same for ever.
@@ -76,32 +75,32 @@ func (tr *trace) count(what *map[string]int, k string, n int) {
 
 func (tr *trace) hooks() spoold.Hooks {
 	return spoold.Hooks{
-		BatchAcked: func(e sender.BatchAcked) {
+		BatchAcked: func(e spoold.BatchAcked) {
 			tr.count(&tr.how, e.How, 1)
 			tr.add(fmt.Sprintf("acked %s-%d: %d records at %d by %s, recovered %v", e.Topic, e.Partition, e.Records, e.Offset, e.How, e.Recovered))
 		},
-		BatchRetried: func(e sender.BatchRetried) {
+		BatchRetried: func(e spoold.BatchRetried) {
 			tr.count(&tr.retries, e.Code.String(), 1)
 			tr.add(fmt.Sprintf("retried %s-%d after %v", e.Topic, e.Partition, e.Code))
 		},
-		PartitionParked: func(e sender.PartitionParked) {
-			line := fmt.Sprintf("parked %s-%d: %s: %s, %d in doubt", e.Topic, e.Partition, e.Park.Reason, e.Park.Detail, e.InDoubt)
+		PartitionParked: func(e spoold.PartitionParked) {
+			line := fmt.Sprintf("parked %s-%d: %s: %s, %d in doubt", e.Topic, e.Partition, e.Reason, e.Detail, e.InDoubt)
 			tr.add(line)
 			tr.mu.Lock()
 			defer tr.mu.Unlock()
 			tr.parked = append(tr.parked, line)
 		},
-		EpochBumped: func(e sender.EpochBumped) {
-			tr.add(fmt.Sprintf("epoch bumped %s-%d: %v %s", e.Topic, e.Partition, e.Identity, e.Why))
+		EpochBumped: func(e spoold.EpochBumped) {
+			tr.add(fmt.Sprintf("epoch bumped %s-%d: %v %s", e.Topic, e.Partition, e.ProducerEpoch, e.Why))
 			tr.mu.Lock()
 			defer tr.mu.Unlock()
 			tr.bumped++
 		},
-		RecordDeadLettered: func(e sender.RecordDeadLettered) {
+		RecordDeadLettered: func(e spoold.RecordDeadLettered) {
 			tr.add(fmt.Sprintf("dead-lettered %s-%d index %d: %v %s", e.Topic, e.Partition, e.Index, e.Code, e.Message))
 		},
-		LinkChanged: func(e sender.LinkChanged) { tr.add(fmt.Sprintf("link up %v %s", e.Up, e.Err)) },
-		Recovery:    func(e sender.Recovery) { tr.add(fmt.Sprintf("recovery %+v", e)) },
+		LinkChanged: func(e spoold.LinkChanged) { tr.add(fmt.Sprintf("link up %v %s", e.Up, e.Err)) },
+		Recovery:    func(e spoold.Recovery) { tr.add(fmt.Sprintf("recovery %+v", e)) },
 	}
 }
 

@@ -71,9 +71,6 @@ func (l *Loop) checkFlush() {
 // stop carries out Effects.Stop: nothing more is sent, and once the Write beside
 // it is durable the loop ends. The core repeats Stop with every call.
 func (l *Loop) stop(e *sender.Effects) {
-	for _, event := range e.Events {
-		l.opt.Hooks.tell(event)
-	}
 	if e.Write != nil {
 		l.stopAfter = e.Write.ID
 	}

@@ -53,7 +53,7 @@ type Options struct {
 	ConnectTimeoutMax time.Duration
 	MaxIdle           time.Duration // connections.max.idle.ms; not positive: never
 	Dial              func(ctx context.Context, network, addr string) (net.Conn, error)
-	Hooks             Hooks
+	Event             func(sender.Event) // called on the loop's goroutine; must not block. nil: not
 	Delivered         func() // called after deliveries were resolved; must not block. nil: not
 
 	dial func(ctx context.Context, addr string, timeout time.Duration) (wire, error) // tests
@@ -242,6 +242,8 @@ func (l *Loop) carry(e *sender.Effects) {
 		l.store.Submit(e.Write, e.Urgent)
 	}
 	if e.Stop != nil {
+		l.deliver(e.Deliver)
+		l.report(e.Events)
 		l.stop(e)
 		return
 	}
@@ -251,25 +253,38 @@ func (l *Loop) carry(e *sender.Effects) {
 	for i := range e.Requests {
 		l.request(&e.Requests[i])
 	}
-	for i := range e.Deliver {
-		d := &e.Deliver[i]
-		l.progress.delivered(d)
-		l.store.Resolve((*bolt.Delivery)(d))
-	}
+	l.deliver(e.Deliver)
 	if len(e.Feed) > 0 {
 		l.feeder.ask(e.Feed)
 	}
 	for _, b := range e.Recycle {
 		l.recycle(b)
 	}
-	for _, event := range e.Events {
-		l.opt.Hooks.tell(event)
-	}
+	l.report(e.Events)
 	l.wakeAt = e.WakeAt
 	if len(e.Deliver) > 0 {
-		if l.opt.Delivered != nil {
-			l.opt.Delivered()
-		}
 		l.checkFlush()
+	}
+}
+
+// deliver passes on what became of records.
+func (l *Loop) deliver(deliveries []sender.Delivery) {
+	for i := range deliveries {
+		d := &deliveries[i]
+		l.progress.delivered(d)
+		l.store.Resolve((*bolt.Delivery)(d))
+	}
+	if len(deliveries) > 0 && l.opt.Delivered != nil {
+		l.opt.Delivered()
+	}
+}
+
+// report passes events on.
+func (l *Loop) report(events []sender.Event) {
+	if l.opt.Event == nil {
+		return
+	}
+	for _, event := range events {
+		l.opt.Event(event)
 	}
 }

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestEffectsAreCarriedOutInFieldOrder(t *testing.T) {
 	var told []string
-	opt := Options{Hooks: Hooks{LinkChanged: func(e sender.LinkChanged) { told = append(told, "link") }}}
+	opt := Options{Event: func(sender.Event) { told = append(told, "link") }}
 	r := newRig(t, opt, nil)
 	r.core.on("start", sender.Effects{
 		Write:   &spool.Write{ID: 7},
@@ -34,7 +34,7 @@ func TestEffectsAreCarriedOutInFieldOrder(t *testing.T) {
 	r.core.expect(t, "start", "fed 5 30")
 	r.loop.Refresh(context.Background())
 	if len(told) != 1 {
-		t.Errorf("hooks told %v, want [link]", told)
+		t.Errorf("events: %v, want [link]", told)
 	}
 }
 
@@ -288,6 +288,23 @@ func TestCloseDoesNotWaitLongerThanItsContext(t *testing.T) {
 	defer cancel()
 	r.loop.Close(ctx)
 	r.over(t)
+}
+
+// What became of records, and what happened, is passed on by the call that stops, too.
+func TestStopDeliversWhatStandsBesideIt(t *testing.T) {
+	var events []sender.Event
+	r := newRig(t, Options{Event: func(e sender.Event) { events = append(events, e) }}, nil)
+	r.core.on("start", sender.Effects{
+		Deliver: []sender.Delivery{{Spans: []spool.Span{{First: 1, End: 3}}}},
+		Events:  []sender.Event{sender.LinkChanged{Up: true}},
+		Stop:    errors.New("it is a copy"),
+	})
+	r.loop.Run()
+	<-r.loop.Over()
+	r.store.expect(t, "resolve [[1,3)]")
+	if len(events) != 1 {
+		t.Errorf("%d events, want 1", len(events))
+	}
 }
 
 func TestStopEndsTheLoopOnceItsWriteIsDurable(t *testing.T) {

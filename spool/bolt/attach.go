@@ -184,22 +184,12 @@ func (s *Store) attachFresh(runs []spool.KeyRun) *Receipt {
 	s.view.RLock()
 	defer s.view.RUnlock()
 	for i, run := range runs {
-		span := spool.Span{First: run.First, End: run.First + spool.Index(run.Count)}
 		r.addSection(run.Lane, run.First, run.Count)
-		settled := s.state.Settled(run.Lane)
-		gone := Delivery{Offset: protocol.NoOffset, Timestamp: -1, Partition: -1}
-		for at := span.First; at < span.End; at++ {
-			if settled.Contains(at) {
-				gone.Err = nil
-				if s.state.DeadLettered(run.Lane, at) {
-					gone.Err = ErrDeadLettered
-				}
-				r.resolve(i, spool.Span{First: at, End: at + 1}, &gone, 0)
-			}
-		}
+		p := place{spool.Span{First: run.First, End: run.First + spool.Index(run.Count)}, weak.Make(r), i}
+		s.answerGone(run.Lane, &p)
 		l := s.laneByID[run.Lane]
 		l.sweep()
-		l.attached = append(l.attached, place{span, weak.Make(r), i})
+		l.attached = append(l.attached, p)
 	}
 	return r
 }

@@ -23,6 +23,7 @@ type Options struct {
 	MaxKeys      int           // how many are known; 500,000
 	MaxTopics    int           // how many the spool may ever hold: one is never forgotten; 10,000
 	Adopt        bool          // take over a spool that was made elsewhere (recorded)
+	KeepReceipts bool          // at the end, leave them unanswered for Store.Receipts
 	Now          func() time.Time
 	// Observe is called after each commit, by the committer. It must not block.
 	Observe func(CommitStats)

@@ -41,6 +41,7 @@ type Store struct {
 	full       error         // why nothing is taken now
 	roomy      chan struct{} // closed when there may be room
 	rewritten  *rewrite      // a segment's remains, to be carried by the next commit
+	kept       []*lane       // after the end: whose receipts are not answered
 
 	view   sync.RWMutex
 	state  *spool.State
@@ -176,18 +177,15 @@ func (s *Store) shutdown() {
 	if s.open != nil {
 		s.open.receipt.fail(why)
 	}
-	var receipts []*Receipt
 	for _, l := range s.laneByID {
-		for _, p := range append(l.places, l.attached...) {
-			if r := p.receipt.Value(); r != nil {
-				receipts = append(receipts, r)
-			}
+		if len(l.places)+len(l.attached) > 0 {
+			s.kept = append(s.kept, &lane{id: l.id, topic: l.topic, places: l.places, attached: l.attached})
+			l.places, l.attached = nil, nil
 		}
-		l.places, l.attached = nil, nil
 	}
 	s.mu.Unlock()
-	for _, r := range receipts {
-		r.close(fmt.Errorf("%w: the record is spooled, a later start delivers it", ErrClosed))
+	if !s.opt.KeepReceipts {
+		s.Receipts().Close()
 	}
 	s.view.Lock()
 	err := s.active.db.Close()

@@ -12,7 +12,6 @@ import (
 
 	"github.com/spoold/spoold"
 	"github.com/spoold/spoold/integration/crash"
-	"github.com/spoold/spoold/sender"
 )
 
 func main() {
@@ -71,17 +70,17 @@ func run(args []string) error {
 	return <-failed // until it is killed
 }
 
-func (p *program) recovered(e sender.Recovery) { p.print("recovery %d\n", e.Seals) }
+func (p *program) recovered(e spoold.Recovery) { p.print("recovery %d\n", e.Seals) }
 
 // acked tells of batches whose fate was learnt otherwise than by their own answer.
-func (p *program) acked(e sender.BatchAcked) {
+func (p *program) acked(e spoold.BatchAcked) {
 	if e.How != "answer" {
 		p.print("%s 1\n", e.How)
 	}
 }
 
-func (p *program) parked(e sender.PartitionParked) {
-	log.Printf("libprog: parked %s-%d: %s: %s", e.Topic, e.Partition, e.Park.Reason, e.Park.Detail)
+func (p *program) parked(e spoold.PartitionParked) {
+	log.Printf("libprog: parked %s-%d: %s: %s", e.Topic, e.Partition, e.Reason, e.Detail)
 }
 
 func (p *program) print(format string, args ...any) {

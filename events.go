@@ -1,0 +1,139 @@
+package spoold
+
+import (
+	"time"
+
+	"github.com/spoold/spoold/protocol"
+)
+
+// Hooks are what a program wants to be called for. Each func may be nil.
+//
+// They are called one after the other on the goroutine that delivers (SpoolCommit: on the one
+// that commits), so they must return soon: what they take is taken from delivery. A hook must
+// not call a method of the Producer that waits. A hook that panics is logged and the
+// Producer goes on. Events are facts about what has happened; no hook can change it. A value
+// belongs to the hook that receives it.
+type Hooks struct {
+	BatchAcked         func(BatchAcked)
+	BatchRetried       func(BatchRetried)
+	PartitionParked    func(PartitionParked)
+	PartitionUnparked  func(PartitionUnparked)
+	RecordDeadLettered func(RecordDeadLettered)
+	LinkChanged        func(LinkChanged)
+	TopicTrouble       func(TopicTrouble)
+	EpochBumped        func(EpochBumped)
+	CopyUnchecked      func(CopyUnchecked)
+	Recovery           func(Recovery)
+	SpoolCommit        func(SpoolCommit)
+	Panicked           func(Panicked)
+}
+
+// ErrorCode is an error code of Kafka's protocol.
+type ErrorCode int16
+
+// String is Kafka's name of the code, such as NOT_LEADER_OR_FOLLOWER.
+func (c ErrorCode) String() string { return protocol.ErrorCode(c).String() }
+
+// How a batch was found to be on the cluster.
+const (
+	AckedByAnswer = "answer" // the broker answered its Produce request
+	AckedByName   = "named"  // the broker named it as the producer's last (DescribeProducers), and a later answer came
+	AckedByTail   = "tail"   // it was read back from the partition's log
+)
+
+// BatchAcked: a batch is on all in-sync replicas. After a crash it may come again for a batch
+// whose ack was not on the spool's disk yet.
+type BatchAcked struct {
+	Topic     string
+	Partition int32
+	Records   int   // 1 or more
+	Bytes     int   // of the batch, uncompressed
+	Offset    int64 // of the first record; -1: it is there, but its place is not known
+	Recovered bool  // its records were spooled by an earlier Open of this spool
+	How       string
+}
+
+// BatchRetried: a batch is sent once more under the same identity, so the broker
+// can recognise it.
+type BatchRetried struct {
+	Topic     string
+	Partition int32
+	Code      ErrorCode // what was answered to the copy before; 0: nothing was
+}
+
+// PartitionParked: a partition waits for Resolve. What became of its batch in doubt cannot
+// be found out, so sending it again may duplicate it, and dropping it may lose it.
+type PartitionParked struct {
+	Topic     string
+	Partition int32
+	Reason    string // one word or a few with dashes, as in PartitionStatus.ParkReason
+	Detail    string // for people
+	InDoubt   int    // records whose fate is not known
+}
+
+// PartitionUnparked: Resolve released a partition.
+type PartitionUnparked struct {
+	Topic     string
+	Partition int32
+	Choice    ResolveChoice
+	Records   int // that were in doubt
+}
+
+// RecordDeadLettered: the cluster refused a record for good.
+type RecordDeadLettered struct {
+	Topic     string
+	Partition int32
+	Index     uint64 // the record's place among those of its topic in the spool, from 0
+	Code      ErrorCode
+	Message   string // the broker's words, or ""
+}
+
+// LinkChanged: the cluster was reached, or lost.
+type LinkChanged struct {
+	Up  bool
+	Err string // why it is down
+}
+
+// TopicTrouble: a topic cannot be delivered to for now. Its records stay spooled.
+type TopicTrouble struct {
+	Topic   string
+	Code    ErrorCode
+	Message string
+}
+
+// EpochBumped: a partition went on at sequence 0 of the next producer epoch.
+type EpochBumped struct {
+	Topic         string
+	Partition     int32
+	ProducerID    int64
+	ProducerEpoch int16
+	Why           string
+}
+
+// CopyUnchecked: a start went on although not all leaders had said within request.timeout.ms
+// what they know of the producer id of the start before. If this spool is an older copy, that
+// may be noticed late, or never.
+type CopyUnchecked struct {
+	Unasked int // partitions that pending records may go to and whose leader did not answer
+}
+
+// Recovery says what a start found, once, before anything is sent.
+type Recovery struct {
+	Pending    uint64 // records spooled by earlier processes and not acked
+	Seals      int    // batches that were sent, perhaps, and whose fate is not known
+	Partitions int    // that have such batches
+}
+
+// SpoolCommit is what one commit of the spool did.
+type SpoolCommit struct {
+	Duration time.Duration // the sync included
+	Records  int
+	Bytes    int // of the records, as they are on the disk
+}
+
+// Panicked: a function that the program supplied panicked. It was recovered, and the Producer goes on.
+type Panicked struct {
+	Where string // "callback", "hook" or "interceptor"
+	Value any    // of the panic
+	Stack []byte // of the goroutine at that moment
+}

@@ -1,0 +1,146 @@
+package spoold
+
+import (
+	"errors"
+	"runtime/debug"
+
+	"github.com/spoold/spoold/sender"
+	"github.com/spoold/spoold/sender/loop"
+	"github.com/spoold/spoold/spool"
+	"github.com/spoold/spoold/spool/bolt"
+)
+
+// tell passes an event of the sender to its hook, in this package's own type. A hook that
+// panics is reported through panicked.
+func (h *Hooks) tell(event sender.Event) {
+	switch e := event.(type) {
+	case sender.BatchAcked:
+		call(h, h.BatchAcked, BatchAcked{
+			Topic: e.Topic, Partition: e.Partition, Records: e.Records, Bytes: e.Bytes,
+			Offset: int64(e.Offset), Recovered: e.Recovered, How: e.How,
+		})
+	case sender.BatchRetried:
+		call(h, h.BatchRetried, BatchRetried{Topic: e.Topic, Partition: e.Partition, Code: ErrorCode(e.Code)})
+	case sender.PartitionParked:
+		call(h, h.PartitionParked, PartitionParked{
+			Topic: e.Topic, Partition: e.Partition, Reason: e.Park.Reason, Detail: e.Park.Detail, InDoubt: e.InDoubt,
+		})
+	case sender.PartitionUnparked:
+		call(h, h.PartitionUnparked, PartitionUnparked{
+			Topic: e.Topic, Partition: e.Partition, Choice: ResolveChoice(e.Choice), Records: e.Records,
+		})
+	case sender.RecordDeadLettered:
+		call(h, h.RecordDeadLettered, RecordDeadLettered{
+			Topic: e.Topic, Partition: e.Partition, Index: uint64(e.Index), Code: ErrorCode(e.Code), Message: e.Message,
+		})
+	case sender.LinkChanged:
+		call(h, h.LinkChanged, LinkChanged(e))
+	case sender.TopicTrouble:
+		call(h, h.TopicTrouble, TopicTrouble{Topic: e.Topic, Code: ErrorCode(e.Code), Message: e.Message})
+	case sender.EpochBumped:
+		call(h, h.EpochBumped, EpochBumped{
+			Topic: e.Topic, Partition: e.Partition, ProducerID: int64(e.Identity.ID), ProducerEpoch: int16(e.Identity.Epoch), Why: e.Why,
+		})
+	case sender.CopyUnchecked:
+		call(h, h.CopyUnchecked, CopyUnchecked(e))
+	case sender.Recovery:
+		call(h, h.Recovery, Recovery(e))
+	}
+}
+
+// committed passes on what a commit of the spool did.
+func (h *Hooks) committed(s bolt.CommitStats) {
+	call(h, h.SpoolCommit, SpoolCommit{Duration: s.Duration, Records: s.Records, Bytes: s.Bytes})
+}
+
+// call calls a hook, if the program has it.
+func call[E any](h *Hooks, hook func(E), e E) {
+	if hook == nil {
+		return
+	}
+	defer h.recovered("hook")
+	hook(e)
+}
+
+// recovered, deferred around a call of the program's code, turns a panic into an event.
+func (h *Hooks) recovered(where string) {
+	v := recover()
+	if v == nil || h.Panicked == nil {
+		return
+	}
+	defer func() { _ = recover() }() // the hook for panics panics: the log has the first one
+	h.Panicked(Panicked{Where: where, Value: v, Stack: debug.Stack()})
+}
+
+// publicError is an error of an inner package as callers meet it: with its text, and with
+// this package's error beside it for errors.Is and errors.As.
+type publicError struct{ inner, public error }
+
+func (e *publicError) Error() string   { return e.inner.Error() }
+func (e *publicError) Unwrap() []error { return []error{e.public, e.inner} }
+
+// sentinels are this package's errors for those of the spool and the loop.
+var sentinels = []struct{ inner, public error }{
+	{bolt.ErrClosed, ErrClosed},
+	{loop.ErrOver, ErrClosed},
+	{bolt.ErrFull, ErrFull},
+	{bolt.ErrTooLarge, ErrTooLarge},
+	{bolt.ErrInvalid, ErrInvalidRecord},
+	{bolt.ErrKeyReused, ErrKeyReused},
+	{bolt.ErrKeyWindow, ErrKeyWindow},
+	{bolt.ErrTooManyTopics, ErrTooManyTopics},
+	{bolt.ErrForeign, ErrForeign},
+	{bolt.ErrDeadLettered, ErrDeadLettered},
+	{bolt.ErrExpired, ErrExpired},
+	{bolt.ErrPoisoned, ErrUnknown}, // last: it may stand beside one that says more
+}
+
+// public gives err as this package documents it. What is public already, or the system's, stays as it is.
+func public(err error) error {
+	var done *publicError
+	if err == nil || errors.As(err, &done) {
+		return err
+	}
+	if e := publicType(err); e != nil {
+		return &publicError{err, e}
+	}
+	for i := range sentinels {
+		if errors.Is(err, sentinels[i].inner) {
+			return &publicError{err, sentinels[i].public}
+		}
+	}
+	return err
+}
+
+// publicType is this package's error for an inner one of a type of its own, or nil.
+func publicType(err error) error {
+	var (
+		locked  *bolt.LockedError
+		version *bolt.VersionError
+		space   *bolt.SpaceError
+		corrupt *spool.CorruptError
+		damage  *sender.DamageError
+		refused *sender.RefusedError
+		foreign *sender.ForeignClusterError
+		stopped *sender.StoppedError
+	)
+	switch {
+	case errors.As(err, &locked):
+		return (*LockedError)(locked)
+	case errors.As(err, &version):
+		return (*VersionError)(version)
+	case errors.As(err, &space):
+		return (*SpaceError)(space)
+	case errors.As(err, &corrupt):
+		return (*CorruptError)(corrupt)
+	case errors.As(err, &damage):
+		return (*DamageError)(damage)
+	case errors.As(err, &refused):
+		return (*RefusedError)(refused)
+	case errors.As(err, &foreign):
+		return (*ForeignClusterError)(foreign)
+	case errors.As(err, &stopped):
+		return (*StoppedError)(stopped)
+	}
+	return nil
+}
