@@ -19,26 +19,25 @@ race:
 sim:
 	go run ./integration/sim/simulate -seeds $(SEEDS)
 plant:
-	go run -tags planted ./integration/sim/plant -o docs/planted.md
+	go run ./integration/sim/plant -o docs/planted.md
 differ:
 	go test -tags kafka -count=1 -v -timeout 2h ./integration/sim/differ -requests $(REQUESTS)
 sim-ci:
 	go run ./integration/sim/simulate -seeds 10000 -fresh $$(git rev-parse HEAD)
-	go run -tags planted ./integration/sim/plant -check docs/planted.md
+	go run ./integration/sim/plant -sample 12 -of $$(git rev-parse HEAD)
 fuzz:
 	go run ./integration/fuzz -time $(FUZZTIME)
 kafka:
 	go test -tags kafka -count=1 -p 1 -timeout 15m $(KAFKA)
 crash:
-	go test -tags crash -count=1 -v -timeout 90m ./integration/crash -kills 500 -broker-kills 100 -outage 3m -backlog 2048
-	SPOOLD_CHAOS=5m go test -tags crash -count=1 -v -timeout 60m ./integration/chaos
+	go test -tags crash -count=1 -v -timeout 90m ./integration/crash -kills 500 -broker-kills 100 -outage 3m -storm 5m -backlog 2048
 	$(MAKE) states inject
 states:
 	CRASH_STATES=$(STATES) go test -tags crash -count=1 -v -timeout 3h ./integration/crashstates
 inject:
 	CRASH_SECONDS=5400 go test -tags crash -count=1 -v -timeout 2h ./integration/inject
 crash-ci:
-	go test -tags crash -count=1 -v -timeout 20m -p 1 ./integration/crash ./integration/chaos ./integration/crashstates ./integration/inject ./integration/lossy ./integration/soak
+	go test -tags crash -count=1 -v -timeout 20m -p 1 ./integration/crash ./integration/crashstates ./integration/inject ./integration/lossy ./integration/soak
 	cd integration/plot && go test ./...
 power:
 	go test -tags crash -count=1 -v -timeout 60m ./integration/lossy -cuts 1000

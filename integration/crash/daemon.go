@@ -26,12 +26,14 @@ import (
 // addresses. Its methods are for one goroutine; HTTP and Admin may be read by all, and
 // Status and Pid be called by all.
 type Daemon struct {
-	HTTP, Admin string    // addresses
-	Spool       string    // directory
-	Log         io.Writer // gets all that the daemon says, if not nil
-	args        []string
-	keys        map[string]string
-	bin         string
+	Bin         string
+	HTTP, Admin string // addresses
+	Spool       string // directory
+	Bootstrap   string
+	Keys        map[string]string // -X settings of the lives to come
+	Before      []string          // a command that runs it, with its own arguments
+	Env         []string          // besides that of this process
+	Log         io.Writer         // gets all that the daemon says, if not nil
 
 	process *proc.Process
 	life    *life
@@ -46,6 +48,7 @@ type life struct {
 
 	mu       sync.Mutex
 	recovery *Recovery
+	http     string
 	tail     []string
 }
 
@@ -68,7 +71,7 @@ func Build(ctx context.Context, root, dir string) (string, error) {
 
 // NewDaemon prepares a daemon with its spool under dir. keys are -X settings.
 func NewDaemon(bin, dir, bootstrap string, keys map[string]string) (*Daemon, error) {
-	d := &Daemon{bin: bin, Spool: filepath.Join(dir, "spool"), keys: keys}
+	d := &Daemon{Bin: bin, Spool: filepath.Join(dir, "spool"), Bootstrap: bootstrap, Keys: keys}
 	for _, addr := range []*string{&d.HTTP, &d.Admin} {
 		l, err := link.Listen()
 		if err != nil {
@@ -77,21 +80,18 @@ func NewDaemon(bin, dir, bootstrap string, keys map[string]string) (*Daemon, err
 		defer func() { _ = l.Close() }() // both are held until both are chosen
 		*addr = l.Addr().String()
 	}
-	d.args = []string{"serve", "-b", bootstrap, "--spool", d.Spool, "--http", d.HTTP, "--admin", d.Admin,
-		"-X", "log.format=json"}
 	return d, nil
 }
 
-// Configure gives the lives to come other -X settings.
-func (d *Daemon) Configure(keys map[string]string) { d.keys = keys }
-
 // Start starts the process and does not wait.
 func (d *Daemon) Start() error {
-	args := slices.Clone(d.args)
-	for k, v := range d.keys {
+	args := append(slices.Clone(d.Before), d.Bin, "serve", "-b", d.Bootstrap, "--spool", d.Spool, "--http", d.HTTP, "--admin", d.Admin,
+		"-X", "log.format=json")
+	for k, v := range d.Keys {
 		args = append(args, "-X", k+"="+v)
 	}
-	cmd := exec.CommandContext(context.Background(), d.bin, args...) // it ends by Kill or Stop
+	cmd := exec.CommandContext(context.Background(), args[0], args[1:]...) // it ends by Kill or Stop
+	cmd.Env = append(os.Environ(), d.Env...)
 	// os.Pipe and not StderrPipe: what the daemon wrote last is read after its death.
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -122,6 +122,7 @@ func (l *life) follow(r *os.File, log io.Writer) {
 	for lines.Scan() {
 		var line struct {
 			Event string `json:"event"`
+			HTTP  string `json:"http"`
 			Recovery
 		}
 		err := json.Unmarshal(lines.Bytes(), &line) // a line that is no JSON is kept for people
@@ -131,6 +132,9 @@ func (l *life) follow(r *os.File, log io.Writer) {
 		}
 		if err == nil && line.Event == "recovery" && l.recovery == nil {
 			l.recovery = &Recovery{line.Pending, line.Seals}
+		}
+		if err == nil && line.Event == "ready" {
+			l.http = line.HTTP
 		}
 		l.mu.Unlock()
 		if log != nil {
@@ -154,6 +158,13 @@ func (d *Daemon) Ready(ctx context.Context) (time.Duration, error) {
 	}
 }
 
+// Addr is the address that this life takes HTTP requests on, once it is ready.
+func (d *Daemon) Addr() string {
+	d.life.mu.Lock()
+	defer d.life.mu.Unlock()
+	return d.life.http
+}
+
 // died describes an end that nobody asked for.
 func (d *Daemon) died() error {
 	<-d.life.ended
@@ -167,6 +178,9 @@ func (d *Daemon) Check() error {
 	}
 	return d.died()
 }
+
+// Running reports whether the process has not ended yet.
+func (d *Daemon) Running() bool { return d.process.Running() }
 
 // Age is how long ago the process was started.
 func (d *Daemon) Age() time.Duration { return time.Since(d.life.began) }
@@ -305,3 +319,23 @@ func (d *Daemon) Status(ctx context.Context) (*Status, error) {
 
 // Use is what the kernel says of the daemon now.
 func (d *Daemon) Use() (proc.Usage, error) { return proc.Use(d.Pid()) }
+
+// Signal sends the process a signal, and does not wait.
+func (d *Daemon) Signal(sig os.Signal) error { return d.process.Signal(sig) }
+
+// Ended is closed when the process has ended.
+func (d *Daemon) Ended() <-chan struct{} { return d.process.Done() }
+
+// Up is closed when this life has said that it takes records.
+func (d *Daemon) Up() <-chan struct{} { return d.life.ready }
+
+// Wait waits for the end of the process and of its log, and gives the exit code, -1 for a signal.
+func (d *Daemon) Wait(ctx context.Context) (int, error) {
+	select {
+	case <-d.process.Done():
+	case <-ctx.Done():
+		return 0, fmt.Errorf("crash: the daemon does not end: %w\n%s", context.Cause(ctx), d.Tail())
+	}
+	<-d.life.ended
+	return d.process.ExitCode(), nil
+}

@@ -68,14 +68,14 @@ func TestLeaderFailOverWithBatchesInFlight(t *testing.T) {
 	r.finish()
 }
 
-// failOver kills the leader of a partition under load, and brings it back.
+// failOver kills the leader of a partition, and brings it back.
 func (r *rig) failOver(partition int32) {
 	r.t.Helper()
 	r.must(r.cluster.InSync(r.ctx, r.topic))
 	leader, err := r.cluster.Leader(r.ctx, r.topic, partition)
 	r.must(err)
 	r.killBroker(leader)
-	r.wait(r.between(2*time.Second, 4*time.Second))
+	r.wait(r.between(500*time.Millisecond, 4*time.Second))
 	r.must(r.cluster.Start(r.ctx, leader))
 	r.must(r.cluster.InSync(r.ctx, r.topic))
 }

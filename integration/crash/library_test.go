@@ -3,109 +3,145 @@
 package crash
 
 import (
-	"bufio"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strconv"
-	"strings"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
-	"github.com/spoold/spoold/integration/proc"
-	"github.com/spoold/spoold/integration/proof"
+	"github.com/spoold/spoold"
 )
 
-// The same promise for a program that has the library in it: what it was told is
-// spooled before it died is delivered by its next life, once and in order.
-func TestNothingIsLostDoubledOrReorderedWhenAProgramWithTheLibraryIsKilled(t *testing.T) {
-	r := newRig(t, setup{brokers: 1, clients: 32})
-	dir := t.TempDir()
-	root, err := proof.Root()
-	r.must(err)
-	bin := filepath.Join(dir, "libprog")
-	build := exec.CommandContext(r.ctx, "go", "build", "-o", bin, "./integration/crash/libprog")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build libprog: %v\n%s", err, out)
-	}
-	lives := max(4, *kills/5)
-	for i := range lives {
-		life := r.between(0, 1500*time.Millisecond)
-		if i%5 == 4 {
-			life = r.between(0, 200*time.Millisecond)
+func TestLibraryThroughBrokenRequestsToOneBroker(t *testing.T) {
+	r := newRig(t, setup{brokers: 1, clients: 32, keys: impatient})
+	r.library(*storm, func(left func() time.Duration) {
+		r.wait(3 * time.Second)
+		for ok := true; ok; ok = left() > 40*time.Second {
+			r.failOver(r.rand.Int32N(partitions))
+			r.wait(min(left(), 10*time.Second))
 		}
-		r.live(bin, filepath.Join(dir, "spool"), life)
-	}
-	// What the last life had under way is there or not: nobody asks again, key or no key.
-	for c := range r.ledger.Clients() {
-		if !Keyless(c) {
-			r.ledger.GaveUp(c)
-		}
-	}
-	sent, unanswered := r.ledger.Total()
-	t.Logf("%d lives, %d records, %d of them never answered and not sent again; %d starts found batches in doubt",
-		lives, sent, unanswered, r.killer.InDoubt)
-	// A last life delivers what the others left: the daemon, on the same spool.
-	r.daemon.args = append(r.daemon.args, "--spool", filepath.Join(dir, "spool"))
-	r.start()
-	r.drain(2 * time.Minute)
-	r.must(r.daemon.Stop())
-	r.compare()
+	})
 }
 
-// live runs the program for so long and kills it.
-func (r *rig) live(bin, spool string, d time.Duration) {
+func TestLibraryThroughBrokenRequestsLeaderKillsAndARoll(t *testing.T) {
+	r := newRig(t, setup{brokers: 3, clients: 32, keys: impatient})
+	r.library(*storm, func(left func() time.Duration) {
+		for ok := true; ok; ok = left() > 40*time.Second {
+			r.wait(2 * time.Second)
+			r.failOver(r.rand.Int32N(partitions))
+			r.wait(time.Second)
+			r.roll()
+			r.wait(time.Second)
+			r.failOver(r.rand.Int32N(partitions))
+		}
+	})
+}
+
+// library sends from many goroutines of this process through the storm, while trouble is made to the brokers.
+func (r *rig) library(d time.Duration, trouble func(left func() time.Duration)) {
 	r.t.Helper()
-	args := []string{r.cluster.Bootstrap(), spool, r.topic, strconv.FormatUint(r.seed, 10), strconv.Itoa(r.ledger.size)}
+	p := r.open(r.t.TempDir())
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	failed := make(chan error, r.ledger.Clients())
 	for c := range r.ledger.Clients() {
-		args = append(args, strconv.Itoa(r.ledger.Next(c)))
+		wg.Go(func() {
+			if err := r.client(p, c, stop); err != nil {
+				failed <- err
+			}
+		})
 	}
-	out, w, err := os.Pipe()
-	r.must(err)
-	cmd := exec.Command(bin, args...)
-	var faults strings.Builder
-	cmd.Stdout, cmd.Stderr = w, &faults
-	p, err := proc.Start(cmd)
-	_ = w.Close() // the child has its own
-	r.must(err)
-	heard := make(chan struct{})
-	go func() {
-		defer close(heard)
-		defer func() { _ = out.Close() }() // read to its end
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			r.hear(lines.Text())
-		}
-	}()
-	timer := time.NewTimer(d)
-	defer timer.Stop()
+	began := time.Now()
+	r.storm(func() {
+		trouble(func() time.Duration { return d - time.Since(began) })
+		r.wait(d - time.Since(began))
+	})
+	close(stop)
+	wg.Wait()
 	select {
-	case <-timer.C:
-	case <-p.Done():
-		r.t.Fatalf("the program ended by itself: %v\n%s", p.Err(), faults.String())
+	case err := <-failed:
+		r.t.Fatal(err)
+	default:
 	}
-	r.must(p.Kill())
-	<-heard
-	for c := range r.ledger.Clients() {
-		if Keyless(c) {
-			r.ledger.GaveUp(c)
+	r.last(p)
+}
+
+// client sends bursts of records of one key, and waits for the disk after each.
+func (r *rig) client(p *spoold.Producer, client int, stop <-chan struct{}) error {
+	rnd := rand.New(rand.NewPCG(r.seed, 1000+uint64(client)))
+	for n := 0; ; {
+		next, err := r.burst(p, client, n, 1+rnd.IntN(12))
+		if err != nil {
+			return err
+		}
+		n = next
+		r.ledger.Answered(client, n)
+		pause(r.ctx, stop, time.Duration(rnd.Int64N(int64(60*time.Millisecond))))
+		select {
+		case <-stop:
+			return nil
+		default:
 		}
 	}
 }
 
-func (r *rig) hear(line string) {
-	who, what, _ := strings.Cut(line, " ")
-	n, err := strconv.Atoi(what)
-	if err != nil {
-		return // the last line, cut off by the kill
-	}
-	if who == "recovery" {
-		if n > 0 {
-			r.killer.InDoubt++
+// burst sends so many records from n on and waits until they are spooled. What the cluster does must
+// not delay that: a minute is for a disk that others use as well.
+func (r *rig) burst(p *spoold.Producer, client, n, count int) (next int, err error) {
+	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
+	defer cancel()
+	var last spoold.Delivery
+	for range count {
+		last, err = p.Send(ctx, spoold.Record{Topic: r.topic, Key: []byte(Key(client)), Value: r.ledger.Value(client, n)})
+		if err != nil {
+			return n, fmt.Errorf("client %d record %d: %w", client, n, err)
 		}
-		return
+		n++
 	}
-	if client, err := strconv.Atoi(who); err == nil {
-		r.ledger.Answered(client, n)
+	if err := last.Spooled(ctx); err != nil {
+		return n, fmt.Errorf("client %d record %d is not spooled: %w", client, n-1, err)
 	}
+	return n, nil
+}
+
+// open opens the library on a spool.
+func (r *rig) open(dir string) *spoold.Producer {
+	r.t.Helper()
+	cfg := spoold.DefaultConfig()
+	r.must(cfg.Set("bootstrap.servers", r.cluster.Bootstrap()))
+	r.must(cfg.Set("spool.path", dir))
+	for k, v := range r.keys {
+		r.must(cfg.Set(k, v))
+	}
+	p, err := spoold.Open(cfg, spoold.Env{Hooks: r.trace.hooks()})
+	r.must(err)
+	return p
+}
+
+// last delivers what is left, closes the producer, and compares what it counted and what is in the topic.
+func (r *rig) last(p *spoold.Producer) {
+	r.t.Helper()
+	r.await(2*time.Minute, func() (done bool, still any) {
+		s := p.Status()
+		if s.State != "running" {
+			r.t.Fatalf("the producer %s: %s", s.State, s.Error)
+		}
+		return s.Pending == 0, s
+	})
+	ctx, cancel := context.WithTimeout(r.ctx, 20*time.Second)
+	defer cancel()
+	r.must(p.Close(ctx))
+	s := p.Status()
+	sent, maybe := r.ledger.Total()
+	if s.Accepted < uint64(sent-maybe) || s.Accepted > uint64(sent) || s.Acked != s.Accepted || s.DeadLettered != 0 || s.Expired != 0 {
+		r.t.Errorf("status says accepted %d, acked %d, dead-lettered %d, expired %d; %d were sent, %d of them never answered",
+			s.Accepted, s.Acked, s.DeadLettered, s.Expired, sent, maybe)
+	}
+	r.t.Logf("%d records, %d of them never answered and not sent again; %v; %v", sent, maybe, r.trace.counts, r.broken)
+	if again, most := r.trace.again(), 1000+100*(r.broken.Total()+r.brokersKilled); again > most {
+		r.t.Errorf("%d batches were sent again after %d faults: that is a busy loop (at most %d would do)", again, r.broken.Total(), most)
+	}
+	r.compare()
+	r.replay()
 }

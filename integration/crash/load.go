@@ -8,7 +8,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,13 +16,14 @@ import (
 // Load is clients that send to the daemon over HTTP. Each waits for an answer before its
 // next record, and asks again, with the same Idempotency-Key, as long as it has none.
 type Load struct {
-	Ledger  *Ledger
-	URL     string // of the topic
-	Seed    uint64
-	Think   time.Duration // longest pause of a client between two requests
-	Records int           // most records in one request
-	Keyless bool          // no Idempotency-Key: for what is never killed
-	Pace    *Pace         // how fast all go now, if not nil
+	Ledger   *Ledger
+	URL      string // of the topic
+	Seed     uint64
+	Think    time.Duration // longest pause of a client between two requests
+	Records  int           // most records in one request
+	Patience time.Duration // longest wait for an answer; 0: 10 s
+	Keyless  bool          // no Idempotency-Key: for what is never killed
+	Pace     *Pace         // how fast all go now, if not nil
 	// Manner is what Think and Records are for each client, if they are not the same for all.
 	Manner func(client int) (think time.Duration, records int)
 	// Answered is told of every answer; nil: nobody is.
@@ -31,7 +31,7 @@ type Load struct {
 
 	stop     chan struct{}
 	wg       sync.WaitGroup
-	client   *http.Client
+	client   http.Client
 	failed   atomic.Pointer[error]
 	requests atomic.Int64 // answered with 200
 	retries  atomic.Int64
@@ -43,16 +43,17 @@ type Load struct {
 type Answer struct {
 	Sent   time.Time // when the request was
 	Again  bool      // it was sent before
-	Status int
+	Status int       // 0: there was no answer, or it was cut off
+	Text   string    // of an answer, or why there was none
 }
+
+// OK reports whether the records are spooled.
+func (a *Answer) OK() bool { return a.Status == http.StatusOK }
 
 // Run starts the clients.
 func (l *Load) Run(ctx context.Context) {
 	l.stop = make(chan struct{})
-	l.client = &http.Client{
-		Timeout:   10 * time.Second,
-		Transport: &http.Transport{MaxIdleConnsPerHost: l.Ledger.Clients(), DisableCompression: true},
-	}
+	l.client.Transport = &http.Transport{MaxIdleConnsPerHost: l.Ledger.Clients(), DisableCompression: true}
 	for i := range l.Ledger.Clients() {
 		l.wg.Go(func() {
 			if err := l.send(ctx, i); err != nil {
@@ -112,22 +113,37 @@ func (l *Load) send(ctx context.Context, client int) error {
 // request sends a client's next records until it has an answer.
 func (l *Load) request(ctx context.Context, r *rand.Rand, client, count int) error {
 	first := l.Ledger.Next(client)
-	body, key := l.body(client, first, count), fmt.Sprintf("%d-%d-%d", l.Seed, client, first)
 	for again := false; ; again = true {
-		answered, err := l.ask(ctx, body, key, again)
-		if err != nil {
-			return fmt.Errorf("crash: client %d, records %d to %d: %w", client, first, first+count-1, err)
-		}
-		if answered {
-			break
+		a := l.Once(ctx, client, first, count, again)
+		switch {
+		case a.OK():
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case a.Status == http.StatusTooManyRequests:
+			l.refused.Add(1)
+		case a.Status != 0 && a.Status < 500: // it says that the records never will be spooled
+			return fmt.Errorf("crash: client %d, records %d to %d: answer %d: %s", client, first, first+count-1, a.Status, a.Text)
 		}
 		l.retries.Add(1)
 		pause(ctx, nil, time.Millisecond+time.Duration(r.Int64N(int64(50*time.Millisecond))))
 	}
-	l.Ledger.Answered(client, first+count)
-	l.requests.Add(1)
-	l.bytes.Add(int64(len(body)))
-	return nil
+}
+
+// Once sends a request with a client's records from first on, once.
+func (l *Load) Once(ctx context.Context, client, first, count int, again bool) Answer {
+	body := l.body(client, first, count)
+	a := l.ask(ctx, body, fmt.Sprintf("%d-%d-%d", l.Seed, client, first))
+	a.Again = again
+	if l.Answered != nil && a.Status != 0 {
+		l.Answered(a)
+	}
+	if a.OK() {
+		l.Ledger.Answered(client, first+count)
+		l.requests.Add(1)
+		l.bytes.Add(int64(len(body)))
+	}
+	return a
 }
 
 // pause waits, unless stop or ctx ends it.
@@ -156,12 +172,12 @@ func (l *Load) body(client, first, count int) []byte {
 	return append(b, `]}`...)
 }
 
-// ask sends a request once. It reports whether the records are spooled; an error is
-// an answer that says they never will be.
-func (l *Load) ask(ctx context.Context, body []byte, key string, again bool) (bool, error) {
+func (l *Load) ask(ctx context.Context, body []byte, key string) (a Answer) {
+	ctx, cancel := context.WithTimeout(ctx, l.patience())
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.URL, bytes.NewReader(body))
 	if err != nil {
-		return false, err
+		return Answer{Text: err.Error()}
 	}
 	req.Header.Set("Content-Type", "application/vnd.kafka.binary.v2+json")
 	if !l.Keyless {
@@ -169,30 +185,25 @@ func (l *Load) ask(ctx context.Context, body []byte, key string, again bool) (bo
 		req.Header["Idempotency-Key"] = []string{key}
 		req.GetBody = nil
 	}
-	sent := time.Now()
+	a.Sent = time.Now()
 	resp, err := l.client.Do(req)
 	if err != nil {
-		if ctx.Err() != nil {
-			return false, context.Cause(ctx)
-		}
-		return false, nil // not answered: ask again
-	}
-	if l.Answered != nil {
-		l.Answered(Answer{sent, again, resp.StatusCode})
+		a.Text = err.Error()
+		return a
 	}
 	defer func() { _ = resp.Body.Close() }() // what matters of it was read
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	a.Status, a.Text = resp.StatusCode, string(text)
 	if err != nil {
-		return false, nil // cut off in the answer: ask again
+		a.Status, a.Text = 0, err.Error()
 	}
-	switch {
-	case resp.StatusCode == http.StatusOK:
-		return true, nil
-	case resp.StatusCode == http.StatusTooManyRequests:
-		l.refused.Add(1)
-		return false, nil
-	case resp.StatusCode >= 500:
-		return false, nil
+	return a
+}
+
+// patience is how long a client waits for an answer.
+func (l *Load) patience() time.Duration {
+	if l.Patience > 0 {
+		return l.Patience
 	}
-	return false, fmt.Errorf("answer %s: %s", strconv.Itoa(resp.StatusCode), text)
+	return 10 * time.Second
 }

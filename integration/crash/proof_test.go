@@ -5,7 +5,7 @@ package crash
 import (
 	"fmt"
 
-	"github.com/spoold/spoold/integration/chaos"
+	"github.com/spoold/spoold/integration/link"
 	"github.com/spoold/spoold/integration/proof"
 )
 
@@ -13,7 +13,7 @@ import (
 type tally struct {
 	killer  Killer
 	brokers int // killed
-	broken  chaos.Counts
+	broken  link.Counts
 	records int
 	wrong   int
 }
@@ -36,7 +36,7 @@ func (s *tally) note(r *rig) {
 
 // keep writes what was done to docs/proof, if that is wanted.
 func (s *tally) keep(p *proof.Run, root string) error {
-	p.What = "The daemon under load of many HTTP clients, and Apache Kafka with one broker and with three, each behind a proxy that can break single requests. The daemon is killed at any moment, one in four " +
+	p.What = "The daemon under load of many HTTP clients, programs with the library in them, and Apache Kafka with one broker and with three, each behind a proxy that can break single requests. The daemon is killed at any moment, one in four " +
 		"of its new lives within 300 ms; brokers are killed and restarted, links cut. At the end every topic is read back and compared with what clients were told. A violation is a test that fails."
 	p.Count("records read back and compared", s.records)
 	p.Count("kills of the daemon within 300 ms of its start", s.killer.Early)
@@ -45,8 +45,8 @@ func (s *tally) keep(p *proof.Run, root string) error {
 	p.Inject("stop of the daemon in good order", s.killer.Stops)
 	p.Inject("kill -9 of a broker", s.brokers)
 	for f, n := range s.broken {
-		if chaos.Fault(f) != chaos.Pass {
-			p.Inject(fmt.Sprintf("request or answer: %v", chaos.Fault(f)), n)
+		if link.Fault(f) != link.Pass {
+			p.Inject(fmt.Sprintf("request or answer: %v", link.Fault(f)), n)
 		}
 	}
 	p.Violations = s.wrong

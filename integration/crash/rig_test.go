@@ -6,14 +6,15 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/spoold/spoold/integration/chaos"
 	"github.com/spoold/spoold/integration/kafka"
+	"github.com/spoold/spoold/integration/link"
 	"github.com/spoold/spoold/integration/proof"
 )
 
@@ -22,6 +23,7 @@ var (
 	kills       = flag.Int("kills", 50, "how often the daemon is killed under load")
 	brokerKills = flag.Int("broker-kills", 3, "how often the one broker is killed under load")
 	clients     = flag.Int("clients", 96, "how many HTTP clients send at once")
+	storm       = flag.Duration("storm", 15*time.Second, "how long requests are broken one by one on the way from a program")
 	outage      = flag.Duration("outage", 12*time.Second, "how long a link stays broken")
 	backlogMiB  = flag.Int64("backlog", 256, "MiB that wait in the spool while the memory is looked at")
 )
@@ -66,7 +68,7 @@ func run(m *testing.M) int {
 			c.Close()
 		}
 	}()
-	p := proof.Begin("kills", "The real daemon and real brokers, killed", fmt.Sprintf("go test -tags crash -count=1 -v -timeout 90m ./integration/crash -kills %d -broker-kills %d -outage %v -backlog %d", *kills, *brokerKills, *outage, *backlogMiB))
+	p := proof.Begin("kills", "The real daemon and real brokers, killed", fmt.Sprintf("go test -tags crash -count=1 -v -timeout 90m ./integration/crash -kills %d -broker-kills %d -outage %v -storm %v -backlog %d", *kills, *brokerKills, *outage, *storm, *backlogMiB))
 	code := m.Run()
 	if err := sum.keep(p, root); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -75,7 +77,7 @@ func run(m *testing.M) int {
 	return code
 }
 
-// cluster is a running cluster of so many brokers, each behind a link and a proxy. Tests leave it whole.
+// cluster is a running cluster of so many brokers, each behind a link that breaks nothing unless a test says so. Tests leave it whole.
 func cluster(t *testing.T, brokers int) *kafka.Cluster {
 	t.Helper()
 	shared.mu.Lock()
@@ -84,9 +86,7 @@ func cluster(t *testing.T, brokers int) *kafka.Cluster {
 		mend(t, c)
 		return c
 	}
-	c, err := kafka.Start(context.Background(), kafka.Options{Brokers: brokers, Front: func(i int, target string) (kafka.Front, error) {
-		return chaos.NewFront(fmt.Sprintf("broker-%d", i), target) // which breaks nothing unless a test says so
-	}})
+	c, err := kafka.Start(context.Background(), kafka.Options{Brokers: brokers, Faults: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,9 +123,11 @@ type rig struct {
 	ledger  *Ledger
 	load    *Load
 	killer  *Killer
+	trace   *trace
+	keys    map[string]string // -X settings of daemons and programs
 	// For the tally.
 	brokersKilled int
-	broken        chaos.Counts
+	broken        link.Counts
 	verdict       Verdict
 }
 
@@ -145,8 +147,8 @@ func newRig(t *testing.T, s setup) *rig {
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
 	}
-	t.Logf("seed %d; again: go test -tags crash -count=1 -v ./integration/crash -run '^%s$' -seed %d -kills %d -outage %v",
-		seed, t.Name(), seed, *kills, *outage)
+	t.Logf("seed %d; again: go test -tags crash -count=1 -v ./integration/crash -run '^%s$' -seed %d -kills %d -outage %v -storm %v",
+		seed, t.Name(), seed, *kills, *outage, *storm)
 	if s.clients == 0 {
 		s.clients = *clients
 	}
@@ -154,14 +156,17 @@ func newRig(t *testing.T, s setup) *rig {
 		s.size = 200
 	}
 	r := &rig{t: t, ctx: t.Context(), seed: seed, rand: rand.New(rand.NewPCG(seed, 1)), cluster: cluster(t, s.brokers),
-		topic: fmt.Sprintf("crash-%x", seed), ledger: NewLedger(seed, s.clients, s.size)}
+		topic: fmt.Sprintf("crash-%x", seed), ledger: NewLedger(seed, s.clients, s.size), trace: newTrace(t)}
+	for _, l := range r.cluster.Links() {
+		l.Begin(seed, link.Mix{}, r.trace.decision)
+	}
 	if err := r.cluster.CreateTopic(r.ctx, r.topic, partitions, nil); err != nil {
 		t.Fatal(err)
 	}
-	keys := map[string]string{"idempotency.max.keys": "5000000", "shutdown.timeout": "20s"}
-	for k, v := range s.keys {
-		keys[k] = v
-	}
+	r.keys = map[string]string{"idempotency.max.keys": "5000000"}
+	maps.Copy(r.keys, s.keys)
+	keys := maps.Clone(r.keys)
+	keys["shutdown.timeout"] = "20s"
 	var err error
 	if r.daemon, err = NewDaemon(binary, t.TempDir(), r.cluster.Bootstrap(), keys); err != nil {
 		t.Fatal(err)
@@ -194,14 +199,16 @@ func (r *rig) start() {
 	r.must(r.killer.Start(r.ctx))
 }
 
-// wait lets time pass while the load runs, and notices what should not happen.
+// wait lets time pass, and notices what should not happen to the daemon, if there is one, and to its load.
 func (r *rig) wait(d time.Duration) {
 	r.t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.Now().Add(d); time.Now().Before(deadline); {
 		<-tick.C
-		r.must(r.daemon.Check())
+		if r.daemon.life != nil {
+			r.must(r.daemon.Check())
+		}
 		r.must(r.load.Err())
 	}
 }
@@ -240,18 +247,28 @@ func (r *rig) finish() {
 // drain waits until nothing is pending.
 func (r *rig) drain(patience time.Duration) {
 	r.t.Helper()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	var last *Status
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-tick.C {
+	r.await(patience, func() (bool, any) {
 		r.must(r.daemon.Check())
 		s, err := r.daemon.Status(r.ctx)
-		if r.must(err); s.Pending == 0 {
+		r.must(err)
+		return s.Pending == 0, s
+	})
+}
+
+// await asks until nothing is pending.
+func (r *rig) await(patience time.Duration, drained func() (done bool, still any)) {
+	r.t.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); ; <-tick.C {
+		done, still := drained()
+		if done {
 			return
 		}
-		last = s
+		if time.Now().After(deadline) {
+			r.t.Fatalf("still pending %v after the load ended: %+v", patience, still)
+		}
 	}
-	r.t.Fatalf("still pending %v after the load ended: %+v", patience, last)
 }
 
 // compare reads the topic back and asks the ledger.

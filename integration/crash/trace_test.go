@@ -1,6 +1,6 @@
 //go:build crash
 
-package chaos_test
+package crash
 
 import (
 	"fmt"
@@ -12,22 +12,18 @@ import (
 	"time"
 
 	"github.com/spoold/spoold"
-	"github.com/spoold/spoold/integration/chaos"
+	"github.com/spoold/spoold/integration/link"
 )
 
 // maxTrace bounds the file: a producer that spins says the same for ever.
 const maxTrace = 256 << 20
 
-// trace writes the events of proxies, producer and test to a file, in one order, and counts them.
+// trace writes the events of links, producer and test to a file, in one order, and counts them. go test -artifacts keeps it.
 type trace struct {
-	mu      sync.Mutex
-	size    int
-	out     *os.File
-	path    string
-	how     map[string]int
-	retries map[string]int
-	parked  []string
-	bumped  int
+	mu     sync.Mutex
+	size   int
+	out    *os.File
+	counts map[string]int
 }
 
 func newTrace(t *testing.T) *trace {
@@ -37,18 +33,13 @@ func newTrace(t *testing.T) *trace {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr := &trace{out: out, path: path, how: make(map[string]int), retries: make(map[string]int)}
+	tr := &trace{out: out, counts: make(map[string]int)}
 	t.Cleanup(func() {
 		_ = out.Close() // written for whoever reads it now
 		if t.Failed() {
 			if raw, err := os.ReadFile(path); err == nil {
 				lines := strings.Split(string(raw), "\n")
-				t.Logf("the last events of %d (SPOOLD_CHAOS_KEEP=FILE keeps them all):\n%s", len(lines), strings.Join(lines[max(0, len(lines)-120):], "\n"))
-			}
-		}
-		if keep := os.Getenv("SPOOLD_CHAOS_KEEP"); keep != "" {
-			if err := os.Rename(path, keep); err != nil {
-				t.Log(err)
+				t.Logf("the last events of %d:\n%s", len(lines), strings.Join(lines[max(0, len(lines)-120):], "\n"))
 			}
 		}
 	})
@@ -65,58 +56,45 @@ func (tr *trace) add(line string) {
 	_, _ = fmt.Fprintf(tr.out, "%s %s\n", time.Now().Format("15:04:05.000"), line) // a trace that cannot be written is only missed
 }
 
-func (tr *trace) decision(d chaos.Decision) { tr.add(d.String()) }
+func (tr *trace) decision(d link.Decision) { tr.add(d.String()) }
 
-func (tr *trace) count(what *map[string]int, k string, n int) {
+func (tr *trace) count(what string, n int) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
-	(*what)[k] += n
+	tr.counts[what] += n
+}
+
+// see adds an event of the producer and counts it.
+func see[E any](tr *trace, what func(E) string) func(E) {
+	return func(e E) {
+		tr.add(fmt.Sprintf("%T %+v", e, e))
+		tr.count(what(e), 1)
+	}
 }
 
 func (tr *trace) hooks() spoold.Hooks {
 	return spoold.Hooks{
-		BatchAcked: func(e spoold.BatchAcked) {
-			tr.count(&tr.how, e.How, 1)
-			tr.add(fmt.Sprintf("acked %s-%d: %d records at %d by %s, recovered %v", e.Topic, e.Partition, e.Records, e.Offset, e.How, e.Recovered))
-		},
-		BatchRetried: func(e spoold.BatchRetried) {
-			tr.count(&tr.retries, e.Code.String(), 1)
-			tr.add(fmt.Sprintf("retried %s-%d after %v", e.Topic, e.Partition, e.Code))
-		},
-		PartitionParked: func(e spoold.PartitionParked) {
-			line := fmt.Sprintf("parked %s-%d: %s: %s, %d in doubt", e.Topic, e.Partition, e.Reason, e.Detail, e.InDoubt)
-			tr.add(line)
-			tr.mu.Lock()
-			defer tr.mu.Unlock()
-			tr.parked = append(tr.parked, line)
-		},
-		EpochBumped: func(e spoold.EpochBumped) {
-			tr.add(fmt.Sprintf("epoch bumped %s-%d: %v %s", e.Topic, e.Partition, e.ProducerEpoch, e.Why))
-			tr.mu.Lock()
-			defer tr.mu.Unlock()
-			tr.bumped++
-		},
-		RecordDeadLettered: func(e spoold.RecordDeadLettered) {
-			tr.add(fmt.Sprintf("dead-lettered %s-%d index %d: %v %s", e.Topic, e.Partition, e.Index, e.Code, e.Message))
-		},
-		LinkChanged: func(e spoold.LinkChanged) { tr.add(fmt.Sprintf("link up %v %s", e.Up, e.Err)) },
-		Recovery:    func(e spoold.Recovery) { tr.add(fmt.Sprintf("recovery %+v", e)) },
+		BatchAcked:         see(tr, func(e spoold.BatchAcked) string { return "settled by " + e.How }),
+		BatchRetried:       see(tr, func(e spoold.BatchRetried) string { return again + e.Code.String() }),
+		PartitionParked:    see(tr, func(spoold.PartitionParked) string { return "parked" }),
+		EpochBumped:        see(tr, func(spoold.EpochBumped) string { return "epoch bumped" }),
+		RecordDeadLettered: see(tr, func(spoold.RecordDeadLettered) string { return "dead-lettered" }),
+		LinkChanged:        see(tr, func(spoold.LinkChanged) string { return "link changed" }),
+		Recovery:           see(tr, func(spoold.Recovery) string { return "recovery" }),
 	}
 }
+
+const again = "sent again after "
 
 // again is how many batches were sent once more.
 func (tr *trace) again() int {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	n := 0
-	for _, k := range tr.retries {
-		n += k
+	for what, k := range tr.counts {
+		if strings.HasPrefix(what, again) {
+			n += k
+		}
 	}
 	return n
-}
-
-func (tr *trace) summary() string {
-	tr.mu.Lock()
-	defer tr.mu.Unlock()
-	return fmt.Sprintf("batches settled by %v; sent again after %v; epochs bumped %d; parked %v", tr.how, tr.retries, tr.bumped, tr.parked)
 }

@@ -1,46 +1,45 @@
 package inject
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
-	"strings"
+	"math/rand/v2"
 	"time"
+
+	"github.com/spoold/spoold/integration/crash"
 )
 
 // Topic is where all records go.
 const Topic = "t"
 
-// Client sends requests one after the other, and never forgets one.
+// Client sends requests one after the other, and never forgets one. Each is a client of the ledger.
 type Client struct {
+	Ledger   *crash.Ledger
 	Repeated int // requests that were sent again
-	http     http.Client
+	load     *crash.Load
 	requests []*request
 }
 
 type request struct {
-	key      string
-	values   []string
-	answered bool // 2xx
+	records, size int
+	answered      bool
 }
 
+// maxRequests is more than a round has.
+const maxRequests = 4000
+
 // NewClient is a client that has sent nothing.
-func NewClient() *Client {
-	return &Client{http: http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{}}}
+func NewClient(seed uint64) *Client {
+	c := &Client{Ledger: crash.NewLedger(seed, maxRequests, 0)}
+	c.Ledger.Size = func(client int, _ *rand.Rand) int { return c.requests[client].size }
+	c.load = &crash.Load{Ledger: c.Ledger, Seed: seed, Patience: 20 * time.Second}
+	return c
 }
 
 // Next sends a new request. It reports whether the answer was 2xx; what else came is not an error, but said.
 func (c *Client) Next(ctx context.Context, d *Daemon, records, size int) (bool, string) {
-	n := len(c.requests)
-	r := &request{key: fmt.Sprintf("key-%d", n)}
-	for i := range records {
-		r.values = append(r.values, fmt.Sprintf("%d/%d/", n, i)+strings.Repeat(string(rune('a'+n%26)), size))
-	}
-	c.requests = append(c.requests, r)
-	return c.send(ctx, d, r)
+	c.requests = append(c.requests, &request{records: records, size: size + 1})
+	return c.send(ctx, d, len(c.requests)-1, false)
 }
 
 // Again repeats requests with their keys: all that were not answered, and some of the others.
@@ -50,54 +49,18 @@ func (c *Client) Again(ctx context.Context, d *Daemon) error {
 			continue
 		}
 		c.Repeated++
-		if ok, said := c.send(ctx, d, r); !ok {
-			return fmt.Errorf("inject: %s again, answered before: %v: %s", r.key, r.answered, said)
+		before := r.answered
+		if ok, said := c.send(ctx, d, i, true); !ok {
+			return fmt.Errorf("inject: request %d again, answered before: %v: %s", i, before, said)
 		}
 	}
 	return nil
 }
 
-func (c *Client) send(ctx context.Context, d *Daemon, r *request) (bool, string) {
-	type record struct {
-		Value string `json:"value"`
-	}
-	var body struct {
-		Records []record `json:"records"`
-	}
-	for _, v := range r.values {
-		body.Records = append(body.Records, record{v})
-	}
-	b, err := json.Marshal(body)
-	if err != nil {
-		return false, err.Error()
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+d.HTTP+"/topics/"+Topic, bytes.NewReader(b))
-	if err != nil {
-		return false, err.Error()
-	}
-	req.GetBody = nil // with the key in it the transport would repeat it by itself
-	req.Header.Set("Content-Type", "application/vnd.kafka.json.v2+json")
-	req.Header.Set("Idempotency-Key", r.key)
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return false, err.Error()
-	}
-	defer func() { _ = resp.Body.Close() }() // it is read as far as it goes
-	text, err := io.ReadAll(resp.Body)
-	ok := err == nil && resp.StatusCode/100 == 2
-	r.answered = r.answered || ok
-	return ok, fmt.Sprintf("%d %s %v", resp.StatusCode, text, err)
-}
-
-// Want is how often each value must be in the spool: once, if its request was ever answered 2xx.
-func (c *Client) Want() map[string]int {
-	want := map[string]int{}
-	for _, r := range c.requests {
-		for _, v := range r.values {
-			if r.answered {
-				want[`"`+v+`"`]++
-			}
-		}
-	}
-	return want
+func (c *Client) send(ctx context.Context, d *Daemon, i int, again bool) (bool, string) {
+	c.load.URL = "http://" + d.Addr() + "/topics/" + Topic
+	r := c.requests[i]
+	a := c.load.Once(ctx, i, 0, r.records, again)
+	r.answered = r.answered || a.OK()
+	return a.OK(), fmt.Sprintf("%d %s", a.Status, a.Text)
 }

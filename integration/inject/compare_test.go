@@ -6,8 +6,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/spoold/spoold/spool"
 	"github.com/spoold/spoold/spool/bolt"
@@ -29,7 +27,7 @@ func compare(path string, c *Client) (err error) {
 			err = closed
 		}
 	}()
-	got := map[string]int{}
+	reading, offset := c.Ledger.Read(), int64(0)
 	var buf []byte
 	for at := spool.Index(0); len(r.Lanes) > 0; {
 		sections, next, b, err := s.Read(r.Lanes[0].ID, at, 1<<20, buf)
@@ -49,28 +47,14 @@ func compare(path string, c *Client) (err error) {
 				if err != nil {
 					return err
 				}
-				got[string(bytes.Clone(rec.Value))]++
+				reading.Record(0, offset, bytes.Clone(rec.Key), bytes.Clone(rec.Value))
+				offset++
 			}
 		}
 		buf, at = b, next
 	}
-	want := c.Want()
-	if !maps.Equal(got, want) {
-		return fmt.Errorf("%d records in the spool, not the %d that were answered%s", len(got), len(want), firstDifference(got, want))
+	if v := reading.Verdict(); !v.OK() {
+		return fmt.Errorf("in the spool: %v", v)
 	}
 	return nil
-}
-
-func firstDifference(got, want map[string]int) string {
-	for _, k := range slices.Sorted(maps.Keys(want)) {
-		if got[k] != want[k] {
-			return fmt.Sprintf("; %.40s is there %d times", k, got[k])
-		}
-	}
-	for _, k := range slices.Sorted(maps.Keys(got)) {
-		if got[k] != want[k] {
-			return fmt.Sprintf("; %.40s is there %d times, not %d", k, got[k], want[k])
-		}
-	}
-	return ""
 }

@@ -1,20 +1,17 @@
 package inject
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/spoold/spoold/integration/proc"
+	"github.com/spoold/spoold/integration/crash"
 )
 
 // Fault is what strace does to one call.
@@ -46,13 +43,9 @@ func (f Fault) outlived() bool { return f.Do == "error=ENOSPC" && f.Call != "fda
 
 // Daemon is one life of `spoold serve`.
 type Daemon struct {
-	HTTP    string // address, once it is ready
-	process *proc.Process
-	fault   *Fault // or nil
-	trace   string // strace's log, or ""
-	ready   chan string
-	ended   chan struct{}
-	tail    []string // read it after ended
+	*crash.Daemon
+	fault *Fault // or nil
+	trace string // strace's log, or ""
 }
 
 // How is how a daemon with a fault runs.
@@ -63,11 +56,8 @@ type How struct {
 
 // Start starts the daemon on a spool, under strace if there is a fault. The broker is one that nobody reaches.
 func Start(bin, spool string, fault *Fault, dir string, how How) (*Daemon, error) {
-	args := []string{
-		bin, "serve", "-b", "127.0.0.1:1", "--spool", spool, "--http", "127.0.0.1:0", "--admin", "off",
-		"-X", "log.format=json", "-X", "spool.segment.bytes=65536", "-X", "spool.min.free.bytes=0", "-X", "shutdown.timeout=2s",
-	}
-	d := &Daemon{fault: fault, ready: make(chan string, 1), ended: make(chan struct{})}
+	d := &Daemon{fault: fault, Daemon: &crash.Daemon{Bin: bin, HTTP: "127.0.0.1:0", Admin: "off", Spool: spool, Bootstrap: "127.0.0.1:1",
+		Keys: map[string]string{"spool.segment.bytes": "65536", "spool.min.free.bytes": "0", "shutdown.timeout": "2s"}}}
 	if fault != nil {
 		d.trace = filepath.Join(dir, "strace")
 		pre := []string{"strace", "-f", "-y", "-qq", "-o", d.trace, "-e", "trace=pwrite64,fdatasync," + fault.Call, "-e", "inject=" + fault.String()}
@@ -82,25 +72,12 @@ func Start(bin, spool string, fault *Fault, dir string, how How) (*Daemon, error
 				pre = append(pre, "-P", path)
 			}
 		}
-		args = append(pre, args...)
+		d.Before = pre
 	}
-	cmd := exec.CommandContext(context.Background(), args[0], args[1:]...) // it ends by Stop or by itself
 	if how.Threads > 0 {
-		cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(how.Threads))
+		d.Env = []string{"GOMAXPROCS=" + strconv.Itoa(how.Threads)}
 	}
-	r, w, err := os.Pipe()
-	if err != nil {
-		return nil, fmt.Errorf("inject: %w", err)
-	}
-	cmd.Stdout, cmd.Stderr = w, w
-	d.process, err = proc.Start(cmd)
-	_ = w.Close() // the child has its own
-	if err != nil {
-		_ = r.Close() // nothing is in it
-		return nil, err
-	}
-	go d.follow(r)
-	return d, nil
+	return d, d.Start()
 }
 
 // spoolPaths are the files that a short life may touch: strace wants each by its name.
@@ -113,68 +90,52 @@ func spoolPaths(spool string) []string {
 	return paths
 }
 
-func (d *Daemon) follow(r *os.File) {
-	defer close(d.ended)
-	defer func() { _ = r.Close() }() // it was read to its end
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var line struct{ Event, HTTP string }
-		if d.tail = append(d.tail, lines.Text()); len(d.tail) > 30 {
-			d.tail = d.tail[1:]
-		}
-		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Event == "ready" {
-			d.ready <- line.HTTP
-		}
-	}
-}
-
 // Ready waits until the daemon takes requests, and reports whether it does: false means that it ended.
 func (d *Daemon) Ready(ctx context.Context) (bool, error) {
 	select {
-	case d.HTTP = <-d.ready:
+	case <-d.Up():
 		return true, nil
-	case <-d.process.Done():
+	case <-d.Daemon.Ended():
 		return false, nil
 	case <-ctx.Done():
-		return false, errors.Join(fmt.Errorf("inject: not ready: %w", context.Cause(ctx)), d.process.Kill())
+		return false, errors.Join(fmt.Errorf("inject: not ready: %w", context.Cause(ctx)), d.End())
 	}
 }
 
 // Ended waits a while for the process to end by itself; 0 only looks.
 func (d *Daemon) Ended(patience time.Duration) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	select {
-	case <-d.process.Done():
-	default:
-		if patience == 0 {
-			return false
-		}
-		select {
-		case <-d.process.Done():
-		case <-time.After(patience):
-			return false
-		}
+	case <-d.Daemon.Ended():
+		return true
+	case <-ctx.Done():
+		return patience == 0 && !d.Running()
 	}
-	<-d.ended
-	return true
 }
 
-// Code is the exit status, -1 for a signal.
-func (d *Daemon) Code() int { return d.process.ExitCode() }
+// Code is the exit status, -1 for a signal. The process must have ended.
+func (d *Daemon) Code() int {
+	code, err := d.Wait(context.Background())
+	if err != nil {
+		panic(err) // nothing ends this wait but the process
+	}
+	return code
+}
 
 // Log is the end of what it wrote. The process must have ended.
 func (d *Daemon) Log() string {
-	<-d.ended
-	return strings.Join(d.tail, "\n")
+	_ = d.Code() // until then something may be missing
+	return d.Tail()
 }
 
 // Stop ends the daemon by SIGTERM, also below strace, which takes no signals itself.
 func (d *Daemon) Stop() error {
-	pid := d.process.Pid()
+	pid := d.Pid()
 	if d.trace != "" {
 		var err error
 		if pid, err = onlyChild(pid); err != nil {
-			return errors.Join(err, d.process.Kill())
+			return errors.Join(err, d.End())
 		}
 	}
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
@@ -183,7 +144,7 @@ func (d *Daemon) Stop() error {
 	if d.Ended(20 * time.Second) {
 		return nil
 	}
-	return errors.Join(fmt.Errorf("inject: process %d did not end within 20 s of SIGTERM", pid), syscall.Kill(pid, syscall.SIGKILL), d.process.Kill())
+	return errors.Join(fmt.Errorf("inject: process %d did not end within 20 s of SIGTERM", pid), syscall.Kill(pid, syscall.SIGKILL), d.End())
 }
 
 func onlyChild(pid int) (int, error) {

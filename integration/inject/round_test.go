@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spoold/spoold/integration/crash"
 )
 
 // shape is what a round does besides its fault.
@@ -47,7 +49,7 @@ func round(t *testing.T, bin, scratch string, seed uint64, f Fault, x *tally) er
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	path := filepath.Join(dir, "spool")
-	c := NewClient()
+	c := NewClient(seed)
 	switch s.rng.IntN(3) {
 	case 0:
 		if err := quiet(ctx, bin, path, c, 1+s.rng.IntN(8)); err != nil {
@@ -92,7 +94,7 @@ func quiet(ctx context.Context, bin, path string, c *Client, requests int) (err 
 		}
 	}
 	if err == nil {
-		err = accepted(ctx, bin, path, len(c.Want()))
+		err = accepted(ctx, bin, path, c.Ledger)
 	}
 	if stopped := d.Stop(); err == nil {
 		err = stopped
@@ -107,7 +109,8 @@ func quiet(ctx context.Context, bin, path string, c *Client, requests int) (err 
 }
 
 // accepted asks `spoold ls`, which asks the daemon.
-func accepted(ctx context.Context, bin, path string, want int) error {
+func accepted(ctx context.Context, bin, path string, l *crash.Ledger) error {
+	want, _ := l.Total()
 	out, err := exec.CommandContext(ctx, bin, "ls", "--json", "--spool", path).Output()
 	if err != nil {
 		return fmt.Errorf("ls: %w", err)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/spoold/spoold/integration/link"
 	"github.com/spoold/spoold/integration/proc"
 )
 
@@ -25,16 +26,16 @@ var (
 // broker is one node: broker and controller in one process.
 type broker struct {
 	id                           int
-	client, internal, controller string // what it listens on
-	front                        Front  // nil: clients come straight to the broker
-	data, props, log             string // paths
+	client, internal, controller string     // what it listens on
+	link                         *link.Link // nil: clients come straight to the broker
+	data, props, log             string     // paths
 	process                      *proc.Process
 }
 
 // advertised is where clients are sent.
 func (b *broker) advertised() string {
-	if b.front != nil {
-		return b.front.Addr()
+	if b.link != nil {
+		return b.link.Addr()
 	}
 	return b.client
 }

@@ -28,21 +28,14 @@ type Options struct {
 	// Links puts a breakable link in front of every broker. Clients are sent through
 	// it; brokers among each other, and this package, are not.
 	Links bool
-	// Front puts something else in front of every broker, in the place of a link: it is
-	// called with the broker's number (from 0) and the address to lead to.
-	Front func(i int, target string) (Front, error)
+	// Faults are links that can also break single requests and answers.
+	Faults bool
 	// FormatArgs are passed to StorageTool, for instance "-f", "transaction.version=1".
 	FormatArgs []string
 	// ClusterID is a base64url UUID; default: the same for every cluster.
 	ClusterID string
 	// Fast gives the brokers memory and the optimising compiler, for measurements.
 	Fast bool
-}
-
-// Front stands in front of a broker: clients are sent to its address. Close ends it.
-type Front interface {
-	Addr() string
-	Close()
 }
 
 // Cluster is a running cluster. Brokers are numbered from 0 here; their node ids are
@@ -165,23 +158,19 @@ func (c *Cluster) place() error {
 				return err
 			}
 		}
-		if front := c.opts.front(); front != nil {
-			var err error
-			if b.front, err = front(i, b.client); err != nil {
-				return err
-			}
+		var err error
+		switch {
+		case c.opts.Faults:
+			b.link, err = link.NewKafka(link.Options{Name: fmt.Sprintf("broker-%d", i), Target: b.client})
+		case c.opts.Links:
+			b.link, err = link.New(b.client)
+		}
+		if err != nil {
+			return err
 		}
 		c.brokers = append(c.brokers, b)
 	}
 	return nil
-}
-
-// front is how to make what stands in front of a broker; nil: nothing does.
-func (o *Options) front() func(int, string) (Front, error) {
-	if o.Front == nil && o.Links {
-		return func(_ int, target string) (Front, error) { return link.New(target) }
-	}
-	return o.Front
 }
 
 func (c *Cluster) connect() error {
@@ -273,7 +262,7 @@ func (c *Cluster) tails() string {
 	return out.String()
 }
 
-// Bootstrap is the clients' way in, as bootstrap.servers has it: behind what stands in front, if anything does.
+// Bootstrap is the clients' way in, as bootstrap.servers has it: behind the links, if there are any.
 func (c *Cluster) Bootstrap() string {
 	var addrs []string
 	for _, b := range c.brokers {
@@ -291,19 +280,12 @@ func (c *Cluster) Direct() string {
 	return strings.Join(addrs, ",")
 }
 
-// Front is what stands in front of broker i, or nil.
-func (c *Cluster) Front(i int) Front { return c.brokers[i].front }
-
-// Links are the links in front of the brokers, in their order: those of Options.Links, and of
-// fronts that have one among other things, as chaos.Front does.
+// Links are the links in front of the brokers, in their order.
 func (c *Cluster) Links() []*link.Link {
 	var links []*link.Link
 	for _, b := range c.brokers {
-		switch f := b.front.(type) {
-		case *link.Link:
-			links = append(links, f)
-		case interface{ Way() *link.Link }:
-			links = append(links, f.Way())
+		if b.link != nil {
+			links = append(links, b.link)
 		}
 	}
 	return links
@@ -392,8 +374,8 @@ func (c *Cluster) Close() {
 		if b.process != nil {
 			_ = b.process.Kill() // SIGKILL to our own child fails only when it is gone
 		}
-		if b.front != nil {
-			b.front.Close()
+		if b.link != nil {
+			b.link.Close()
 		}
 	}
 	_ = os.RemoveAll(c.dir) // a left-over folder of the system's temporary one

@@ -1,4 +1,4 @@
-package chaos
+package link
 
 import (
 	"fmt"
@@ -22,23 +22,23 @@ const (
 	Blackhole                 // from here on nothing passes in either direction, and nothing is closed
 	Duplicate                 // passed on twice on the same connection; the second answer is swallowed
 	Zombie                    // a Produce request that is sent again after its connection is gone, on its own connection
-	faults
+	numFaults
 )
 
-var faultNames = [faults]string{"pass", "drop-request", "drop-answer", "hold-answer", "delay-request", "cut-request",
+var faultNames = [numFaults]string{"pass", "drop-request", "drop-answer", "hold-answer", "delay-request", "cut-request",
 	"cut-answer", "reset", "blackhole", "duplicate", "zombie"}
 
 func (f Fault) String() string { return faultNames[f] }
 
 // Mix says how often what happens. The zero Mix lets everything pass.
 type Mix struct {
-	Chance      [faults]float64 // per request; of Zombie, per Produce request
-	Hold, Delay time.Duration   // longest of HoldAnswer and DelayRequest
-	After       time.Duration   // longest time between the end of a connection and its zombies
+	Chance      [numFaults]float64 // per request; of Zombie, per Produce request
+	Hold, Delay time.Duration      // longest of HoldAnswer and DelayRequest
+	After       time.Duration      // longest time between the end of a connection and its zombies
 }
 
 // Counts is how often what happened.
-type Counts [faults]int
+type Counts [numFaults]int
 
 func (c Counts) String() string {
 	var out []string
@@ -51,13 +51,13 @@ func (c Counts) String() string {
 // Total is how many faults there were.
 func (c Counts) Total() int {
 	n := 0
-	for f := Pass + 1; f < faults; f++ {
+	for f := Pass + 1; f < numFaults; f++ {
 		n += c[f]
 	}
 	return n
 }
 
-// Add adds the counts of another proxy.
+// Add adds the counts of another link.
 func (c *Counts) Add(o Counts) {
 	for f, n := range o {
 		c[f] += n
@@ -67,7 +67,7 @@ func (c *Counts) Add(o Counts) {
 // Decision is what befell one request.
 type Decision struct {
 	At          time.Time
-	Proxy       string
+	Link        string
 	Conn, Frame int // the connection's number since Begin, the request's on it; both from 1
 	APIKey      int16
 	Version     int16
@@ -79,5 +79,5 @@ type Decision struct {
 
 func (d Decision) String() string {
 	return fmt.Sprintf("%s %s conn %d request %d: api %d v%d correlation %d, %d bytes: %v %s", d.At.Format("15:04:05.000"),
-		d.Proxy, d.Conn, d.Frame, d.APIKey, d.Version, d.Correlation, d.Size, d.Fault, d.Detail)
+		d.Link, d.Conn, d.Frame, d.APIKey, d.Version, d.Correlation, d.Size, d.Fault, d.Detail)
 }

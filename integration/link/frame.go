@@ -1,4 +1,4 @@
-package chaos
+package link
 
 import (
 	"encoding/binary"
@@ -24,7 +24,7 @@ func readFrame(r io.Reader, least int) (frame, error) {
 	}
 	n := binary.BigEndian.Uint32(size[:])
 	if n > maxFrame || int(n)+4 < least {
-		return nil, fmt.Errorf("chaos: a frame of %d bytes: this is not Kafka's protocol", n)
+		return nil, fmt.Errorf("link: a frame of %d bytes: this is not Kafka's protocol", n)
 	}
 	f := make(frame, 4+n)
 	copy(f, size[:])

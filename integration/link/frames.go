@@ -1,32 +1,27 @@
-package chaos
+package link
 
 import (
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// pair is one client's connection and the one to the broker that it feeds. One goroutine
-// carries requests, one carries answers.
-type pair struct {
-	p      *Proxy
-	number int
-	seed   uint64
-	rand   *rand.Rand // of the goroutine that carries requests; after that, of gone
-
-	client, server net.Conn
-	gone           chan struct{} // closed by close
-	once           sync.Once
-	hang           atomic.Bool // black hole
+// frames carries one connection's requests and answers. One goroutine carries requests, one carries answers.
+type frames struct {
+	*pair
+	l         *Link
+	number    int
+	seed      uint64
+	rand      *rand.Rand // of the goroutine that carries requests; after that, of bury
+	blackhole atomic.Bool
 
 	mu       sync.Mutex
 	expected []expectation // answers to come, in order
 
-	// of the goroutine that carries requests; after that, of gone
-	frames  int
+	// of the goroutine that carries requests; after that, of bury
+	count   int
 	kept    []captured // the last Produce requests
 	walking []captured // those that become zombies
 }
@@ -40,77 +35,34 @@ type expectation struct {
 }
 
 // swallow stands for Pass of a duplicate's answer: it is read and thrown away.
-const swallow = faults
+const swallow = numFaults
 
 // keptPerConn is how many of a connection's last Produce requests are kept for ReplayAll.
 const keptPerConn = 8
 
-func newPair(p *Proxy, client net.Conn, number int, seed uint64) *pair {
-	return &pair{p: p, number: number, seed: seed, client: client, gone: make(chan struct{}),
-		rand: rand.New(rand.NewPCG(seed, stream(p.opts.Name, number)))}
-}
-
-func (c *pair) hangs() bool { return c.hang.Load() }
-
-// close ends both sides; with reset, the peers see a reset and not an orderly end.
-func (c *pair) close(reset bool) {
-	c.once.Do(func() {
-		close(c.gone)
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		for _, side := range []net.Conn{c.client, c.server} {
-			if side == nil {
-				continue
-			}
-			if tcp, ok := side.(*net.TCPConn); ok && reset {
-				_ = tcp.SetLinger(0) // best effort: a peer that is gone needs no reset
-			}
-			_ = side.Close()
-		}
-	})
-}
-
-func (c *pair) run() {
-	d := net.Dialer{Timeout: 5 * time.Second}
-	server, err := d.DialContext(c.p.ctx, "tcp", c.p.opts.Target)
-	if err != nil {
-		c.close(true) // as from a host whose service is down
-		return
-	}
-	c.mu.Lock()
-	select {
-	case <-c.gone: // while we dialled
-		c.mu.Unlock()
-		_ = server.Close() // nothing was written to it
-		return
-	default:
-	}
-	c.server = server
-	c.mu.Unlock()
-	back := make(chan struct{})
-	go func() {
-		defer close(back)
-		c.carryAnswers()
-	}()
-	c.carryRequests()
-	<-back
+// newFrames numbers a new connection. The caller has the link's lock.
+func (l *Link) newFrames(p *pair) *frames {
+	l.faults.numbers++
+	c := &frames{pair: p, l: l, number: l.faults.numbers, seed: l.faults.seed}
+	c.rand = rand.New(rand.NewPCG(c.seed, stream(l.faults.name, c.number)))
+	return c
 }
 
 // carryRequests ends with the connection.
-func (c *pair) carryRequests() {
+func (c *frames) carryRequests() {
 	defer c.close(false)
 	for {
 		f, err := readFrame(c.client, minRequest)
-		if err != nil {
+		if !c.l.flowing(c.pair) || err != nil {
 			return
 		}
-		if c.hangs() {
+		if c.blackhole.Load() {
 			continue // taken, as a full network buffer takes it, and gone
 		}
-		c.frames++
-		fault, amount, walks, mix := c.p.decide(c.rand, f)
+		c.count++
+		fault, amount, walks, mix := c.l.decide(c.rand, f)
 		if f.apiKey() == produceKey {
-			c.keep(captured{f: f, conn: c.number, frame: c.frames}, walks)
+			c.keep(captured{f: f, conn: c.number, frame: c.count}, walks)
 		}
 		if !c.request(f, fault, amount, mix) {
 			return
@@ -118,7 +70,7 @@ func (c *pair) carryRequests() {
 	}
 }
 
-func (c *pair) keep(z captured, walks bool) {
+func (c *frames) keep(z captured, walks bool) {
 	if len(c.kept) == keptPerConn {
 		c.kept = append(c.kept[:0], c.kept[1:]...)
 	}
@@ -129,7 +81,7 @@ func (c *pair) keep(z captured, walks bool) {
 }
 
 // request carries one request, or breaks it. It reports whether the connection lives on.
-func (c *pair) request(f frame, fault Fault, amount float64, mix Mix) bool {
+func (c *frames) request(f frame, fault Fault, amount float64, mix Mix) bool {
 	detail := ""
 	reset := amount < 0.5 // how a cut ends: half of them with a reset
 	e := expectation{correlation: f.correlation(), fault: fault, amount: amount}
@@ -143,7 +95,7 @@ func (c *pair) request(f frame, fault Fault, amount float64, mix Mix) bool {
 	case CutRequest:
 		cut = 1 + int(amount*float64(len(f)-1))
 		detail = fmt.Sprintf("after %d bytes", cut)
-		reset = c.frames%2 == 0
+		reset = c.count%2 == 0
 	}
 	if fault != Pass {
 		c.tell(f, fault, detail)
@@ -153,7 +105,7 @@ func (c *pair) request(f frame, fault Fault, amount float64, mix Mix) bool {
 		c.close(reset)
 		return false
 	case Blackhole:
-		c.hang.Store(true)
+		c.blackhole.Store(true)
 		return true
 	case CutRequest:
 		_, _ = c.server.Write(f[:min(cut, len(f)-1)]) // the connection ends either way
@@ -179,7 +131,7 @@ func (c *pair) request(f frame, fault Fault, amount float64, mix Mix) bool {
 }
 
 // pass writes a request to the broker.
-func (c *pair) pass(f frame, e expectation) bool {
+func (c *frames) pass(f frame, e expectation) bool {
 	c.mu.Lock()
 	c.expected = append(c.expected, e)
 	c.mu.Unlock()
@@ -190,13 +142,13 @@ func (c *pair) pass(f frame, e expectation) bool {
 	return true
 }
 
-func (c *pair) tell(f frame, fault Fault, detail string) {
-	c.p.tell(Decision{Conn: c.number, Frame: c.frames, APIKey: f.apiKey(), Version: f.version(), Correlation: f.correlation(),
+func (c *frames) tell(f frame, fault Fault, detail string) {
+	c.l.tell(Decision{Conn: c.number, Frame: c.count, APIKey: f.apiKey(), Version: f.version(), Correlation: f.correlation(),
 		Size: len(f), Fault: fault, Detail: detail})
 }
 
 // wait reports false when the connection ended first.
-func (c *pair) wait(d time.Duration) bool {
+func (c *frames) wait(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -208,16 +160,19 @@ func (c *pair) wait(d time.Duration) bool {
 }
 
 // carryAnswers ends with the connection.
-func (c *pair) carryAnswers() {
+func (c *frames) carryAnswers() {
 	for {
 		f, err := readFrame(c.server, 8)
+		if !c.l.flowing(c.pair) {
+			return
+		}
 		if err != nil {
-			if !c.hangs() { // a black hole does not even tell that the broker is gone
+			if !c.blackhole.Load() { // a black hole does not even tell that the broker is gone
 				c.close(false)
 			}
 			return
 		}
-		if c.hangs() {
+		if c.blackhole.Load() {
 			continue
 		}
 		e, ok := c.expect(f.answers())
@@ -229,7 +184,7 @@ func (c *pair) carryAnswers() {
 }
 
 // expect is what to do with the answer that has this correlation id.
-func (c *pair) expect(correlation int32) (expectation, bool) {
+func (c *frames) expect(correlation int32) (expectation, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.expected) == 0 || c.expected[0].correlation != correlation {
@@ -241,7 +196,7 @@ func (c *pair) expect(correlation int32) (expectation, bool) {
 }
 
 // answer carries one answer, or breaks it. It reports whether the connection lives on.
-func (c *pair) answer(f frame, e expectation) bool {
+func (c *frames) answer(f frame, e expectation) bool {
 	switch e.fault {
 	case swallow:
 		return true
@@ -253,8 +208,8 @@ func (c *pair) answer(f frame, e expectation) bool {
 		c.close(false)
 		return false
 	case HoldAnswer:
-		if !c.wait(e.hold) || c.hangs() {
-			return !c.hangs()
+		if !c.wait(e.hold) || c.blackhole.Load() {
+			return !c.blackhole.Load()
 		}
 	}
 	_, err := c.client.Write(f)

@@ -1,4 +1,4 @@
-package chaos_test
+package link_test
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/spoold/spoold/integration/chaos"
+	"github.com/spoold/spoold/integration/link"
 )
 
 // peer is a broker that answers each request with its correlation id and its body.
@@ -79,13 +79,13 @@ func (p *peer) seen() ([]string, int) {
 	return slices.Clone(p.got), p.torn
 }
 
-// client is a connection through a proxy.
+// client is a connection through a link.
 type client struct {
 	t    *testing.T
 	conn net.Conn
 }
 
-func dial(t *testing.T, p *chaos.Proxy) *client {
+func dial(t *testing.T, p *link.Link) *client {
 	t.Helper()
 	conn, err := net.Dial("tcp", p.Addr())
 	if err != nil {
@@ -121,19 +121,19 @@ func (c *client) answer(patience time.Duration) (int32, string, error) {
 	return int32(binary.BigEndian.Uint32(body)), string(body[4:]), nil
 }
 
-// stage is a peer behind a proxy that always makes one fault, and what it logged.
+// stage is a peer behind a link that always makes one fault, and what it logged.
 type stage struct {
-	peer  *peer
-	proxy *chaos.Proxy
-	mu    sync.Mutex
-	log   []chaos.Decision
+	peer *peer
+	link *link.Link
+	mu   sync.Mutex
+	log  []link.Decision
 }
 
-func newStage(t *testing.T, m chaos.Mix, seed uint64) *stage {
+func newStage(t *testing.T, m link.Mix, seed uint64) *stage {
 	t.Helper()
 	s := &stage{peer: newPeer(t)}
 	var err error
-	s.proxy, err = chaos.New(chaos.Options{Name: "p", Target: s.peer.addr, Seed: seed, Mix: m, Log: func(d chaos.Decision) {
+	s.link, err = link.NewKafka(link.Options{Name: "p", Target: s.peer.addr, Seed: seed, Mix: m, Log: func(d link.Decision) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.log = append(s.log, d)
@@ -141,12 +141,12 @@ func newStage(t *testing.T, m chaos.Mix, seed uint64) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.proxy.Close)
+	t.Cleanup(s.link.Close)
 	return s
 }
 
-func always(f chaos.Fault) chaos.Mix {
-	var m chaos.Mix
+func always(f link.Fault) link.Mix {
+	var m link.Mix
 	m.Chance[f] = 1
 	return m
 }
@@ -165,8 +165,8 @@ func comes(t *testing.T, what string, cond func() bool) {
 const long = 10 * time.Second
 
 func TestWithoutFaultsEverythingPassesUnchangedAndInOrder(t *testing.T) {
-	s := newStage(t, chaos.Mix{}, 1)
-	c := dial(t, s.proxy)
+	s := newStage(t, link.Mix{}, 1)
+	c := dial(t, s.link)
 	for i := range int32(50) {
 		c.send(int16(i%20), i, "body")
 	}
@@ -175,28 +175,28 @@ func TestWithoutFaultsEverythingPassesUnchangedAndInOrder(t *testing.T) {
 			t.Fatalf("answer %d: correlation %d, %q, %v", i, got, body, err)
 		}
 	}
-	if n := s.proxy.Counts(); n[chaos.Pass] != 50 || n.Total() != 0 {
+	if n := s.link.Counts(); n[link.Pass] != 50 || n.Total() != 0 {
 		t.Errorf("counts: %v", n)
 	}
 }
 
 func TestEachFaultBreaksWhatItsNameSays(t *testing.T) {
 	tests := []struct {
-		fault  chaos.Fault
+		fault  link.Fault
 		served int // how often the broker got the whole request
 		torn   int
 		ends   bool // the client's connection ends with no whole answer
 	}{
-		{chaos.DropRequest, 0, 0, true},
-		{chaos.DropAnswer, 1, 0, true},
-		{chaos.CutRequest, 0, 1, true},
-		{chaos.CutAnswer, 1, 0, true},
-		{chaos.Duplicate, 2, 0, false},
+		{link.DropRequest, 0, 0, true},
+		{link.DropAnswer, 1, 0, true},
+		{link.CutRequest, 0, 1, true},
+		{link.CutAnswer, 1, 0, true},
+		{link.Duplicate, 2, 0, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.fault.String(), func(t *testing.T) {
 			s := newStage(t, always(tt.fault), 3)
-			c := dial(t, s.proxy)
+			c := dial(t, s.link)
 			c.send(0, 7, "a body that is long enough to be cut")
 			correlation, _, err := c.answer(long)
 			if ended := err != nil && !errors.Is(err, syscall.ETIMEDOUT); ended != tt.ends {
@@ -206,7 +206,7 @@ func TestEachFaultBreaksWhatItsNameSays(t *testing.T) {
 				got, torn := s.peer.seen()
 				return len(got) == tt.served && torn <= tt.torn
 			})
-			if n := s.proxy.Counts(); n[tt.fault] != 1 || n.Total() != 1 {
+			if n := s.link.Counts(); n[tt.fault] != 1 || n.Total() != 1 {
 				t.Errorf("counts: %v", n)
 			}
 		})
@@ -214,8 +214,8 @@ func TestEachFaultBreaksWhatItsNameSays(t *testing.T) {
 }
 
 func TestADuplicatesSecondAnswerIsSwallowed(t *testing.T) {
-	s := newStage(t, always(chaos.Duplicate), 1)
-	c := dial(t, s.proxy)
+	s := newStage(t, always(link.Duplicate), 1)
+	c := dial(t, s.link)
 	for i := range int32(10) {
 		c.send(0, i, "x")
 		if got, _, err := c.answer(long); err != nil || got != i {
@@ -225,14 +225,16 @@ func TestADuplicatesSecondAnswerIsSwallowed(t *testing.T) {
 }
 
 func TestABlackHoleAnswersNothingAndClosesNothingUntilItHeals(t *testing.T) {
-	s := newStage(t, always(chaos.Blackhole), 1)
-	c := dial(t, s.proxy)
+	s := newStage(t, always(link.Blackhole), 1)
+	c := dial(t, s.link)
 	c.send(0, 1, "x")
 	var timeout net.Error
 	if _, _, err := c.answer(50 * time.Millisecond); !errors.As(err, &timeout) || !timeout.Timeout() {
 		t.Fatalf("a black hole says %v", err)
 	}
-	s.proxy.Heal()
+	if err := s.link.Heal(); err != nil {
+		t.Fatal(err)
+	}
 	if _, _, err := c.answer(long); err == nil || errors.As(err, &timeout) && timeout.Timeout() {
 		t.Fatalf("after the heal: %v, want a reset", err)
 	}
@@ -242,8 +244,8 @@ func TestABlackHoleAnswersNothingAndClosesNothingUntilItHeals(t *testing.T) {
 }
 
 func TestAResetIsOne(t *testing.T) {
-	s := newStage(t, always(chaos.Reset), 1)
-	c := dial(t, s.proxy)
+	s := newStage(t, always(link.Reset), 1)
+	c := dial(t, s.link)
 	c.send(0, 1, "x")
 	for {
 		_, _, err := c.answer(long)
@@ -257,11 +259,11 @@ func TestAResetIsOne(t *testing.T) {
 }
 
 func TestAHeldAnswerAndADelayedRequestArriveLateAndWhole(t *testing.T) {
-	for _, f := range []chaos.Fault{chaos.HoldAnswer, chaos.DelayRequest} {
+	for _, f := range []link.Fault{link.HoldAnswer, link.DelayRequest} {
 		m := always(f)
 		m.Hold, m.Delay = 40*time.Millisecond, 40*time.Millisecond
 		s := newStage(t, m, 1)
-		c := dial(t, s.proxy)
+		c := dial(t, s.link)
 		for i := range int32(5) {
 			c.send(3, i, "late")
 		}
@@ -276,24 +278,24 @@ func TestAHeldAnswerAndADelayedRequestArriveLateAndWhole(t *testing.T) {
 // The request of a former connection arrives although nothing of it went through then,
 // and only Produce requests walk.
 func TestAZombieComesAfterItsConnectionOnItsOwn(t *testing.T) {
-	m := always(chaos.DropRequest)
-	m.Chance[chaos.Zombie], m.After = 1, 20*time.Millisecond
+	m := always(link.DropRequest)
+	m.Chance[link.Zombie], m.After = 1, 20*time.Millisecond
 	s := newStage(t, m, 1)
 	for i, key := range []int16{3, 0} {
-		c := dial(t, s.proxy)
+		c := dial(t, s.link)
 		c.send(key, int32(i), "from the grave")
 		if _, _, err := c.answer(long); err == nil {
 			t.Fatal("a dropped request was answered")
 		}
 	}
-	comes(t, "the zombie", func() bool { return s.proxy.Counts()[chaos.Zombie] == 1 })
-	if err := s.proxy.AwaitZombies(t.Context()); err != nil {
+	comes(t, "the zombie", func() bool { return s.link.Counts()[link.Zombie] == 1 })
+	if err := s.link.AwaitZombies(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got, _ := s.peer.seen(); len(got) != 1 || got[0] != "from the grave" {
 		t.Errorf("the broker got %q", got)
 	}
-	if answers, err := s.proxy.ReplayAll(t.Context()); err != nil || len(answers) != 1 {
+	if answers, err := s.link.ReplayAll(t.Context()); err != nil || len(answers) != 1 {
 		t.Errorf("replay: %v, %v", answers, err)
 	}
 	if got, _ := s.peer.seen(); len(got) != 2 {
@@ -304,15 +306,15 @@ func TestAZombieComesAfterItsConnectionOnItsOwn(t *testing.T) {
 // The same seed, connections and requests: the same decisions.
 func TestTheSeedAloneDecides(t *testing.T) {
 	fates := func(seed uint64) []string {
-		m := chaos.Mix{Hold: time.Millisecond, Delay: time.Millisecond}
-		for f := chaos.Pass + 1; f < chaos.Zombie; f++ {
-			if f != chaos.Blackhole {
+		m := link.Mix{Hold: time.Millisecond, Delay: time.Millisecond}
+		for f := link.Pass + 1; f < link.Zombie; f++ {
+			if f != link.Blackhole {
 				m.Chance[f] = 0.05
 			}
 		}
 		s := newStage(t, m, seed)
 		for range 20 { // a connection each
-			c := dial(t, s.proxy)
+			c := dial(t, s.link)
 			for i := range int32(20) {
 				c.send(0, i, "abcdefgh")
 				if _, _, err := c.answer(long); err != nil {
@@ -340,8 +342,8 @@ func TestTheSeedAloneDecides(t *testing.T) {
 }
 
 func TestWhatIsNotKafkaEndsTheConnection(t *testing.T) {
-	s := newStage(t, chaos.Mix{}, 1)
-	c := dial(t, s.proxy)
+	s := newStage(t, link.Mix{}, 1)
+	c := dial(t, s.link)
 	if _, err := c.conn.Write([]byte("GET / HTTP/1.1\r\n\r\n")); err != nil {
 		t.Fatal(err)
 	}
@@ -350,7 +352,7 @@ func TestWhatIsNotKafkaEndsTheConnection(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), long)
 	defer cancel()
-	if err := s.proxy.AwaitZombies(ctx); err != nil {
+	if err := s.link.AwaitZombies(ctx); err != nil {
 		t.Error(err)
 	}
 }

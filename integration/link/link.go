@@ -14,15 +14,18 @@ import (
 
 // Link is one proxy. Its methods are safe for concurrent use.
 type Link struct {
-	addr string
+	addr   string
+	target string
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // connections and zombies
+	faults *faults        // nil: bytes pass, whatever they are
 
 	mu       sync.Mutex
-	target   string
 	state    state
 	flow     chan struct{} // closed while bytes may pass
 	listener net.Listener  // nil while refusing
 	conns    map[*pair]struct{}
-	closed   bool
 }
 
 type state uint8
@@ -36,16 +39,15 @@ const (
 // pair is one client's connection and the one to the target that it feeds.
 type pair struct {
 	client, server net.Conn
-	cut            chan struct{} // closed when the pair is to go, whatever the link does
+	gone           chan struct{} // closed by close
 	once           sync.Once
+	frames         *frames // nil: bytes pass
 }
 
-// reset closes both sides at once; the peers see a reset, not an orderly end.
-func (p *pair) reset() { p.close(true) }
-
+// close ends both sides; with reset, the peers see a reset and not an orderly end.
 func (p *pair) close(reset bool) {
 	p.once.Do(func() {
-		close(p.cut)
+		close(p.gone)
 		for _, c := range []net.Conn{p.client, p.server} {
 			if c == nil {
 				continue
@@ -58,14 +60,22 @@ func (p *pair) close(reset bool) {
 	})
 }
 
-// New opens a link to target, a host and port; "" is given later, with Target.
-func New(target string) (*Link, error) {
-	l := &Link{target: target, flow: make(chan struct{}), conns: make(map[*pair]struct{})}
+// New opens a link to target, a host and port.
+func New(target string) (*Link, error) { return open(target, nil) }
+
+// NewKafka opens a link to a broker that can also break single requests and answers.
+func NewKafka(o Options) (*Link, error) {
+	return open(o.Target, &faults{name: o.Name, seed: o.Seed, mix: o.Mix, log: o.Log, answers: make(map[string]int)})
+}
+
+func open(target string, f *faults) (*Link, error) {
+	l := &Link{target: target, faults: f, flow: make(chan struct{}), conns: make(map[*pair]struct{})}
 	close(l.flow)
 	listener, err := Listen()
 	if err != nil {
 		return nil, fmt.Errorf("link: %w", err)
 	}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.addr = listener.Addr().String()
 	l.listener = listener
 	go l.accept(listener)
@@ -91,22 +101,12 @@ func Listen() (net.Listener, error) {
 // Addr is where clients connect to.
 func (l *Link) Addr() string { return l.addr }
 
-// Target changes where new connections lead.
-func (l *Link) Target(addr string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.target = addr
-}
-
 // Refuse resets what is open and refuses what is new, until Heal.
 func (l *Link) Refuse() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.set(refusing)
-	if l.listener != nil {
-		_ = l.listener.Close() // its only failure is that it is closed already
-		l.listener = nil
-	}
+	l.stopListening()
 	l.cutLocked()
 }
 
@@ -125,38 +125,57 @@ func (l *Link) Cut() {
 	l.cutLocked()
 }
 
-// Heal lets bytes and connections pass again. What hung arrives now.
+// Heal lets bytes, requests and connections pass again, and resets black holes. What hung arrives now; zombies still come.
 func (l *Link) Heal() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.listener == nil && !l.closed {
-		var lc net.ListenConfig
-		var err error
-		for deadline := time.Now().Add(5 * time.Second); ; {
-			if l.listener, err = lc.Listen(context.Background(), "tcp", l.addr); err == nil {
-				break
-			}
-			if !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(deadline) {
-				l.listener = nil
-				return fmt.Errorf("link: listen again on %s: %w", l.addr, err)
-			}
+	if l.faults != nil {
+		l.faults.mix = Mix{}
+	}
+	for p := range l.conns {
+		if p.frames != nil && p.frames.blackhole.Load() {
+			p.close(true)
 		}
-		go l.accept(l.listener)
+	}
+	if l.listener == nil && l.ctx.Err() == nil {
+		if err := l.listenAgain(); err != nil {
+			return err
+		}
 	}
 	l.set(up)
 	return nil
 }
 
-// Close ends the link and everything on it.
+func (l *Link) listenAgain() error {
+	var lc net.ListenConfig
+	for deadline := time.Now().Add(5 * time.Second); ; {
+		listener, err := lc.Listen(context.Background(), "tcp", l.addr)
+		if err == nil {
+			l.listener = listener
+			go l.accept(listener)
+			return nil
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(deadline) {
+			return fmt.Errorf("link: listen again on %s: %w", l.addr, err)
+		}
+	}
+}
+
+// Close ends the link and everything on it, and waits for that.
 func (l *Link) Close() {
+	l.cancel()
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.closed = true
+	l.stopListening()
+	l.cutLocked()
+	l.mu.Unlock()
+	l.wg.Wait()
+}
+
+func (l *Link) stopListening() {
 	if l.listener != nil {
 		_ = l.listener.Close() // its only failure is that it is closed already
 		l.listener = nil
 	}
-	l.cutLocked()
 }
 
 // Open is how many connections pass through now.
@@ -178,7 +197,7 @@ func (l *Link) set(s state) {
 
 func (l *Link) cutLocked() {
 	for p := range l.conns {
-		p.reset()
+		p.close(true)
 	}
 }
 
@@ -188,50 +207,59 @@ func (l *Link) accept(listener net.Listener) {
 		if err != nil {
 			return // closed by Refuse or Close
 		}
-		go l.serve(client)
+		p := &pair{client: client, gone: make(chan struct{})}
+		l.mu.Lock()
+		if l.ctx.Err() != nil || l.state == refusing {
+			l.mu.Unlock()
+			p.close(true)
+			continue
+		}
+		l.conns[p] = struct{}{}
+		if l.faults != nil {
+			p.frames = l.newFrames(p)
+		}
+		l.wg.Go(func() { l.serve(p) })
+		l.mu.Unlock()
 	}
 }
 
-func (l *Link) serve(client net.Conn) {
-	p := &pair{client: client, cut: make(chan struct{})}
-	l.mu.Lock()
-	if l.closed || l.state == refusing {
-		l.mu.Unlock()
-		p.reset()
+func (l *Link) serve(p *pair) {
+	defer l.forget(p)
+	if !l.flowing(p) || !l.connect(p) {
+		p.close(true) // as from a host whose service is down
 		return
 	}
-	l.conns[p] = struct{}{}
-	target := l.target
-	l.mu.Unlock()
-	defer func() {
-		l.mu.Lock()
-		delete(l.conns, p)
-		l.mu.Unlock()
-	}()
-	if !l.flowing(p) || !l.connect(p, target) {
-		p.reset() // as from a host whose service is down
-		return
+	there := func() { l.pump(p, p.server, p.client) }
+	back := func() { l.pump(p, p.client, p.server) }
+	if p.frames != nil {
+		there, back = p.frames.carryRequests, p.frames.carryAnswers
 	}
-	back := make(chan struct{})
-	go func() {
-		defer close(back)
-		l.pump(p, p.client, p.server)
-	}()
-	l.pump(p, p.server, p.client)
-	<-back
+	var answers sync.WaitGroup
+	answers.Go(back)
+	there()
+	answers.Wait()
 	p.close(false)
 }
 
-func (l *Link) connect(p *pair, target string) bool {
+func (l *Link) forget(p *pair) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.conns, p)
+	if p.frames != nil {
+		l.bury(p.frames)
+	}
+}
+
+func (l *Link) connect(p *pair) bool {
 	d := net.Dialer{Timeout: 5 * time.Second}
-	server, err := d.DialContext(context.Background(), "tcp", target)
+	server, err := d.DialContext(l.ctx, "tcp", l.target)
 	if err != nil {
 		return false
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	select {
-	case <-p.cut: // while we dialled
+	case <-p.gone: // while we dialled
 		_ = server.Close() // nothing was written to it
 		return false
 	default:
@@ -251,7 +279,7 @@ func (l *Link) pump(p *pair, dst, src net.Conn) {
 		}
 		if n > 0 {
 			if _, werr := dst.Write(buf[:n]); werr != nil {
-				p.reset()
+				p.close(true)
 				return
 			}
 		}
@@ -262,19 +290,19 @@ func (l *Link) pump(p *pair, dst, src net.Conn) {
 			_ = tcp.CloseWrite() // a peer that is gone needs no end
 			return
 		}
-		p.reset()
+		p.close(true)
 		return
 	}
 }
 
-// flowing waits while the link hangs. It reports false when the pair was cut.
+// flowing waits while the link hangs. It reports false when the connection was closed.
 func (l *Link) flowing(p *pair) bool {
 	for {
 		l.mu.Lock()
 		flow := l.flow
 		l.mu.Unlock()
 		select {
-		case <-p.cut:
+		case <-p.gone:
 			return false
 		case <-flow:
 		}

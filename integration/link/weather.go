@@ -1,4 +1,4 @@
-package chaos
+package link
 
 import (
 	"math/rand/v2"
@@ -21,18 +21,18 @@ func Swarm(r *rand.Rand) Mix {
 	return m
 }
 
-// Storm changes the weather every few seconds, until stop is closed: each proxy gets a mix of the swarm. Now and then
+// Storm changes the weather every few seconds, until stop is closed: each link gets a mix of the swarm. Now and then
 // all connections are cut at once, and now and then nothing happens. Heal ends what is left of it.
-func Storm(stop <-chan struct{}, weather *rand.Rand, proxies ...*Proxy) {
+func Storm(stop <-chan struct{}, weather *rand.Rand, links ...*Link) {
 	for {
-		for _, p := range proxies {
+		for _, l := range links {
 			m := Swarm(weather)
 			if weather.IntN(6) == 0 {
 				m = Mix{}
 			}
-			p.SetMix(m)
+			l.SetMix(m)
 			if weather.IntN(4) == 0 {
-				p.Cut()
+				l.Cut()
 			}
 		}
 		timer := time.NewTimer(between(weather, time.Second, 4*time.Second))

@@ -1,4 +1,4 @@
-package chaos
+package link
 
 import (
 	"context"
@@ -15,18 +15,18 @@ import (
 const zombiePatience = 15 * time.Second
 
 // walk sends a captured request again, as a network does that had kept it back.
-func (p *Proxy) walk(z captured, after time.Duration) {
+func (l *Link) walk(z captured, after time.Duration) {
 	timer := time.NewTimer(after)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-p.ctx.Done():
+	case <-l.ctx.Done():
 		return
 	}
 	for deadline := time.Now().Add(zombiePatience); ; {
-		answer, sent := p.raise(p.ctx, z)
+		answer, sent := l.raise(l.ctx, z)
 		if sent {
-			p.buriedAgain(z, answer, after)
+			l.buriedAgain(z, answer, after)
 			return
 		}
 		if time.Now().After(deadline) {
@@ -35,27 +35,27 @@ func (p *Proxy) walk(z captured, after time.Duration) {
 		timer.Reset(200 * time.Millisecond)
 		select {
 		case <-timer.C:
-		case <-p.ctx.Done():
+		case <-l.ctx.Done():
 			return
 		}
 	}
 }
 
-func (p *Proxy) buriedAgain(z captured, answer string, after time.Duration) {
-	p.mu.Lock()
-	p.counts[Zombie]++
-	p.answers[answer]++
-	p.mu.Unlock()
-	p.tell(Decision{Conn: z.conn, Frame: z.frame, APIKey: z.f.apiKey(), Version: z.f.version(), Correlation: z.f.correlation(),
+func (l *Link) buriedAgain(z captured, answer string, after time.Duration) {
+	l.mu.Lock()
+	l.faults.counts[Zombie]++
+	l.faults.answers[answer]++
+	l.mu.Unlock()
+	l.tell(Decision{Conn: z.conn, Frame: z.frame, APIKey: z.f.apiKey(), Version: z.f.version(), Correlation: z.f.correlation(),
 		Size: len(z.f), Fault: Zombie, Detail: fmt.Sprintf("%v after its connection: %s", after.Round(time.Millisecond), answer)})
 }
 
 // raise sends a captured request on a connection of its own. It reports whether it was written.
-func (p *Proxy) raise(ctx context.Context, z captured) (answer string, sent bool) {
+func (l *Link) raise(ctx context.Context, z captured) (answer string, sent bool) {
 	ctx, cancel := context.WithTimeout(ctx, zombiePatience)
 	defer cancel()
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", p.opts.Target)
+	conn, err := d.DialContext(ctx, "tcp", l.target)
 	if err != nil {
 		return "", false
 	}
@@ -97,35 +97,35 @@ func codes(version int16, f frame) string {
 }
 
 // AwaitZombies waits until no zombie is on its way.
-func (p *Proxy) AwaitZombies(ctx context.Context) error {
+func (l *Link) AwaitZombies(ctx context.Context) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		p.mu.Lock()
-		n := p.waiting
-		p.mu.Unlock()
+		l.mu.Lock()
+		n := l.faults.waiting
+		l.mu.Unlock()
 		if n == 0 {
 			return nil
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("chaos: %d zombies are on their way: %w", n, context.Cause(ctx))
+			return fmt.Errorf("link: %d zombies are on their way: %w", n, context.Cause(ctx))
 		}
 	}
 }
 
 // ReplayAll sends every Produce request that is kept of former connections once more: the
 // harshest of late arrivals, after everything else. It returns how many were answered what.
-func (p *Proxy) ReplayAll(ctx context.Context) (map[string]int, error) {
-	p.mu.Lock()
-	list := p.buried
-	p.mu.Unlock()
+func (l *Link) ReplayAll(ctx context.Context) (map[string]int, error) {
+	l.mu.Lock()
+	list := l.faults.buried
+	l.mu.Unlock()
 	answers := make(map[string]int)
 	for _, z := range list {
-		answer, sent := p.raise(ctx, z)
+		answer, sent := l.raise(ctx, z)
 		if !sent {
-			return answers, fmt.Errorf("chaos: replay to %s: the broker takes nothing", p.opts.Target)
+			return answers, fmt.Errorf("link: replay to %s: the broker takes nothing", l.target)
 		}
 		answers[answer]++
 	}

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/spoold/spoold/integration/chaos"
 	"github.com/spoold/spoold/integration/crash"
 	"github.com/spoold/spoold/integration/link"
 )
@@ -102,8 +101,8 @@ func (r *rig) outage(dice *rand.Rand, kind string, fault func(*link.Link)) error
 	kill := dice.IntN(2) == 0
 	most := r.seconds(dice, 3, 4, 15, 60)
 	end := r.book.Begin(kind)
-	for _, f := range r.fronts {
-		fault(f.Way())
+	for _, f := range r.cluster.Links() {
+		fault(f)
 	}
 	r.pace.Set(hurry)
 	began := time.Now()
@@ -120,8 +119,8 @@ func (r *rig) outage(dice *rand.Rand, kind string, fault func(*link.Link)) error
 	}
 	_, st := r.watch.Latest()
 	r.figure.backlog(st)
-	for _, f := range r.fronts {
-		if herr := f.Way().Heal(); err == nil {
+	for _, f := range r.cluster.Links() {
+		if herr := f.Heal(); err == nil {
 			err = herr
 		}
 	}
@@ -183,22 +182,20 @@ func (r *rig) busy(kind string) error {
 }
 
 // weather lets proxies break requests and answers one by one for a while, and kills the daemon meanwhile.
-func weather(r *rig, dice *rand.Rand) error {
+func weather(r *rig, dice *rand.Rand) (err error) {
 	defer r.book.Begin(Weather)()
-	var proxies []*chaos.Proxy
-	for _, f := range r.fronts {
-		proxies = append(proxies, f.Proxy)
-	}
 	before := r.broken()
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	clouds := rand.New(rand.NewPCG(dice.Uint64(), 0))
-	wg.Go(func() { chaos.Storm(stop, clouds, proxies...) })
+	wg.Go(func() { link.Storm(stop, clouds, r.cluster.Links()...) })
 	defer func() {
 		close(stop)
 		wg.Wait()
-		for _, p := range proxies {
-			p.Heal()
+		for _, l := range r.cluster.Links() {
+			if herr := l.Heal(); err == nil {
+				err = herr
+			}
 		}
 	}()
 	kills := dice.IntN(2)
@@ -221,8 +218,8 @@ func weather(r *rig, dice *rand.Rand) error {
 
 // broken is how many requests and answers proxies broke in this epoch.
 func (r *rig) broken() int {
-	var c chaos.Counts
-	for _, f := range r.fronts {
+	var c link.Counts
+	for _, f := range r.cluster.Links() {
 		c.Add(f.Counts())
 	}
 	return c.Total()

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/spoold/spoold/integration/chaos"
 	"github.com/spoold/spoold/integration/crash"
+	"github.com/spoold/spoold/integration/link"
 	"github.com/spoold/spoold/integration/proof"
 )
 
@@ -21,7 +21,7 @@ type figures struct {
 	epochBegan time.Time
 
 	requests, again, refused, bytes int64
-	broken                          chaos.Counts
+	broken                          link.Counts
 	replayed                        int
 	sum                             crash.Verdict // over all topics
 

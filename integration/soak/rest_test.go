@@ -22,7 +22,7 @@ func (r *rig) rest() error {
 	if err := r.inSync(); err != nil {
 		return err
 	}
-	for _, f := range r.fronts {
+	for _, f := range r.cluster.Links() {
 		if err := f.AwaitZombies(ctx); err != nil {
 			return err
 		}

@@ -17,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/spoold/spoold/integration/chaos"
 	"github.com/spoold/spoold/integration/crash"
 	"github.com/spoold/spoold/integration/kafka"
 	"github.com/spoold/spoold/integration/proof"
@@ -53,7 +52,6 @@ type rig struct {
 	began, ends time.Time
 
 	cluster *kafka.Cluster
-	fronts  []*chaos.Front
 	disk    *Disk
 	daemon  *crash.Daemon
 	killer  *crash.Killer
@@ -115,12 +113,7 @@ func newRig(t *testing.T) *rig {
 	r.must(err)
 	r.disk, err = NewDisk(r.ctx, dir, diskSize)
 	r.must(err)
-	r.cluster = kafka.Run(t, kafka.Options{Brokers: *brokersFlag, Front: func(i int, target string) (kafka.Front, error) {
-		return chaos.NewFront(fmt.Sprintf("broker-%d", i), target)
-	}})
-	for i := range r.cluster.Brokers() {
-		r.fronts = append(r.fronts, r.cluster.Front(i).(*chaos.Front))
-	}
+	r.cluster = kafka.Run(t, kafka.Options{Brokers: *brokersFlag, Faults: true})
 	r.daemon, err = crash.NewDaemon(bin, r.disk.Path(), r.cluster.Bootstrap(), nil)
 	r.must(err)
 	t.Cleanup(r.cleanUp)

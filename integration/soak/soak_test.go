@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/spoold/spoold/integration/chaos"
 	"github.com/spoold/spoold/integration/crash"
+	"github.com/spoold/spoold/integration/link"
 )
 
 // The whole promise, for as long as one likes: nothing is lost, doubled, reordered, changed or parked, everything
@@ -90,8 +90,8 @@ func (r *rig) begin() error {
 	r.figure.epochBegan = time.Now()
 	fmt.Printf("%8s  epoch %d, nothing ends the daemon: %v, configuration %v\n", r.elapsed(), epoch, r.gentle, keys)
 	r.note("epoch %d: %v", epoch, keys)
-	for _, f := range r.fronts {
-		f.Begin(r.seed+uint64(epoch), chaos.Mix{}, func(d chaos.Decision) { r.note("%v", d) })
+	for _, f := range r.cluster.Links() {
+		f.Begin(r.seed+uint64(epoch), link.Mix{}, func(d link.Decision) { r.note("%v", d) })
 	}
 	var topics []*topic
 	for i, partitions := range []int32{3, 6, 1, 2} {
@@ -108,7 +108,7 @@ func (r *rig) begin() error {
 		r.book.Once(Stop)
 	}
 	r.watch.Begin(epoch, r.limits())
-	r.daemon.Configure(keys)
+	r.daemon.Keys = keys
 	if err := r.killer.Start(r.ctx); err != nil {
 		return err
 	}
@@ -256,7 +256,7 @@ func (r *rig) settle() error {
 func (r *rig) replay() error {
 	ctx, cancel := context.WithTimeout(r.ctx, 2*time.Minute)
 	defer cancel()
-	for _, f := range r.fronts {
+	for _, f := range r.cluster.Links() {
 		r.figure.broken.Add(f.Counts())
 		f.Cut()
 		answers, err := f.ReplayAll(ctx)

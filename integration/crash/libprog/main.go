@@ -34,9 +34,6 @@ func run(args []string) error {
 		return errors.New("bootstrap servers, spool, topic, seed, size, and a number per client")
 	}
 	cfg := spoold.DefaultConfig()
-	if err := cfg.Set("idempotency.max.keys", "5000000"); err != nil { // as the rig's daemon has: nobody waits a quarter of an hour for room
-		return err
-	}
 	for _, pair := range strings.Fields(os.Getenv("LIBPROG_SET")) {
 		key, value, _ := strings.Cut(pair, "=")
 		if err := cfg.Set(key, value); err != nil {

@@ -1,0 +1,137 @@
+package link
+
+import (
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"math/rand/v2"
+	"time"
+)
+
+// Options say what link to open.
+type Options struct {
+	Name   string // in the log, and part of the seed
+	Target string // host and port of the broker
+	Seed   uint64
+	Mix    Mix
+	// Log is given every decision but Pass. It is called from many goroutines, must not block for
+	// long, and must not call the link.
+	Log func(Decision)
+}
+
+// faults is what a link of NewKafka breaks, and what it keeps for later. The link's lock guards it.
+type faults struct {
+	name    string
+	seed    uint64
+	mix     Mix
+	log     func(Decision)
+	numbers int // of connections since Begin
+	counts  Counts
+	buried  []captured // of connections that are gone, for ReplayAll
+	bytes   int        // in buried
+	waiting int        // zombies on their way
+	answers map[string]int
+}
+
+// captured is a Produce request as the client wrote it.
+type captured struct {
+	f           frame
+	conn, frame int
+}
+
+// What is kept for ReplayAll: the last.
+const (
+	maxBuried      = 400
+	maxBuriedBytes = 32 << 20
+)
+
+// Begin begins a new run: counts and numbers start again, nothing of the run before is replayed.
+// Connections that are open are reset.
+func (l *Link) Begin(seed uint64, mix Mix, log func(Decision)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.faults.seed, l.faults.mix, l.faults.log = seed, mix, log
+	l.faults.numbers, l.faults.counts, l.faults.buried, l.faults.bytes = 0, Counts{}, nil, 0
+	l.faults.answers = make(map[string]int)
+	l.cutLocked()
+}
+
+// SetMix changes how often what happens, for requests from now on.
+func (l *Link) SetMix(m Mix) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.faults.mix = m
+}
+
+// Counts is how often what happened since Begin.
+func (l *Link) Counts() Counts {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.faults.counts
+}
+
+// ZombieAnswers is what zombies were answered since Begin: Kafka's error codes, how often.
+func (l *Link) ZombieAnswers() map[string]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.faults.answers)
+}
+
+// bury keeps a closed connection's requests. Some of them will walk.
+func (l *Link) bury(c *frames) {
+	f := l.faults
+	if c.seed != f.seed || l.ctx.Err() != nil {
+		return // of a run before
+	}
+	for _, z := range c.kept {
+		f.buried = append(f.buried, z)
+		f.bytes += len(z.f)
+		for len(f.buried) > maxBuried || f.bytes > maxBuriedBytes {
+			f.bytes -= len(f.buried[0].f)
+			f.buried = f.buried[1:]
+		}
+	}
+	for _, z := range c.walking {
+		after := time.Duration(c.rand.Int64N(int64(max(f.mix.After, time.Millisecond))))
+		f.waiting++
+		l.wg.Go(func() {
+			l.walk(z, after)
+			l.mu.Lock()
+			f.waiting--
+			l.mu.Unlock()
+		})
+	}
+}
+
+// decide draws a request's fate. It draws the same number of times for each request.
+func (l *Link) decide(r *rand.Rand, f frame) (fault Fault, amount float64, walks bool, m Mix) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	mix := l.faults.mix
+	u, amount, z := r.Float64(), r.Float64(), r.Float64()
+	for k := Pass + 1; k < Zombie; k++ {
+		if u -= mix.Chance[k]; u < 0 {
+			fault = k
+			break
+		}
+	}
+	l.faults.counts[fault]++
+	walks = f.apiKey() == produceKey && z < mix.Chance[Zombie]
+	return fault, amount, walks, mix
+}
+
+func (l *Link) tell(d Decision) {
+	d.At, d.Link = time.Now(), l.faults.name
+	l.mu.Lock()
+	log := l.faults.log
+	l.mu.Unlock()
+	if log != nil {
+		log(d)
+	}
+}
+
+func stream(name string, conn int) uint64 {
+	h := fnv.New64a()
+	_, _ = fmt.Fprintf(h, "%s/%d", name, conn) // a hash takes everything
+	return h.Sum64()
+}
