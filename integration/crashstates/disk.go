@@ -3,7 +3,6 @@ package crashstates
 import (
 	"bytes"
 	"hash/maphash"
-	"maps"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -11,10 +10,7 @@ import (
 	"github.com/spoold/spoold/integration/powercut"
 )
 
-const (
-	sector = powercut.Sector
-	page   = 4096 // what the page cache keeps, and forgets, as one
-)
+const sector = powercut.Sector
 
 // Lies are promises that the disk does not keep, to see that the checks bite.
 type Lies struct {
@@ -24,61 +20,32 @@ type Lies struct {
 
 // Disk replays a trace, and knows at each line what is safe and what is not.
 type Disk struct {
+	*powercut.Disk
 	Marks []Event // that have begun, in order
 
 	lies   Lies
 	dir    string
 	issued []Event // not begun yet: by Start
 	ending []Event // syncs, not ended yet: by End
-	files  []*file
-	names  map[string]*file // as the processes see it
-	moves  []*move          // of names, since the last sync of the directory
 	line   int
-	seq    int // of the last change
 	base   int // how often something became safe, or was lost for good
+	sums   map[*powercut.File]versionSum
 }
 
-// file is an inode. What is safe of it is data, made up with zeros to whole sectors.
-type file struct {
-	data    []byte
-	size    int64
-	sum     uint64 // of data's sectors
-	pending []*change
-	name    string // under which it is safe; "": none
-}
-
-// change is a write, or a new size, that no sync has made safe.
-type change struct {
-	Event
-	seq int
-	// lost: a sync that covered it has failed. The page cache holds it, and takes it for written: no
-	// later sync writes it.
-	lost bool
-	over map[int64]bool // its sectors that a later write has replaced for good
-}
-
-// move is a change of a file's name. "" as from: it is made; as to: it is unlinked.
-type move struct {
-	file       *file
-	from, to   string
-	start, end int // lines
-	seq        int
+// versionSum is the sum of the sectors of what is safe of a file, at one of its versions.
+type versionSum struct {
+	version int
+	sum     uint64
 }
 
 // Image is a file as the power cut left it.
-type Image struct {
-	Data []byte // the beginning; the rest up to Size is zero
-	Size int64
-}
+type Image = powercut.Image
 
 // NewDisk begins at a directory that holds before, all of it safe.
 func NewDisk(dir string, before map[string]Image, events []Event, lies Lies) *Disk {
-	d := &Disk{lies: lies, dir: dir, issued: events, names: map[string]*file{}}
-	for _, name := range slices.Sorted(maps.Keys(before)) {
-		f := &file{name: name}
-		f.put(bytes.Clone(before[name].Data), before[name].Size)
-		d.files = append(d.files, f)
-		d.names[name] = f
+	d := &Disk{Disk: powercut.New(before), lies: lies, dir: dir, issued: events, sums: map[*powercut.File]versionSum{}}
+	for _, f := range d.Files {
+		f.Data = bytes.Clone(f.Data)
 	}
 	for i := range events {
 		if e := &events[i]; e.isSync() && e.End != never {
@@ -105,168 +72,86 @@ func (d *Disk) Advance(line int) {
 }
 
 func (d *Disk) issue(e *Event) {
-	name := filepath.Base(e.Path)
-	f := d.names[name]
+	name, at := filepath.Base(e.Path), powercut.When{Start: e.Start, End: e.End}
+	f := d.Find(name)
 	switch e.Kind {
 	case Mark:
 		d.Marks = append(d.Marks, *e)
-	case Restart:
-		d.restart(e.Warm, e.Seed)
+	case Restart: // warm: it reads what the page cache holds, also what a failed sync has lost
+		if !e.Warm {
+			d.base += d.DropCache(rand.New(rand.NewPCG(e.Seed, 3)))
+		}
 	case Create:
-		if f == nil {
-			f = new(file)
-			d.files = append(d.files, f)
-			d.names[name] = f
-			d.move(f, "", name, e)
-		}
+		d.Create(name, at)
 	case Rename:
-		to := filepath.Base(e.NewPath)
-		delete(d.names, name)
-		d.names[to] = f
-		d.move(f, name, to, e)
+		d.Rename(name, filepath.Base(e.NewPath), at)
 	case Unlink:
-		if f != nil {
-			delete(d.names, name)
-			d.move(f, name, "", e)
-		}
-	case Write, Truncate, Allocate:
-		if f != nil {
-			d.seq++
-			f.pending = append(f.pending, &change{Event: *f.whole(e), seq: d.seq})
-		}
+		d.Unlink(name, at)
 	}
-}
-
-func (d *Disk) move(f *file, from, to string, e *Event) {
-	d.seq++
-	d.moves = append(d.moves, &move{file: f, from: from, to: to, start: e.Start, end: e.End, seq: d.seq})
-}
-
-// whole makes a write one of whole pages if one of them may have been forgotten by a sync that failed: the page
-// cache writes pages, and the next sync writes this one with all that is on it.
-func (f *file) whole(e *Event) *Event {
-	if e.Kind != Write || !slices.ContainsFunc(f.pending, func(c *change) bool { return c.lost }) {
-		return e
+	if f == nil {
+		return
 	}
-	from, to := e.Off/page*page, (e.Off+int64(len(e.Data))+page-1)/page*page
-	data, size := f.visible()
-	data, size = apply(data, size, e, nil)
-	w := *e
-	w.Off, w.Data = from, slices.Clone(padded(data, to)[from:min(to, size)])
-	return &w
+	switch e.Kind {
+	case Write:
+		f.Write(e.Off, e.Data, at)
+	case Truncate:
+		f.Truncate(e.Size, at)
+	case Allocate:
+		f.Allocate(e.Size, at)
+	}
 }
 
 // sync makes safe what had ended before it began, or loses it.
 func (d *Disk) sync(e *Event) {
-	if e.Path == d.dir {
-		if e.Kind == FailedSync || d.lies.DirSync {
-			return // a directory is in the journal: what failed now is written by the next sync
+	f := d.Find(filepath.Base(e.Path))
+	switch {
+	case e.Path == d.dir:
+		if e.Kind != FailedSync && !d.lies.DirSync { // a directory is in the journal: what failed now is written by the next sync
+			d.base += d.SyncNames(e.Start)
 		}
-		d.moves = slices.DeleteFunc(d.moves, func(m *move) bool {
-			if m.end < e.Start {
-				m.file.name = m.to
-				d.base++
-			}
-			return m.end < e.Start
-		})
-		return
-	}
-	f := d.names[filepath.Base(e.Path)]
-	if f == nil || d.lies.FileSync {
-		return
-	}
-	if e.Kind == FailedSync {
-		for _, c := range f.pending {
-			c.lost = c.lost || c.Kind == Write && c.End < e.Start
-		}
-		return
-	}
-	f.pending = slices.DeleteFunc(f.pending, func(c *change) bool {
-		if c.End >= e.Start || c.lost {
-			return false
-		}
-		d.base++
-		f.secure(c)
-		return true
-	})
-}
-
-// secure makes a change safe. What was lost before it in the same place does not come back.
-func (f *file) secure(c *change) {
-	data, size := apply(f.data, f.size, &c.Event, c.keep)
-	f.put(data, size)
-	if c.Kind != Write {
-		return
-	}
-	for _, older := range f.pending {
-		if older.lost && older.seq < c.seq {
-			older.replaced(c)
-		}
-	}
-}
-
-func (c *change) keep(at int64) bool { return !c.over[at] }
-
-// replaced says that the sectors that both have are w's from now on.
-func (c *change) replaced(w *change) {
-	if c.over == nil {
-		c.over = map[int64]bool{}
-	}
-	for at := w.Off / sector; at*sector < w.Off+int64(len(w.Data)); at++ {
-		c.over[at] = true
-	}
-}
-
-// restart is what happens between the end of a process and the start of the next one on the same host. Warm: it reads what
-// the page cache holds, also what a failed sync has lost. Else the cache was dropped, and it reads what the disk holds:
-// some of the lost sectors, all the others. (What no sync has covered is still to be written: that it reads in any case.)
-func (d *Disk) restart(warm bool, seed uint64) {
-	if warm {
-		return
-	}
-	rng := rand.New(rand.NewPCG(seed, 3))
-	for _, f := range d.files {
-		share := rng.IntN(3) // of the lost sectors that arrived: none, about half, all
-		f.pending = slices.DeleteFunc(f.pending, func(c *change) bool {
-			if c.lost {
-				d.base++
-				data, size := apply(f.data, f.size, &c.Event, func(at int64) bool {
-					return c.keep(at) && (share == 2 || share == 1 && rng.IntN(2) == 0)
-				})
-				f.put(data, size)
-			}
-			return c.lost
-		})
+	case f == nil || d.lies.FileSync:
+	case e.Kind == FailedSync:
+		f.LoseSync(e.Start)
+	default:
+		d.base += f.Sync(e.Start)
 	}
 }
 
 // Visible is what a process reads now.
 func (d *Disk) Visible() map[string]Image {
 	out := map[string]Image{}
-	for name, f := range d.names {
-		data, size := f.visible()
-		out[name] = image(data, size)
+	for _, name := range d.Names() {
+		out[name] = image(d.Find(name).Content())
 	}
 	return out
 }
 
-func (f *file) visible() ([]byte, int64) {
-	data, size := slices.Clone(f.data), f.size
-	for _, c := range f.pending {
-		data, size = apply(data, size, &c.Event, c.keep)
-	}
-	return data, size
-}
-
 func image(data []byte, size int64) Image {
-	return Image{bytes.TrimRight(data[:min(int64(len(data)), size)], "\x00"), size}
+	return Image{Data: bytes.TrimRight(data[:min(int64(len(data)), size)], "\x00"), Size: size}
 }
 
-// put sets what is safe.
-func (f *file) put(data []byte, size int64) {
-	f.data, f.size, f.sum = padded(data, 0), size, 0
-	for at := int64(0); at < int64(len(f.data)); at += sector {
-		f.sum += sumOf(at/sector, f.data[at:at+sector])
+// sumOfFile is the sum of the sectors of what is safe of a file.
+func (d *Disk) sumOfFile(f *powercut.File) uint64 {
+	known, ok := d.sums[f]
+	if !ok || known.version != f.Version {
+		known = versionSum{version: f.Version}
+		for at := int64(0); at*sector < int64(len(f.Data)); at++ {
+			known.sum += sumOf(at, safe(f, at))
+		}
+		d.sums[f] = known
+	}
+	return known.sum
+}
+
+// safe is what is safe of a sector.
+func safe(f *powercut.File, at int64) []byte {
+	switch from, to := at*sector, (at+1)*sector; {
+	case from >= int64(len(f.Data)):
+		return zeros[:]
+	case to > int64(len(f.Data)):
+		return padded(bytes.Clone(f.Data[from:]), sector)
+	default:
+		return f.Data[from:to]
 	}
 }
 
@@ -277,20 +162,6 @@ func padded(data []byte, least int64) []byte {
 		data = append(data, make([]byte, n)...)
 	}
 	return data
-}
-
-// apply carries a change out. keep says which of its sectors arrive, nil: all.
-func apply(data []byte, size int64, e *Event, keep func(sector int64) bool) ([]byte, int64) {
-	switch e.Kind {
-	case Truncate:
-		if e.Size < int64(len(data)) {
-			data = data[:e.Size:e.Size]
-		}
-		return data, e.Size
-	case Allocate:
-		return data, max(size, e.Size)
-	}
-	return powercut.Put(data, size, e.Off, e.Data, keep)
 }
 
 var (

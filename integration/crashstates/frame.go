@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"hash/maphash"
 	"slices"
+
+	"github.com/spoold/spoold/integration/powercut"
 )
 
 // frame is all that waits at one moment, in the pieces that a power cut keeps or loses.
@@ -66,9 +68,10 @@ type cell struct {
 
 // fileFrame is a file in a frame, and what the last sum made of it.
 type fileFrame struct {
-	*file
-	slots   []int // ascending by sector
-	resized bool  // a new size waits
+	*powercut.File
+	sum     uint64 // of what is safe
+	slots   []int  // ascending by sector
+	resized bool   // a new size waits
 	nameNow string
 	sizeNow int64
 	sumNow  uint64
@@ -83,31 +86,31 @@ const whole = 255
 // frame takes d apart.
 func (d *Disk) frame() *frame {
 	fr := &frame{}
-	byFile := map[*file]*fileFrame{}
-	for _, f := range d.files {
-		x := &fileFrame{file: f}
+	byFile := map[*powercut.File]*fileFrame{}
+	for _, f := range d.Files {
+		x := &fileFrame{File: f, sum: d.sumOfFile(f)}
 		fr.files = append(fr.files, x)
 		byFile[f] = x
 	}
 	type waiting struct {
-		c *change
-		m *move
+		c *powercut.Change
+		m *powercut.Move
 		f *fileFrame
 	}
 	var all []waiting
 	for _, x := range fr.files {
-		for _, c := range x.pending {
+		for _, c := range x.Pending {
 			all = append(all, waiting{c: c, f: x})
 		}
 	}
-	for _, m := range d.moves {
-		all = append(all, waiting{m: m, f: byFile[m.file]})
+	for _, m := range d.Moves {
+		all = append(all, waiting{m: m, f: byFile[m.File]})
 	}
 	seq := func(w waiting) int {
 		if w.c != nil {
-			return w.c.seq
+			return w.c.Seq
 		}
-		return w.m.seq
+		return w.m.Seq
 	}
 	slices.SortFunc(all, func(a, b waiting) int { return cmp.Compare(seq(a), seq(b)) })
 	b := builder{fr: fr, slots: map[slotKey]*versions{}}
@@ -117,8 +120,8 @@ func (d *Disk) frame() *frame {
 			g.kind = w.c.Kind.String()
 			b.change(w.f, w.c)
 		} else {
-			g.kind = w.m.kind()
-			fr.units = append(fr.units, unit{file: w.f, kind: Rename, to: w.m.to})
+			g.kind = w.m.Kind()
+			fr.units = append(fr.units, unit{file: w.f, kind: Rename, to: w.m.To})
 		}
 		if g.to = len(fr.units); g.to > g.from {
 			fr.groups = append(fr.groups, g)
@@ -131,18 +134,8 @@ func (d *Disk) frame() *frame {
 	return fr
 }
 
-func (m *move) kind() string {
-	switch {
-	case m.from == "":
-		return "creation"
-	case m.to == "":
-		return "unlink"
-	}
-	return "rename"
-}
-
 type slotKey struct {
-	f  *file
+	f  *powercut.File
 	at int64
 }
 
@@ -160,13 +153,10 @@ type builder struct {
 }
 
 func (b *builder) slot(f *fileFrame, at int64) *versions {
-	key := slotKey{f.file, at}
+	key := slotKey{f.File, at}
 	v := b.slots[key]
 	if v == nil {
-		safe := zeros[:]
-		if end := (at + 1) * sector; end <= int64(len(f.data)) {
-			safe = f.data[at*sector : end]
-		}
+		safe := safe(f.File, at)
 		v = &versions{slot: len(b.fr.slots), seen: [][]byte{safe}}
 		b.slots[key] = v
 		b.fr.slots = append(b.fr.slots, slot{f, at, safe, sumOf(at, safe)})
@@ -175,13 +165,13 @@ func (b *builder) slot(f *fileFrame, at int64) *versions {
 	return v
 }
 
-func (b *builder) change(f *fileFrame, c *change) {
+func (b *builder) change(f *fileFrame, c *powercut.Change) {
 	switch c.Kind {
-	case Truncate:
-		if !f.resized && c.Size == f.size {
+	case powercut.Truncate:
+		if !f.resized && c.Size == f.Size {
 			return
 		}
-		for at := c.Size / sector; at*sector < int64(len(f.data)); at++ {
+		for at := c.Size / sector; at*sector < int64(len(f.Data)); at++ {
 			b.slot(f, at).many = true // it may become zero
 		}
 		for _, i := range f.slots {
@@ -190,21 +180,21 @@ func (b *builder) change(f *fileFrame, c *change) {
 			}
 		}
 		f.resized = true
-		b.fr.units = append(b.fr.units, unit{file: f, kind: c.Kind, end: c.Size})
+		b.fr.units = append(b.fr.units, unit{file: f, kind: Truncate, end: c.Size})
 		return
-	case Allocate:
-		if !f.resized && c.Size <= f.size {
+	case powercut.Allocate:
+		if !f.resized && c.Size <= f.Size {
 			return
 		}
 		f.resized = true
-		b.fr.units = append(b.fr.units, unit{file: f, kind: c.Kind, end: c.Size})
+		b.fr.units = append(b.fr.units, unit{file: f, kind: Allocate, end: c.Size})
 		return
 	}
 	longer := unit{file: f, kind: Allocate}
 	for from := c.Off; from < c.Off+int64(len(c.Data)); {
 		at := from / sector
 		to := min((at+1)*sector, c.Off+int64(len(c.Data)))
-		if !c.over[at] && !b.sector(f, c, at, from, to) && to > f.size {
+		if !c.Over[at] && !b.sector(f, c, at, from, to) && to > f.Size {
 			longer.ends = append(longer.ends, to)
 		}
 		from = to
@@ -219,7 +209,7 @@ func (b *builder) change(f *fileFrame, c *change) {
 }
 
 // sector adds one sector of a write, and reports whether what is in it can make a difference.
-func (b *builder) sector(f *fileFrame, c *change, at, from, to int64) bool {
+func (b *builder) sector(f *fileFrame, c *powercut.Change, at, from, to int64) bool {
 	data := c.Data[from-c.Off : to-c.Off]
 	v := b.slot(f, at)
 	u := unit{file: f, kind: Write, slot: v.slot, at: int(from % sector), data: data, end: to}
@@ -242,7 +232,7 @@ func (fr *frame) sum(kept Kept) uint64 {
 	}
 	fr.buf = fr.buf[:0]
 	for _, f := range fr.files {
-		f.nameNow, f.sizeNow, f.stopped = f.name, f.size, false
+		f.nameNow, f.sizeNow, f.stopped = f.Name, f.Size, false
 	}
 	for i := range fr.units {
 		u := &fr.units[i]
@@ -327,7 +317,7 @@ func (fr *frame) shown(yield func(f *fileFrame)) {
 func (fr *frame) images() map[string]Image {
 	out := map[string]Image{}
 	fr.shown(func(f *fileFrame) {
-		data := slices.Clone(f.data)
+		data := padded(slices.Clone(f.Data), 0)
 		for _, i := range f.slots {
 			if at := fr.slots[i].at * sector; fr.now[i].data != nil {
 				data = padded(data, at+sector)

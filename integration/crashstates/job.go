@@ -274,7 +274,7 @@ func (fr *frame) tell(kept Kept) string {
 	var b strings.Builder
 	for _, g := range fr.groups {
 		u := &fr.units[g.from]
-		fmt.Fprintf(&b, "\t%s of %s", g.kind, cmp.Or(u.file.nameNow, u.file.name, u.to, "a file without a name"))
+		fmt.Fprintf(&b, "\t%s of %s", g.kind, cmp.Or(u.file.nameNow, u.file.Name, u.to, "a file without a name"))
 		if u.kind == Write {
 			fmt.Fprintf(&b, " at %d", u.end/sector*sector-sector)
 		}

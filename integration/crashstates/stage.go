@@ -10,6 +10,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/spoold/spoold/integration/powercut"
 )
 
 // stage is a directory that is made one state after the other. Its files stay, under other names elsewhere, and only what differs is
@@ -18,7 +20,7 @@ type stage struct {
 	root  string // everything is below it
 	dir   string // the spool
 	fd    int    // of dir
-	props map[*file]*prop
+	props map[*powercut.File]*prop
 	made  int
 
 	entries []byte // of dir, as the system gives them
@@ -37,7 +39,7 @@ type prop struct {
 const stageFile = 16 << 20
 
 func newStage(root string) (*stage, error) {
-	s := &stage{root: root, dir: filepath.Join(root, "spool"), props: map[*file]*prop{}, entries: make([]byte, 8<<10)}
+	s := &stage{root: root, dir: filepath.Join(root, "spool"), props: map[*powercut.File]*prop{}, entries: make([]byte, 8<<10)}
 	for _, dir := range []string{s.dir, filepath.Join(root, "props")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("crashstates: %w", err)
@@ -75,12 +77,12 @@ func (s *stage) show(fr *frame) error {
 		if err != nil {
 			return
 		}
-		p := s.props[f.file]
+		p := s.props[f.File]
 		if p == nil {
 			if p, err = s.newProp(); err != nil {
 				return
 			}
-			s.props[f.file] = p
+			s.props[f.File] = p
 		}
 		p.used = true
 		want[f.nameNow] = p
@@ -100,9 +102,9 @@ func (s *stage) clean(fr *frame) error {
 	if len(s.props) <= 2*len(fr.files)+8 {
 		return nil
 	}
-	known := map[*file]bool{}
+	known := map[*powercut.File]bool{}
 	for _, f := range fr.files {
-		known[f.file] = true
+		known[f.File] = true
 	}
 	for f, p := range s.props {
 		if !known[f] {
@@ -199,24 +201,24 @@ func (p *prop) fill(fr *frame, f *fileFrame) error {
 			return err
 		}
 	}
-	end := int64(len(f.data))
+	end := int64(len(f.Data))
 	if n := len(f.slots); n > 0 {
 		end = max(end, (fr.slots[f.slots[n-1]].at+1)*sector)
 	}
-	end = min((end+page-1)/page*page, f.sizeNow)
+	end = min((end+powercut.Page-1)/powercut.Page*powercut.Page, f.sizeNow)
 	at := int64(0)
 	for _, i := range f.slots {
 		if fr.now[i].data == nil {
 			continue
 		}
 		from := fr.slots[i].at * sector
-		p.same(at, min(from, end), f.data)
+		p.same(at, min(from, end), f.Data)
 		at = min(from+sector, end)
 		if from < end {
 			p.patch(from, fr.now[i].data[:at-from])
 		}
 	}
-	p.same(at, end, f.data)
+	p.same(at, end, f.Data)
 	if end == f.sizeNow {
 		return nil
 	}
@@ -236,7 +238,7 @@ func (p *prop) fill(fr *frame, f *fileFrame) error {
 // same makes [from, to) what data has there; behind its end it is zero.
 func (p *prop) same(from, to int64, data []byte) {
 	for from < to {
-		next := min((from/page+1)*page, to)
+		next := min((from/powercut.Page+1)*powercut.Page, to)
 		has := max(from, min(next, int64(len(data))))
 		if from < has {
 			p.patch(from, data[from:has])

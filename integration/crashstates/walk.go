@@ -116,7 +116,7 @@ func (w *walk) run() error {
 		if born || base != w.d.base {
 			base = w.d.base
 			err = w.begin()
-		} else if w.d.seq > w.last {
+		} else if w.d.Seq() > w.last {
 			w.fr = w.d.frame()
 			err = w.states()
 		}
@@ -151,7 +151,7 @@ func (w *walk) rng(what uint64) *rand.Rand {
 func (w *walk) begin() error {
 	w.fr = w.d.frame()
 	w.between = w.between[:0]
-	w.since = w.d.seq
+	w.since = w.d.Seq()
 	if w.plan.All {
 		w.since, w.last = 0, 0
 		return w.states()
@@ -174,7 +174,7 @@ func (w *walk) states() error {
 			before = g.to
 		}
 	}
-	defer func() { w.last = w.d.seq }()
+	defer func() { w.last = w.d.Seq() }()
 	n := len(w.fr.units)
 	if n == before && w.last > 0 {
 		return nil // it changes nothing

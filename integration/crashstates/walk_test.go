@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+
+	"github.com/spoold/spoold/integration/powercut"
 )
 
 // seedOf is a new seed, or CRASH_SEED's.
@@ -88,14 +90,14 @@ func possible(events []Event) []Event {
 // naive makes every state of what waits, without a thought: each sector of each write is kept or lost, whatever is in it.
 func naive(d *Disk, limit int) (states map[string]bool, ok bool) {
 	type piece struct {
-		c      *change
+		c      *powercut.Change
 		sector int64
-		m      *move
+		m      *powercut.Move
 	}
 	var pieces []piece
-	for _, f := range d.files {
-		for _, c := range f.pending {
-			if c.Kind != Write {
+	for _, f := range d.Files {
+		for _, c := range f.Pending {
+			if c.Kind != powercut.Write {
 				pieces = append(pieces, piece{c: c})
 				continue
 			}
@@ -104,7 +106,7 @@ func naive(d *Disk, limit int) (states map[string]bool, ok bool) {
 			}
 		}
 	}
-	for _, m := range d.moves {
+	for _, m := range d.Moves {
 		pieces = append(pieces, piece{m: m})
 	}
 	if len(pieces) > limit {
@@ -113,24 +115,24 @@ func naive(d *Disk, limit int) (states map[string]bool, ok bool) {
 	states = map[string]bool{}
 	for mask := range 1 << len(pieces) {
 		out := map[string]Image{}
-		for _, f := range d.files {
-			data, size, name := slices.Clone(f.data), f.size, f.name
-			for _, c := range f.pending {
+		for _, f := range d.Files {
+			data, size, name := slices.Clone(f.Data), f.Size, f.Name
+			for _, c := range f.Pending {
 				kept := map[int64]bool{}
 				for i, p := range pieces {
 					if p.c == c && mask>>i&1 == 1 {
 						kept[p.sector] = true
 					}
 				}
-				if c.Kind == Write || kept[0] {
-					data, size = apply(data, size, &c.Event, func(at int64) bool { return kept[at] && !c.over[at] })
+				if c.Kind == powercut.Write || kept[0] {
+					data, size = c.Apply(data, size, func(at int64) bool { return kept[at] })
 				}
 			}
 			stopped := false
 			for i, p := range pieces {
-				if p.m != nil && p.m.file == f {
+				if p.m != nil && p.m.File == f {
 					if stopped = stopped || mask>>i&1 == 0; !stopped {
-						name = p.m.to
+						name = p.m.To
 					}
 				}
 			}
