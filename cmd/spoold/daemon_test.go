@@ -212,6 +212,7 @@ func TestDaemonTakesRecordsWithNoClusterInSightAndDeliversThemLaterOnce(t *testi
 }
 
 func TestStatusListAndMetricsOfARunningDaemonAgree(t *testing.T) {
+	t.Parallel()
 	// The path is longer than a socket's address holds.
 	spool := filepath.Join(t.TempDir(), strings.Repeat("long", 20), strings.Repeat("path", 10), "spool")
 	broker := startBroker(t)
@@ -315,6 +316,7 @@ func TestTwoProducesAtOnceTakeTwoDirectoriesAndLeftoversGoFirst(t *testing.T) {
 }
 
 func TestAnInterruptedProduceSaysWhatIsSpooledAndWhere(t *testing.T) {
+	t.Parallel()
 	spool := filepath.Join(t.TempDir(), "spool")
 	in, feed := io.Pipe()
 	defer feed.Close()

@@ -58,6 +58,7 @@ func TestASecondSignalEndsAtOnceAndLosesNothing(t *testing.T) {
 
 // A file size limit makes every further write of the child fail, as a disk without room does.
 func TestADaemonWhoseDiskTakesNoMoreSaysSoAndGoesOnWhenItDoesAgain(t *testing.T) {
+	t.Parallel()
 	spool := filepath.Join(t.TempDir(), "spool")
 	d := startChild(t, spool, "-b", "127.0.0.1:1")
 	if code, text := d.post(t, "/topics/orders", "k1", `{"records":[{"value":1}]}`); code != 200 {

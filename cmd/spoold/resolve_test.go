@@ -126,6 +126,7 @@ func parkedTopic(s *spoold.Status) bool {
 }
 
 func TestResolveDoesWhatTheOperatorSaysLiveAndAfterAKill(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		choice               string
 		values               string // on the topic at the end

@@ -30,6 +30,7 @@ func TestMain(m *testing.M) {
 // exit code. $BROKER is an embedded broker with auto-creation, $OTHER one of another
 // cluster without.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
