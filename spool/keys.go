@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-
-	"github.com/spoold/spoold/internal/planted"
 )
 
 // KeyDigest stands for an idempotency key and its scope.
@@ -87,7 +85,7 @@ func (x *KeyIndex) Find(digest KeyDigest, body uint64, now int64) (KeyHit, KeyVe
 		switch {
 		case now-e.age >= x.rule.Window:
 			// Forgotten in time, if not yet in fact.
-		case e.body != body && !planted.Is(planted.KeyBodyIgnored):
+		case e.body != body:
 			return KeyHit{}, KeyReused
 		default:
 			return KeyHit{x.runs(e), e.block}, KeyRepeat
@@ -119,9 +117,6 @@ type FoundKey struct {
 // after it had been forgotten may be there twice, for the older record stays in its block until
 // that is emptied or carried: the younger one counts. Blocks without a key that counts are emptied.
 func (x *KeyIndex) Load(found []FoundKey, now int64) {
-	if planted.Is(planted.KeysForgotten) {
-		found = nil
-	}
 	slices.Reverse(found) // in a block the younger ones stand behind the older ones
 	slices.SortStableFunc(found, func(a, b FoundKey) int {
 		return cmp.Or(cmp.Compare(b.Age, a.Age), cmp.Compare(b.Block.Number, a.Block.Number))

@@ -2,8 +2,6 @@ package spool
 
 import (
 	"fmt"
-
-	"github.com/spoold/spoold/internal/planted"
 )
 
 // EntryFunc finds the bytes of one entry, as AppendEntry wrote them.
@@ -175,9 +173,6 @@ func (st *State) settle(s Settlement, out *Changes) error {
 	}
 	n := uint64(0)
 	for _, sp := range s.Spans {
-		if planted.Is(planted.SettlementShort) {
-			sp.End--
-		}
 		if sp.First > sp.End || sp.End > l.end {
 			return fmt.Errorf("settlement of %q at %v, but the lane ends at %d", l.topic, sp, l.end)
 		}
@@ -196,9 +191,6 @@ func (st *State) settle(s Settlement, out *Changes) error {
 	switch s.Outcome {
 	case OutcomeAcked:
 		c.Acked = n
-		if planted.Is(planted.CountedTwice) {
-			c.Acked += n
-		}
 	case OutcomeDeadLettered:
 		c.DeadLettered = n
 	case OutcomeExpired:

@@ -36,29 +36,8 @@ const (
 	EvictedTaken
 	RewindForgotten
 	HandedOutTwice
-	// spool
-	KeyBodyIgnored
-	KeysForgotten
-	SettlementShort
-	CountedTwice
 	FactsForgotten
-	// spool/bolt
-	AckBeforeSync
-	FailedCommitKept
-	TrimUnsettled
-	SegmentShort
-	DeadLetterTrimmed
-	UnlinkedBeforeCarried
-	SealLostByRotation
-	StateLeftBehind
-	ProgressAfterRotation
-	KeysLostByRotation
-	KeyWithoutRecord
-	LaneEndOfSegment
 )
-
-// OnFiles reports whether a mistake is in spool/bolt: no host that has a model of it instead can make it.
-func (b Bug) OnFiles() bool { return b >= AckBeforeSync }
 
 // Bugs are all mistakes, with what each of them does.
 var Bugs = []struct {
@@ -92,21 +71,5 @@ var Bugs = []struct {
 	{EvictedTaken, "evicted-taken", "records that are given back to the spool to make room are never read again"},
 	{RewindForgotten, "rewind-forgotten", "records that were passed over are not come back to"},
 	{HandedOutTwice, "handed-out-twice", "settled records of a topic that was created anew are handed out again"},
-	{KeyBodyIgnored, "key-body-ignored", "an idempotency key is taken for a repeat, whatever the request holds"},
-	{KeysForgotten, "keys-forgotten", "a start knows no idempotency keys"},
-	{SettlementShort, "settlement-short", "of what is settled the last record is not kept as such"},
-	{CountedTwice, "counted-twice", "acked records are counted twice"},
 	{FactsForgotten, "facts-forgotten", "a start has forgotten how many partitions keys were spread over"},
-	{AckBeforeSync, "ack-before-sync", "who asks whether a record is spooled hears yes before the commit of it is synced"},
-	{FailedCommitKept, "failed-commit-kept", "callers hear yes after a commit that failed"},
-	{TrimUnsettled, "trim-unsettled", "a block is deleted when the last of its records has left, whatever became of the others"},
-	{SegmentShort, "segment-short", "an older segment is dropped when one record of it is left"},
-	{DeadLetterTrimmed, "dead-letter-trimmed", "a dead letter is not kept if blocks are deleted by the commit that makes it one"},
-	{UnlinkedBeforeCarried, "unlinked-before-carried", "a segment is unlinked before what is left of it is durable elsewhere"},
-	{SealLostByRotation, "seal-lost-by-rotation", "the seals that come with the first commit of a new segment are not in it"},
-	{StateLeftBehind, "state-left-behind", "a new segment begins without the state of the former one"},
-	{ProgressAfterRotation, "progress-after-rotation", "how far lanes go, and what has left them, is not in the first commit of a new segment"},
-	{KeysLostByRotation, "keys-lost-by-rotation", "the idempotency keys of the first commit of a new segment are not in it"},
-	{KeyWithoutRecord, "key-without-record", "a repeat hears yes by its key alone, before the records are durable that the key stands for"},
-	{LaneEndOfSegment, "lane-end-of-segment", "a start takes for a lane's end where its records in the newest segment end"},
 }

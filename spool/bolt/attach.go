@@ -6,7 +6,6 @@ import (
 	"sort"
 	"weak"
 
-	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 )
@@ -147,9 +146,6 @@ func (s *Store) attach(b *BatchInput, hit spool.KeyHit) (Tickets, error) {
 		if r := ticket.receipt; r != t.receipt && !slices.Contains(t.others, r) {
 			t.others = append(t.others, r)
 		}
-	}
-	if planted.Is(planted.KeyWithoutRecord) {
-		t.receipt, t.others = s.past, nil
 	}
 	return t, nil
 }

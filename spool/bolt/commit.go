@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"weak"
 
-	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/spool"
 	bbolt "go.etcd.io/bbolt"
 )
@@ -113,9 +112,7 @@ func (s *Store) apply(t *transaction, c *Commit, g *group, writes []*spool.Write
 		}
 	}
 	s.dropSettled(t)
-	if t.from == nil || !planted.Is(planted.ProgressAfterRotation) {
-		s.state.Flush(&t.changes)
-	}
+	s.state.Flush(&t.changes)
 	return nil
 }
 
@@ -175,9 +172,6 @@ func (s *Store) composeKeys(t *transaction, g *group) {
 		keys = append(s.keys.Carry(x.info.Number, t.keyBlock), keys...)
 	}
 	s.mu.Unlock()
-	if planted.Is(planted.KeysLostByRotation) && t.from != nil {
-		keys = nil
-	}
 	if len(keys) > 0 {
 		t.keys = spool.EncodeKeys(t.number, keys)
 	}
@@ -211,12 +205,6 @@ func (s *Store) fill(tx *bbolt.Tx, t *transaction, head *spool.Head) error {
 		return err
 	}
 	for i := range t.changes.List {
-		if planted.Is(planted.SealLostByRotation) && t.from != nil && t.changes.List[i].Key[0] == 's' {
-			continue
-		}
-		if planted.Is(planted.DeadLetterTrimmed) && len(t.gone) > 0 && t.changes.List[i].Key[0] == 'd' {
-			continue
-		}
 		grown, err := putPair(state, &t.changes.List[i], head)
 		if err != nil {
 			return err
@@ -264,7 +252,7 @@ func (s *Store) fill(tx *bbolt.Tx, t *transaction, head *spool.Head) error {
 // stateBucket is the bucket of the state's pairs; in a new segment, with all pairs of the former one.
 func (s *Store) stateBucket(tx *bbolt.Tx, t *transaction, head *spool.Head) (*bbolt.Bucket, error) {
 	state, err := tx.CreateBucketIfNotExists(nameState)
-	if err != nil || t.from == nil || planted.Is(planted.StateLeftBehind) {
+	if err != nil || t.from == nil {
 		return state, err
 	}
 	state.FillPercent = 0.9

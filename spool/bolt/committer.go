@@ -6,8 +6,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/spoold/spoold/internal/planted"
-
 	"github.com/spoold/spoold/spool"
 )
 
@@ -35,7 +33,7 @@ func (s *Store) run() {
 			}
 		}
 		s.mu.Unlock()
-		if c.Err != nil && !planted.Is(planted.FailedCommitKept) {
+		if c.Err != nil {
 			g.receipt.fail(c.Err)
 		} else {
 			close(g.receipt.done)

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sort"
 
-	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -116,9 +115,6 @@ func (x *index) sweep(state *spool.State) []*block {
 }
 
 func (r *ref) left(settled *spool.Set) bool {
-	if planted.Is(planted.TrimUnsettled) {
-		return settled.Contains(r.span.End - 1)
-	}
 	return settled.Contains(r.span.First) && settled.CountIn(r.span) == r.span.Len()
 }
 

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 	"golang.org/x/sys/unix"
@@ -101,9 +100,6 @@ func (s *Store) start() (*spool.Recovered, error) {
 	for i := range s.state.Lanes() {
 		id := spool.LaneID(i)
 		l := &lane{id: id, topic: s.state.Topic(id), end: s.state.End(id)}
-		if planted.Is(planted.LaneEndOfSegment) && s.active.index.lanes[id] != nil {
-			l.end = s.active.index.lanes[id].refs[len(s.active.index.lanes[id].refs)-1].span.End
-		}
 		s.lanes[l.topic] = l
 		s.laneByID = append(s.laneByID, l)
 	}

@@ -3,7 +3,6 @@ package bolt
 import (
 	"time"
 
-	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -78,9 +77,6 @@ func (s *Store) startRewrite(x *sealed) {
 		}
 		if len(rw.bytes) > 2*rewriteBytes {
 			return
-		}
-		if planted.Is(planted.UnlinkedBeforeCarried) {
-			_ = removeFile(s.dir, segmentName(x.info.Number))
 		}
 		s.mu.Lock()
 		s.rewritten = rw

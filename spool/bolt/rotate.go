@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -58,7 +57,7 @@ func (s *Store) dropSettled(t *transaction) {
 	for _, x := range s.sealed {
 		x.count()
 		carried := t.rewritten != nil && t.rewritten.segment == x.info.Number
-		if x.pending == 0 || carried || planted.Is(planted.SegmentShort) && x.pending == 1 {
+		if x.pending == 0 || carried {
 			t.dropped = append(t.dropped, x)
 			s.state.DropSegment(x.info.Number, &t.changes)
 		}

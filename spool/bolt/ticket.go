@@ -6,7 +6,6 @@ import (
 	"sync"
 	"weak"
 
-	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 )
@@ -67,9 +66,6 @@ func (r *Receipt) addSection(lane spool.LaneID, first spool.Index, count int) {
 func (r *Receipt) spooled(ctx context.Context) error {
 	if r == nil {
 		return fmt.Errorf("empty ticket: %w", ErrInvalid)
-	}
-	if planted.Is(planted.AckBeforeSync) {
-		return nil
 	}
 	select {
 	case <-r.done:

@@ -1,129 +1,138 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"encoding/json"
 	"fmt"
-	"sync"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
 	"time"
 
-	"github.com/spoold/spoold/integration/sim/world"
-	"github.com/spoold/spoold/internal/planted"
+	"github.com/spoold/spoold/integration/sim/plant/find"
+	"github.com/spoold/spoold/integration/sim/plant/mistakes"
 )
+
+// hunt builds the world with a mistake in it, or without any, and tries its seeds.
+type hunt struct {
+	ctx     context.Context
+	root    string // the repository's
+	dir     string // for what is built
+	most    uint64 // seeds to try
+	workers int
+	keep    string
+	choose  string // a mistake that is still a switch
+}
 
 // caught is what became of one mistake.
 type caught struct {
-	name, what string
-	onFiles    bool
-	broken     find // of a law
-	differs    find // onFiles: of spool/bolt from its model
-	seconds    float64
+	*mistakes.Mistake
+	broken  find.Find // of a law
+	differs find.Find // OnFiles: of spool/bolt from its model
+	seconds float64
 }
 
-// find is the first seed that breaks a law, of those that were tried. seed 0: none does.
-type find struct {
-	on   disks
-	seed uint64
-	law  string
-	text string
-}
-
-// disks are what the hosts of a plan have.
-type disks int
-
-const (
-	asDrawn  disks = iota // a model of spool/bolt, and in one seed of ninety spool/bolt
-	alone                 // spool/bolt itself
-	compared              // spool/bolt itself, and its model beside it: the first difference ends the run
-)
-
-// plan is a seed's plan, on these disks.
-func plan(seed uint64, on disks) *world.Plan {
-	if p := world.Draw(seed); on != asDrawn {
-		return p.OnFiles(on == alone)
-	}
-	return world.Draw(seed)
-}
-
-// hunt looks for the seeds that find a mistake, which is made already.
-func hunt(b planted.Bug, name, what string, most uint64, workers int) caught {
+// mistake hunts one.
+func (h *hunt) mistake(m *mistakes.Mistake) (*caught, error) {
 	began := time.Now()
-	c := caught{name: name, what: what, onFiles: b.OnFiles()}
-	if c.onFiles {
-		c.broken, c.differs = first(alone, most, workers), first(compared, most, workers)
+	flags, err := []string{"-tags", "planted"}, error(nil)
+	h.choose = m.Name
+	if len(m.Files) > 0 {
+		overlay, err := m.Overlay(h.root, h.dir)
+		if err != nil {
+			return nil, err
+		}
+		flags, h.choose = []string{"-overlay", overlay}, ""
+	}
+	bin, err := h.build(flags...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", m.Name, err)
+	}
+	c := &caught{Mistake: m}
+	if m.OnFiles() {
+		if c.differs, err = h.try(bin, find.Compared, 1, h.most); err != nil {
+			return nil, err
+		}
+		c.broken, err = h.try(bin, find.Bolt, 1, h.most)
 	} else {
-		c.broken = first(asDrawn, most, workers)
+		c.broken, err = h.try(bin, find.AsDrawn, 1, h.most)
 	}
 	c.seconds = time.Since(began).Seconds()
-	return c
+	return c, err
 }
 
-// first is the first seed that breaks a law. Seeds are taken in order, and each that is taken is run to its end.
-func first(on disks, most uint64, workers int) find {
-	f := find{on: on}
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	next := uint64(1)
-	for range workers {
-		wg.Go(func() {
-			for {
-				mu.Lock()
-				seed := next
-				next++
-				enough := seed > most || f.seed != 0
-				mu.Unlock()
-				if enough {
-					return
-				}
-				r := world.Run(plan(seed, on))
-				mu.Lock()
-				if len(r.Violations) > 0 && (f.seed == 0 || seed < f.seed) {
-					v := r.Violations[0]
-					f.seed, f.law, f.text = seed, v.Law, v.String()
-				}
-				mu.Unlock()
-			}
-		})
+func (h *hunt) build(flags ...string) (string, error) {
+	bin := filepath.Join(h.dir, "hunter")
+	args := append([]string{"build", "-o", bin}, flags...)
+	cmd := exec.CommandContext(h.ctx, "go", append(args, "./integration/sim/plant/hunter")...)
+	cmd.Dir = h.root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("plant: go %q: %w\n%s", args, err, out)
 	}
-	wg.Wait()
-	return f
+	return bin, nil
 }
 
-// seed is how many seeds it took; 0: it was not caught. What breaks a law counts before what only differs.
-func (c *caught) seed() uint64 {
-	if c.broken.seed == 0 {
-		return c.differs.seed
+// try runs a hunter that was built.
+func (h *hunt) try(bin string, on find.Disks, from, to uint64) (f find.Find, err error) {
+	cmd := exec.CommandContext(h.ctx, bin, "-disks", on.String(), "-from", strconv.FormatUint(from, 10), "-to", strconv.FormatUint(to, 10),
+		"-workers", strconv.Itoa(h.workers), "-keep", h.keep, "-choose", h.choose)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return f, fmt.Errorf("plant: hunter: %w", err)
 	}
-	return c.broken.seed
-}
-
-// by is what caught it.
-func (c *caught) by() find {
-	if c.broken.seed == 0 {
-		return c.differs
+	if err := json.Unmarshal(out.Bytes(), &f); err != nil {
+		return f, fmt.Errorf("plant: hunter: %w: %q", err, out.Bytes())
 	}
-	return c.broken
+	return f, nil
 }
 
 // innocent runs the same seeds on the same disks without any mistake: whatever breaks a law then is no catch.
-func innocent(all []caught) error {
-	if err := planted.Choose(""); err != nil {
+func (h *hunt) innocent(all []*caught) error {
+	h.choose = ""
+	bin, err := h.build()
+	if err != nil {
 		return err
 	}
 	type where struct {
 		seed uint64
-		on   disks
+		on   find.Disks
 	}
 	done := map[where]bool{}
-	for i := range all {
-		for _, f := range []find{all[i].broken, all[i].differs} {
-			at := where{f.seed, f.on}
-			if f.seed == 0 || done[at] {
+	for _, c := range all {
+		for _, f := range []find.Find{c.broken, c.differs} {
+			at := where{f.Seed, f.Disks}
+			if f.Seed == 0 || done[at] {
 				continue
 			}
 			done[at] = true
-			if r := world.Run(plan(f.seed, f.on)); len(r.Violations) > 0 {
-				return fmt.Errorf("plant: seed %d breaks a law without any mistake: %v", f.seed, r.Violations[0])
+			got, err := h.try(bin, f.Disks, f.Seed, f.Seed)
+			if err != nil {
+				return err
+			}
+			if got.Seed != 0 {
+				return fmt.Errorf("plant: seed %d breaks a law without any mistake: %s", got.Seed, got.Text)
 			}
 		}
 	}
 	return nil
+}
+
+// by is what caught it. What breaks a law counts before what only differs.
+func (c *caught) by() *find.Find {
+	if c.broken.Seed == 0 {
+		return &c.differs
+	}
+	return &c.broken
+}
+
+// sample draws n of the mistakes; what it draws depends on text alone.
+func sample(all []mistakes.Mistake, n int, text string) []mistakes.Mistake {
+	var seed [32]byte
+	copy(seed[:], text)
+	rand.New(rand.NewChaCha8(seed)).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return all[:min(n, len(all))]
 }

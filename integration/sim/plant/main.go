@@ -1,112 +1,107 @@
 package main
 
 import (
-	"bytes"
+	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
+	"slices"
 
 	"github.com/spoold/spoold/integration/proof"
-	"github.com/spoold/spoold/integration/sim/world"
+	"github.com/spoold/spoold/integration/sim/plant/mistakes"
 	"github.com/spoold/spoold/internal/planted"
 )
 
 func main() {
-	most := flag.Uint64("seeds", 10_000, "how many seeds to try for each mistake")
+	h := &hunt{ctx: context.Background()}
+	flag.Uint64Var(&h.most, "seeds", 10_000, "how many seeds to try for each mistake")
+	flag.StringVar(&h.keep, "keep", "", "with -bug: write a smaller plan that catches it to this `file`")
+	flag.IntVar(&h.workers, "workers", runtime.NumCPU(), "how many seeds at a time")
 	name := flag.String("bug", "", "make this mistake alone, by its `name`")
+	n := flag.Int("sample", 0, "make only so many of them; 0: all")
+	of := flag.String("of", "", "the `text` that decides which: a commit's hash")
 	out := flag.String("o", "", "write the table to this `file`")
-	check := flag.String("check", "", "see that the table in this `file` is what would be written")
-	keep := flag.String("keep", "", "with -bug: write a smaller plan that catches it to this `file`")
-	workers := flag.Int("workers", runtime.NumCPU(), "how many seeds at a time")
 	flag.Parse()
-	debug.SetGCPercent(3200) // runs are short, keep little and make much garbage
-	if err := run(*name, *most, *workers, *out, *check, *keep); err != nil {
+	if err := run(h, *name, *n, *of, *out); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(name string, most uint64, workers int, out, check, keep string) error {
-	p := proof.Begin("planted-bugs", "Planted bugs", "go run -tags planted ./integration/sim/plant -o docs/planted.md")
-	var all []caught
+func run(h *hunt, name string, n int, of, out string) (err error) {
+	p := proof.Begin("planted-bugs", "Planted bugs", "make plant")
+	list, err := chosen(name, n, of)
+	if err != nil {
+		return err
+	}
+	if h.root, err = proof.Root(); err != nil {
+		return err
+	}
+	if h.dir, err = os.MkdirTemp("", "plant-"); err != nil {
+		return fmt.Errorf("plant: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(h.dir)) }()
+	var all []*caught
 	missed := 0
-	for i := range planted.Bugs {
-		b := &planted.Bugs[i]
-		if name != "" && b.Name != name {
-			continue
-		}
-		if err := planted.Choose(b.Name); err != nil {
+	for i := range list {
+		c, err := h.mistake(&list[i])
+		if err != nil {
 			return err
 		}
-		c := hunt(b.Bug, b.Name, b.What, most, workers)
 		all = append(all, c)
-		if c.seed() == 0 {
+		if c.by().Seed == 0 {
 			missed++
 		}
-		c.print(most)
+		c.print(h.most)
 	}
-	if len(all) == 0 {
-		return fmt.Errorf("plant: there is no mistake called %q", name)
-	}
-	if f := all[0].by(); keep != "" && f.seed != 0 {
-		small := world.Shrink(plan(f.seed, f.on), f.law, 3000)
-		if err := os.WriteFile(keep, append(small.JSON(), '\n'), 0o644); err != nil {
-			return fmt.Errorf("plant: plan: %w", err)
-		}
-	}
-	if err := innocent(all); err != nil {
+	if err := h.innocent(all); err != nil {
 		return err
 	}
 	if out != "" {
-		if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(out), 0o755), os.WriteFile(out, table(all, h.most), 0o644)); err != nil {
 			return fmt.Errorf("plant: table: %w", err)
 		}
-		if err := os.WriteFile(out, table(all, most), 0o644); err != nil {
-			return fmt.Errorf("plant: table: %w", err)
-		}
-	}
-	if check != "" {
-		if err := same(check, table(all, most)); err != nil {
-			return err
-		}
-	}
-	if name == "" {
-		if err := save(p, all, missed); err != nil {
+		if err := save(p, h.root, all, missed); err != nil {
 			return err
 		}
 	}
 	if missed > 0 {
-		return fmt.Errorf("plant: %d of %d mistakes are not caught within %d seeds", missed, len(all), most)
+		return fmt.Errorf("plant: %d of %d mistakes are not caught within %d seeds", missed, len(all), h.most)
 	}
 	return nil
 }
 
-// same says that a table is not what it would be by now.
-func same(file string, want []byte) error {
-	got, err := os.ReadFile(file)
-	if err != nil {
-		return fmt.Errorf("plant: table: %w", err)
+// chosen are the mistakes to be made.
+func chosen(name string, n int, of string) ([]mistakes.Mistake, error) {
+	all, err := mistakes.All()
+	for i := range planted.Bugs {
+		all = append(all, mistakes.Mistake{Name: planted.Bugs[i].Name, What: planted.Bugs[i].What})
 	}
-	if !bytes.Equal(got, want) {
-		return fmt.Errorf("plant: %s is not what these seeds show any more: make plant, and look at the difference", file)
+	switch {
+	case err != nil:
+		return nil, err
+	case n > 0:
+		return sample(all, n, of), nil
+	case name == "":
+		return all, nil
 	}
-	return nil
+	all = slices.DeleteFunc(all, func(m mistakes.Mistake) bool { return m.Name != name })
+	if len(all) == 0 {
+		return nil, fmt.Errorf("plant: there is no mistake called %q", name)
+	}
+	return all, nil
 }
 
 func (c *caught) print(most uint64) {
-	if f := c.by(); f.seed == 0 {
-		fmt.Printf("%-23s not caught within %d seeds (%.0f s)\n", c.name, most, c.seconds)
+	if f := c.by(); f.Seed == 0 {
+		fmt.Printf("%-23s not caught within %d seeds (%.0f s)\n", c.Name, most, c.seconds)
 	} else {
-		fmt.Printf("%-23s caught by seed %d, %s (%.1f s)\n", c.name, f.seed, f.text, c.seconds)
+		fmt.Printf("%-23s caught by seed %d, %.300s (%.1f s)\n", c.Name, f.Seed, f.Text, c.seconds)
 	}
-	if c.onFiles && c.broken.seed > 0 {
-		if c.differs.seed == 0 {
-			fmt.Printf("%-23s beside its model: no difference within %d seeds\n", "", most)
-		} else {
-			fmt.Printf("%-23s beside its model: seed %d, %s\n", "", c.differs.seed, c.differs.text)
-		}
+	if c.OnFiles() && c.broken.Seed > 0 && c.differs.Seed == 0 {
+		fmt.Printf("%-23s beside its model: no difference within %d seeds\n", "", most)
 	}
 }

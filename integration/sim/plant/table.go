@@ -6,18 +6,19 @@ import (
 	"strings"
 
 	"github.com/spoold/spoold/integration/proof"
+	"github.com/spoold/spoold/integration/sim/plant/find"
 )
 
 // table is docs/planted.md.
-func table(all []caught, most uint64) []byte {
+func table(all []*caught, most uint64) []byte {
 	var b bytes.Buffer
 	b.WriteString("# Mistakes that were planted, and the seeds it took to find them\n\n" +
-		"Written by `go run -tags planted ./integration/sim/plant -o docs/planted.md`. Each mistake is one switch in the product\n" +
-		"(`internal/planted`), made alone; seeds are tried from 1 on. Without any mistake the same seeds, run the same way, break no law.\n\n" +
+		"Written by `make plant`. Each mistake is a patch of a few lines (`integration/sim/plant/mistakes`), compiled into the product\n" +
+		"with `go build -overlay`, alone; seeds are tried from 1 on. Without any mistake the same seeds, run the same way, break no law.\n\n" +
 		"| mistake | what it does | seeds | what broke |\n|---|---|---:|---|\n")
 	for i := range all {
-		if c := &all[i]; !c.onFiles {
-			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", c.name, c.what, c.broken.cells(most))
+		if c := all[i]; !c.OnFiles() {
+			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", c.Name, c.What, cells(&c.broken, most))
 		}
 	}
 	b.WriteString("\n## In spool/bolt\n\n" +
@@ -26,8 +27,8 @@ func table(all []caught, most uint64) []byte {
 		"thing that it does otherwise ends the run, mostly before anybody could suffer from it.\n\n" +
 		"| mistake | what it does | seeds | what broke | seeds beside the model | what differed |\n|---|---|---:|---|---:|---|\n")
 	for i := range all {
-		if c := &all[i]; c.onFiles {
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", c.name, c.what, c.broken.cells(most), c.differs.cells(most))
+		if c := all[i]; c.OnFiles() {
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", c.Name, c.What, cells(&c.broken, most), cells(&c.differs, most))
 		}
 	}
 	return b.Bytes()
@@ -37,30 +38,26 @@ func table(all []caught, most uint64) []byte {
 const longest = 300
 
 // cells are two cells of the table.
-func (f *find) cells(most uint64) string {
-	if f.seed == 0 {
+func cells(f *find.Find, most uint64) string {
+	if f.Seed == 0 {
 		return "more than " + proof.Thousands(int(most)) + " | nothing"
 	}
-	text := f.text
+	text := f.Text
 	if len(text) > longest {
 		text = strings.ToValidUTF8(text[:longest], "") + " …"
 	}
-	return proof.Thousands(int(f.seed)) + " | " + strings.NewReplacer("|", "\\|", "\n", " ").Replace(text)
+	return proof.Thousands(int(f.Seed)) + " | " + strings.NewReplacer("|", "\\|", "\n", " ").Replace(text)
 }
 
-func save(p *proof.Run, all []caught, missed int) error {
-	p.What = "Mistakes that one could make in spoold, each a switch of one line, made one at a time, and the simulated world run until a law is broken. A violation would be a mistake that no seed finds. The table is in [planted.md](planted.md)."
+func save(p *proof.Run, root string, all []*caught, missed int) error {
+	p.What = "Mistakes that one could make in spoold, each a patch of a few lines, made one at a time, and the simulated world run until a law is broken. A violation would be a mistake that no seed finds. The table is in [planted.md](planted.md)."
 	p.Violations = missed
 	p.Count("mistakes planted", len(all))
 	p.Count("mistakes caught", len(all)-missed)
 	worst := uint64(0)
 	for i := range all {
-		worst = max(worst, all[i].seed())
+		worst = max(worst, all[i].by().Seed)
 	}
 	p.Count("seeds until the last of them was caught", int(worst))
-	root, err := proof.Root()
-	if err != nil {
-		return err
-	}
 	return p.Save(root)
 }
