@@ -1,4 +1,3 @@
-// Package find is what the hunter tells of a seed.
 package find
 
 import (
