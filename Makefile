@@ -14,6 +14,7 @@ build:
 	go build -o bin/spoold ./cmd/spoold
 test:
 	go test ./...
+	cd schemaregistry && go test ./...
 race:
 	go test -race ./...
 sim:
@@ -46,7 +47,7 @@ soak:
 bench:
 	cd integration/bench && go run .
 vet:
-	go vet -tags kafka,crash ./... && go vet -tags planted ./... && (cd integration/bench && go vet ./...) && cd integration/plot && go vet ./...
+	go vet -tags kafka,crash ./... && go vet -tags planted ./... && (cd integration/bench && go vet ./...) && (cd schemaregistry && go vet ./...) && cd integration/plot && go vet ./...
 lint: $(LINT)
 	$(LINT) run
 dist:

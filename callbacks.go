@@ -11,18 +11,27 @@ import (
 // order; a slow one delays the others and, once callbacks.max are outstanding, SendFunc
 // itself, which waits at most max.block.ms (ErrFull). After a crash f is gone, and its record is
 // delivered all the same: Hooks.BatchAcked tells. If SendFunc returns an error, f is not
-// called.
+// called. Safe for concurrent use.
 func (p *Producer) SendFunc(ctx context.Context, r Record, f func(Ack, error)) error {
-	if err := p.callbacks.enter(ctx, p.cfg.MaxBlock); err != nil {
+	if p.interceptors.none() {
+		_, err := p.sendFunc(ctx, &r, f)
 		return err
 	}
-	d, err := p.Send(ctx, r)
+	_, err := p.sendIntercepted(ctx, r, f)
+	return err
+}
+
+func (p *Producer) sendFunc(ctx context.Context, r *Record, f func(Ack, error)) (Delivery, error) {
+	if err := p.callbacks.enter(ctx, p.cfg.MaxBlock); err != nil {
+		return Delivery{}, err
+	}
+	d, err := p.send(ctx, r)
 	if err != nil {
 		p.callbacks.leave(1)
-		return err
+		return Delivery{}, err
 	}
-	p.callbacks.add(d, f)
-	return nil
+	p.callbacks.add(callback{delivery: d, f: f})
+	return d, nil
 }
 
 // callbacks runs the functions of SendFunc. Its goroutine looks at what is
@@ -43,6 +52,7 @@ type callbacks struct {
 type callback struct {
 	delivery Delivery
 	f        func(Ack, error)
+	left     *int // callbacks that share one slot and have not been called; nil: it has its own
 
 	// What a look found.
 	ack      Ack
@@ -88,9 +98,9 @@ func (c *callbacks) leave(n int) {
 	}
 }
 
-func (c *callbacks) add(d Delivery, f func(Ack, error)) {
+func (c *callbacks) add(more ...callback) {
 	c.mu.Lock()
-	c.added = append(c.added, callback{delivery: d, f: f})
+	c.added = append(c.added, more...)
 	c.mu.Unlock()
 	c.poke()
 }
@@ -170,7 +180,12 @@ func (c *callbacks) look(waiting []callback, all, over bool) []callback {
 
 // call runs one callback. One that panics is reported.
 func (c *callbacks) call(w callback) {
-	defer c.leave(1)
+	if w.left != nil {
+		*w.left--
+	}
+	if w.left == nil || *w.left == 0 {
+		defer c.leave(1)
+	}
 	if w.f == nil {
 		return
 	}

@@ -35,6 +35,9 @@
 // it waits only while the spool is full (max.block.ms). A Delivery is a value, and
 // nothing per record is kept for deliveries that nobody holds.
 //
+// TypedProducer sends keys and values of the program's own types; Env.Interceptors see every record and its
+// acknowledgement.
+//
 // What an earlier process spooled is delivered too; Hooks.BatchAcked reports it, with
 // Recovered set.
 //

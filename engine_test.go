@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"github.com/spoold/spoold/protocol"
-	"github.com/spoold/spoold/sender/loop"
 	"github.com/spoold/spoold/spool/bolt"
 )
 
@@ -69,19 +67,7 @@ func offline(t *testing.T) (*Producer, chan *failing) {
 
 func offlineWith(t *testing.T, hooks Hooks) (*Producer, chan *failing) {
 	t.Helper()
-	cfg := validConfig()
-	cfg.SpoolPath, cfg.SpoolMinFreeBytes = t.TempDir(), 0
-	stores := make(chan *failing, 10)
-	env := Env{Hooks: hooks, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no cluster") }}
-	p, err := openWith(cfg, env, func(s *bolt.Store) loop.Store {
-		f := newFailing(s)
-		stores <- f
-		return f
-	}, time.Millisecond)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p, stores
+	return offlineEnv(t, Env{Hooks: hooks})
 }
 
 func spoolOne(t *testing.T, p *Producer) {

@@ -21,6 +21,10 @@ type Env struct {
 	Logger *slog.Logger
 	// Hooks are called for what happens.
 	Hooks Hooks
+	// Interceptors see every record that is sent, and its acknowledgement. Open takes
+	// them over: it closes them if it fails, and Producer.Close does otherwise. With interceptors, Send
+	// counts against callbacks.max as SendFunc does.
+	Interceptors []Interceptor
 	// AdoptSpool takes over a spool that was moved here on purpose from another
 	// machine or directory. It is recorded in the spool.
 	AdoptSpool bool

@@ -26,6 +26,7 @@ type Hooks struct {
 	Recovery           func(Recovery)
 	SpoolCommit        func(SpoolCommit)
 	Panicked           func(Panicked)
+	InterceptorFailed  func(InterceptorFailed)
 }
 
 // ErrorCode is an error code of Kafka's protocol.

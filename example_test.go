@@ -119,3 +119,40 @@ func ExampleProducer_SendFunc() {
 	<-told
 	// Output: offset 0 <nil>
 }
+
+// Keys and values of the program's own types, and a header on every record.
+func ExampleTypedProducer() {
+	servers, stop := brokers()
+	defer stop()
+	cfg, remove := exampleConfig(servers)
+	defer remove()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+
+	p, err := spoold.Open(cfg, spoold.Env{Interceptors: []spoold.Interceptor{stamp{}}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer p.Close(ctx)
+	type payment struct{ Cents int }
+	payments := spoold.NewTypedProducer(p, spoold.String(), spoold.JSON[payment]())
+	d, err := payments.Send(ctx, spoold.TypedRecord[string, payment]{Topic: "audit", Key: "anna", Value: payment{250}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ack, err := d.Acked(ctx)
+	fmt.Println("offset", ack.Offset, err)
+	// Output: offset 0 <nil>
+}
+
+// stamp adds a header to every record.
+type stamp struct{}
+
+func (stamp) OnSend(_ context.Context, r spoold.Record) (spoold.Record, error) {
+	r.Headers = append(r.Headers, spoold.Header{Key: "host", Value: []byte("edge-7")})
+	return r, nil
+}
+
+func (stamp) OnAcknowledgement(spoold.Acknowledgement) {}
+
+func (stamp) Close() error { return nil }

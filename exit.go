@@ -51,7 +51,7 @@ func ExitCode(err error) int {
 			return ExitCantCreate
 		}
 		return ExitIO
-	case errors.Is(err, ErrTooLarge), errors.Is(err, ErrInvalidRecord), errors.Is(err, ErrKeyReused), as[*RefusedError](err):
+	case errors.Is(err, ErrTooLarge), errors.Is(err, ErrInvalidRecord), errors.Is(err, ErrKeyReused), as[*RefusedError](err), as[*SerializationError](err):
 		return ExitProblem
 	}
 	return ExitSoftware

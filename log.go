@@ -57,6 +57,10 @@ func (l *logger) hooks(h Hooks) Hooks {
 		l.line(slog.LevelInfo, "partition goes on in the next producer epoch",
 			"event", "epoch.bumped", "topic", e.Topic, "partition", e.Partition, "producer", fmt.Sprintf("%d/%d", e.ProducerID, e.ProducerEpoch), "why", e.Why)
 	})
+	on(&h.InterceptorFailed, func(e InterceptorFailed) {
+		l.line(slog.LevelError, "an interceptor failed and was passed by", "event", "interceptor.failed",
+			"interceptor", e.Interceptor, "method", e.Method, "err", e.Err)
+	})
 	on(&h.Panicked, func(e Panicked) {
 		l.line(slog.LevelError, "a function of the program panicked", "event", "program.panic",
 			"where", e.Where, "err", fmt.Sprint(e.Value), "stack", string(e.Stack))

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"runtime/debug"
+	"slices"
 	"syscall"
 	"time"
 
@@ -22,18 +23,21 @@ func Open(cfg Config, env Env) (*Producer, error) {
 }
 
 func openWith(cfg Config, env Env, seam func(*bolt.Store) loop.Store, pause time.Duration) (*Producer, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, err
-	}
 	p := &Producer{
 		cfg: cfg, env: env.withDefaults(&cfg), opened: time.Now(),
 		done: make(chan struct{}), quit: make(chan struct{}), hurry: make(chan struct{}), closed: make(chan struct{}),
 		seam: seam, reopenPause: pause,
 	}
+	p.interceptors = &interceptors{list: slices.Clone(env.Interceptors), hooks: &p.env.Hooks}
+	if err := cfg.Validate(); err != nil {
+		p.interceptors.close()
+		return nil, err
+	}
 	p.callbacks = newCallbacks(cfg.CallbacksMax, &p.env.Hooks)
 	e, err := p.open(nil)
 	if err != nil {
 		p.callbacks.close()
+		p.interceptors.close()
 		return nil, err
 	}
 	p.engine.Store(e)

@@ -21,6 +21,8 @@ type Producer struct {
 	callbacks *callbacks
 	opened    time.Time
 
+	interceptors *interceptors
+
 	// Tests come between.
 	seam        func(*bolt.Store) loop.Store // what the loop sees of the store
 	reopenPause time.Duration
@@ -143,6 +145,7 @@ func (p *Producer) shut() {
 	}
 	<-p.done
 	p.callbacks.close()
+	p.interceptors.close()
 }
 
 // ResolveChoice is an operator's word for records in doubt on a parked partition.

@@ -20,13 +20,20 @@ import (
 // be. ErrClosed, or ErrUnknown after a disk failure: this Producer takes no more.
 // Safe for concurrent use.
 func (p *Producer) Send(ctx context.Context, r Record) (Delivery, error) {
+	if !p.interceptors.none() {
+		return p.sendIntercepted(ctx, r, nil)
+	}
+	return p.send(ctx, &r)
+}
+
+func (p *Producer) send(ctx context.Context, r *Record) (Delivery, error) {
 	if ctx.Err() != nil {
 		return Delivery{}, context.Cause(ctx)
 	}
-	if err := p.check(&r); err != nil {
+	if err := p.check(r); err != nil {
 		return Delivery{}, err
 	}
-	timestamp := p.timestamp(&r)
+	timestamp := p.timestamp(r)
 	for {
 		e, err := p.current()
 		if err != nil {
@@ -53,10 +60,17 @@ func (p *Producer) Send(ctx context.Context, r Record) (Delivery, error) {
 // deliveries are those of the first batch; ErrKeyReused if that one had other
 // records. ErrKeyWindow: too many keys within 15 minutes, try again later. Otherwise as Send.
 func (p *Producer) SendBatch(ctx context.Context, b Batch) (Deliveries, error) {
+	if !p.interceptors.none() {
+		return p.sendBatchIntercepted(ctx, b)
+	}
+	return p.sendBatch(ctx, &b)
+}
+
+func (p *Producer) sendBatch(ctx context.Context, b *Batch) (Deliveries, error) {
 	if ctx.Err() != nil {
 		return Deliveries{}, context.Cause(ctx)
 	}
-	in, err := p.input(&b)
+	in, err := p.input(b)
 	if err != nil {
 		return Deliveries{}, err
 	}

@@ -1,0 +1,19 @@
+module github.com/spoold/spoold/schemaregistry
+
+go 1.26.0
+
+replace github.com/spoold/spoold => ..
+
+require (
+	github.com/spoold/spoold v0.0.0-00010101000000-000000000000
+	github.com/twmb/franz-go/pkg/sr v1.8.0
+)
+
+require (
+	github.com/cenkalti/backoff/v4 v4.3.0 // indirect
+	github.com/klauspost/compress v1.20.3 // indirect
+	github.com/pierrec/lz4/v4 v4.1.33 // indirect
+	github.com/twmb/franz-go/pkg/kmsg v1.15.0 // indirect
+	go.etcd.io/bbolt v1.5.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)
