@@ -8,7 +8,7 @@ LINT = bin/golangci-lint-2.15.0
 # Folders with tests against real Kafka: they need Java 17 and Maven, and fail without.
 KAFKA = $(shell grep -rlE '^//go:build kafka' --include='*_test.go' . | xargs -n1 dirname | sort -u)
 
-.PHONY: build test race sim plant differ sim-ci fuzz kafka crash states inject power soak crash-ci bench vet lint check dist dist-test
+.PHONY: build test race sim plant differ sim-ci fuzz kafka crash states inject power soak crash-ci bench vet lint check browser dist dist-test
 
 build:
 	go build -o bin/spoold ./cmd/spoold
@@ -50,6 +50,8 @@ vet:
 	go vet -tags kafka,crash ./... && go vet -tags planted ./... && (cd integration/bench && go vet ./...) && (cd schemaregistry && go vet ./...) && cd integration/plot && go vet ./...
 lint: $(LINT)
 	$(LINT) run
+browser:
+	go test -tags browser -count=1 ./integration/page
 dist:
 	packaging/dist.sh
 dist-test: dist

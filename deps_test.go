@@ -50,6 +50,7 @@ var edges = map[string][]string{
 	"cmd/spoold/internal/devbroker": {"cmd/spoold/producers"},
 	"cmd/spoold/internal/httpin":    {"."},
 	"cmd/spoold/internal/link":      {},
+	"cmd/spoold/internal/page":      {"."},
 	"cmd/spoold/internal/service":   {},
 	// Not internal, because tests of the root package need it for their broker, too.
 	"cmd/spoold/producers": {"protocol", "protocol/conn"},

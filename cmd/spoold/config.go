@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/cmd/spoold/internal/page"
 )
 
 func configCommand(w *world) *cli.Command {
@@ -62,30 +63,11 @@ func printConfig(w *world, c *cli.Context) error {
 	if err := s.flags(c); err != nil {
 		return err
 	}
-	type row struct {
-		Key    string `json:"key"`
-		Value  string `json:"value"`
-		Source string `json:"source"`
-	}
-	var rows []row
-	for _, k := range spoold.Keys() {
-		source, said := s.source[k.Name]
-		if !said {
-			if !c.Bool("with-defaults") {
-				continue
-			}
-			source = "default"
-		}
-		value, _ := s.cfg.Get(k.Name)
-		rows = append(rows, row{k.Name, value, source})
-	}
+	rows := s.rows(c.Bool("with-defaults"))
 	for _, warning := range s.cfg.Warnings() {
 		fmt.Fprintf(w.stderr, "spoold: %s\n", warning)
 	}
 	if c.Bool("json") {
-		if rows == nil {
-			rows = []row{}
-		}
 		return json.NewEncoder(w.stdout).Encode(rows)
 	}
 	t := tabwriter.NewWriter(w.stdout, 0, 0, 2, ' ', 0)
@@ -93,4 +75,21 @@ func printConfig(w *world, c *cli.Context) error {
 		fmt.Fprintf(t, "%s\t%s\t# %s\n", r.Key, r.Value, r.Source)
 	}
 	return t.Flush()
+}
+
+// rows are the keys that are set, or all of them, with their sources. Secrets are hidden.
+func (s *settings) rows(withDefaults bool) []page.Setting {
+	rows := []page.Setting{}
+	for _, k := range spoold.Keys() {
+		source, said := s.source[k.Name]
+		if !said {
+			if !withDefaults {
+				continue
+			}
+			source = "default"
+		}
+		value, _ := s.cfg.Get(k.Name)
+		rows = append(rows, page.Setting{Key: k.Name, Value: value, Source: source})
+	}
+	return rows
 }

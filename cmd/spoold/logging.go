@@ -4,16 +4,19 @@ import (
 	"io"
 	"log/slog"
 
+	"github.com/spoold/spoold/cmd/spoold/internal/page"
 	"github.com/spoold/spoold/internal/quietlog"
 )
 
-// newLogger writes text on a terminal and JSON elsewhere. Repetitions are held back.
-func newLogger(out io.Writer, level slog.Leveler, format string) *slog.Logger {
+// newLogger writes text on a terminal and JSON elsewhere. Repetitions are held back. The
+// last warnings are kept for the status page.
+func newLogger(out io.Writer, level slog.Leveler, format string, kept *page.Warnings) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: level}
+	var h slog.Handler = slog.NewJSONHandler(out, opts)
 	if format == "text" || format == "auto" && isTerminal(out) {
-		return slog.New(quietlog.Wrap(slog.NewTextHandler(out, opts)))
+		h = slog.NewTextHandler(out, opts)
 	}
-	return slog.New(quietlog.Wrap(slog.NewJSONHandler(out, opts)))
+	return slog.New(quietlog.Wrap(kept.Handler(h)))
 }
 
 // logLevel is what log.level says; the configuration was validated.

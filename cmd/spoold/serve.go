@@ -16,6 +16,7 @@ import (
 	"github.com/spoold/spoold/cmd/spoold/internal/devbroker"
 	"github.com/spoold/spoold/cmd/spoold/internal/httpin"
 	"github.com/spoold/spoold/cmd/spoold/internal/link"
+	"github.com/spoold/spoold/cmd/spoold/internal/page"
 	"github.com/spoold/spoold/cmd/spoold/internal/service"
 	"github.com/spoold/spoold/otel"
 )
@@ -51,11 +52,12 @@ func serveCommand(w *world) *cli.Command {
 			defer stopDev()
 			level := new(slog.LevelVar)
 			level.Set(logLevel(s.cfg.LogLevel))
-			log := newLogger(w.stderr, level, s.cfg.LogFormat)
+			warnings := new(page.Warnings)
+			log := newLogger(w.stderr, level, s.cfg.LogFormat, warnings)
 			for _, warning := range s.cfg.Warnings() {
 				log.Warn(warning, "event", "config.warning")
 			}
-			d := &daemon{w: w, s: s, log: log, level: level, adopt: c.Bool("adopt-spool")}
+			d := &daemon{w: w, s: s, log: log, level: level, warnings: warnings, adopt: c.Bool("adopt-spool")}
 			d.reread = func() (*settings, error) { return readSettings(c) }
 			return d.run(c.Context)
 		},
@@ -140,6 +142,9 @@ type daemon struct {
 	http     *httpin.Server // nil: off
 	admin    *admin.Server  // nil: off
 	socket   *admin.Server
+	page     *page.Page // nil: off, as admin is
+	warnings *page.Warnings
+	history  *page.History // nil: there is no page
 	manager  *service.Manager
 	failed   chan error // a listener ended by itself
 }
@@ -170,6 +175,8 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	watching, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
 	go d.manager.Watch(watching, d.probe)
+	keepHistory := d.keepHistory(ctx)
+	defer keepHistory()
 
 	err = d.wait(ctx, hangup)
 	d.manager.Stopping()
@@ -226,7 +233,8 @@ func (d *daemon) listen(ctx context.Context) error {
 		if err != nil {
 			return exitf(exitCannotCreate, "admin.listen: %w", err)
 		}
-		d.admin = admin.Serve(ln, admin.Public(d.producer, d.metrics.Handler()), d.log)
+		d.page = d.newPage(admin.Public(d.producer, d.metrics.Handler()))
+		d.admin = admin.Serve(ln, d.page, d.log)
 	}
 	return d.listenHTTP(ctx)
 }
@@ -255,21 +263,6 @@ func (d *daemon) listenHTTP(ctx context.Context) error {
 		}
 	}()
 	return nil
-}
-
-// probe is one look at the daemon for the watchdog.
-func (d *daemon) probe() service.Probe {
-	s := d.producer.Status()
-	return service.Probe{At: s.Time, Status: statusLine(s), Err: admin.Health(s, d.producer.Err())}
-}
-
-// statusLine is what systemctl status shows.
-func statusLine(s *spoold.Status) string {
-	line := fmt.Sprintf("link %s, %d records pending", s.Link, s.Pending)
-	if s.SpoolFull != "" {
-		line += ", full: " + s.SpoolFull
-	}
-	return line
 }
 
 func listens(addr string) bool { return addr != "" && addr != "off" }
@@ -309,6 +302,7 @@ func (d *daemon) closeServers(ctx context.Context) {
 		}
 	}
 	if d.admin != nil {
+		d.page.Close()
 		d.admin.Close()
 	}
 	if d.socket != nil {

@@ -1,0 +1,243 @@
+//go:build browser
+
+package page
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+var shots = flag.String("shots", "", "folder for screenshots")
+
+// daemon is `spoold serve --dev` in a process of its own.
+type daemon struct {
+	t                   *testing.T
+	binary, dir         string
+	broker, http, admin string
+	cmd                 *exec.Cmd
+}
+
+func newDaemon(t *testing.T) *daemon {
+	d := &daemon{t: t, dir: t.TempDir(), broker: freeAddr(t), http: freeAddr(t), admin: freeAddr(t)}
+	d.binary = filepath.Join(d.dir, "spoold")
+	if out, err := exec.Command("go", "build", "-o", d.binary, "github.com/spoold/spoold/cmd/spoold").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	d.start()
+	t.Cleanup(d.stop)
+	return d
+}
+
+func (d *daemon) start() {
+	d.cmd = exec.Command(d.binary, "serve", "--dev", "-b", d.broker, "--spool", filepath.Join(d.dir, "spool"),
+		"--http", d.http, "--admin", d.admin, "-X", "spool.min.free.bytes=0")
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := d.cmd.Start(); err != nil {
+		d.t.Fatal(err)
+	}
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		if r, err := http.Get("http://" + d.admin + "/readyz"); err == nil {
+			_ = r.Body.Close()
+			if r.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			d.t.Fatal("the daemon is not ready after 30 s")
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}
+
+func (d *daemon) stop() {
+	_ = d.cmd.Process.Kill()
+	_ = d.cmd.Wait()
+}
+
+func (d *daemon) post(topic string, n int) {
+	d.t.Helper()
+	body := `{"records":[` + strings.TrimSuffix(strings.Repeat(`{"value":{"n":1}},`, n), ",") + `]}`
+	r, err := http.Post("http://"+d.http+"/topics/"+topic, "application/vnd.kafka.json.v2+json", strings.NewReader(body))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer r.Body.Close()
+	if r.StatusCode != http.StatusOK {
+		d.t.Fatalf("POST %s: %s", topic, r.Status)
+	}
+}
+
+func freeAddr(t *testing.T) string {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+// browser is one tab, with what its console said.
+type browser struct {
+	ctx context.Context
+
+	mu     sync.Mutex
+	errors []string
+}
+
+func newBrowser(t *testing.T, width, height int) *browser {
+	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true), chromedp.WindowSize(width, height))
+	alloc, cancel := chromedp.NewExecAllocator(context.Background(), opts...)
+	t.Cleanup(cancel)
+	ctx, cancel := chromedp.NewContext(alloc)
+	t.Cleanup(cancel)
+	ctx, cancel = context.WithTimeout(ctx, 90*time.Second)
+	t.Cleanup(cancel)
+	b := &browser{ctx: ctx}
+	chromedp.ListenTarget(ctx, func(ev any) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		switch ev := ev.(type) {
+		case *runtime.EventExceptionThrown:
+			b.errors = append(b.errors, ev.ExceptionDetails.Error())
+		case *runtime.EventConsoleAPICalled:
+			b.errors = append(b.errors, fmt.Sprintf("console.%s", ev.Type))
+		case *log.EventEntryAdded:
+			if ev.Entry.Level == log.LevelError {
+				b.errors = append(b.errors, ev.Entry.Text+" "+ev.Entry.URL)
+			}
+		}
+	})
+	return b
+}
+
+func (b *browser) do(t *testing.T, actions ...chromedp.Action) {
+	t.Helper()
+	if err := chromedp.Run(b.ctx, actions...); err != nil {
+		t.Fatalf("%v; console: %v", err, b.console())
+	}
+}
+
+// until waits for a condition in the page.
+func (b *browser) until(t *testing.T, what, condition string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+	defer cancel()
+	if err := chromedp.Run(ctx, chromedp.Poll(condition, nil, chromedp.WithPollingInterval(50*time.Millisecond))); err != nil {
+		var body string
+		_ = chromedp.Run(b.ctx, chromedp.Text("body", &body))
+		t.Fatalf("the page does not show %s: %v\n%s\nconsole: %v", what, err, body, b.console())
+	}
+}
+
+func (b *browser) console() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]string{}, b.errors...)
+}
+
+func (b *browser) shoot(t *testing.T, name string) {
+	if *shots == "" {
+		return
+	}
+	var png []byte
+	b.do(t, chromedp.FullScreenshot(&png, 100))
+	if err := os.WriteFile(filepath.Join(*shots, name), png, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPageLoadsUpdatesAndSurvivesARestart(t *testing.T) {
+	d := newDaemon(t)
+	d.post("orders", 3)
+	b := newBrowser(t, 1280, 900)
+	b.do(t, chromedp.Navigate("http://"+d.admin+"/"))
+	b.until(t, "the link", `document.getElementById("link").textContent === "link up"`)
+	b.until(t, "the records", `document.getElementById("accepted").textContent === "3 records"`)
+	b.until(t, "the topic", `document.getElementById("topics").textContent.includes("orders")`)
+
+	d.post("orders", 4)
+	d.post("audit", 1)
+	b.until(t, "more records", `document.getElementById("accepted").textContent === "8 records"`)
+	b.until(t, "that all was acked", `document.getElementById("acked").textContent === "8 records"`)
+	b.until(t, "both topics", `document.querySelectorAll("#topics tr").length === 2`)
+	b.until(t, "plots", `document.querySelectorAll("canvas").length === 3`)
+
+	b.do(t, chromedp.SetValue("#filter", "aud"), chromedp.Evaluate(`document.getElementById("filter").oninput()`, nil))
+	b.until(t, "the filtered topics", `document.querySelectorAll("#topics tr").length === 1`)
+	b.do(t, chromedp.Click(`#topics button`))
+	b.until(t, "a topic's partitions", `document.querySelectorAll("#topics tr.parts").length >= 1`)
+	b.shoot(t, "desktop.png")
+	if errs := b.console(); len(errs) > 0 {
+		t.Errorf("the console has errors: %v", errs)
+	}
+
+	d.stop()
+	b.until(t, "that the daemon is away", `document.getElementById("link").textContent === "the daemon does not answer"`)
+	d.start()
+	b.until(t, "the restarted daemon", `document.getElementById("link").textContent === "link up"`)
+	b.until(t, "the counters of before", `document.getElementById("accepted").textContent === "8 records"`)
+	var broken []string
+	for _, e := range b.console() {
+		if !strings.Contains(e, "/events") && !strings.Contains(e, "/api/history") { // while nothing listened
+			broken = append(broken, e)
+		}
+	}
+	if len(broken) > 0 {
+		t.Errorf("the console has errors: %v", broken)
+	}
+}
+
+// On a telephone nothing is wider than the screen but tables, which scroll by themselves.
+func TestPageFitsATelephone(t *testing.T) {
+	d := newDaemon(t)
+	for i := range 30 {
+		d.post(fmt.Sprintf("a-topic-with-quite-a-long-name-%d", i), 1)
+	}
+	b := newBrowser(t, 390, 844)
+	b.do(t, chromedp.EmulateViewport(390, 844), chromedp.Navigate("http://"+d.admin+"/"))
+	b.until(t, "the topics", `document.querySelectorAll("#topics tr").length === 30`)
+	b.shoot(t, "telephone.png")
+	var wide bool
+	b.do(t, chromedp.Evaluate(`document.documentElement.scrollWidth > 390`, &wide))
+	if wide {
+		t.Error("the page is wider than the screen")
+	}
+}
+
+func TestTenThousandTopicsAreSortedAtOnce(t *testing.T) {
+	d := newDaemon(t)
+	b := newBrowser(t, 1280, 900)
+	b.do(t, chromedp.Navigate("http://"+d.admin+"/"))
+	b.until(t, "the link", `document.getElementById("link").textContent === "link up"`)
+	var ms float64
+	b.do(t, chromedp.Evaluate(`(() => {
+		const list = [];
+		for (let i = 0; i < 10000; i++) list.push({topic: "t" + i, state: "idle", detail: "", pending: (i * 7919) % 10007,
+			oldest_age_seconds: 1, accepted: i, acked: i, dead_lettered: 0, partitions: []});
+		const from = performance.now();
+		showTopics({full: true, topics: list});
+		draw();
+		document.querySelector('[data-sort="pending"]').click();
+		return performance.now() - from;
+	})()`, &ms))
+	b.until(t, "the topic with most pending records first", `document.querySelector("#topics td.n").textContent === "10,006"`)
+	b.until(t, "pages", `document.getElementById("pages").textContent === "page 1 of 100, 10,000 topics"`)
+	t.Logf("10,000 topics received, drawn and sorted in %.0f ms", ms)
+}
