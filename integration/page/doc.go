@@ -1,4 +1,6 @@
 // Package page looks at the status page of a running daemon in headless
-// Chromium: it loads, updates, survives a restart of the daemon, and causes no
-// error in the console. The tests carry the build tag browser.
+// Chromium. The tests carry the build tag browser.
+//
+// Promise: a run that passes has seen the page load, update, filter, fit a
+// telephone, survive a restart of the daemon, and cause no error in the console.
 package page
