@@ -42,7 +42,7 @@ func sendOne(t *testing.T, p *Producer) Delivery {
 
 // acks plays the sender: it says of the first records of topic t that they are acked, from offset 40 on.
 func (f *failing) acks(n spool.Index) {
-	f.Resolve(&bolt.Delivery{Lane: 0, Spans: []spool.Span{{First: 0, End: n}}, Partition: 3, Offset: 40, Timestamp: -1})
+	f.Resolve(&spool.Delivery{Lane: 0, Spans: []spool.Span{{First: 0, End: n}}, Partition: 3, Offset: 40, Timestamp: -1})
 }
 
 // A Delivery of a record that is on disk waits for the engine that follows after a full disk.
@@ -260,7 +260,7 @@ func TestARefusedRecordIsDeadLetteredToo(t *testing.T) {
 	p, stores := offline(t)
 	defer func() { _ = p.Close(closed()) }()
 	d := sendOne(t, p)
-	(<-stores).Resolve(&bolt.Delivery{Spans: []spool.Span{{First: 0, End: 1}}, Err: &sender.RefusedError{Code: "MESSAGE_TOO_LARGE", Message: "no"}})
+	(<-stores).Resolve(&spool.Delivery{Spans: []spool.Span{{First: 0, End: 1}}, Err: &sender.RefusedError{Code: "MESSAGE_TOO_LARGE", Message: "no"}})
 	_, err := d.Acked(context.Background())
 	var refused *RefusedError
 	if !errors.Is(err, ErrDeadLettered) || !errors.As(err, &refused) || refused.Code != "MESSAGE_TOO_LARGE" || refused.Message != "no" {

@@ -17,10 +17,11 @@ type Config struct {
 // Accumulator is all batches in memory. Not safe for concurrent use: the sender
 // owns it.
 type Accumulator struct {
-	cfg  Config
-	used int // capacity of all live buffers; at most BufferMemory, but for a batch that is alone, and what was adopted
-	free [][]byte
-	rng  *rand.Rand
+	cfg   Config
+	used  int // capacity of all live buffers; at most BufferMemory, but for a batch that is alone, and what was adopted
+	free  [][]byte
+	rng   *rand.Rand
+	wakes uint64 // see WakeLanes
 	// Hurry makes every batch ready at once (flush, close).
 	Hurry bool
 }
@@ -35,6 +36,12 @@ func New(cfg Config) *Accumulator {
 
 // Used is how many bytes the batches take.
 func (a *Accumulator) Used() int { return a.used }
+
+// WakeLanes says that there may be room again, or a way to a partition, for lanes that could take nothing more.
+func (a *Accumulator) WakeLanes() { a.wakes++ }
+
+// Wakes is another number after each WakeLanes, and never 0.
+func (a *Accumulator) Wakes() uint64 { return a.wakes + 1 }
 
 // Room reports whether n more bytes fit into the budget.
 func (a *Accumulator) Room(n int) bool { return a.used+n <= a.cfg.BufferMemory }

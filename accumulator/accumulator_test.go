@@ -30,7 +30,7 @@ func lane(a *Accumulator, n int32) *Lane {
 	l := NewLane(0, "t", 0, 0, spool.Facts{})
 	l.SetPartitions(n)
 	for i := range n {
-		l.Block(l.Partition(i), false)
+		l.Block(a, l.Partition(i), false)
 	}
 	return l
 }
@@ -246,7 +246,7 @@ func TestPartitionsTakeTheirRecordsInOrderEachOnceWhateverIsBlockedOrEvicted(t *
 				feedAll(t, a, l, lg)
 			case 3:
 				p := l.Partition(rng.Int32N(n))
-				l.Block(p, !p.Blocked())
+				l.Block(a, p, !p.Blocked())
 			case 4:
 				l.EvictBlocked(a)
 			case 5:
@@ -264,7 +264,7 @@ func TestPartitionsTakeTheirRecordsInOrderEachOnceWhateverIsBlockedOrEvicted(t *
 			}
 		}
 		for i := range n {
-			l.Block(l.Partition(i), false)
+			l.Block(a, l.Partition(i), false)
 		}
 		for range 2000 {
 			l.Rewind()
@@ -302,9 +302,9 @@ func TestALaneWhoseTopicIsANewOneHandsOutNothingThatHasLeft(t *testing.T) {
 		l.Partition(p).Pop()
 	}
 	l.Untake(a, l.Partition(1), []spool.Span{{First: 3, End: 4}})
-	l.ResetFacts(a, protocol.TopicID{2}, 2)
+	l.ResetFacts(a, 2)
 	for _, p := range []int32{0, 1} {
-		l.Block(l.Partition(p), false)
+		l.Block(a, l.Partition(p), false)
 	}
 	// A spool may still have in a section what has left: it is given whole.
 	if _, err := l.Feed(a, 0, lg.from(0, lg.end())); err != nil {
@@ -336,11 +336,11 @@ func TestALaneWhoseTopicIsANewOneHandsOutWhatWaitedForPartitionsItNeverHad(t *te
 	if _, beyond := l.Beyond(); !beyond {
 		t.Fatal("no key leads to a partition above the first: nothing is tested")
 	}
-	l.ResetFacts(a, protocol.TopicID{2}, 1)
+	l.ResetFacts(a, 1)
 	if a.Used() != 0 {
 		t.Errorf("%d bytes are still counted", a.Used())
 	}
-	l.Block(l.Partition(0), false)
+	l.Block(a, l.Partition(0), false)
 	if all, err := l.Feed(a, 0, lg.from(0, lg.end())); err != nil || !all {
 		t.Fatal(all, err)
 	}
@@ -419,7 +419,7 @@ func BenchmarkFeed(b *testing.B) {
 							a.Recycle(p.Pop())
 						}
 					}
-					l.Prune(l.End)
+					l.prune(l.End)
 				}
 			})
 		}

@@ -4,15 +4,13 @@ import (
 	"fmt"
 
 	"github.com/spoold/spoold/internal/planted"
-	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 )
 
 // Lane is a topic's way from the spool into batches: one cursor, live or behind.
 type Lane struct {
-	ID      spool.LaneID
-	Topic   string
-	TopicID protocol.TopicID // bound incarnation, for new batches
+	ID    spool.LaneID
+	Topic string
 
 	// End is one above the last committed entry.
 	End spool.Index
@@ -26,6 +24,7 @@ type Lane struct {
 	// arrives live is not looked up.
 	taken    *spool.Set
 	takenEnd spool.Index
+	settled  *spool.Set // has left
 
 	facts     spool.Facts
 	fresh     spool.Facts // facts that no Write holds yet
@@ -42,13 +41,71 @@ type Lane struct {
 // NewLane begins a lane. frontier is one above the highest entry that was ever
 // sealed; settled and sealed entries must be given to Take.
 func NewLane(id spool.LaneID, topic string, end, frontier spool.Index, facts spool.Facts) *Lane {
-	return &Lane{ID: id, Topic: topic, End: end, frontier: frontier, facts: facts, taken: spool.NewSet(0)}
+	return &Lane{ID: id, Topic: topic, End: end, frontier: frontier, facts: facts, taken: spool.NewSet(0), settled: spool.NewSet(0)}
 }
 
 // Take notes that entries are not to be handed out (again).
 func (l *Lane) Take(sp spool.Span) {
 	l.taken.Add(sp)
 	l.takenEnd = max(l.takenEnd, sp.End)
+}
+
+// RestoreSettled takes what has left before a start: it had been sealed.
+func (l *Lane) RestoreSettled(settled *spool.Set) {
+	for sp := range settled.Spans {
+		l.settled.Add(sp)
+		l.RestoreSealed([]spool.Span{sp})
+	}
+}
+
+// RestoreSealed takes entries that were sealed before a start.
+func (l *Lane) RestoreSealed(spans []spool.Span) {
+	for _, sp := range spans {
+		l.Take(sp)
+		l.frontier = max(l.frontier, sp.End)
+	}
+}
+
+// Settle notes that entries have left.
+func (l *Lane) Settle(a *Accumulator, spans []spool.Span) {
+	for _, sp := range spans {
+		l.settled.Add(sp)
+		l.Take(sp)
+	}
+	l.prune(l.settled.Low())
+	a.WakeLanes()
+}
+
+// Settled is the index below which all have left.
+func (l *Lane) Settled() spool.Index { return l.settled.Low() }
+
+// Pending reports whether any committed entry has not left.
+func (l *Lane) Pending() bool { return l.settled.Low() < l.End }
+
+// CountPending is how many committed entries have not left.
+func (l *Lane) CountPending() uint64 {
+	return uint64(l.End) - uint64(l.settled.CountIn(spool.Span{End: l.End}))
+}
+
+// AppendUnsettled appends what of sp has not left.
+func (l *Lane) AppendUnsettled(dst []spool.Span, sp spool.Span) []spool.Span {
+	for i := l.settled.NextAbsent(sp.First); i < sp.End; i = l.settled.NextAbsent(i) {
+		end := i + 1
+		for end < sp.End && !l.settled.Contains(end) {
+			end++
+		}
+		dst = append(dst, spool.Span{First: i, End: end})
+		i = end
+	}
+	return dst
+}
+
+// KnownPartitions is how many partitions records with keys were spread over at most.
+func (l *Lane) KnownPartitions() (n int32) {
+	for _, f := range l.facts.Counts {
+		n = max(n, f.Count)
+	}
+	return n
 }
 
 // Live reports whether the cursor is at the end.
@@ -115,8 +172,12 @@ func (l *Lane) SetPartitions(n int32) {
 // Block says whether anything can be sealed for the partition now. A
 // partition that was passed over and can be written again makes the cursor go
 // back; Rewind does it.
-func (l *Lane) Block(p *Partition, blocked bool) {
-	if p.blocked == blocked || p.ID >= l.count {
+func (l *Lane) Block(a *Accumulator, p *Partition, blocked bool) {
+	if p.blocked == blocked {
+		return
+	}
+	a.WakeLanes()
+	if p.ID >= l.count {
 		return
 	}
 	p.blocked = blocked
@@ -190,14 +251,14 @@ func (l *Lane) EvictBlocked(a *Accumulator) int {
 // ResetFacts forgets how entries above the frontier were spread: the topic is a
 // new one. What all queues hold is given back, also those of partitions that the
 // topic did not have, and does not have now.
-func (l *Lane) ResetFacts(a *Accumulator, id protocol.TopicID, n int32) {
+func (l *Lane) ResetFacts(a *Accumulator, n int32) {
 	for _, p := range l.parts {
 		l.Evict(a, p)
 	}
 	for _, p := range l.beyond {
 		l.Evict(a, p)
 	}
-	l.TopicID, l.facts, l.fresh, l.stickyAt, l.runBytes = id, spool.Facts{}, spool.Facts{}, 0, 0
+	l.facts, l.fresh, l.stickyAt, l.runBytes = spool.Facts{}, spool.Facts{}, 0, 0
 	l.parts, l.beyond, l.count, l.unblocked = nil, nil, 0, 0
 	l.pos = 0
 	l.frontier = l.taken.NextAbsent(0)
@@ -300,8 +361,8 @@ func (l *Lane) place(a *Accumulator, now int64, i spool.Index, e *spool.Entry) (
 	return true, true
 }
 
-// Prune forgets sticky runs that lie wholly below settled.
-func (l *Lane) Prune(settled spool.Index) {
+// prune forgets sticky runs that lie wholly below settled.
+func (l *Lane) prune(settled spool.Index) {
 	s := l.facts.Sticky
 	k := 0
 	for k+1 < len(s) && s[k+1].From <= settled {

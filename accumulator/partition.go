@@ -75,7 +75,7 @@ func (p *Partition) add(a *Accumulator, now int64, i spool.Index, e *spool.Entry
 		return false
 	}
 	b := &Batch{
-		Lane: p.lane.ID, Topic: p.lane.Topic, TopicID: p.lane.TopicID, Partition: p.ID,
+		Lane: p.lane.ID, Topic: p.lane.Topic, Partition: p.ID,
 		created: now, Buf: buf,
 	}
 	b.add(i, e.Timestamp, e.Body)

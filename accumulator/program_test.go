@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/spoold/spoold/integration/program"
-	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -56,7 +55,7 @@ func (w *world) step() {
 	case 13, 14, 15:
 		if n := int32(w.p.Below(7)); n < wl.l.Partitions() {
 			p := wl.l.Partition(n)
-			wl.l.Block(p, !p.Blocked())
+			wl.l.Block(w.a, p, !p.Blocked())
 		}
 	case 16:
 		wl.topic = min(wl.topic+int32(w.p.Below(3)), 7)
@@ -99,7 +98,7 @@ func (w *world) leave(wl *worldLane, spans []spool.Span) {
 	for i := range wl.indexes(spans) {
 		wl.settled[i] = true
 	}
-	wl.l.Prune(wl.low())
+	wl.l.prune(wl.low())
 }
 
 func (wl *worldLane) low() spool.Index {
@@ -218,7 +217,7 @@ func (w *world) recreate(wl *worldLane) {
 		wl.l.Untake(w.a, wl.l.Partition(n), spans)
 	}
 	wl.topic = 1 + int32(w.p.Below(5))
-	wl.l.ResetFacts(w.a, protocol.TopicID{1}, wl.topic)
+	wl.l.ResetFacts(w.a, wl.topic)
 	wl.durable, wl.feed = spool.Facts{}, nil
 	clear(wl.home)
 }
@@ -231,7 +230,7 @@ func (w *world) drain() {
 		wl.l.Closed = false
 		wl.l.SetPartitions(7) // what was asked for by number exists at last
 		for n := range int32(7) {
-			wl.l.Block(wl.l.Partition(n), false)
+			wl.l.Block(w.a, wl.l.Partition(n), false)
 		}
 		entries += len(wl.log.entries)
 	}

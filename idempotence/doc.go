@@ -1,9 +1,18 @@
-// Package idempotence keeps what a producer must know about itself on one
-// partition: identity, next sequence, what was acked, and from these how many
-// batches may be unanswered at once.
+// Package idempotence delivers one topic-partition exactly once, with a producer id and sequence numbers: the
+// machine of one partition.
 //
-// Promise: a sequence that was given to records is never given to others in the
-// same epoch, whatever is refused, lost or resolved; an epoch never wraps.
+// Promise: a batch has its identity on disk before its first byte leaves; a sequence that was given to records is
+// never given to others in the same epoch, whatever is refused, lost or resolved; an epoch never wraps; batches are
+// sent and settled in the order of the spool; at most five are unanswered, and one where the broker may not tell a
+// duplicate; what cannot be known is parked, never guessed.
+//
+// A Machine takes events and leaves steps in an Env (env.go). It meets no broker, no metadata and no file: a way to
+// the leader is a number, which is another one whenever leader, leader epoch or connection are new. Package sender
+// drives it, package recovery answers what became of a batch in doubt.
+//
+// Files, in the order to read them: phase.go (what a partition does, and what may follow), machine.go (its state),
+// seal.go (how many batches may be out, and their identity), answers.go, refused.go (records refused for good),
+// resolve.go (batches in doubt), park.go (an operator's part), env.go and events.go (what a call is given and leaves).
 //
 // The package is pure. Everything here is owned by the sender.
 package idempotence

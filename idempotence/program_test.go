@@ -31,7 +31,7 @@ func FuzzNoSequenceIsEverGivenTwice(f *testing.F) {
 type life struct {
 	t      *testing.T
 	p      *program.Program
-	part   Partition
+	part   protocol.Sequences
 	nextID protocol.ProducerID
 	given  map[protocol.ProducerIdentity]*stream
 	window []given // unanswered, oldest first
@@ -58,7 +58,7 @@ type stream struct {
 }
 
 func newLife(t *testing.T, p *program.Program) *life {
-	l := &life{t: t, p: p, part: NewPartition(), given: map[protocol.ProducerIdentity]*stream{}, settled: protocol.NoSequence,
+	l := &life{t: t, p: p, part: protocol.NewSequences(), given: map[protocol.ProducerIdentity]*stream{}, settled: protocol.NoSequence,
 		offset: protocol.NoOffset, highestEpochs: map[protocol.ProducerID]protocol.ProducerEpoch{}}
 	if p.Yes() { // a spool that has come far
 		l.nextID = 1
@@ -101,7 +101,7 @@ func (l *life) step() {
 		l.adopt()
 	case 6: // a restart carries over what the spool keeps, and not what the broker is known to know
 		old := l.part
-		l.part = NewPartition()
+		l.part = protocol.NewSequences()
 		l.part.Identity, l.part.Next, l.part.Settled = old.Identity, old.Next, old.Settled
 		l.part.LastOffset, l.part.LastMaxTimestamp = old.LastOffset, old.LastMaxTimestamp
 		l.known = false
@@ -123,7 +123,7 @@ func (l *life) take(n int32) {
 		s = &stream{total: new(big.Int)}
 		l.given[id] = s
 	}
-	run := given{l.part.Take(n), n, new(big.Int).Set(s.total)}
+	run := given{l.part.Assign(n), n, new(big.Int).Set(s.total)}
 	circle := big.NewInt(1 << 31)
 	for _, old := range s.runs {
 		// How far the new run begins behind the old one, and the other way round, on the circle.
@@ -172,9 +172,9 @@ func (l *life) adopt() {
 	l.settled, l.known = protocol.NoSequence, false
 }
 
-// limit compares Limit with what it says in its comment, in numbers that cannot overflow.
+// limit compares inFlightLimit with what it says in its comment, in numbers that cannot overflow.
 func (l *life) limit() {
-	m := Margin{Wall: l.p.Int64() & math.MaxInt64, Ms: l.p.Int64() & math.MaxInt64}
+	m := protocol.Margin{Wall: l.p.Int64() & math.MaxInt64, Ms: l.p.Int64() & math.MaxInt64}
 	mayAsk, unanswered := l.p.Yes(), l.p.Yes()
 	oldest, candidate := l.p.Int64()&math.MaxInt64, l.p.Int64()&math.MaxInt64
 	remembered := func(timestamp int64) bool {
@@ -185,7 +185,7 @@ func (l *life) limit() {
 	if l.known && mayAsk && remembered(l.timestamp) && (!unanswered || remembered(oldest)) && remembered(candidate) {
 		want = 5
 	}
-	if got := l.part.Limit(m, mayAsk, oldest, unanswered, candidate); got != want {
+	if got := inFlightLimit(&l.part, m, mayAsk, oldest, unanswered, candidate); got != want {
 		l.t.Fatalf("limit of %+v with %+v, may ask %v, oldest %d (%v), candidate %d is %d, want %d", l.part, m, mayAsk, oldest, unanswered, candidate, got, want)
 	}
 }
@@ -201,7 +201,7 @@ func (l *life) misuse() {
 			l.t.Fatalf("%d sequences were given under %v", n, bad.Identity)
 		}
 	}()
-	bad.Take(n)
+	bad.Assign(n)
 }
 
 func (l *life) check() {

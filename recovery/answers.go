@@ -3,7 +3,6 @@ package recovery
 import (
 	"fmt"
 
-	"github.com/spoold/spoold/idempotence"
 	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
@@ -257,7 +256,7 @@ func (r *Resolver) cutOff(t Tail) bool {
 
 // notFound: the leader has no state, and nothing of what is left is in the log's tail.
 func (r *Resolver) notFound(now spool.Time) {
-	m := idempotence.Margin{Wall: now.Wall, Ms: r.f.MarginMs}
+	m := protocol.Margin{Wall: now.Wall, Ms: r.f.MarginMs}
 	b := &r.batches[0]
 	switch {
 	case !b.Doubtful:

@@ -3,7 +3,6 @@ package recovery
 import (
 	"testing"
 
-	"github.com/spoold/spoold/idempotence"
 	"github.com/spoold/spoold/integration/program"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
@@ -116,7 +115,7 @@ func (w *world) settle(r *Resolver, s Step) {
 }
 
 func (w *world) inside(b *sealed) bool {
-	m := idempotence.Margin{Wall: w.now.Wall, Ms: margin}
+	m := protocol.Margin{Wall: w.now.Wall, Ms: margin}
 	return m.Inside(b.MaxTimestamp) && w.now.Age-b.SealedAge < margin
 }
 

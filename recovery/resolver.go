@@ -3,7 +3,6 @@ package recovery
 import (
 	"fmt"
 
-	"github.com/spoold/spoold/idempotence"
 	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
@@ -228,7 +227,7 @@ func (r *Resolver) forgotten(now spool.Time, i int) *Batch {
 
 // inside reports whether the broker still remembers a copy of b, if there is one and it was the last.
 func (r *Resolver) inside(now spool.Time, b *Batch) bool {
-	m := idempotence.Margin{Wall: now.Wall, Ms: r.f.MarginMs}
+	m := protocol.Margin{Wall: now.Wall, Ms: r.f.MarginMs}
 	return planted.Is(planted.NoMargin) || m.Inside(b.MaxTimestamp) && now.Age-b.SealedAge < r.f.MarginMs
 }
 

@@ -4,7 +4,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/spoold/spoold/accumulator"
-	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/idempotence"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -20,7 +20,7 @@ type Effects struct {
 	// (compressed, header, CRC) while the commit is under way.
 	Sealed   []*accumulator.Batch
 	Requests []Request
-	Deliver  []Delivery
+	Deliver  []spool.Delivery
 	// Feed is what to read back from the spool; the answer goes to Fed.
 	Feed []Feed
 	// Recycle are batches that nothing refers to any more.
@@ -80,16 +80,6 @@ type Conn struct {
 	ProduceMax int16 // highest version of Produce that both sides have; 13 carries topic ids
 }
 
-// Delivery says what became of entries: acked at these offsets, or refused.
-type Delivery struct {
-	Lane      spool.LaneID
-	Spans     []spool.Span
-	Partition int32
-	Offset    protocol.Offset // of the first of them, the others follow; NoOffset: acked, place unknown
-	Timestamp int64           // LogAppendTime, or -1: the record's own
-	Err       error           // not nil: dead-lettered, why
-}
-
 // Feed asks for entries of a lane from an index on.
 type Feed struct {
 	Lane  spool.LaneID
@@ -109,12 +99,12 @@ type Fed struct {
 	Next spool.Index
 }
 
-// Choice is an operator's word for what is in doubt.
-type Choice string
+// Choice is an operator's decision on what is in doubt.
+type Choice = idempotence.Choice
 
 // Choices of Resolve.
 const (
-	ResolveResend     Choice = "resend"
-	ResolveDelivered  Choice = "delivered"
-	ResolveDeadLetter Choice = "dead-letter"
+	ResolveResend     = idempotence.ResolveResend
+	ResolveDelivered  = idempotence.ResolveDelivered
+	ResolveDeadLetter = idempotence.ResolveDeadLetter
 )

@@ -32,8 +32,8 @@ func (s *Sender) ask() {
 		}
 		var parts []*partition
 		for _, p := range s.active {
-			if p.wantAsk && p.phase == resolving && p.via.Broker == b.ID && s.view.Usable(p.lane.remote, p.id, p.via) {
-				p.wantAsk = false
+			if p.open().ask && p.way.Broker == b.ID && s.view.Usable(p.lane.remote, p.ID, p.way) {
+				p.question.ask = false
 				parts = append(parts, p)
 			}
 		}
@@ -51,7 +51,7 @@ func (s *Sender) askBroker(b *cluster.Broker, parts []*partition) {
 	lq := &request{kind: reqLogEnd}
 	for _, p := range parts {
 		a := &asking{}
-		p.asking = a
+		p.question.asking = a
 		dq.parts, dq.asks = append(dq.parts, p), append(dq.asks, a)
 		d.Topics = addDescribe(d.Topics, p)
 		lq.parts, lq.asks = append(lq.parts, p), append(lq.asks, a)
@@ -64,19 +64,19 @@ func (s *Sender) askBroker(b *cluster.Broker, parts []*partition) {
 func addDescribe(ts []kmsg.DescribeProducersRequestTopic, p *partition) []kmsg.DescribeProducersRequestTopic {
 	for i := range ts {
 		if ts[i].Topic == p.lane.topic {
-			ts[i].Partitions = append(ts[i].Partitions, p.id)
+			ts[i].Partitions = append(ts[i].Partitions, p.ID)
 			return ts
 		}
 	}
 	t := kmsg.NewDescribeProducersRequestTopic()
-	t.Topic, t.Partitions = p.lane.topic, []int32{p.id}
+	t.Topic, t.Partitions = p.lane.topic, []int32{p.ID}
 	return append(ts, t)
 }
 
 func addLogEnd(ts []kmsg.ListOffsetsRequestTopic, p *partition) []kmsg.ListOffsetsRequestTopic {
 	part := kmsg.NewListOffsetsRequestTopicPartition()
 	_, epoch := p.leader()
-	part.Partition, part.Timestamp, part.CurrentLeaderEpoch = p.id, -1, epoch
+	part.Partition, part.Timestamp, part.CurrentLeaderEpoch = p.ID, -1, epoch
 	for i := range ts {
 		if ts[i].Topic == p.lane.topic {
 			ts[i].Partitions = append(ts[i].Partitions, part)
@@ -92,58 +92,54 @@ func (s *Sender) onDescribe(q *request, resp Response) {
 	r, ok := resp.Message.(*kmsg.DescribeProducersResponse)
 	for k, p := range q.parts {
 		a := q.asks[k]
-		if p.asking != a {
+		if p.open().asking != a {
 			continue // asked anew meanwhile
 		}
 		if !ok || resp.Err != nil {
 			a.failed = true
-			p.detail = cluster.ErrText(resp.Err)
+			p.Detail = cluster.ErrText(resp.Err)
 		} else {
-			s.described(p, a, r)
+			s.describes(p, a, r)
 		}
 		s.maybeAnswered(p, a)
 	}
 }
 
-func (s *Sender) described(p *partition, a *asking, r *kmsg.DescribeProducersResponse) {
+func (s *Sender) describes(p *partition, a *asking, r *kmsg.DescribeProducersResponse) {
 	for i := range r.Topics {
 		if r.Topics[i].Topic != p.lane.topic {
 			continue
 		}
 		for j := range r.Topics[i].Partitions {
 			rp := &r.Topics[i].Partitions[j]
-			if rp.Partition != p.id {
+			if rp.Partition != p.ID {
 				continue
 			}
 			code := protocol.ErrorCode(rp.ErrorCode)
 			switch {
 			case code == protocol.None:
-				p.mayAsk = true
+				p.SetMayAsk(true)
 				s.named(p, a, rp.ActiveProducers)
 			case code.Class() == protocol.Authorization:
 				a.denied = true
-				if p.mayAsk {
-					p.mayAsk = false
+				if p.SetMayAsk(false) {
 					s.event(TopicTrouble{Topic: p.lane.topic, Code: code,
 						Message: "this principal may write but not read the topic: grant READ, so that spoold can ask what became of a batch; until then one request is in flight per partition"})
 				}
 			default:
 				a.failed, a.wantFresh = true, code.Class() == protocol.RefreshRetriable
-				p.detail = "DescribeProducers: " + code.String()
+				p.Detail = "DescribeProducers: " + code.String()
 			}
 			return
 		}
 	}
 	a.failed = true
-	p.detail = "DescribeProducers: the response does not mention the partition"
+	p.Detail = "DescribeProducers: the response does not mention the partition"
 }
 
 // named picks our producer id out of those that the leader knows.
 func (s *Sender) named(p *partition, a *asking, producers []kmsg.DescribeProducersResponseTopicPartitionActiveProducer) {
-	id := p.ids.Identity.ID
-	if !p.ids.Identity.Valid() {
-		id = s.former.ID
-	}
+	id := p.Producer(s.env(p)).ID
 	n := recovery.Named{}
 	for i := range producers {
 		switch pid := protocol.ProducerID(producers[i].ProducerID); {
@@ -162,7 +158,7 @@ func (s *Sender) onLogEnd(q *request, resp Response) {
 	r, ok := resp.Message.(*kmsg.ListOffsetsResponse)
 	for k, p := range q.parts {
 		a := q.asks[k]
-		if p.asking != a {
+		if p.open().asking != a {
 			continue
 		}
 		a.gotEnd = true
@@ -182,13 +178,13 @@ func (s *Sender) logEnd(p *partition, a *asking, r *kmsg.ListOffsetsResponse) {
 		}
 		for j := range r.Topics[i].Partitions {
 			rp := &r.Topics[i].Partitions[j]
-			if rp.Partition != p.id {
+			if rp.Partition != p.ID {
 				continue
 			}
 			code := protocol.ErrorCode(rp.ErrorCode)
 			if code != protocol.None || rp.Offset < 0 {
 				a.failed, a.wantFresh = true, code.Class() == protocol.RefreshRetriable
-				p.detail = "ListOffsets: " + code.String()
+				p.Detail = "ListOffsets: " + code.String()
 				return
 			}
 			a.logEnd = protocol.Offset(rp.Offset)
@@ -196,7 +192,7 @@ func (s *Sender) logEnd(p *partition, a *asking, r *kmsg.ListOffsetsResponse) {
 		}
 	}
 	a.failed = true
-	p.detail = "ListOffsets: the response does not mention the partition"
+	p.Detail = "ListOffsets: the response does not mention the partition"
 }
 
 // maybeAnswered tells the resolver once everything that was asked is answered.
@@ -204,27 +200,25 @@ func (s *Sender) maybeAnswered(p *partition, a *asking) {
 	if a.named == nil && !a.denied && !a.failed || !a.gotEnd {
 		return
 	}
-	p.asking = nil
+	p.open().asking = nil
 	s.activate(p)
 	if a.failed {
 		if a.wantFresh {
 			p.needMeta = s.view.Refresh()
 		}
-		s.trouble(p, p.detail)
-		return // the resolver still wants to ask
+		p.Wait(s.env(p), p.Detail)
+		return // the machine still wants to ask
 	}
 	if a.foreign != "" {
 		s.stopForGood(p, a.foreign)
 		return
 	}
-	if len(p.window) == 0 && len(p.limbo) == 0 {
-		p.tailBase = max(p.tailBase, a.logEnd) // all of ours lies below
+	n := recovery.Named{}
+	if !a.denied {
+		n = *a.named
 	}
-	if a.denied {
-		p.resolver.Denied()
-		return
-	}
-	p.resolver.Described(s.now, *a.named)
+	p.Described(s.env(p), n, a.denied, a.logEnd)
+	s.took(p)
 }
 
 func itoa(n int32) string { return strconv.Itoa(int(n)) }

@@ -3,8 +3,8 @@ package sender
 import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
-	"github.com/spoold/spoold/recovery"
 	"github.com/spoold/spoold/sender/cluster"
 )
 
@@ -43,7 +43,7 @@ func (s *Sender) cloneChecked() bool {
 			missing++ // who leads its partitions is not known for now; a topic that is not there cannot have been used either
 		}
 		for _, p := range l.parts {
-			if !p.cloneAnswered && p.id < l.remote.Count {
+			if !p.cloned && p.ID < l.remote.Count {
 				missing++
 			}
 		}
@@ -73,18 +73,19 @@ func (s *Sender) cloneChecked() bool {
 	return false
 }
 
+// mayUseIdentity reports whether anything new may be sent: the clone check is over.
+func (s *Sender) mayUseIdentity() bool { return s.clones.over || planted.Is(planted.RollCallUnawaited) }
+
 // mustAnswer reports whether the leaders of the lane's partitions are part of the clone check.
 func (l *lane) mustAnswer() bool { return l.backlog && !l.remote.Recreated && !l.remote.Uncertain() }
 
 // knownPartitions is how many partitions of the topic the spool knows of, as far as it wrote that down: with records
 // that have keys, and where something was acked.
 func (l *lane) knownPartitions() (n int32) {
-	for _, f := range l.facts.Counts {
-		n = max(n, f.Count)
-	}
+	n = l.acc.KnownPartitions()
 	for _, p := range l.parts {
-		if p.ids.LastOffset != protocol.NoOffset {
-			n = max(n, p.id+1)
+		if p.Sequences().LastOffset != protocol.NoOffset {
+			n = max(n, p.ID+1)
 		}
 	}
 	return n
@@ -96,7 +97,7 @@ func (s *Sender) askForClones() {
 		var parts []*partition
 		for _, l := range s.lanes {
 			for _, p := range l.parts {
-				if leader, _ := p.leader(); l.mustAnswer() && leader == b.ID && !p.cloneAnswered && len(parts) < perQuestion {
+				if leader, _ := p.leader(); l.mustAnswer() && leader == b.ID && !p.cloned && len(parts) < perQuestion {
 					parts = append(parts, p)
 				}
 			}
@@ -132,12 +133,12 @@ func (s *Sender) onCloneCheck(q *request, resp Response) {
 			break
 		}
 		a := &asking{}
-		s.described(p, a, r)
+		s.describes(p, a, r)
 		if a.failed && a.wantFresh {
 			s.view.Want()
 		}
 		failed = failed || a.failed
-		p.cloneAnswered = !a.failed // without the right to ask there will be no answer
+		p.cloned = !a.failed // without the right to ask there will be no answer
 		s.stopIfUsed(p, a)
 	}
 	if c := &s.clones; failed {
@@ -156,9 +157,7 @@ func (s *Sender) stopIfUsed(p *partition, a *asking) {
 	if a.named == nil {
 		return
 	}
-	r := s.newResolver(p)
-	r.Described(s.now, *a.named)
-	if step := r.Next(s.now); step.Do == recovery.Stop {
-		s.stopForGood(p, step.Detail)
+	if why := p.UsedElsewhere(s.env(p), *a.named); why != "" {
+		s.stopForGood(p, why)
 	}
 }

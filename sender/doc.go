@@ -1,6 +1,5 @@
-// Package sender decides what goes to the cluster, when, and under which identity:
-// ready, drain, mute, in flight, retry, resolve. It is Kafka's Sender and the
-// idempotent half of its TransactionManager, with the spool under them.
+// Package sender decides what goes to which broker, and when. It joins the rooms below it: package cluster (how a
+// partition is reached), accumulator (what waits) and idempotence (how one partition is delivered exactly once).
 //
 // Promise: no byte of a batch leaves before its seal is durable; a partition's
 // batches are sent in the order of the spool and settled in that order; a
@@ -20,8 +19,8 @@
 // The package is pure: no clock, lock, goroutine or channel, so that the whole
 // protocol can be stepped by hand and simulated from a seed.
 //
-// Files, in the order a record meets them: lanes.go (from the spool into batches),
-// changes.go (what package cluster learnt of topics and leaders), clonecheck.go and identity.go
-// (under which producer id), drain.go (seals), requests.go and produce.go (requests and answers), resolving.go, asking.go and tail.go (doubt),
-// hole.go (refusals), operator.go (spoold resolve), status.go.
+// Files, in the order a record meets them: sender.go (the calls, and what a call ends with), lanes.go (from the spool
+// into batches), changes.go (what package cluster learnt of topics and leaders), clonecheck.go and identity.go (under
+// which producer id), partition.go (one machine and the way to its leader), produce.go (batches and their answers),
+// asking.go and tail.go (what machines want to find out), requests.go, operator.go (spoold resolve), status.go.
 package sender

@@ -1,6 +1,10 @@
 package sender
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/spoold/spoold/idempotence"
+)
 
 // ForeignClusterError says that the cluster is not the one this spool is bound to.
 type ForeignClusterError struct{ Bound, Found string }
@@ -25,17 +29,7 @@ func (e *StoppedError) Error() string {
 }
 
 // RefusedError says that the cluster refused a record for good.
-type RefusedError struct {
-	Code    string // Kafka's name of it
-	Message string // the broker's words, or ""
-}
-
-func (e *RefusedError) Error() string {
-	if e.Message == "" {
-		return "the cluster refused the record for good: " + e.Code
-	}
-	return "the cluster refused the record for good: " + e.Code + ": " + e.Message
-}
+type RefusedError = idempotence.RefusedError
 
 // DamageError says that the spool handed out something that its own records
 // contradict. Nothing is guessed from it (P10).

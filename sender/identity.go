@@ -3,7 +3,6 @@ package sender
 import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/spoold/spoold/idempotence"
 	"github.com/spoold/spoold/protocol"
 )
 
@@ -16,8 +15,6 @@ type identify struct {
 	attempts int
 	err      string
 }
-
-func newIDs() idempotence.Partition { return idempotence.NewPartition() }
 
 // askIdentity asks for this start's producer id, once, and for another when a
 // partition has no epoch left.
@@ -66,34 +63,9 @@ func (s *Sender) onIdentity(resp Response) {
 	// Every start takes a new producer id, so that a rolled-back copy of the spool
 	// cannot give a used sequence to other records. It counts once it is durable.
 	i.attempts, i.err, i.writing = 0, "", true
-	s.w.Identity, s.urgent = &id, true
+	s.e.Write.Identity, s.e.Urgent = &id, true
 	s.then = append(s.then, func() {
 		i.writing, i.another = false, false
 		s.identity = id
 	})
-}
-
-// moveOver gives p this start's producer id, if nothing of it is in doubt. It reports
-// whether p has an identity to seal under.
-func (s *Sender) moveOver(p *partition) bool {
-	if len(p.limbo) > 0 {
-		return p.ids.Identity.Valid()
-	}
-	exhausted := p.ids.Identity.Epoch == protocol.MaxProducerEpoch && p.exhausted
-	if p.ids.Identity.ID == s.identity.ID && s.identity.Valid() && !exhausted {
-		return true
-	}
-	if p.resealed() && !exhausted {
-		return true // its own next epoch first: a new id would not fence the old one
-	}
-	if !s.identity.Valid() || exhausted && p.ids.Identity.ID == s.identity.ID {
-		if exhausted {
-			s.identify.another = true
-		}
-		return false
-	}
-	p.ids.Adopt(s.identity)
-	p.exhausted = false
-	s.mark(p)
-	return true
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/spoold/spoold/accumulator"
+	"github.com/spoold/spoold/idempotence"
 	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/sender/cluster"
@@ -12,38 +13,38 @@ import (
 
 // lane is the sender's side of one topic.
 type lane struct {
-	id      spool.LaneID
-	topic   string
-	remote  *cluster.Topic // as the cluster has it
-	end     spool.Index    // one above the last committed entry
-	settled *spool.Set
-	acc     *accumulator.Lane
-	parts   []*partition // by number; those above the topic's count were asked for by number or are left over
+	id     spool.LaneID
+	topic  string
+	remote *cluster.Topic    // as the cluster has it
+	acc    *accumulator.Lane // as the spool has it
+	parts  []*partition      // by number; those above the topic's count were asked for by number or are left over
 
-	backlog  bool        // at a start: records of it are pending
-	frontier spool.Index // at a start: one above the highest entry that was sealed
-	facts    spool.Facts // at a start
+	backlog bool // at a start: records of it are pending
 
 	feedID  uint64 // of the Feed under way, or 0
 	bytes   int    // asked for by it
-	stalled uint64 // s.epoch at which the lane could take nothing more
+	stalled uint64 // Accumulator.Wakes when the lane could take nothing more; 0: it could
 	flushTo spool.Index
 }
 
-func (s *Sender) addRecoveredLane(r *spool.Lane) {
-	l := &lane{id: r.ID, topic: r.Topic, remote: s.view.Follow(r.Topic, r.TopicID), end: r.End, settled: r.Settled.Clone(), facts: r.Facts}
-	// Whatever was settled had been sealed.
-	for sp := range l.settled.Spans {
-		l.frontier = max(l.frontier, sp.End)
-	}
-	l.backlog = l.pending()
-	l.remote.Pending = l.backlog
+func (s *Sender) addLane(id spool.LaneID, topic string, bound protocol.TopicID, acc *accumulator.Lane) *lane {
+	l := &lane{id: id, topic: topic, remote: s.view.Follow(topic, bound), acc: acc}
 	s.lanes = append(s.lanes, l)
-	s.byTopic[l.topic] = l
+	s.byTopic[topic] = l
+	return l
 }
 
-// pending reports whether anything of l has not left.
-func (l *lane) pending() bool { return l.settled.Low() < l.end }
+func (s *Sender) restoreLane(r *spool.Lane) {
+	facts := r.Facts
+	if planted.Is(planted.FactsForgotten) {
+		facts = spool.Facts{}
+	}
+	acc := accumulator.NewLane(r.ID, r.Topic, r.End, 0, facts)
+	acc.RestoreSettled(r.Settled)
+	l := s.addLane(r.ID, r.Topic, r.TopicID, acc)
+	l.backlog = acc.Pending()
+	l.remote.Pending = l.backlog
+}
 
 func (s *Sender) lane(id spool.LaneID) *lane {
 	if int(id) < len(s.lanes) && s.lanes[id].id == id {
@@ -60,43 +61,25 @@ func (s *Sender) lane(id spool.LaneID) *lane {
 // partition is partition n of l, made if need be.
 func (s *Sender) partition(l *lane, n int32) *partition {
 	for int32(len(l.parts)) <= n {
-		p := &partition{lane: l, id: int32(len(l.parts)), mayAsk: true}
-		p.ids = newIDs()
-		if l.acc != nil {
-			p.q = l.acc.Partition(p.id)
-		}
-		l.parts = append(l.parts, p)
+		l.parts = append(l.parts, &partition{lane: l, Machine: idempotence.New(l.acc, int32(len(l.parts)))})
 	}
 	return l.parts[n]
 }
 
 func (s *Sender) restorePartition(st *spool.PartitionState) {
 	p := s.partition(s.lane(st.Lane), st.Partition)
-	p.ids.Identity, p.ids.Next, p.ids.Settled = st.Identity, st.Next, st.Settled
-	p.ids.LastOffset, p.ids.LastMaxTimestamp = st.LastOffset, st.LastMaxTimestamp
+	p.Restore(st)
 	if !planted.Is(planted.EpochForgotten) {
-		p.lane.remote.RestoreEpoch(p.id, st.LeaderEpoch)
-	}
-	if st.LastOffset != protocol.NoOffset {
-		p.tailBase = st.LastOffset + 1
-	}
-	if st.Park.Parked() {
-		p.park, p.phase = st.Park, parked
+		p.lane.remote.RestoreEpoch(p.ID, st.LeaderEpoch)
 	}
 }
 
 func (s *Sender) restoreSeal(seal *spool.Seal) {
 	l := s.lane(seal.Lane)
 	p := s.partition(l, seal.Partition)
-	inf := &inflight{seal: *seal, durable: true, found: true, offset: protocol.NoOffset, stamp: -1}
-	l.frontier = max(l.frontier, seal.Spans[len(seal.Spans)-1].End)
-	s.ordinal = max(s.ordinal, seal.Ordinal)
-	if seal.Refused != 0 {
-		inf.code = seal.Refused
-		p.limbo = append(p.limbo, inf)
-	} else {
-		p.window = append(p.window, inf)
-	}
+	p.RestoreSeal(seal)
+	l.acc.RestoreSealed(seal.Spans)
+	s.e.Ordinal = max(s.e.Ordinal, seal.Ordinal)
 	s.activate(p)
 }
 
@@ -109,29 +92,25 @@ func (s *Sender) Committed(now spool.Time, c *spool.Committed) *Effects {
 		if s.byTopic[n.Topic] != nil {
 			continue
 		}
-		l := &lane{id: n.ID, topic: n.Topic, remote: s.view.Follow(n.Topic, protocol.TopicID{}), settled: spool.NewSet(0)}
-		l.acc = accumulator.NewLane(n.ID, n.Topic, 0, 0, spool.Facts{})
-		s.lanes = append(s.lanes, l)
-		s.byTopic[n.Topic] = l
+		s.addLane(n.ID, n.Topic, protocol.TopicID{}, accumulator.NewLane(n.ID, n.Topic, 0, 0, spool.Facts{}))
 		s.view.Want()
 	}
 	for i := range c.Sections {
-		s.take(&c.Sections[i])
+		s.committedSection(&c.Sections[i])
 	}
 	return s.end()
 }
 
-// take passes a committed section on, if its lane is live; else it waits on disk.
-func (s *Sender) take(sec *spool.Section) {
+// committedSection passes a committed section on, if its lane is live; else it waits on disk.
+func (s *Sender) committedSection(sec *spool.Section) {
 	l := s.lane(sec.Lane)
 	if len(sec.Spans) == 0 {
 		return
 	}
 	first, end := sec.Spans[0].First, sec.Spans[len(sec.Spans)-1].End
-	live := l.acc.Live() && l.feedID == 0 && l.end == first
-	l.end = max(l.end, end)
-	l.acc.End = l.end
-	l.remote.Pending = l.pending()
+	live := l.acc.Live() && l.feedID == 0 && l.acc.End == first
+	l.acc.End = max(l.acc.End, end)
+	l.remote.Pending = l.acc.Pending()
 	if !live || s.stop != nil {
 		return
 	}
@@ -152,7 +131,7 @@ func (s *Sender) into(l *lane, sections []spool.Section) bool {
 		return false
 	}
 	if !all {
-		l.stalled = s.epoch
+		l.stalled = s.acc.Wakes()
 	}
 	return all
 }
@@ -175,10 +154,10 @@ func (s *Sender) feed() {
 			continue
 		}
 		from := l.acc.Position()
-		if from >= l.end {
+		if from >= l.acc.End {
 			continue
 		}
-		if l.stalled != 0 && l.stalled == s.epoch {
+		if l.stalled != 0 && l.stalled == s.acc.Wakes() {
 			starving = true
 			continue
 		}
@@ -207,14 +186,14 @@ func (s *Sender) makeRoom(chunk int) {
 		freed += l.acc.EvictBlocked(s.acc)
 	}
 	if freed > 0 {
-		s.epoch++
+		s.acc.WakeLanes()
 		s.wake(s.now.Age + 1)
 	}
 }
 
 func (s *Sender) anyWritable() bool {
 	for _, l := range s.lanes {
-		if l.acc.Position() < l.end && l.acc.Writable() {
+		if l.acc.Position() < l.acc.End && l.acc.Writable() {
 			return true
 		}
 	}
@@ -224,8 +203,10 @@ func (s *Sender) anyWritable() bool {
 // Fed takes the answer to a Feed.
 func (s *Sender) Fed(now spool.Time, f *Fed) *Effects {
 	s.begin(now)
-	if p := s.builderOf(f.ID); p != nil {
-		s.built(p, f)
+	if p := s.readingBack(f.ID); p != nil {
+		p.question.feed = 0
+		p.TakeEntries(s.env(p), f.Sections, f.Next)
+		s.took(p)
 		return s.end()
 	}
 	l := s.lane(f.Lane)
@@ -240,24 +221,12 @@ func (s *Sender) Fed(now spool.Time, f *Fed) *Effects {
 	return s.end()
 }
 
-// leave notes that entries have left, by outcome.
-func (s *Sender) leave(l *lane, spans []spool.Span, o spool.Outcome) {
-	s.w.Settle = append(s.w.Settle, spool.Settlement{Lane: l.id, Spans: spans, Outcome: o})
-	for _, sp := range spans {
-		l.settled.Add(sp)
-		l.acc.Take(sp)
-	}
-	l.acc.Prune(l.settled.Low())
-	l.remote.Pending = l.pending()
-	s.epoch++
-}
-
 // flushed ends a flush when all that it was for has left or cannot leave.
 func (s *Sender) flushed() {
 	if s.flushing {
 		s.flushing = false
 		for _, l := range s.lanes {
-			if l.settled.Low() < l.flushTo {
+			if l.acc.Settled() < l.flushTo {
 				s.flushing = true
 			}
 		}

@@ -1,166 +1,192 @@
 package sender
 
 import (
-	"slices"
-
-	"github.com/spoold/spoold/accumulator"
 	"github.com/spoold/spoold/idempotence"
-	"github.com/spoold/spoold/protocol"
-	"github.com/spoold/spoold/recovery"
 	"github.com/spoold/spoold/sender/cluster"
 	"github.com/spoold/spoold/spool"
 )
 
-// phase is what a partition is doing. The legal ways:
-//
-//	fresh      nothing is known of the leader's view: to resolving
-//	ready      seals and sends: to answers (an error came), resolving (leader or connection is new)
-//	answers    muted until everything in flight is answered: to ready, resolving, or through a hole
-//	resolving  the resolver asks, reads, re-sends one at a time: to ready, parked
-//	limbo      a refused batch may still be in the log: the tail is read: to ready, parked
-//	parked     waits for an operator: to fresh
-type phase uint8
-
-const (
-	fresh phase = iota
-	ready
-	answers
-	resolving
-	limbo
-	parked
-)
-
-var phaseNames = [...]string{"waiting", "ready", "waiting", "resolving", "resolving", "parked"}
-
-// inflight is one sealed batch that is not settled.
-type inflight struct {
-	seal    spool.Seal
-	batch   *accumulator.Batch // nil: its bytes are in the spool only
-	durable bool               // its seal is: it may be sent
-	sent    bool               // a copy is on the wire, unanswered
-	found   bool               // sealed by an earlier process
-	copies  int                // ever written to a socket by this process
-	maybe   int                // copies that may have been appended, answers notwithstanding
-	acked   bool
-	offset  protocol.Offset
-	stamp   int64 // LogAppendTime, or -1
-	// The last answer, if it was an error.
-	code    protocol.ErrorCode
-	message string
-	bad     []int32 // records that the answer named
-}
-
-// partition is the sender's side of one partition.
+// partition joins the machine of one partition with the way to its leader, and with what the leader is asked.
 type partition struct {
+	*idempotence.Machine
 	lane *lane
-	id   int32
-	q    *accumulator.Partition
-	ids  idempotence.Partition
-	park spool.Park
 
-	phase  phase
-	window []*inflight // oldest first: sealed and not settled
-	limbo  []*inflight // refused, but perhaps in the log (seal.Refused)
-	onWire int         // copies on the wire
-
-	via      cluster.Way // over which leader and connection the log was looked at last
-	mayAsk   bool
-	tailBase protocol.Offset // at or below the offset of the next batch
-	resolver *recovery.Resolver
-	resend   *inflight          // what the resolver wants on the wire
-	build    *building          // bytes being read back for resend
-	needMeta cluster.Generation // metadata generation that must have come before the leader is asked
-	check    cluster.LeaderCheck
-	asking   *asking
-	wantAsk  bool
-	tail     *tailRead
-
-	retryAt  int64
-	pausing  bool // the resolver's pause is under way until retryAt
-	attempts int
-	detail   string // why it waits, for status
-
-	cloneAnswered bool // its leader has answered the clone check
-	exhausted     bool // no epoch is left under its producer id
-	// limboReady: something was acked behind what is in limbo, at limboTo.
-	limboReady bool
-	limboTo    protocol.Offset
-
-	active, dirty bool
+	way      cluster.Way         // to the leader, when it was used last
+	needMeta cluster.Generation  // that must have come before the leader is asked
+	check    cluster.LeaderCheck // before it is parked
+	question question            // see open
+	cloned   bool                // its leader has answered the clone check
+	active   bool                // in Sender.active
 }
 
-func (p *partition) idle() bool {
-	return len(p.window) == 0 && p.q.Empty() && len(p.limbo) == 0 && p.phase != resolving && p.phase != limbo && !p.q.Passed() ||
-		p.phase == parked
+// question is what is asked for a machine. All of it is void once the machine is in another round.
+type question struct {
+	round  uint64
+	ask    bool // DescribeProducers and the log's end are to be asked for
+	asking *asking
+	tail   *tailRead
+	feed   uint64              // the Feed under way for readBack, or 0
+	batch  *idempotence.Sealed // whose entries are read back
 }
 
-// lowest is at or below the offset of the next batch.
-func (p *partition) lowest() protocol.Offset {
-	if p.ids.LastOffset == protocol.NoOffset {
-		return p.tailBase
+// open is what is asked for p and not void.
+func (p *partition) open() *question {
+	if round := p.Round(); p.question.round != round {
+		p.question = question{round: round}
 	}
-	return max(p.tailBase, p.ids.LastOffset+1)
+	return &p.question
 }
 
+// leader is the broker that leads p, or -1, and its leader epoch.
+func (p *partition) leader() (broker, epoch int32) { return p.lane.remote.Leader(p.ID) }
+
+// env is what a call of p's machine is given. took comes after the call.
+func (s *Sender) env(p *partition) *idempotence.Env {
+	e := &s.e
+	e.Now, e.Identity, e.Former = s.now, s.identity, s.former
+	e.TopicID = p.lane.remote.Bound
+	e.MaySeal, e.WhyNot = s.mayUseIdentity(), waitsForCloneCheck
+	e.NoIdentity = ""
+	if s.identify.retryAt > s.now.Age {
+		e.NoIdentity = s.identify.err
+	}
+	e.Closing = s.closing
+	return e
+}
+
+// took notes what a call of p's machine changed for others. What it left in Steps is taken when the call of the
+// core ends.
+func (s *Sender) took(p *partition) {
+	l := p.lane
+	l.remote.Pending = l.acc.Pending()
+	if n := p.Sequences(); !s.clones.over && n.LastOffset >= 0 {
+		l.remote.Expected = max(l.remote.Expected, p.ID+1)
+	}
+	if s.e.AnotherIdentity {
+		s.identify.another, s.e.AnotherIdentity = true, false
+	}
+	if s.e.Damage != nil && s.stop == nil {
+		s.stop = &DamageError{s.e.Damage}
+	}
+}
+
+// advance takes one partition as far as it can go now.
+func (s *Sender) advance(p *partition) {
+	e := s.env(p)
+	n := len(e.Events)
+	p.Review(e)
+	s.reportOnce(p, n)
+	s.took(p)
+	if p.Phase() == idempotence.Parked || s.stop != nil {
+		return
+	}
+	way, ok := s.reach(p)
+	if !ok {
+		return
+	}
+	p.way = way
+	want := p.Advance(e, way.Number)
+	s.took(p)
+	q := p.open()
+	switch want.Do {
+	case idempotence.Ask:
+		if s.view.Generation() < p.needMeta {
+			s.view.Want() // the topic may have been recreated, or have moved
+		} else {
+			q.ask = q.asking == nil
+		}
+	case idempotence.ReadTail:
+		s.readTail(p, want.From, want.To)
+	case idempotence.ReadBack:
+		s.readBack(p, &want)
+	case idempotence.Confirm:
+		if s.confirmed(p) {
+			p.ParkFor(s.env(p), want.Reason, want.Detail)
+		}
+	case idempotence.Stop:
+		s.stopForGood(p, want.Detail)
+	}
+	if p.Phase() != idempotence.Resolving {
+		p.check = cluster.LeaderCheck{}
+	}
+}
+
+// reportOnce keeps, of the events from number n on, only the first TopicTrouble of a kind.
+func (s *Sender) reportOnce(p *partition, n int) {
+	kept := s.e.Events[:n]
+	for _, ev := range s.e.Events[n:] {
+		if t, ok := ev.(TopicTrouble); ok && !p.lane.remote.ReportOnce(t.Code) {
+			continue
+		}
+		kept = append(kept, ev)
+	}
+	s.e.Events = kept
+}
+
+// reach is how p's leader is reached. If it is not, p is blocked and what is missing was asked for.
+func (s *Sender) reach(p *partition) (cluster.Way, bool) {
+	w, o, ok := s.view.Way(p.lane.remote, p.ID)
+	if ok {
+		return w, true
+	}
+	if o.Why != "" {
+		p.Detail = o.Why
+	}
+	if o.Hold != cluster.Unchanged {
+		p.Block(&s.e, o.Hold == cluster.PassedBy)
+	}
+	return w, false
+}
+
+// confirmed reports whether p may be parked for what its leader says. If not, the leader is asked again later.
+func (s *Sender) confirmed(p *partition) bool {
+	verdict, generation := s.view.Confirm(p.lane.remote, p.ID, &p.check)
+	if verdict == cluster.Confirmed {
+		return true
+	}
+	p.AskAgain(&s.e)
+	if verdict == cluster.Later {
+		p.Wait(&s.e, "another broker is looked for, to ask who leads")
+		return false
+	}
+	p.needMeta = generation
+	p.Detail = "another broker is asked who leads"
+	return false
+}
+
+// readBack reads a sealed batch's entries back from the spool.
+func (s *Sender) readBack(p *partition, want *idempotence.Want) {
+	q := p.open()
+	if q.batch != want.Batch {
+		q.batch, q.feed = want.Batch, 0
+	}
+	if q.feed == 0 {
+		s.feedID++
+		q.feed = s.feedID
+		s.eff.Feed = append(s.eff.Feed, Feed{ID: s.feedID, Lane: p.lane.id, From: want.Index, Bytes: 1 << 20})
+	}
+}
+
+// readingBack is the partition that a Feed was asked for, or nil.
+func (s *Sender) readingBack(feedID uint64) *partition {
+	for _, p := range s.active {
+		if p.open().feed == feedID {
+			return p
+		}
+	}
+	return nil
+}
+
+// stopForGood records that somebody else used this spool's identity (P11).
+func (s *Sender) stopForGood(p *partition, detail string) {
+	reason := p.lane.topic + "-" + itoa(p.ID) + ": " + detail
+	s.e.Write.Stop, s.e.Urgent = reason, true
+	s.stop = &StoppedError{Reason: reason}
+}
+
+// state is what has to be durable of p.
 func (p *partition) state() spool.PartitionState {
-	_, epoch := p.leader()
-	return spool.PartitionState{
-		Lane: p.lane.id, Partition: p.id,
-		Identity: p.ids.Identity, Next: p.ids.Next, Settled: p.ids.Settled,
-		LastOffset: p.ids.LastOffset, LastMaxTimestamp: p.ids.LastMaxTimestamp, Park: p.park, LeaderEpoch: epoch,
-	}
-}
-
-// sortWindow puts what a start found in the order of sequences, which is not always
-// the order of sealing: the halves of a batch are sealed after what follows it.
-func (p *partition) sortWindow() {
-	var first protocol.Sequence
-	if p.ids.Settled != protocol.NoSequence {
-		first = p.ids.Settled.Next(1)
-	}
-	slices.SortFunc(p.window, func(a, b *inflight) int {
-		return first.Distance(a.seal.Base) - first.Distance(b.seal.Base)
-	})
-}
-
-// overtook reports whether something behind an unanswered batch was acked.
-func (p *partition) overtook() bool {
-	for _, inf := range p.window[min(1, len(p.window)):] {
-		if inf.acked {
-			return true
-		}
-	}
-	return false
-}
-
-// doubtful reports whether any copy of any batch may be in the log unknown to us.
-func (p *partition) doubtful() bool {
-	for _, inf := range p.window {
-		if inf.maybe > 0 || inf.found {
-			return true
-		}
-	}
-	return false
-}
-
-// resealed reports whether its epoch was raised to shut out what the former one left
-// behind, and nothing was acked under it yet: it stays with that producer id. (The
-// cluster gives out epoch 0 only.)
-func (p *partition) resealed() bool {
-	return p.ids.Identity.Valid() && p.ids.Identity.Epoch > 0 && p.ids.Settled == protocol.NoSequence
-}
-
-// trouble notes why the partition waits and when to try again.
-func (s *Sender) trouble(p *partition, detail string) {
-	p.attempts++
-	p.detail = detail
-	p.retryAt = s.now.Age + s.backoff.After(p.attempts)
-	s.wake(p.retryAt)
-}
-
-func (s *Sender) block(p *partition, blocked bool) {
-	if p.q.Blocked() != blocked {
-		s.epoch++
-		p.lane.acc.Block(p.q, blocked)
-	}
+	st := p.State()
+	_, st.LeaderEpoch = p.leader()
+	return st
 }

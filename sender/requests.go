@@ -1,7 +1,7 @@
 package sender
 
 import (
-	"github.com/spoold/spoold/accumulator"
+	"github.com/spoold/spoold/idempotence"
 	"github.com/spoold/spoold/sender/cluster"
 	"github.com/spoold/spoold/spool"
 )
@@ -23,10 +23,10 @@ const (
 type request struct {
 	kind    reqKind
 	broker  int32
-	view    cluster.Request // reqView
-	batches []*inflight     // reqProduce
-	parts   []*partition    // reqProduce: of each batch; reqDescribe, reqLogEnd, reqTail, reqLogStart, reqCloneCheck
-	asks    []*asking       // reqDescribe, reqLogEnd: of each part
+	view    cluster.Request       // reqView
+	batches []*idempotence.Sealed // reqProduce
+	parts   []*partition          // reqProduce: of each batch; reqDescribe, reqLogEnd, reqTail, reqLogStart, reqCloneCheck
+	asks    []*asking             // reqDescribe, reqLogEnd: of each part
 	tail    *tailRead
 }
 
@@ -99,53 +99,4 @@ func (s *Sender) Disconnected(now spool.Time, id int32, err error) *Effects {
 	s.view.Disconnected(id, err)
 	s.viewChanged()
 	return s.end()
-}
-
-// produce puts sealed batches on the wire: for each broker, requests with at most one
-// batch per partition, while it may have more in flight.
-func (s *Sender) produce() {
-	if len(s.active) == 0 {
-		return
-	}
-	s.turn++
-	for _, b := range s.view.Brokers() {
-		if !b.Up || s.view.Throttled(b) {
-			continue
-		}
-		for b.InFlight < s.cfg.MaxInFlight && s.produceTo(b) {
-		}
-	}
-}
-
-func (s *Sender) produceTo(b *cluster.Broker) bool {
-	var q *request
-	var batches []*accumulator.Batch
-	size := 0
-	for k := range s.active {
-		p := s.active[(k+s.turn)%len(s.active)]
-		if leader, _ := p.leader(); leader != b.ID || p.lane.remote.Uncertain() {
-			continue
-		}
-		inf := s.nextToSend(p)
-		if inf == nil || size > 0 && size+len(inf.batch.Buf) > s.cfg.MaxRequestSize {
-			continue
-		}
-		if q == nil {
-			q = &request{kind: reqProduce}
-		}
-		size += len(inf.batch.Buf)
-		inf.sent = true
-		inf.copies++
-		inf.code, inf.message, inf.bad = 0, "", nil
-		p.onWire++
-		q.batches = append(q.batches, inf)
-		q.parts = append(q.parts, p)
-		batches = append(batches, inf.batch)
-	}
-	if q == nil {
-		return false
-	}
-	b.InFlight++
-	s.request(Request{Kind: KindProduce, Broker: b.ID, Batches: batches}, q)
-	return true
 }

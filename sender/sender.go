@@ -1,13 +1,11 @@
 package sender
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"slices"
 
 	"github.com/spoold/spoold/accumulator"
 	"github.com/spoold/spoold/idempotence"
-	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/sender/cluster"
 	"github.com/spoold/spoold/spool"
@@ -24,7 +22,7 @@ type Config struct {
 	RetryBackoffMs    int64 // 100
 	RetryBackoffMaxMs int64 // 1000
 	MetadataMaxAgeMs  int64 // 300000
-	MarginMs          int64 // see idempotence.Margin; 20 hours
+	MarginMs          int64 // see protocol.Margin; 20 hours
 	AutoCreate        bool  // ask the cluster to create topics that it does not have
 	Seed              uint64
 }
@@ -77,27 +75,21 @@ type Sender struct {
 	reqs    map[uint64]*request
 	reqID   uint64
 	feedID  uint64
-	feeding int    // bytes asked for and not here yet
-	epoch   uint64 // rises when there may be room or a way again: see lane.stalled
-	ordinal uint64 // of the last seal
+	feeding int // bytes asked for and not here yet
 
-	w       spool.Write // being composed
-	sealed  []*inflight // whose seals w holds
-	then    []func()    // to do when w is durable
-	urgent  bool
-	dirty   []*partition // whose state w must hold
+	e       idempotence.Env // with the Write that is being composed, and all else that machines left
+	then    []func()        // to do when the Write is durable
 	writeID uint64
 	writes  []pendingWrite
 
 	flushing bool
 	closing  bool // see Closing
-	retries  uint64
 	stop     error
 }
 
 type pendingWrite struct {
 	id     uint64
-	sealed []*inflight
+	sealed []*idempotence.Sealed
 	then   []func()
 }
 
@@ -113,15 +105,17 @@ func New(cfg Config, rec *spool.Recovered) *Sender {
 		former:   rec.Former,
 		identity: protocol.NoIdentity,
 		reqs:     make(map[uint64]*request),
-		epoch:    1,
 	}
 	s.backoff = protocol.Backoff{Ms: cfg.RetryBackoffMs, MaxMs: cfg.RetryBackoffMaxMs, Rand: rand.New(rand.NewPCG(cfg.Seed, rec.Incarnation))}
 	s.view = cluster.New(cluster.Config{
 		ID: rec.ClusterID, AutoCreate: cfg.AutoCreate, RetryBackoffMs: cfg.RetryBackoffMs,
 		MetadataMaxAgeMs: cfg.MetadataMaxAgeMs, Backoff: &s.backoff,
 	})
+	s.e = idempotence.Env{Accumulator: s.acc, Config: idempotence.Config{
+		MaxInFlight: cfg.MaxInFlight, MarginMs: cfg.MarginMs, RetryBackoffMaxMs: cfg.RetryBackoffMaxMs, Backoff: &s.backoff,
+	}}
 	for i := range rec.Lanes {
-		s.addRecoveredLane(&rec.Lanes[i])
+		s.restoreLane(&rec.Lanes[i])
 	}
 	for i := range rec.Partitions {
 		s.restorePartition(&rec.Partitions[i])
@@ -130,31 +124,8 @@ func New(cfg Config, rec *spool.Recovered) *Sender {
 		s.restoreSeal(&rec.Seals[i])
 	}
 	for _, l := range s.lanes {
-		if planted.Is(planted.FactsForgotten) {
-			l.facts = spool.Facts{}
-		}
-		l.acc = accumulator.NewLane(l.id, l.topic, l.end, l.frontier, l.facts)
-		l.acc.TopicID = l.remote.Bound
-		for sp := range l.settled.Spans {
-			l.acc.Take(sp)
-		}
 		for _, p := range l.parts {
-			p.sortWindow()
-			for _, inf := range p.window {
-				for _, sp := range inf.seal.Spans {
-					l.acc.Take(sp)
-				}
-			}
-			for _, inf := range p.limbo {
-				for _, sp := range inf.seal.Spans {
-					l.acc.Take(sp)
-				}
-			}
-			if len(p.limbo) > 0 && p.ids.Settled != protocol.NoSequence && p.ids.LastOffset != protocol.NoOffset {
-				// Something was acked behind it already: all of it lies below.
-				p.limboReady, p.limboTo = true, p.ids.LastOffset
-			}
-			p.q = l.acc.Partition(p.id)
+			p.Restored()
 		}
 		l.remote.Expected = l.knownPartitions()
 	}
@@ -169,15 +140,15 @@ func (s *Sender) Start(now spool.Time) *Effects {
 	s.begin(now)
 	var r Recovery
 	for _, l := range s.lanes {
-		r.Pending += uint64(int(l.end) - l.settled.CountIn(spool.Span{End: l.end}))
+		r.Pending += l.acc.CountPending()
 		for _, p := range l.parts {
-			if n := len(p.window) + len(p.limbo); n > 0 {
+			if n := p.Seals(); n > 0 {
 				r.Seals += n
 				r.Partitions++
 			}
 		}
 	}
-	s.eff.Events = append(s.eff.Events, r)
+	s.event(r)
 	return s.end()
 }
 
@@ -192,7 +163,7 @@ func (s *Sender) Flush(now spool.Time) *Effects {
 	s.begin(now)
 	s.flushing = true
 	for _, l := range s.lanes {
-		l.flushTo = l.end
+		l.flushTo = l.acc.End
 	}
 	return s.end()
 }
@@ -201,7 +172,7 @@ func (s *Sender) Flush(now spool.Time) *Effects {
 func (s *Sender) Pending() uint64 {
 	var n uint64
 	for _, l := range s.lanes {
-		n += uint64(l.end) - uint64(l.settled.CountIn(spool.Span{End: l.end}))
+		n += l.acc.CountPending()
 	}
 	return n
 }
@@ -260,13 +231,12 @@ func (s *Sender) progress() {
 // control asks for what everything else needs: metadata, then a producer id.
 func (s *Sender) control() {
 	for _, l := range s.lanes {
-		l.remote.Pending = l.pending()
-		if l.acc.Partitions() == 0 && l.pending() {
+		if l.acc.Partitions() == 0 && l.acc.Pending() {
 			s.view.Want()
 		}
 	}
 	s.view.Update()
-	if s.view.Generation() > 0 && (s.cloneChecked() || planted.Is(planted.RollCallUnawaited)) {
+	if s.view.Generation() > 0 && (s.cloneChecked() || s.mayUseIdentity()) {
 		s.askIdentity()
 	}
 }
@@ -275,7 +245,7 @@ func (s *Sender) control() {
 func (s *Sender) retire() {
 	k := 0
 	for _, p := range s.active {
-		if p.idle() {
+		if p.Idle() {
 			p.active = false
 			continue
 		}
@@ -303,33 +273,43 @@ func (s *Sender) wake(at int64) {
 	}
 }
 
-// emit closes the Write that was composed, if there is one.
+// emit takes what machines left, and closes the Write that was composed, if there is one.
 func (s *Sender) emit() {
-	s.w.Partitions = slices.Grow(s.w.Partitions, len(s.dirty))
-	for _, p := range s.dirty {
-		p.dirty = false
-		s.w.Partitions = append(s.w.Partitions, p.state())
+	e, eff := &s.e, &s.eff
+	eff.Sealed, e.Encode = e.Encode, eff.Sealed
+	eff.Deliver, e.Deliver = e.Deliver, eff.Deliver
+	eff.Recycle, e.Recycle = e.Recycle, eff.Recycle
+	eff.Events, e.Events = e.Events, eff.Events
+	if e.WakeAt != 0 {
+		s.wake(e.WakeAt)
+		e.WakeAt = 0
 	}
-	s.dirty = s.dirty[:0]
-	if len(s.sealed) > 0 {
+	w := &e.Write
+	w.Partitions = slices.Grow(w.Partitions, len(e.Changed))
+	for _, m := range e.Changed {
+		w.Partitions = append(w.Partitions, s.lane(m.Lane.ID).parts[m.ID].state())
+	}
+	clear(e.Changed)
+	e.Changed = e.Changed[:0]
+	if len(e.Sealed) > 0 {
 		s.addFacts()
 	}
-	if s.w.Empty() {
+	if w.Empty() {
 		return
 	}
 	s.writeID++
-	w := s.w
-	w.ID = s.writeID
-	s.writes = append(s.writes, pendingWrite{id: w.ID, sealed: s.sealed, then: s.then})
-	s.eff.Write, s.eff.Urgent = &w, s.urgent
-	s.w, s.sealed, s.then, s.urgent = spool.Write{}, nil, nil, false
+	out := *w
+	out.ID = s.writeID
+	s.writes = append(s.writes, pendingWrite{id: out.ID, sealed: e.Sealed, then: s.then})
+	eff.Write, eff.Urgent = &out, e.Urgent
+	e.Write, e.Sealed, s.then, e.Urgent = spool.Write{}, nil, nil, false
 }
 
 // addFacts makes the facts that sealed records were placed by durable with them.
 func (s *Sender) addFacts() {
 	for _, l := range s.lanes {
 		if f, ok := l.acc.FreshFacts(); ok {
-			s.w.Facts = append(s.w.Facts, spool.LaneFacts{Lane: l.id, Facts: f})
+			s.e.Write.Facts = append(s.e.Write.Facts, spool.LaneFacts{Lane: l.id, Facts: f})
 		}
 	}
 }
@@ -338,8 +318,8 @@ func (s *Sender) addFacts() {
 func (s *Sender) durable(upTo uint64) {
 	k := 0
 	for ; k < len(s.writes) && s.writes[k].id <= upTo; k++ {
-		for _, inf := range s.writes[k].sealed {
-			inf.durable = true
+		for _, b := range s.writes[k].sealed {
+			b.Durable()
 		}
 		for _, f := range s.writes[k].then {
 			f()
@@ -348,16 +328,4 @@ func (s *Sender) durable(upTo uint64) {
 	s.writes = append(s.writes[:0], s.writes[k:]...)
 }
 
-// mark has p's state written with the next Write.
-func (s *Sender) mark(p *partition) {
-	if !p.dirty {
-		p.dirty = true
-		s.dirty = append(s.dirty, p)
-	}
-}
-
-func (s *Sender) event(e Event) { s.eff.Events = append(s.eff.Events, e) }
-
-func (s *Sender) audit(format string, args ...any) {
-	s.w.Audit = append(s.w.Audit, spool.AuditEntry{At: s.now.Wall, What: fmt.Sprintf(format, args...)})
-}
+func (s *Sender) event(e Event) { s.e.Events = append(s.e.Events, e) }

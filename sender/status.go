@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spoold/spoold/idempotence"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 )
@@ -14,7 +15,7 @@ func (s *Sender) Status(now spool.Time) Status {
 	st := Status{
 		ClusterID: s.view.ID(), Producer: s.identity,
 		LinkUp: link.Up, LinkErr: link.Err, LinkSince: max(link.Since, 0),
-		Brokers: s.view.Connected(), Retries: s.retries,
+		Brokers: s.view.Connected(), Retries: s.e.Retries,
 	}
 	for _, l := range s.lanes {
 		st.Topics = append(st.Topics, s.topicStatus(l))
@@ -29,12 +30,12 @@ func (s *Sender) Buffered() int { return s.acc.Used() + s.feeding }
 
 func (s *Sender) topicStatus(l *lane) TopicStatus {
 	t := TopicStatus{
-		Lane: l.id, Topic: l.topic, TopicID: l.remote.Bound, End: l.end, Settled: l.settled.Low(), State: "idle",
+		Lane: l.id, Topic: l.topic, TopicID: l.remote.Bound, End: l.acc.End, Settled: l.acc.Settled(), State: "idle",
 	}
-	pending := l.pending()
+	pending := l.acc.Pending()
 	resolving, parked := false, false
 	for _, p := range l.parts {
-		if p.phase == fresh && p.idle() && p.ids.LastOffset == protocol.NoOffset && !p.park.Parked() {
+		if p.Phase() == idempotence.Unknown && p.Idle() && p.Sequences().LastOffset == protocol.NoOffset && !p.Park().Parked() {
 			continue
 		}
 		ps := s.partitionStatus(p)
@@ -62,21 +63,20 @@ func (s *Sender) topicStatus(l *lane) TopicStatus {
 
 func (s *Sender) partitionStatus(p *partition) PartitionStatus {
 	leader, _ := p.leader()
+	seq := p.Sequences()
 	ps := PartitionStatus{
-		Partition: p.id, Leader: leader, State: phaseNames[p.phase], InFlight: len(p.window),
-		InDoubt: 0, LastOffset: p.ids.LastOffset, Identity: p.ids.Identity, Park: p.park,
-		Detail: p.detail, MayAsk: p.mayAsk,
+		Partition: p.ID, Leader: leader, State: p.Phase().String(), InFlight: p.InFlight(),
+		LastOffset: seq.LastOffset, Identity: seq.Identity, Park: p.Park(),
+		Detail: p.Detail, MayAsk: p.MayAsk(),
 	}
-	if p.asking != nil {
+	if p.open().asking != nil {
 		ps.State = "asking"
 	}
 	switch {
-	case p.phase != ready:
-		ps.InDoubt = p.inDoubt()
-	case len(p.limbo) > 0:
-		for _, inf := range p.limbo {
-			ps.InDoubt += int(inf.seal.Count)
-		}
+	case p.Phase() != idempotence.Ready:
+		ps.InDoubt = p.InDoubt()
+	case p.RefusedMaybe() > 0:
+		ps.InDoubt = p.RefusedMaybe()
 		ps.State, ps.Detail = "resolving", "refused, and perhaps in the log: decided after the next record's ack"
 	}
 	return ps

@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/spoold/spoold/idempotence"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/recovery"
 	"github.com/spoold/spoold/sender/cluster"
@@ -30,10 +31,10 @@ type tailRead struct {
 
 // readTail reads the log of p from from on. The records themselves are not looked at.
 func (s *Sender) readTail(p *partition, from, to protocol.Offset) {
-	t := p.tail
+	t := p.open().tail
 	if t == nil || t.from != from || t.to != to {
 		t = &tailRead{from: from, to: to, next: from}
-		p.tail = t
+		p.question.tail = t
 	}
 	if t.waiting {
 		return
@@ -54,7 +55,7 @@ func (s *Sender) readTail(p *partition, from, to protocol.Offset) {
 	topic := kmsg.NewFetchRequestTopic()
 	topic.Topic = p.lane.topic
 	part := kmsg.NewFetchRequestTopicPartition()
-	part.Partition, part.FetchOffset, part.PartitionMaxBytes = p.id, int64(t.next), tailBytes
+	part.Partition, part.FetchOffset, part.PartitionMaxBytes = p.ID, int64(t.next), tailBytes
 	part.CurrentLeaderEpoch, part.LogStartOffset = epoch, -1 // a follower, or who was the leader, does not answer then
 	topic.Partitions = append(topic.Partitions, part)
 	r.Topics = append(r.Topics, topic)
@@ -64,7 +65,7 @@ func (s *Sender) readTail(p *partition, from, to protocol.Offset) {
 
 func (s *Sender) onTail(q *request, resp Response) {
 	p, t := q.parts[0], q.tail
-	if p.tail != t {
+	if p.open().tail != t {
 		return // given up meanwhile
 	}
 	s.activate(p)
@@ -81,7 +82,7 @@ func (s *Sender) onTail(q *request, resp Response) {
 	for i := range r.Topics {
 		for j := range r.Topics[i].Partitions {
 			rp := &r.Topics[i].Partitions[j]
-			if r.Topics[i].Topic == p.lane.topic && rp.Partition == p.id {
+			if r.Topics[i].Topic == p.lane.topic && rp.Partition == p.ID {
 				s.tailPart(p, t, rp)
 				return
 			}
@@ -91,12 +92,11 @@ func (s *Sender) onTail(q *request, resp Response) {
 }
 
 func (s *Sender) tailTrouble(p *partition, t *tailRead, detail string, fresh bool) {
-	p.detail = detail
+	p.Detail = detail
 	if fresh {
 		p.needMeta = s.view.Refresh()
 	}
-	p.attempts++
-	t.retryAt = s.now.Age + s.backoff.After(p.attempts)
+	t.retryAt = s.now.Age + p.Backoff(s.env(p))
 	s.wake(t.retryAt)
 }
 
@@ -145,24 +145,24 @@ func (s *Sender) askLogStart(p *partition, t *tailRead) {
 
 func (s *Sender) onLogStart(q *request, resp Response) {
 	p, t := q.parts[0], q.tail
-	if p.tail != t {
+	if p.open().tail != t {
 		return // given up meanwhile
 	}
 	s.activate(p)
 	t.waiting = false
 	a := &asking{}
 	if r, ok := resp.Message.(*kmsg.ListOffsetsResponse); !ok || resp.Err != nil {
-		a.failed, p.detail = true, "ListOffsets: "+cluster.ErrText(resp.Err)
+		a.failed, p.Detail = true, "ListOffsets: "+cluster.ErrText(resp.Err)
 	} else {
 		s.logEnd(p, a, r)
 	}
 	switch {
 	case a.failed:
-		s.tailTrouble(p, t, p.detail, true)
+		s.tailTrouble(p, t, p.Detail, true)
 	case a.logEnd > t.next:
 		t.seen.LogStart = a.logEnd
 		s.tailDone(p, t)
-	case p.phase == resolving && t.below >= maxBelow:
+	case p.Phase() == idempotence.Resolving && t.below >= maxBelow:
 		t.seen.Below = true
 		s.tailDone(p, t)
 	default:
@@ -175,7 +175,7 @@ func (s *Sender) onLogStart(q *request, resp Response) {
 
 // headers notes the batches of our producer id and moves on behind the last whole one.
 func (s *Sender) headers(p *partition, t *tailRead, log []byte) error {
-	id := p.ids.Identity.ID
+	id := p.Sequences().Identity.ID
 	for len(log) > 0 {
 		h, _, rest, err := protocol.NextBatchHeader(log)
 		if errors.Is(err, io.ErrUnexpectedEOF) {
@@ -199,12 +199,7 @@ func (s *Sender) headers(p *partition, t *tailRead, log []byte) error {
 }
 
 func (s *Sender) tailDone(p *partition, t *tailRead) {
-	p.tail = nil
-	if p.phase == limbo {
-		s.limboSeen(p, t.seen)
-		return
-	}
-	if p.phase == resolving {
-		p.resolver.TailRead(s.now, t.seen)
-	}
+	p.open().tail = nil
+	p.TailRead(s.env(p), t.seen)
+	s.took(p)
 }

@@ -72,7 +72,7 @@ func batches(t *testing.T, p *program.Program, id protocol.ProducerIdentity, wan
 	a := accumulator.New(accumulator.Config{BatchSize: 200 + p.Below(8000), BufferMemory: 1 << 20})
 	l := accumulator.NewLane(0, "t", 0, 0, spool.Facts{})
 	l.SetPartitions(1)
-	l.Block(l.Partition(0), false)
+	l.Block(a, l.Partition(0), false)
 	sec := spool.Section{}
 	for range 1 + p.Below(20) {
 		r := record{Identity: id, Key: p.Bytes(300), Value: p.Bytes(2000)}

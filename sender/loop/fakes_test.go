@@ -118,7 +118,7 @@ func (s *fakeStore) Submit(w *spool.Write, urgent bool) {
 	s.did <- fmt.Sprintf("submit %d %v", w.ID, urgent)
 }
 func (s *fakeStore) Commits() <-chan *bolt.Commit { return s.commits }
-func (s *fakeStore) Resolve(d *bolt.Delivery)     { s.did <- fmt.Sprintf("resolve %v", d.Spans) }
+func (s *fakeStore) Resolve(d *spool.Delivery)    { s.did <- fmt.Sprintf("resolve %v", d.Spans) }
 func (s *fakeStore) Read(_ spool.LaneID, from spool.Index, _ int, buf []byte) ([]spool.Section, spool.Index, []byte, error) {
 	return nil, from + 10, buf, s.readErr
 }

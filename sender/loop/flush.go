@@ -1,7 +1,6 @@
 package loop
 
 import (
-	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/spool"
 	"github.com/spoold/spoold/spool/bolt"
 )
@@ -122,7 +121,7 @@ func (p *progress) committed(c *spool.Committed, age int64) {
 	}
 }
 
-func (p *progress) delivered(d *sender.Delivery) {
+func (p *progress) delivered(d *spool.Delivery) {
 	l := p.lane(d.Lane)
 	for _, sp := range d.Spans {
 		l.left.Add(sp)

@@ -34,7 +34,7 @@ type Core interface {
 type Store interface {
 	Submit(w *spool.Write, urgent bool)
 	Commits() <-chan *bolt.Commit
-	Resolve(d *bolt.Delivery)
+	Resolve(d *spool.Delivery)
 	Read(lane spool.LaneID, from spool.Index, max int, buf []byte) ([]spool.Section, spool.Index, []byte, error)
 	Now() spool.Time
 	Lanes() (bolt.Stats, []bolt.LaneStats)
@@ -54,7 +54,7 @@ type Options struct {
 	MaxIdle           time.Duration // connections.max.idle.ms; not positive: never
 	Dial              func(ctx context.Context, network, addr string) (net.Conn, error)
 	Event             func(sender.Event) // called on the loop's goroutine; must not block. nil: not
-	Delivered         func() // called after deliveries were resolved; must not block. nil: not
+	Delivered         func()             // called after deliveries were resolved; must not block. nil: not
 
 	dial func(ctx context.Context, addr string, timeout time.Duration) (wire, error) // tests
 }
@@ -268,11 +268,11 @@ func (l *Loop) carry(e *sender.Effects) {
 }
 
 // deliver passes on what became of records.
-func (l *Loop) deliver(deliveries []sender.Delivery) {
+func (l *Loop) deliver(deliveries []spool.Delivery) {
 	for i := range deliveries {
 		d := &deliveries[i]
 		l.progress.delivered(d)
-		l.store.Resolve((*bolt.Delivery)(d))
+		l.store.Resolve(d)
 	}
 	if len(deliveries) > 0 && l.opt.Delivered != nil {
 		l.opt.Delivered()

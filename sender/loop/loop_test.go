@@ -25,7 +25,7 @@ func TestEffectsAreCarriedOutInFieldOrder(t *testing.T) {
 	r.core.on("start", sender.Effects{
 		Write:   &spool.Write{ID: 7},
 		Urgent:  true,
-		Deliver: []sender.Delivery{{Spans: []spool.Span{{First: 1, End: 3}}}},
+		Deliver: []spool.Delivery{{Spans: []spool.Span{{First: 1, End: 3}}}},
 		Feed:    []sender.Feed{{ID: 5, From: 20}},
 		Events:  []sender.Event{sender.LinkChanged{Up: true}},
 	})
@@ -194,7 +194,7 @@ func TestFlushWaitsForWhatWasSpooledBeforeAndForNothingLater(t *testing.T) {
 		return &bolt.Commit{Committed: spool.Committed{Writes: writes, Sections: []spool.Section{{Spans: []spool.Span{{First: first, End: end}}}}}}
 	}
 	deliver := func(first, end spool.Index) sender.Effects {
-		return sender.Effects{Deliver: []sender.Delivery{{Spans: []spool.Span{{First: first, End: end}}}}}
+		return sender.Effects{Deliver: []spool.Delivery{{Spans: []spool.Span{{First: first, End: end}}}}}
 	}
 	r.store.commits <- commit(1, 5, 7)
 	r.core.expect(t, "committed 1", "flush")
@@ -295,7 +295,7 @@ func TestStopDeliversWhatStandsBesideIt(t *testing.T) {
 	var events []sender.Event
 	r := newRig(t, Options{Event: func(e sender.Event) { events = append(events, e) }}, nil)
 	r.core.on("start", sender.Effects{
-		Deliver: []sender.Delivery{{Spans: []spool.Span{{First: 1, End: 3}}}},
+		Deliver: []spool.Delivery{{Spans: []spool.Span{{First: 1, End: 3}}}},
 		Events:  []sender.Event{sender.LinkChanged{Up: true}},
 		Stop:    errors.New("it is a copy"),
 	})

@@ -10,20 +10,9 @@ import (
 	"github.com/spoold/spoold/spool"
 )
 
-// Delivery says what became of entries: acked at these offsets, or refused. It has
-// the fields of sender.Delivery.
-type Delivery struct {
-	Lane      spool.LaneID
-	Spans     []spool.Span
-	Partition int32
-	Offset    protocol.Offset // of the first of them, the others follow; NoOffset: acked, place unknown
-	Timestamp int64           // LogAppendTime, or -1: the record's own
-	Err       error           // not nil: dead-lettered, why
-}
-
 // Resolve tells those who hold tickets of the entries. Called by the loop, after
 // it received the commit of the entries.
-func (s *Store) Resolve(d *Delivery) {
+func (s *Store) Resolve(d *spool.Delivery) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if int(d.Lane) >= len(s.laneByID) {
@@ -48,7 +37,7 @@ func (s *Store) Resolve(d *Delivery) {
 }
 
 // resolve passes on the part of sp that is in this place.
-func (p *place) resolve(sp spool.Span, d *Delivery, skip int) {
+func (p *place) resolve(sp spool.Span, d *spool.Delivery, skip int) {
 	part := spool.Span{First: max(sp.First, p.span.First), End: min(sp.End, p.span.End)}
 	if part.First >= part.End {
 		return
@@ -93,7 +82,7 @@ func (s *Store) settleAttached(w *spool.Write) {
 		if len(l.attached) == 0 {
 			continue
 		}
-		d := Delivery{Offset: protocol.NoOffset, Timestamp: -1, Partition: -1, Err: outcomeError(x.Outcome)}
+		d := spool.Delivery{Offset: protocol.NoOffset, Timestamp: -1, Partition: -1, Err: outcomeError(x.Outcome)}
 		for _, sp := range x.Spans {
 			for i := range l.attached {
 				l.attached[i].resolve(sp, &d, 0)

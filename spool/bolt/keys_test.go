@@ -56,7 +56,7 @@ func TestConcurrentRepeatsOfAKeyStoreOneBatch(t *testing.T) {
 		}
 	}
 	l.wait(func() bool { return len(l.entries[0]) == 3*keys })
-	l.s.Resolve(&Delivery{Lane: 0, Spans: []spool.Span{{First: 0, End: 3 * keys}}, Partition: 2, Offset: 1000, Timestamp: -1})
+	l.s.Resolve(&spool.Delivery{Lane: 0, Spans: []spool.Span{{First: 0, End: 3 * keys}}, Partition: 2, Offset: 1000, Timestamp: -1})
 	for k := range keys {
 		want, err := tickets[k][0].At(1).Acked(context.Background())
 		if err != nil {
@@ -93,7 +93,7 @@ func TestRepeatAfterARestartAttachesToPendingRecordsAndKnowsSettledOnes(t *testi
 	if a, err := again.At(0).Acked(context.Background()); err != nil || a.Offset != protocol.NoOffset {
 		t.Errorf("settled record: %+v, %v", a, err)
 	}
-	l.s.Resolve(&Delivery{Lane: 0, Spans: []spool.Span{{First: 1, End: 2}}, Partition: 0, Offset: 41, Timestamp: -1})
+	l.s.Resolve(&spool.Delivery{Lane: 0, Spans: []spool.Span{{First: 1, End: 2}}, Partition: 0, Offset: 41, Timestamp: -1})
 	if a, err := again.At(1).Acked(context.Background()); err != nil || a.Offset != 41 {
 		t.Errorf("resolved record: %+v, %v", a, err)
 	}

@@ -64,7 +64,7 @@ func (s *Store) answerGone(lane spool.LaneID, p *place) {
 		return
 	}
 	settled := s.state.Settled(lane)
-	gone := Delivery{Offset: protocol.NoOffset, Timestamp: -1, Partition: -1}
+	gone := spool.Delivery{Offset: protocol.NoOffset, Timestamp: -1, Partition: -1}
 	for at := p.span.First; at < p.span.End; at++ {
 		if !settled.Contains(at) {
 			continue

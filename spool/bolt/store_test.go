@@ -214,9 +214,9 @@ func TestAckedTellsOffsetToWhoeverHoldsATicket(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.wait(func() bool { return len(l.entries[0]) == 10 })
-	l.s.Resolve(&Delivery{Lane: 0, Spans: []spool.Span{{First: 0, End: 2}, {First: 5, End: 7}}, Partition: 3, Offset: 100, Timestamp: -1})
+	l.s.Resolve(&spool.Delivery{Lane: 0, Spans: []spool.Span{{First: 0, End: 2}, {First: 5, End: 7}}, Partition: 3, Offset: 100, Timestamp: -1})
 	refused := errors.New("refused")
-	l.s.Resolve(&Delivery{Lane: 0, Spans: []spool.Span{{First: 2, End: 5}}, Partition: 1, Offset: protocol.NoOffset, Timestamp: -1, Err: refused})
+	l.s.Resolve(&spool.Delivery{Lane: 0, Spans: []spool.Span{{First: 2, End: 5}}, Partition: 1, Offset: protocol.NoOffset, Timestamp: -1, Err: refused})
 	for i, want := range map[int]protocol.Offset{0: 100, 1: 101, 5: 102, 6: 103} {
 		a, err := tickets[i].Acked(context.Background())
 		if err != nil || a.Offset != want || a.Partition != 3 {
@@ -249,7 +249,7 @@ func TestNothingIsKeptForTicketsThatNobodyHolds(t *testing.T) {
 	if n > 40 {
 		t.Errorf("%d groups are remembered, one ticket is held", n)
 	}
-	l.s.Resolve(&Delivery{Spans: []spool.Span{{First: 0, End: 301}}, Offset: 7, Timestamp: -1})
+	l.s.Resolve(&spool.Delivery{Spans: []spool.Span{{First: 0, End: 301}}, Offset: 7, Timestamp: -1})
 	if a, err := held.Acked(context.Background()); err != nil || a.Offset != 7 {
 		t.Errorf("the held ticket: %+v, %v", a, err)
 	}

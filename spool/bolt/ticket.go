@@ -125,7 +125,7 @@ func (r *Receipt) look(section, ordinal int) (Ack, <-chan struct{}, error) {
 
 // resolve notes what became of the entries of sp, where nothing is known yet. skip is how many entries
 // of the delivery come before sp.
-func (r *Receipt) resolve(section int, sp spool.Span, d *Delivery, skip int) {
+func (r *Receipt) resolve(section int, sp spool.Span, d *spool.Delivery, skip int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := &r.sections[section]

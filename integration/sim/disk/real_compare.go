@@ -146,7 +146,7 @@ func (r *Real) compareRead(lane spool.LaneID, from spool.Index, size int) spool.
 // batch's tickets must hear of their own entries. Of what has left, a repeat may know that only.
 func (r *Real) comparePlaces(p *promise) {
 	for _, s := range p.receipt.Spots {
-		d := bolt.Delivery{Lane: s.Lane, Spans: []spool.Span{{First: s.Index, End: s.Index + 1}}, Partition: int32(s.Lane), Offset: protocol.Offset(s.Index), Timestamp: -1}
+		d := spool.Delivery{Lane: s.Lane, Spans: []spool.Span{{First: s.Index, End: s.Index + 1}}, Partition: int32(s.Lane), Offset: protocol.Offset(s.Index), Timestamp: -1}
 		r.life.store.Resolve(&d)
 	}
 	for k, s := range p.receipt.Spots {

@@ -264,7 +264,7 @@ func (h *host) wakeAt(age int64) {
 }
 
 // deliver tells callers what became of their records.
-func (h *host) deliver(list []sender.Delivery) {
+func (h *host) deliver(list []spool.Delivery) {
 	for i := range list {
 		d := &list[i]
 		offset := int64(d.Offset)

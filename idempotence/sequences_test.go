@@ -6,10 +6,10 @@ import (
 	"github.com/spoold/spoold/protocol"
 )
 
-func ready() Partition {
-	p := NewPartition()
+func ready() protocol.Sequences {
+	p := protocol.NewSequences()
 	p.Adopt(protocol.ProducerIdentity{ID: 7})
-	p.Take(1)
+	p.Assign(1)
 	p.Acked(0, 1, 0, 1000)
 	return p
 }
@@ -17,7 +17,7 @@ func ready() Partition {
 func TestASequenceIsNeverGivenTwiceInAnEpochAndWraps(t *testing.T) {
 	p := ready()
 	p.Next = 2147483646
-	if base := p.Take(3); base != 2147483646 || p.Next != 1 {
+	if base := p.Assign(3); base != 2147483646 || p.Next != 1 {
 		t.Errorf("base %d, next %d; want 2147483646 and 1", base, p.Next)
 	}
 }
@@ -36,30 +36,30 @@ func TestAnEpochEndsAt32767AndNeverWraps(t *testing.T) {
 
 func TestFiveMayBeUnansweredOnlyWhileTheBrokerSurelyRemembers(t *testing.T) {
 	const day = 24 * 3600_000
-	now := Margin{Wall: 10 * day, Ms: 20 * 3600_000}
+	now := protocol.Margin{Wall: 10 * day, Ms: 20 * 3600_000}
 	fresh := now.Wall - 1000
 	tests := []struct {
 		name      string
-		change    func(*Partition)
+		change    func(*protocol.Sequences)
 		mayAsk    bool
 		oldest    int64
 		candidate int64
 		want      int
 	}{
-		{"everything is recent", func(*Partition) {}, true, fresh, fresh, MaxInFlight},
-		{"first batch under this id", func(p *Partition) { p.Known = false }, true, fresh, fresh, 1},
-		{"no right to ask", func(*Partition) {}, false, fresh, fresh, 1},
-		{"last ack is older than the margin", func(p *Partition) { p.LastMaxTimestamp = now.Wall - day }, true, fresh, fresh, 1},
-		{"an unanswered batch is older", func(*Partition) {}, true, now.Wall - day, fresh, 1},
-		{"the next one is older", func(*Partition) {}, true, fresh, now.Wall - day, 1},
-		{"exactly at the margin", func(p *Partition) { p.LastMaxTimestamp = now.Wall - now.Ms }, true, fresh, fresh, 1},
-		{"a millisecond inside", func(p *Partition) { p.LastMaxTimestamp = now.Wall - now.Ms + 1 }, true, fresh, fresh, MaxInFlight},
+		{"everything is recent", func(*protocol.Sequences) {}, true, fresh, fresh, MaxInFlight},
+		{"first batch under this id", func(p *protocol.Sequences) { p.Known = false }, true, fresh, fresh, 1},
+		{"no right to ask", func(*protocol.Sequences) {}, false, fresh, fresh, 1},
+		{"last ack is older than the margin", func(p *protocol.Sequences) { p.LastMaxTimestamp = now.Wall - day }, true, fresh, fresh, 1},
+		{"an unanswered batch is older", func(*protocol.Sequences) {}, true, now.Wall - day, fresh, 1},
+		{"the next one is older", func(*protocol.Sequences) {}, true, fresh, now.Wall - day, 1},
+		{"exactly at the margin", func(p *protocol.Sequences) { p.LastMaxTimestamp = now.Wall - now.Ms }, true, fresh, fresh, 1},
+		{"a millisecond inside", func(p *protocol.Sequences) { p.LastMaxTimestamp = now.Wall - now.Ms + 1 }, true, fresh, fresh, MaxInFlight},
 	}
 	for _, tt := range tests {
 		p := ready()
 		p.LastMaxTimestamp = fresh
 		tt.change(&p)
-		if got := p.Limit(now, tt.mayAsk, tt.oldest, true, tt.candidate); got != tt.want {
+		if got := inFlightLimit(&p, now, tt.mayAsk, tt.oldest, true, tt.candidate); got != tt.want {
 			t.Errorf("%s: limit %d, want %d", tt.name, got, tt.want)
 		}
 	}
@@ -67,7 +67,7 @@ func TestFiveMayBeUnansweredOnlyWhileTheBrokerSurelyRemembers(t *testing.T) {
 
 func TestAnAckWithoutAPlaceLeavesTheLastOffset(t *testing.T) {
 	p := ready()
-	p.Take(4)
+	p.Assign(4)
 	p.Acked(4, 4, protocol.NoOffset, 2000)
 	if p.LastOffset != 0 || p.Settled != 4 || p.LastMaxTimestamp != 2000 {
 		t.Errorf("%+v", p)

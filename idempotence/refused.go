@@ -1,0 +1,209 @@
+package idempotence
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/spoold/spoold/accumulator"
+	"github.com/spoold/spoold/internal/planted"
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/recovery"
+	"github.com/spoold/spoold/spool"
+)
+
+// refused deals with the front of the window, which the leader refused for good
+// and does not have in its log. final: no copy of it can turn up any more.
+func (m *Machine) refused(e *Env, final bool) {
+	b := m.window[0]
+	m.enter(Ready)
+	bad := b.badRecords()
+	switch {
+	case len(bad) == 0 && b.Seal.Count > 1:
+		m.split(e, final)
+	case !final:
+		m.keepRefused(e)
+	default:
+		if len(bad) == 0 {
+			bad = []int32{0}
+		}
+		// Their sequences are never given to others, and what was sealed above them cannot enter the log any
+		// more: it goes on in the next epoch.
+		m.deadLetter(e, b, bad)
+		m.reseal(e, m.window, "a record was refused for good: "+b.code.String())
+	}
+}
+
+// badRecords is which records the broker named, ascending and in range.
+func (b *Sealed) badRecords() []int32 {
+	var bad []int32
+	for _, n := range b.bad {
+		if n >= 0 && n < b.Seal.Count && !slices.Contains(bad, n) {
+			bad = append(bad, n)
+		}
+	}
+	slices.Sort(bad)
+	return bad
+}
+
+// allRecords is every record of b, by its place.
+func (b *Sealed) allRecords() []int32 {
+	all := make([]int32, b.Seal.Count)
+	for i := range all {
+		all[i] = int32(i)
+	}
+	return all
+}
+
+// split cuts the front in two, to find the record that is refused. Every record
+// keeps its sequence, so this is safe with any number of copies about.
+func (m *Machine) split(e *Env, final bool) {
+	b := m.window[0]
+	if b.Batch == nil {
+		panic(fmt.Sprintf("idempotence: %s-%d: a batch without bytes was refused", m.Lane.Topic, m.ID))
+	}
+	left, right, err := b.Batch.Split()
+	if err != nil {
+		e.Damage = err
+		return
+	}
+	e.recycle(b)
+	var halves []*Sealed
+	for _, batch := range []*accumulator.Batch{left, right} {
+		e.Accumulator.Adopt(batch)
+		e.Ordinal++
+		batch.Ordinal = e.Ordinal
+		h := &Sealed{Batch: batch, offset: protocol.NoOffset, stamp: -1, Seal: b.Seal}
+		h.Seal.Base, h.Seal.Count, h.Seal.Spans = batch.Base, batch.Count, batch.Spans
+		h.Seal.MaxTimestamp, h.Seal.Ordinal = batch.MaxTimestamp, batch.Ordinal
+		if !final {
+			h.maybe = 1
+		}
+		halves = append(halves, h)
+		m.putSeal(e, h) // the left half's seal has the key of the whole and replaces it
+	}
+	m.window = slices.Insert(m.window[1:], 0, halves...)
+	if !final {
+		m.enter(Unknown)
+	}
+	e.audit("%s-%d: batch of %d records at sequence %d was refused (%v) and cut in two", m.Lane.Topic, m.ID, b.Seal.Count, b.Seal.Base, b.code)
+}
+
+// deadLetter takes the records of b at the places bad out of the way.
+func (m *Machine) deadLetter(e *Env, b *Sealed, bad []int32) {
+	err := &RefusedError{Code: b.code.String(), Message: b.message}
+	k, n := 0, int32(0)
+	for _, sp := range b.Seal.Spans {
+		for i := sp.First; i < sp.End; i++ {
+			if k < len(bad) && bad[k] == n {
+				e.Write.DeadLetters = append(e.Write.DeadLetters, spool.DeadLetter{
+					Lane: m.Lane.ID, Index: i, Partition: m.ID, Code: b.code, Message: b.message,
+					Attempts: int32(b.copies), At: e.Now.Wall,
+				})
+				one := []spool.Span{{First: i, End: i + 1}}
+				e.leave(m.Lane, one, spool.OutcomeDeadLettered)
+				e.Deliver = append(e.Deliver, spool.Delivery{
+					Lane: m.Lane.ID, Spans: one, Partition: m.ID, Offset: protocol.NoOffset, Timestamp: -1, Err: err,
+				})
+				e.event(RecordDeadLettered{Topic: m.Lane.Topic, Partition: m.ID, Index: i, Code: b.code, Message: b.message})
+				k++
+			}
+			n++
+		}
+	}
+	e.Urgent = true
+}
+
+// reseal unseals list (the window, or what is left of it) and gives its records back
+// to be sealed again from sequence 0 of the next epoch of the same producer id.
+func (m *Machine) reseal(e *Env, list []*Sealed, why string) {
+	var spans []spool.Span
+	for _, b := range list {
+		e.Write.Unseal = append(e.Write.Unseal, b.Seal.SealKey)
+		for _, sp := range b.Seal.Spans {
+			spans = m.Lane.AppendUnsettled(spans, sp)
+		}
+		e.recycle(b)
+	}
+	m.window = m.window[:0]
+	m.resend = nil
+	m.Lane.Untake(e.Accumulator, m.Queue, spans)
+	if planted.Is(planted.SequenceReused) && len(list) > 0 {
+		m.seq.Next = list[0].Seal.Base
+	} else {
+		m.bump(e, why)
+	}
+	e.Accumulator.WakeLanes()
+	e.Urgent = true
+}
+
+// bump goes on at sequence 0 of the next epoch.
+func (m *Machine) bump(e *Env, why string) {
+	if !m.seq.Identity.Valid() {
+		return
+	}
+	if !m.seq.Bump() {
+		m.exhausted = true // the next id comes from the cluster
+		e.AnotherIdentity = true
+		m.seq.Settled = protocol.NoSequence
+	}
+	m.Mark(e)
+	e.event(EpochBumped{Topic: m.Lane.Topic, Partition: m.ID, Identity: m.seq.Identity, Why: why})
+}
+
+// keepRefused keeps the front's seal, marked: it was refused, but another copy of it may
+// be in the log or on its way there. What is above goes on in the next epoch; its
+// first ack shuts the copies out, and the log's tail below it shows what became of them.
+func (m *Machine) keepRefused(e *Env) {
+	b := m.window[0]
+	if slices.ContainsFunc(m.window[1:], (*Sealed).inDoubt) {
+		m.ParkFor(e, spool.ParkHole, fmt.Sprintf(
+			"batch at sequence %d was refused (%v), more than one copy of it was sent, and one above it is not answered", b.Seal.Base, b.code))
+		return
+	}
+	above := slices.Clone(m.window[1:])
+	b.Seal.Refused = b.code
+	e.recycle(b)
+	m.refusedMaybe = append(m.refusedMaybe, b)
+	e.Write.Seals = append(e.Write.Seals, b.Seal)
+	m.reseal(e, above, "a batch was refused, and another copy of it may still turn up: "+b.code.String())
+}
+
+// boundAt notes that the new epoch's first batch was acked at offset: no copy of
+// what was refused can enter the log behind it.
+func (m *Machine) boundAt(e *Env, offset protocol.Offset) {
+	if offset == protocol.NoOffset {
+		m.ParkFor(e, spool.ParkHole, "a refused batch may be in the log, and the place of the first batch of the next epoch is not known")
+		return
+	}
+	m.bound = offset
+	m.boundKnown = true
+}
+
+// refusedSeen decides what became of the first of the refused batches.
+func (m *Machine) refusedSeen(e *Env, t recovery.Tail) {
+	b := m.refusedMaybe[0]
+	at := protocol.NoOffset
+	for _, l := range t.Batches {
+		skip := l.Base.Distance(b.Seal.Base)
+		if l.Identity == b.Seal.Identity && skip+int(b.Seal.Count) <= int(l.Count) {
+			at = l.Offset + protocol.Offset(skip)
+		}
+	}
+	switch {
+	case t.Err != "", at == protocol.NoOffset && t.LogStart > b.Seal.Tail:
+		m.ParkFor(e, spool.ParkTailUnreadable, "a refused batch may be in the log: "+t.Err)
+		return
+	case at != protocol.NoOffset && !planted.Is(planted.LimboUnread):
+		e.leave(m.Lane, b.Seal.Spans, spool.OutcomeAcked)
+		e.Deliver = append(e.Deliver, spool.Delivery{Lane: m.Lane.ID, Spans: b.Seal.Spans, Partition: m.ID, Offset: at, Timestamp: -1})
+		e.event(BatchAcked{Topic: m.Lane.Topic, Partition: m.ID, Records: int(b.Seal.Count), Offset: at, Recovered: b.found, How: "tail"})
+	default:
+		m.deadLetter(e, b, b.allRecords())
+	}
+	e.Write.Unseal = append(e.Write.Unseal, b.Seal.SealKey)
+	m.refusedMaybe = m.refusedMaybe[1:]
+	if len(m.refusedMaybe) == 0 {
+		m.enter(Ready)
+		m.boundKnown = false
+	}
+}

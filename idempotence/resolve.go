@@ -1,0 +1,293 @@
+package idempotence
+
+import (
+	"fmt"
+
+	"github.com/spoold/spoold/accumulator"
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/recovery"
+	"github.com/spoold/spoold/spool"
+)
+
+// Do is what a machine waits for.
+type Do uint8
+
+// What a machine may wait for.
+const (
+	Nothing  Do = iota // or for what was sent, written or committed
+	Ask                // DescribeProducers and the log's end, at the leader: Described, or Wait and again
+	ReadTail           // batch headers of the log from From to To: TailRead
+	ReadBack           // entries of Batch from the spool, from Index on: TakeEntries
+	Confirm            // another broker's word on who leads, before it is parked for Reason: ParkFor, or AskAgain
+	Stop               // for good: somebody else used this spool's identity; Detail
+)
+
+// Want is what a machine waits for.
+type Want struct {
+	Do             Do
+	From, To       protocol.Offset // ReadTail; To NoOffset: up to the high watermark
+	Batch          *Sealed         // ReadBack
+	Index          spool.Index     // ReadBack
+	Reason, Detail string          // Confirm, Stop
+}
+
+// Advance takes the partition as far as it can go now over a way to its leader, which is another number than 0 and
+// than before whenever leader, leader epoch or connection are new. It is to be called again whenever time has come
+// (Steps.WakeAt), an answer was taken, a commit was made or records came. Review comes before it.
+func (m *Machine) Advance(e *Env, way uint64) Want {
+	if m.phase == Parked {
+		return Want{}
+	}
+	switch {
+	case m.phase == Unknown:
+		m.beginResolving(e, way)
+	case m.phase == Ready && way != m.way && m.onWire > 0:
+		m.enter(Muted) // the old connection's answers come first
+		m.Block(e, true)
+	case m.phase == Ready && way != m.way:
+		m.beginResolving(e, way)
+	}
+	if m.phase == Ready && m.boundKnown && len(m.window) == 0 {
+		m.enter(ReadingTail)
+		m.Block(e, true)
+	}
+	var w Want
+	switch m.phase {
+	case Resolving:
+		w = m.resolve(e, way)
+	case ReadingTail:
+		if way != m.way {
+			m.way = way
+			m.round++
+		}
+		w = Want{Do: ReadTail, From: m.refusedMaybe[0].Seal.Tail, To: m.bound}
+	}
+	if m.phase == Ready {
+		m.drain(e)
+	}
+	return w
+}
+
+// beginResolving asks the leader before anything (more) is sent.
+func (m *Machine) beginResolving(e *Env, way uint64) {
+	m.enter(Resolving)
+	m.way = way
+	m.forget()
+	m.resolver = m.newResolver(e)
+	if len(m.window) > 0 {
+		m.Block(e, true)
+	}
+}
+
+// Producer is the identity that the leader is asked about. One that was never used here must not have been used by
+// anybody else either.
+func (m *Machine) Producer(e *Env) protocol.ProducerIdentity {
+	if m.seq.Identity.Valid() {
+		return m.seq.Identity
+	}
+	return e.Former
+}
+
+func (m *Machine) newResolver(e *Env) *recovery.Resolver {
+	return recovery.New(recovery.Facts{
+		Identity: m.Producer(e), Next: m.seq.Next, Settled: m.seq.Settled,
+		LastMaxTimestamp: m.seq.LastMaxTimestamp, MarginMs: e.MarginMs,
+	}, m.resolverBatches())
+}
+
+// resolverBatches is the window as the resolver sees it.
+func (m *Machine) resolverBatches() []recovery.Batch {
+	list := make([]recovery.Batch, len(m.window))
+	above := protocol.Offset(0) // what was settled before lies below
+	if m.seq.LastOffset != protocol.NoOffset {
+		above = m.seq.LastOffset + 1
+	}
+	for i, b := range m.window {
+		list[i] = recovery.Batch{
+			Base: b.Seal.Base, Count: b.Seal.Count, MaxTimestamp: b.Seal.MaxTimestamp,
+			SealedAge: b.Seal.SealedAge, Tail: max(b.Seal.Tail, above),
+			Doubtful: b.inDoubt(), Acked: b.acked, Offset: b.offset,
+		}
+	}
+	return list
+}
+
+// resolve carries out what the resolver wants next.
+func (m *Machine) resolve(e *Env, way uint64) Want {
+	if m.onWire > 0 {
+		return Want{} // one copy at a time
+	}
+	if way != m.way {
+		m.way = way
+		m.forget()
+		m.resolver.Interrupted()
+	}
+	for m.phase == Resolving && e.Damage == nil {
+		step := m.resolver.Next(e.Now)
+		switch step.Do {
+		case recovery.Ask:
+			if e.Now.Age < m.retryAt {
+				e.Wake(m.retryAt)
+				return Want{}
+			}
+			return Want{Do: Ask}
+		case recovery.ReadTail:
+			return Want{Do: ReadTail, From: step.From, To: step.To}
+		case recovery.Resend:
+			return m.stepResend(e, m.window[step.Index])
+		case recovery.Settle:
+			m.stepSettle(e, &step)
+		case recovery.Pause:
+			if !m.paused(e) {
+				return Want{}
+			}
+			m.resolver.Paused()
+		case recovery.Park:
+			return Want{Do: Confirm, Reason: step.Reason, Detail: step.Detail}
+		case recovery.Stop:
+			return Want{Do: Stop, Detail: step.Detail}
+		case recovery.Hole:
+			m.seq.Known = step.Known && m.seq.Settled != protocol.NoSequence
+			m.refused(e, step.Final)
+		case recovery.Done:
+			m.seq.Known = step.Known && m.seq.Settled != protocol.NoSequence
+			m.enter(Ready)
+			m.resolver = nil
+			if len(m.window) == 0 {
+				m.attempts, m.Detail = 0, ""
+			}
+		}
+	}
+	return Want{}
+}
+
+// stepSettle settles batches from the front, or parks the partition if they cannot be where the step says.
+func (m *Machine) stepSettle(e *Env, step *recovery.Step) {
+	for k, b := range m.window[:step.Count] {
+		if b.acked && step.Offsets[k] == protocol.NoOffset {
+			step.Offsets[k] = b.offset
+		}
+	}
+	if m.lacksRoom(e, step) {
+		return
+	}
+	for _, offset := range step.Offsets[:step.Count] {
+		m.settle(e, offset, step.How)
+	}
+}
+
+// lacksRoom parks the partition if earlier batches would be settled for the ack of a later one that leaves no room for them in
+// the log: it is not the log that they were sent to, or its broker has forgotten the producer, and took a batch that arrived
+// late for its first one, whatever its sequence. (Where Produce goes by name, a topic that was created anew does so, too.)
+func (m *Machine) lacksRoom(e *Env, step *recovery.Step) bool {
+	if step.How != "answer" {
+		return false
+	}
+	room := m.lowest()
+	for k, offset := range step.Offsets[:step.Count] {
+		switch {
+		case k == 0 || offset == protocol.NoOffset || offset >= room:
+		case m.wentBack(offset, step.How):
+			m.parkLower(e, offset, m.seq.LastOffset)
+			return true
+		default:
+			m.ParkFor(e, spool.ParkStateForgotten, fmt.Sprintf(
+				"a batch was acked at offset %d, and those before it would end at %d: the leader has forgotten them", offset, room))
+			return true
+		}
+		room += protocol.Offset(m.window[k].Seal.Count)
+	}
+	return false
+}
+
+// paused reports whether the resolver's pause is over. It begins one if there is none.
+func (m *Machine) paused(e *Env) bool {
+	if m.retryAt <= e.Now.Age && !m.pausing {
+		m.pausing = true
+		m.Wait(e, m.Detail)
+	}
+	if e.Now.Age < m.retryAt {
+		e.Wake(m.retryAt)
+		return false
+	}
+	m.pausing = false
+	return true
+}
+
+// stepResend puts one batch on the wire again, under its own identity, after its bytes were read back if need be.
+func (m *Machine) stepResend(e *Env, b *Sealed) Want {
+	if b.Batch == nil {
+		if m.build == nil || m.build.batch != b {
+			m.build = &building{batch: b, builder: accumulator.NewBuilder(m.Lane.Topic, &b.Seal)}
+		}
+		return Want{Do: ReadBack, Batch: b, Index: m.build.builder.Next()}
+	}
+	if m.resend != b {
+		m.resend = b
+		if b.copies > 0 || b.found {
+			e.Retries++
+		}
+		e.event(BatchRetried{Topic: m.Lane.Topic, Partition: m.ID, Code: b.code})
+	}
+	return Want{}
+}
+
+// TakeEntries takes what ReadBack asked for: all entries of the lane that have not left, up to next.
+func (m *Machine) TakeEntries(e *Env, sections []spool.Section, next spool.Index) {
+	if m.build == nil {
+		return
+	}
+	b := m.build.batch
+	whole, err := m.build.builder.Feed(&b.Seal, sections, next)
+	if err != nil {
+		e.Damage = err
+		return
+	}
+	if whole {
+		b.Batch, m.build = m.build.builder.Batch, nil
+		e.Accumulator.Adopt(b.Batch)
+	}
+}
+
+// Described takes the leader's answer to Ask: what it knows of Producer, and where its log ends. denied: without the
+// right to ask.
+func (m *Machine) Described(e *Env, n recovery.Named, denied bool, logEnd protocol.Offset) {
+	if !m.Waiting() {
+		m.tailBase = max(m.tailBase, logEnd) // all of ours lies below
+	}
+	if denied {
+		m.resolver.Denied()
+		return
+	}
+	m.resolver.Described(e.Now, n)
+}
+
+// SetMayAsk says whether the leader may be asked about producers, and reports whether that is new.
+func (m *Machine) SetMayAsk(may bool) (changed bool) {
+	changed = m.mayAsk != may
+	m.mayAsk = may
+	return changed
+}
+
+// UsedElsewhere is what shows that the identity was used by another copy of the spool, or "".
+func (m *Machine) UsedElsewhere(e *Env, n recovery.Named) string {
+	r := m.newResolver(e)
+	r.Described(e.Now, n)
+	if step := r.Next(e.Now); step.Do == recovery.Stop {
+		return step.Detail
+	}
+	return ""
+}
+
+// TailRead takes what reading the log showed.
+func (m *Machine) TailRead(e *Env, t recovery.Tail) {
+	switch m.phase {
+	case ReadingTail:
+		m.refusedSeen(e, t)
+	case Resolving:
+		m.resolver.TailRead(e.Now, t)
+	}
+}
+
+// AskAgain forgets what the leader said.
+func (m *Machine) AskAgain(e *Env) { m.resolver = m.newResolver(e) }

@@ -1,0 +1,199 @@
+package idempotence
+
+import (
+	"math"
+
+	"github.com/spoold/spoold/accumulator"
+	"github.com/spoold/spoold/internal/planted"
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/spool"
+)
+
+// MaxInFlight is how many batches of a producer a broker remembers per
+// partition (ProducerStateEntry.NUM_BATCHES_TO_RETAIN): with more unanswered,
+// the oldest could no longer be recognised.
+const MaxInFlight = 5
+
+// drain seals what is ready, as much as may be unanswered.
+func (m *Machine) drain(e *Env) {
+	if e.Closing {
+		return
+	}
+	if e.Now.Age < m.retryAt {
+		e.Wake(m.retryAt)
+		return
+	}
+	m.Block(e, false)
+	for m.maySeal(e, m.Queue.Head()) {
+		m.seal(e, m.Queue.Pop())
+	}
+}
+
+// maySeal reports whether b, the head of the queue or nil, may be sealed now.
+func (m *Machine) maySeal(e *Env, b *accumulator.Batch) bool {
+	if b == nil {
+		return false
+	}
+	if ok, at := m.Queue.Ready(e.Accumulator, e.Now.Age); !ok {
+		e.Wake(at)
+		return false
+	}
+	if !e.MaySeal {
+		m.Detail = e.WhyNot // not even under the former id: a raised epoch of it may be on disk, with nothing sent yet
+		return false
+	}
+	if len(m.window) == 0 && !m.adopt(e) || !m.seq.Identity.Valid() {
+		if e.NoIdentity != "" {
+			m.Detail = e.NoIdentity
+		}
+		return false
+	}
+	if m.boundKnown {
+		return false // what was refused is decided first
+	}
+	return len(m.window) < m.limit(e, b.MaxTimestamp, len(m.window) > 0, m.oldest(false))
+}
+
+// adopt gives the partition this start's producer id, if nothing of it is in doubt. It reports
+// whether the partition has an identity to seal under.
+func (m *Machine) adopt(e *Env) bool {
+	id := m.seq.Identity
+	if len(m.refusedMaybe) > 0 {
+		return id.Valid()
+	}
+	exhausted := id.Epoch == protocol.MaxProducerEpoch && m.exhausted
+	if id.ID == e.Identity.ID && e.Identity.Valid() && !exhausted {
+		return true
+	}
+	if m.raised() && !exhausted {
+		return true // its own next epoch first: a new id would not fence the old one
+	}
+	if !e.Identity.Valid() || exhausted && id.ID == e.Identity.ID {
+		if exhausted {
+			e.AnotherIdentity = true
+		}
+		return false
+	}
+	m.seq.Adopt(e.Identity)
+	m.exhausted = false
+	m.Mark(e)
+	return true
+}
+
+// raised reports whether its epoch was raised to shut out what the former one left
+// behind, and nothing was acked under it yet: it stays with that producer id. (The
+// cluster gives out epoch 0 only.)
+func (m *Machine) raised() bool {
+	return m.seq.Identity.Valid() && m.seq.Identity.Epoch > 0 && m.seq.Settled == protocol.NoSequence
+}
+
+// seal gives a batch its identity. Not a byte of it leaves before that is durable.
+func (m *Machine) seal(e *Env, b *accumulator.Batch) {
+	e.Ordinal++
+	b.Identity, b.TopicID, b.Ordinal = m.seq.Identity, e.TopicID, e.Ordinal
+	b.Base = m.seq.Assign(b.Count)
+	tail := m.lowest()
+	if planted.Is(planted.TailTooFar) {
+		tail++
+	}
+	s := &Sealed{
+		Batch: b, offset: protocol.NoOffset, stamp: -1,
+		Seal: spool.Seal{
+			SealKey:      spool.SealKey{Lane: b.Lane, Partition: b.Partition, Identity: b.Identity, Base: b.Base},
+			Count:        b.Count,
+			Spans:        b.Spans,
+			TopicID:      b.TopicID,
+			MaxTimestamp: b.MaxTimestamp,
+			SealedAt:     e.Now.Wall,
+			SealedAge:    e.Now.Age,
+			Tail:         tail,
+			Ordinal:      b.Ordinal,
+		},
+	}
+	m.window = append(m.window, s)
+	m.putSeal(e, s)
+}
+
+// putSeal has a seal written, and the batch encoded meanwhile.
+func (m *Machine) putSeal(e *Env, s *Sealed) {
+	e.Write.Seals = append(e.Write.Seals, s.Seal)
+	e.Sealed = append(e.Sealed, s)
+	e.Urgent = true
+	m.Mark(e)
+	if s.Batch != nil {
+		e.Encode = append(e.Encode, s.Batch)
+	}
+}
+
+// limit is how many batches may be unanswered together with one whose largest timestamp is candidate.
+func (m *Machine) limit(e *Env, candidate int64, unanswered bool, oldest int64) int {
+	if planted.Is(planted.WideWindow) {
+		return 8
+	}
+	margin := protocol.Margin{Wall: e.Now.Wall, Ms: e.MarginMs}
+	mayAsk := m.mayAsk && len(m.refusedMaybe) == 0
+	return min(inFlightLimit(&m.seq, margin, mayAsk, oldest, unanswered, candidate), e.MaxInFlight)
+}
+
+// inFlightLimit is how many batches may be unanswered, counting a batch whose largest
+// timestamp is candidate: one while the broker has no state of us or cannot be asked, and where it may have
+// forgotten us by the timestamps. oldest is the smallest of the largest timestamps of those
+// unanswered now; unanswered says whether there are any. Kafka's own client has no such
+// rule: two first batches, the second of which is accepted first, leave the
+// first out of order for ever (KAFKA-14359).
+func inFlightLimit(s *protocol.Sequences, m protocol.Margin, mayAsk bool, oldest int64, unanswered bool, candidate int64) int {
+	switch {
+	case !s.Known && !planted.Is(planted.TwoBeforeState), !mayAsk:
+		return 1
+	case !m.Inside(s.LastMaxTimestamp):
+		return 1
+	case unanswered && !m.Inside(oldest), !m.Inside(candidate):
+		return 1
+	}
+	return MaxInFlight
+}
+
+// oldest is the smallest of the largest timestamps in the window; sent: only of those on the wire.
+func (m *Machine) oldest(sent bool) int64 {
+	oldest := int64(math.MaxInt64)
+	for _, b := range m.window {
+		if b.sent || !sent {
+			oldest = min(oldest, b.Seal.MaxTimestamp)
+		}
+	}
+	return oldest
+}
+
+// NextToSend is the next batch to put on the wire, or nil.
+func (m *Machine) NextToSend(e *Env) *Sealed {
+	if m.phase == Resolving {
+		if b := m.resend; b != nil && !b.sent && b.durable && b.Batch != nil {
+			return b
+		}
+		return nil
+	}
+	if m.phase != Ready || e.Now.Age < m.retryAt {
+		return nil
+	}
+	for _, b := range m.window {
+		if b.sent || b.acked {
+			continue
+		}
+		if !b.durable && !planted.Is(planted.SendBeforeSeal) || b.Batch == nil {
+			return nil
+		}
+		if m.onWire >= m.limit(e, b.Seal.MaxTimestamp, m.onWire > 0, m.oldest(true)) {
+			return nil
+		}
+		return b
+	}
+	return nil
+}
+
+// Sent says that a copy of b is on the wire: Answered is called for it once.
+func (m *Machine) Sent(b *Sealed) {
+	b.sent = true
+	b.copies++
+	b.code, b.message, b.bad = 0, "", nil
+	m.onWire++
+}

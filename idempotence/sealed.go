@@ -1,0 +1,60 @@
+package idempotence
+
+import (
+	"github.com/spoold/spoold/accumulator"
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/spool"
+)
+
+// Sealed is one batch that has its identity and is not settled. A Machine owns it.
+type Sealed struct {
+	Seal  spool.Seal
+	Batch *accumulator.Batch // nil: its bytes are in the spool only
+
+	durable bool // its seal is: it may be sent
+	sent    bool // a copy is on the wire, unanswered
+	found   bool // sealed by an earlier process
+	copies  int  // ever written to a socket by this process
+	maybe   int  // copies that may have been appended, answers notwithstanding
+	acked   bool
+	offset  protocol.Offset
+	stamp   int64 // LogAppendTime, or -1
+	// The last answer, if it was an error.
+	code    protocol.ErrorCode
+	message string
+	bad     []int32 // records that the answer named
+}
+
+// Durable says that the seal is on disk.
+func (b *Sealed) Durable() { b.durable = true }
+
+// inDoubt reports whether a copy may be in the log that no answer accounts for.
+func (b *Sealed) inDoubt() bool { return b.maybe > 0 || b.found }
+
+// reason is why the batch was not acked, for people; "" if nothing is known.
+func (b *Sealed) reason() string {
+	switch {
+	case b.code != 0 && b.message != "":
+		return b.code.String() + ": " + b.message
+	case b.code != 0:
+		return b.code.String()
+	}
+	return b.message
+}
+
+// Answer is what came back for one copy of one batch.
+type Answer struct {
+	Code    protocol.ErrorCode
+	Offset  protocol.Offset
+	Stamp   int64 // LogAppendTime, or -1
+	Message string
+	Bad     []int32 // records that are named, by their place in the batch
+	Lost    bool    // no answer came
+	// NeverWritten: with Lost, not a byte of it has left this host.
+	NeverWritten bool
+}
+
+// NoAnswer is the Answer when none came, for the reason in message.
+func NoAnswer(message string) Answer {
+	return Answer{Lost: true, Offset: protocol.NoOffset, Stamp: -1, Message: message}
+}
