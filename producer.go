@@ -186,6 +186,12 @@ func (p *Producer) Note(name string) ([]byte, bool) {
 	return p.engine.Load().store.Note(name)
 }
 
+// Notes are the notes whose names begin with prefix, as they were last committed, by name. It looks at
+// every note of the spool.
+func (p *Producer) Notes(prefix string) map[string][]byte {
+	return p.engine.Load().store.Notes(prefix)
+}
+
 // Warnings are remarks on the configuration (see Config.Warnings).
 func (p *Producer) Warnings() []string { return p.cfg.Warnings() }
 

@@ -287,6 +287,9 @@ func TestBatchWithAKeyIsSpooledOnceAlsoAfterARestart(t *testing.T) {
 	if err := d.Spooled(patient(t)); err != nil {
 		t.Errorf("after a restart: Spooled = %v", err)
 	}
+	if notes := p.Notes("fi"); len(notes) != 1 || string(notes["file"]) != "42" || len(p.Notes("x")) != 0 {
+		t.Errorf("notes by prefix: %q", notes)
+	}
 	if note, ok := p.Note("file"); !ok || string(note) != "42" {
 		t.Errorf("Note = %q, %v", note, ok)
 	}

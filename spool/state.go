@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/spoold/spoold/protocol"
 )
@@ -127,6 +128,17 @@ func (st *State) LaneCounters(id LaneID) Counters { return st.lanes[id].counters
 func (st *State) Note(name string) ([]byte, bool) {
 	v, ok := st.notes[name]
 	return v, ok
+}
+
+// Notes are the callers' facts whose names begin with prefix, by name.
+func (st *State) Notes(prefix string) map[string][]byte {
+	found := make(map[string][]byte)
+	for name, value := range st.notes {
+		if strings.HasPrefix(name, prefix) {
+			found[name] = slices.Clone(value)
+		}
+	}
+	return found
 }
 
 // DeadLetters is how many there are.

@@ -127,6 +127,13 @@ func (s *Store) Note(name string) ([]byte, bool) {
 	return append([]byte(nil), v...), ok
 }
 
+// Notes are the callers' facts whose names begin with prefix, as they were last committed, by name.
+func (s *Store) Notes(prefix string) map[string][]byte {
+	s.view.RLock()
+	defer s.view.RUnlock()
+	return s.state.Notes(prefix)
+}
+
 // Close commits what is due, owed settlements too, and lets go of the spool. Appends fail
 // with ErrClosed from now on. When ctx ends first, what is not committed is
 // left out, as a crash would. The receiver of Commits must go on receiving until the channel
