@@ -53,6 +53,9 @@ var edges = map[string][]string{
 	"cmd/spoold/internal/link":      {},
 	"cmd/spoold/internal/page":      {"."},
 	"cmd/spoold/internal/service":   {},
+	// What decides about files, and what reads them.
+	"cmd/spoold/internal/ship":        {},
+	"cmd/spoold/internal/ship/follow": {".", "cmd/spoold/internal/ship"},
 	// Not internal, because tests of the root package need it for their broker, too.
 	"cmd/spoold/producers": {"protocol", "protocol/conn"},
 	// What tests are made of may look at everything, and nothing of the product looks at it.
@@ -66,12 +69,12 @@ var edges = map[string][]string{
 
 // pure packages have no socket, file, clock, goroutine, channel or lock: they are
 // stepped by hand, scripted and simulated.
-var pure = []string{"protocol", "internal/planted", "idempotence", "txn", "spool", "accumulator", "recovery", "sender", "sender/cluster"}
+var pure = []string{"protocol", "internal/planted", "idempotence", "txn", "spool", "accumulator", "recovery", "sender", "sender/cluster", "cmd/spoold/internal/ship"}
 
 // pureImports is what a pure package may import besides pure packages of ours.
 var pureImports = []string{
 	"bytes", "cmp", "container/heap", "container/list", "encoding/base64", "encoding/binary", "encoding/hex", "errors", "fmt",
-	"hash", "hash/crc32", "io", "iter", "maps", "math", "math/bits", "math/rand/v2", "slices", "sort", "strconv", "strings",
+	"hash", "hash/crc32", "io", "iter", "maps", "math", "math/bits", "math/rand/v2", "path", "slices", "sort", "strconv", "strings",
 	"unicode", "unicode/utf8",
 	"github.com/twmb/franz-go/pkg/kmsg", // messages as plain structs: no locks, no goroutines, no dependencies
 }

@@ -2,7 +2,7 @@ package ship
 
 import (
 	"cmp"
-	"path/filepath"
+	"path"
 	"strconv"
 	"strings"
 )
@@ -20,16 +20,16 @@ func (n *Name) Rotated() bool { return n.mark != "" || n.Gzip }
 
 // ParseName takes a path apart. Rotated files of app.log are app.log.1, app.log-20261129,
 // app.log.2026-11-29, app.log.old, and app-2026-11-29T10-00-00.log; each of them may end in .gz, too.
-func ParseName(path string) Name {
-	n := Name{Path: path}
-	dir, name := filepath.Split(path)
+func ParseName(file string) Name {
+	n := Name{Path: file}
+	dir, name := path.Split(file)
 	if plain, ok := strings.CutSuffix(name, ".gz"); ok && plain != "" {
 		n.Gzip, name = true, plain
 	}
 	root, mark := cutMark(name, 1)
 	if mark == "" {
 		// The date in front of the extension. A short number there is part of a name: server-1.log.
-		ext := filepath.Ext(name)
+		ext := path.Ext(name)
 		if stem, dated := cutMark(strings.TrimSuffix(name, ext), 8); dated != "" && ext != "" {
 			root, mark = stem+ext, dated
 		}

@@ -1,0 +1,211 @@
+package follow
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spoold/spoold/cmd/spoold/internal/ship"
+)
+
+// candidate is a file that may be one to follow.
+type candidate struct {
+	name     ship.Name
+	id       ship.FileID
+	size     int64
+	modified time.Time
+	gzip     bool
+	explicit bool // a pattern names it; otherwise it is a rotated file of a log that one names
+}
+
+// finder looks for files. It remembers which directories had nothing new.
+type finder struct {
+	o        *Options
+	links    bool                 // a path is a symbolic link: changes of its file are not notified
+	searched map[string]time.Time // directories whose files were all compared with missing ones, and their time of change
+}
+
+// find lists the files that the patterns name, and the rotated files of the same logs. positions are those
+// that are known: files that have another name now are looked for in their directories.
+func (w *finder) find(known map[ship.FileID]string) (list []candidate, dirs []string) {
+	seen := make(map[ship.FileID]bool)
+	add := func(path string, explicit bool) {
+		info, err := os.Stat(path)
+		if err != nil || !info.Mode().IsRegular() {
+			return
+		}
+		id, _ := idOf(info)
+		if seen[id] {
+			return // another name of the same file
+		}
+		seen[id] = true
+		name := ship.ParseName(path)
+		if w.o.Single {
+			name = ship.Name{Path: path, Base: path}
+		}
+		list = append(list, candidate{name, id, info.Size(), info.ModTime(), name.Gzip, explicit})
+	}
+	paths, watch := w.expand()
+	w.links = false
+	// A link that rotation made of a log is the older name of it: the log's own goes first.
+	slices.SortStableFunc(paths, func(a, b string) int {
+		x, y := ship.ParseName(a), ship.ParseName(b)
+		return boolInt(x.Rotated()) - boolInt(y.Rotated())
+	})
+	for _, path := range paths {
+		add(path, true)
+		if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			w.links = true
+		}
+	}
+	if w.o.Single {
+		return list, watch
+	}
+	bases := w.bases(list, known)
+	for _, dir := range watch {
+		if _, ok := bases[dir]; !ok {
+			bases[dir] = nil
+		}
+	}
+	for dir := range bases {
+		watch = append(watch, dir)
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			path := filepath.Join(dir, e.Name())
+			if name := ship.ParseName(path); name.Rotated() && (slices.Contains(bases[dir], name.Base) || w.wants(name.Base)) {
+				add(path, false)
+			}
+		}
+		w.search(dir, entries, known, seen, add)
+	}
+	slices.Sort(watch)
+	return list, slices.Compact(watch)
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// expand is what the patterns name now, and the directories in which that may change.
+func (w *finder) expand() (paths, watch []string) {
+	if w.o.Single {
+		return w.o.Patterns, []string{existing(filepath.Dir(w.o.Patterns[0]))}
+	}
+	for _, pattern := range w.o.Patterns {
+		if info, err := os.Stat(pattern); err == nil {
+			if !info.IsDir() {
+				paths, watch = append(paths, pattern), append(watch, filepath.Dir(pattern))
+				continue
+			}
+			watch = append(watch, pattern)
+			entries, err := os.ReadDir(pattern)
+			if err != nil {
+				continue
+			}
+			for _, e := range entries {
+				if !strings.HasPrefix(e.Name(), ".") {
+					paths = append(paths, filepath.Join(pattern, e.Name()))
+				}
+			}
+			continue
+		}
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			continue // the pattern was examined at the start
+		}
+		paths = append(paths, found...)
+		for _, path := range found {
+			watch = append(watch, filepath.Dir(path))
+		}
+		watch = append(watch, existing(filepath.Dir(pattern)))
+	}
+	return paths, watch
+}
+
+// existing is the deepest directory above a path that is there and has no wildcard.
+func existing(dir string) string {
+	for {
+		if info, err := os.Stat(dir); err == nil && info.IsDir() {
+			return dir
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return dir
+		}
+		dir = up
+	}
+}
+
+// bases are the logs that the patterns mean, by directory: of files that are there, of names that have no
+// wildcard, and of files that were read before.
+func (w *finder) bases(list []candidate, known map[ship.FileID]string) map[string][]string {
+	bases := make(map[string][]string)
+	add := func(base string) {
+		dir := filepath.Dir(base)
+		if !slices.Contains(bases[dir], base) {
+			bases[dir] = append(bases[dir], base)
+		}
+	}
+	for i := range list {
+		add(list[i].name.Base)
+	}
+	for _, path := range known {
+		if w.wants(path) {
+			add(ship.ParseName(path).Base)
+		}
+	}
+	for _, pattern := range w.o.Patterns {
+		if info, err := os.Stat(pattern); (err != nil || !info.IsDir()) && !strings.ContainsAny(pattern, `*?[\`) {
+			add(ship.ParseName(pattern).Base)
+		}
+	}
+	return bases
+}
+
+// wants reports whether a pattern names the path, or the log that it belongs to.
+func (w *finder) wants(path string) bool {
+	if w.o.Single {
+		return path == w.o.Patterns[0]
+	}
+	base := ship.ParseName(path).Base
+	return slices.ContainsFunc(w.o.Patterns, func(pattern string) bool { return names(pattern, path) || names(pattern, base) })
+}
+
+// names reports whether a pattern is a path, its directory, or a glob that it matches.
+func names(pattern, path string) bool {
+	ok, err := filepath.Match(pattern, path)
+	return path == pattern || filepath.Dir(path) == pattern || ok && err == nil
+}
+
+// search looks for known files that have a name which rotation does not give. It looks at a directory
+// again only when something was made, renamed or removed there.
+func (w *finder) search(dir string, entries []fs.DirEntry, known map[ship.FileID]string, seen map[ship.FileID]bool, add func(string, bool)) {
+	lost := false
+	for id, path := range known {
+		lost = lost || !seen[id] && filepath.Dir(path) == dir
+	}
+	info, err := os.Stat(dir)
+	if !lost || err != nil || info.ModTime().Equal(w.searched[dir]) {
+		return
+	}
+	w.searched[dir] = info.ModTime()
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			continue
+		}
+		id, _ := idOf(info)
+		if path, ok := known[id]; ok && filepath.Dir(path) == dir {
+			add(filepath.Join(dir, e.Name()), false)
+		}
+	}
+}

@@ -1,0 +1,322 @@
+package follow
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/cmd/spoold/internal/ship"
+)
+
+// Follower reads files. Run's goroutine owns it; Stats may be called from any.
+type Follower struct {
+	o    Options
+	sink Sink
+	find *finder
+
+	positions map[uint64]*ship.Position // by ID; as they were given to the spool
+	nextID    uint64
+	files     map[ship.FileID]*file
+	groups    map[string]*group
+	turns     []string                    // the groups, in the order of their turns
+	logs      map[string]bool             // of which something was read, or that were looked for before
+	seen      map[string]bool             // names of notes of patterns that were looked for before
+	seenNotes map[string]bool             // those that were sent
+	byLog     map[string][]*ship.Position // as the current scan found it
+	active    map[string]*candidate       // likewise: the files that are written now
+	held      map[uint64]*file            // likewise: the files of positions
+	notes     []spoold.Note               // likewise: what it has to write down
+	cut       map[uint64]cut
+	cutFrom   map[ship.FileID]bool // files whose bytes were cut off, and that were not opened anew yet
+	window    []sent               // oldest first
+	watch     *watcher
+	scratch   []byte
+	problems  map[string]error // by path: why a file could not be read
+	before    uint64           // with Restart: positions below this ID are from before this run, and not used
+	stale     []spoold.Note    // takes their notes away, with the next batch
+
+	now   func() time.Time
+	stats counters
+}
+
+type counters struct{ files, records, bytes, tooLong, gaps, gapBytes, splits atomic.Int64 }
+
+// sent is a batch whose commit is awaited.
+type sent struct {
+	d       Commit
+	log     string
+	records int64
+	bytes   int64
+}
+
+// New is a Follower. The error is of the patterns.
+func New(o Options, sink Sink) (*Follower, error) {
+	var err error
+	if o.Patterns, err = absolute(o.Patterns); err != nil {
+		return nil, err
+	}
+	w := &Follower{o: o.withDefaults(), sink: sink, now: time.Now, problems: make(map[string]error), seen: make(map[string]bool)}
+	w.find = &finder{o: &w.o, searched: make(map[string]time.Time)}
+	return w, nil
+}
+
+// Stats may be called at any time.
+func (w *Follower) Stats() Stats {
+	c := &w.stats
+	return Stats{c.files.Load(), c.records.Load(), c.bytes.Load(), c.tooLong.Load(), c.gaps.Load(), c.gapBytes.Load(), c.splits.Load()}
+}
+
+// Run follows files until ctx ends, or with Once to their ends. What it gave to the spool is spooled when it comes back. The
+// error is a *TooLongError, a *FileError of a single run, or the sink's. It blocks while the spool is
+// full.
+func (w *Follower) Run(ctx context.Context) error {
+	w.watch = newWatcher()
+	defer w.watch.close()
+	defer w.closeFiles()
+	if err := w.load(); err != nil {
+		return err
+	}
+	err := w.loop(ctx)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	if settled := w.settle(last, 0); err == nil {
+		err = settled
+	}
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		err = nil
+	}
+	if w.o.Once && err == nil && ctx.Err() == nil {
+		w.reportGaps(w.now().Add(time.Hour))
+		for _, problem := range w.problems {
+			err = errors.Join(err, problem)
+		}
+	}
+	return err
+}
+
+func (w *Follower) loop(ctx context.Context) error {
+	for fresh := false; ; {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		progress, err := w.pass(ctx, &fresh)
+		if err == nil && !progress {
+			err = w.settle(ctx, 0)
+		}
+		switch {
+		case errors.Is(err, spoold.ErrUnknown):
+			if err := w.resync(ctx, err); err != nil {
+				return err
+			}
+			fresh = false
+		case err != nil:
+			return err
+		case progress:
+		case w.o.Once && fresh:
+			return nil
+		case w.o.Once:
+			w.watch.scan = true
+		default:
+			w.wait(ctx)
+		}
+	}
+}
+
+// pass scans if something changed, and gives every log that did a turn. fresh: nothing was read since the last scan.
+func (w *Follower) pass(ctx context.Context, fresh *bool) (progress bool, err error) {
+	if w.watch.scan {
+		w.watch.scan = false
+		*fresh = true
+		if err := w.scan(ctx); err != nil {
+			return false, err
+		}
+	}
+	for _, base := range w.turns {
+		g := w.groups[base]
+		if !g.dirty {
+			continue
+		}
+		read, err := w.turn(ctx, g)
+		if err != nil {
+			return progress, err
+		}
+		if g.dirty = read; read {
+			progress, *fresh = true, false
+		}
+	}
+	return progress || w.watch.scan, nil
+}
+
+// wait sleeps until a change is notified, or it is time to look.
+func (w *Follower) wait(ctx context.Context) {
+	changed, all := w.watch.wait(ctx, w.o.Poll)
+	for _, path := range changed {
+		g := w.groups[w.nameOf(path).Base]
+		if g != nil && slices.ContainsFunc(g.files, func(f *file) bool { return f.name.Path == path }) {
+			g.dirty = true
+		} else if w.find.wants(path) {
+			w.watch.scan = true
+		}
+	}
+	if all {
+		w.watch.scan = true
+	}
+	for _, g := range w.groups {
+		if all || g.pending() {
+			g.dirty = true
+		}
+	}
+}
+
+// pending reports whether a line, or a record of several, is to be taken as whole when time has passed.
+func (g *group) pending() bool {
+	for _, f := range g.files {
+		if len(f.buf) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// load takes the positions from the spool.
+func (w *Follower) load() error {
+	w.closeFiles()
+	w.positions = make(map[uint64]*ship.Position)
+	w.files = make(map[ship.FileID]*file)
+	w.groups = make(map[string]*group)
+	w.turns = nil
+	w.stale = nil
+	w.logs, w.seenNotes = make(map[string]bool), make(map[string]bool)
+	w.cut, w.cutFrom = make(map[uint64]cut), make(map[ship.FileID]bool)
+	w.watch.scan = true
+	for name, value := range w.sink.Notes(w.prefix()) {
+		if strings.HasPrefix(name, w.prefix()+seenPrefix) {
+			w.seen[name], w.seenNotes[name] = true, true
+		}
+		id, err := strconv.ParseUint(strings.TrimPrefix(name, w.prefix()), 16, 64)
+		if err != nil {
+			continue // not a position
+		}
+		p, err := ship.DecodePosition(id, value)
+		if err != nil {
+			return fmt.Errorf("note %s: %w", name, err)
+		}
+		w.positions[id] = p
+		w.nextID = max(w.nextID, id+1)
+	}
+	if w.o.Restart {
+		if w.before == 0 {
+			w.before = max(w.nextID, 1)
+		}
+		for id := range w.positions {
+			if id < w.before {
+				w.stale = append(w.stale, spoold.Note{Name: w.noteName(id)})
+				delete(w.positions, id)
+			}
+		}
+	}
+	return nil
+}
+
+func (w *Follower) closeFiles() {
+	for _, f := range w.files {
+		f.close()
+		f.rewind()
+	}
+}
+
+// Names of notes.
+func (w *Follower) prefix() string { return Prefix + w.o.Namespace + "/" }
+
+// Prefix begins the names of all notes of followers.
+const Prefix = "file/"
+
+func (w *Follower) noteName(id uint64) string { return fmt.Sprintf("%s%016x", w.prefix(), id) }
+
+func (w *Follower) note(p *ship.Position) spoold.Note {
+	return spoold.Note{Name: w.noteName(p.ID), Value: p.Encode()}
+}
+
+// send gives a batch of a log to the spool. It waits while the spool is full, and for the commit of the log's last
+// batch: if that one fails, this one must not be in the spool, which may have been opened again meanwhile.
+func (w *Follower) send(ctx context.Context, log string, b spoold.Batch, bytes int64) error {
+	most := maxWindow - 1
+	for i := range w.window {
+		if w.window[i].log == log {
+			most = min(most, len(w.window)-1-i)
+		}
+	}
+	if err := w.settle(ctx, most); err != nil {
+		return err
+	}
+	b.Notes = append(b.Notes, w.stale...)
+	for {
+		d, err := w.sink.SendBatch(ctx, b)
+		switch {
+		case err == nil:
+			w.stale = nil
+			w.logs, w.seenNotes = make(map[string]bool), make(map[string]bool)
+			w.window = append(w.window, sent{d, log, int64(len(b.Records)), bytes})
+			return nil
+		case errors.Is(err, spoold.ErrFull) && ctx.Err() == nil && !w.o.Once:
+			w.o.Report(Event{Kind: Waiting, Detail: err.Error()})
+		case ctx.Err() != nil:
+			return ctx.Err()
+		default:
+			return err
+		}
+	}
+}
+
+// settle waits for commits until at most so many batches are outstanding.
+func (w *Follower) settle(ctx context.Context, most int) error {
+	for len(w.window) > most {
+		s := w.window[0]
+		if err := s.d.Spooled(ctx); err != nil {
+			return err
+		}
+		w.window = w.window[1:]
+		w.stats.records.Add(s.records)
+		w.stats.bytes.Add(s.bytes)
+	}
+	return nil
+}
+
+// resync begins anew from the positions on disk, after a commit of which the outcome is not known. A note that
+// was committed after it shows that the spool works again, and what it holds.
+func (w *Follower) resync(ctx context.Context, cause error) error {
+	w.window = nil
+	name := w.prefix() + "resync"
+	for {
+		count, _ := binary.Uvarint(w.sink.Notes(name)[name])
+		b := spoold.Batch{Notes: []spoold.Note{{Name: name, Value: binary.AppendUvarint(nil, count+1)}}}
+		d, err := w.sink.SendBatch(ctx, b)
+		if err != nil {
+			return err // the spool has stopped: it says why
+		}
+		err = d.Spooled(ctx)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, spoold.ErrUnknown) {
+			return err
+		}
+	}
+	w.o.Report(Event{Kind: Waiting, Detail: "files are read again from their positions on disk: " + cause.Error()})
+	return w.load()
+}
+
+// fail reports a file that cannot be read, once until it can be.
+func (w *Follower) fail(path string, err error) {
+	if w.problems[path] == nil {
+		w.o.Report(Event{Kind: Failed, Path: path, Detail: err.Error()})
+	}
+	w.problems[path] = &FileError{path, err}
+}

@@ -1,0 +1,112 @@
+package follow
+
+import (
+	"maps"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/cmd/spoold/internal/ship"
+)
+
+// wasCut takes note that a file with positions holds other bytes now, under the name that it had.
+func (w *Follower) wasCut(c *candidate, positions []*ship.Position) {
+	for _, p := range positions { // the newest first
+		if p.Path == c.name.Path && !p.Ignored && !w.cutFrom[c.id] {
+			w.noteCut(p, 0)
+			w.cutFrom[c.id] = true
+			return
+		}
+	}
+}
+
+// cut is what is not there any more where a position was.
+type cut struct {
+	unread int64 // bytes behind the position that were seen
+	at     time.Time
+}
+
+func (w *Follower) noteCut(p *ship.Position, unread int64) {
+	if _, ok := w.cut[p.ID]; !ok {
+		w.cut[p.ID] = cut{unread, w.now()}
+	}
+}
+
+// forget drops files that are gone and read to their end, and the oldest positions of such files when there are
+// too many.
+func (w *Follower) forget() (notes []spoold.Note) {
+	for _, f := range w.files {
+		if !f.missing {
+			continue
+		}
+		f.look()
+		quiet := w.now().Sub(f.changed)
+		switch {
+		case f.h == nil: // it was removed while it was closed
+			if f.most > f.pos.Offset && !f.done {
+				w.noteCut(f.pos, f.most-f.pos.Offset)
+			}
+			w.drop(f)
+		case !f.unread() && len(f.buf) == 0 && (f.links == 0 && quiet >= w.o.Quiet || quiet >= 12*w.o.Quiet):
+			w.drop(f)
+		}
+	}
+	held := make(map[uint64]bool)
+	for _, f := range w.files {
+		held[f.pos.ID] = true
+	}
+	var gone []uint64
+	for id, p := range w.positions {
+		switch {
+		case held[id] || w.there(p):
+		case p.Offset == 0 && !p.Ignored && w.cut[id] != (cut{}):
+			// Bytes that were seen are gone: it is reported.
+		case p.Offset == 0 && !p.Ignored:
+			delete(w.positions, id) // nothing was read
+		default:
+			gone = append(gone, id)
+		}
+	}
+	slices.Sort(gone)
+	for len(gone) > w.o.Remember {
+		notes = append(notes, spoold.Note{Name: w.noteName(gone[0])})
+		delete(w.positions, gone[0])
+		gone = gone[1:]
+	}
+	return notes
+}
+
+// there reports whether the file of a position that is not followed is still where it was.
+func (w *Follower) there(p *ship.Position) bool {
+	if !p.Ignored {
+		return false
+	}
+	info, err := os.Stat(p.Path)
+	if err != nil {
+		return false
+	}
+	id, _ := idOf(info)
+	return id == p.FileID
+}
+
+// reportGaps says what was cut off and found in no other file, after some time: a copy may be being compressed.
+func (w *Follower) reportGaps(at time.Time) {
+	for _, id := range slices.Sorted(maps.Keys(w.cut)) {
+		unread, p := w.cut[id].unread, w.positions[id]
+		if at.Sub(w.cut[id].at) < w.o.Quiet {
+			continue
+		}
+		delete(w.cut, id)
+		if p == nil {
+			continue
+		}
+		w.gap(p, unread, "the file was truncated, written anew or removed, and no copy of it was found: bytes behind this offset that were not read are lost to spoold")
+	}
+}
+
+func (w *Follower) gap(p *ship.Position, bytes int64, detail string) {
+	w.stats.gaps.Add(1)
+	w.stats.gapBytes.Add(bytes)
+	w.o.Report(Event{Kind: Gap, Path: p.Path, Offset: p.Offset, Bytes: bytes, Detail: detail})
+}
