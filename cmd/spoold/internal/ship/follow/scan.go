@@ -170,6 +170,9 @@ func (f *file) named(c *candidate) {
 func (w *Follower) fitting(c *candidate, positions []*ship.Position) (*ship.Position, error) {
 	slices.SortFunc(positions, func(a, b *ship.Position) int { return cmp.Compare(b.ID, a.ID) })
 	for _, p := range positions {
+		if p.Offset == 0 {
+			continue // nothing of its file is known
+		}
 		ok, err := fits(c, p)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, nil // renamed or removed meanwhile: the next scan knows
