@@ -65,7 +65,7 @@ func newApp(w *world) *cli.App {
 		ExitErrHandler:            func(*cli.Context, error) {}, // Run does it
 		OnUsageError:              usageFault,
 		Commands: []*cli.Command{
-			demoCommand(w), serveCommand(w), produceCommand(w), statusCommand(w), lsCommand(w),
+			demoCommand(w), serveCommand(w), produceCommand(w), shipCommand(w), flushCommand(w), statusCommand(w), lsCommand(w),
 			resolveCommand(w), configCommand(w), versionCommand(w),
 		},
 	}

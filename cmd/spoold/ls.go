@@ -2,7 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"path/filepath"
+	"strconv"
 	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
@@ -14,15 +17,24 @@ func lsCommand(w *world) *cli.Command {
 	return &cli.Command{
 		Name:  "ls",
 		Usage: "list what is in a spool, by topic",
-		UsageText: "spoold ls [--spool DIR | -c FILE] [--json]\n\n" +
+		UsageText: "spoold ls [--spool DIR | -c FILE | --all] [--json]\n\n" +
 			"Example: what is still to be delivered, whether a daemon runs on it or not:\n\n   spoold ls --spool /var/lib/spoold",
 		Description: "PENDING is accepted and neither acked nor put aside, on disk: an ack counts when it is written down. BYTES is what pending\n" +
 			"records take, about. OLDEST is the age of the oldest pending record. --json prints an array with one object for each\n" +
-			"topic: topic, accepted, acked, pending, dead_lettered, expired, bytes, oldest_age_seconds, state, partitions.",
-		Flags: []cli.Flag{configFlag(), spoolFlag("default: the daemon's"), jsonFlag()},
+			"topic: topic, accepted, acked, pending, dead_lettered, expired, bytes, oldest_age_seconds, state, partitions. --all lists the spools\n" +
+			"that produce, ship and serve made for this user: spool, command, topic, cluster_id, bootstrap_servers, pid, pending,\n" +
+			"dead_lettered, bytes, error.",
+		Flags: []cli.Flag{configFlag(), spoolFlag("default: the daemon's"),
+			&cli.BoolFlag{Name: "all", Usage: "every spool of this user, with what is pending in it"}, jsonFlag()},
 		Action: func(c *cli.Context) error {
 			if err := noArgs(c); err != nil {
 				return err
+			}
+			if c.Bool("all") {
+				if c.IsSet("spool") || c.IsSet("config") {
+					return usagef("ls: --all is about every spool of this user: give it alone, or --spool or -c")
+				}
+				return listAll(w, c)
 			}
 			dir, err := spoolDir(w, c)
 			if err != nil {
@@ -60,5 +72,81 @@ func list(w *world, s *spoold.Status) error {
 		oldest = ", the oldest for " + age(s.OldestAgeSeconds)
 	}
 	_, err := fmt.Fprintf(w.stdout, "%s pending on %s%s; the spool takes %s\n", plural(s.Pending, "record"), plural(len(s.Topics), "topic"), oldest, spoolSize(s))
+	return err
+}
+
+// spoolRow is a spool as ls --all lists it.
+type spoolRow struct {
+	Spool        string   `json:"spool"`
+	Command      string   `json:"command"`
+	Topic        string   `json:"topic,omitempty"` // of a spool for one topic
+	ClusterID    string   `json:"cluster_id"`
+	Servers      []string `json:"bootstrap_servers"`
+	PID          int      `json:"pid"` // 0: no process has it
+	Pending      uint64   `json:"pending"`
+	DeadLettered uint64   `json:"dead_lettered"`
+	Bytes        int64    `json:"bytes"`
+	Error        string   `json:"error,omitempty"` // it cannot be looked into
+}
+
+// listAll lists every spool of this user. One that cannot be looked into is listed, too.
+func listAll(w *world, c *cli.Context) error {
+	spools, err := w.userSpools()
+	if err != nil {
+		return err
+	}
+	rows := []spoolRow{}
+	for _, u := range spools {
+		row := spoolRow{Spool: u.dir, Command: filepath.Base(filepath.Dir(u.dir)), Topic: u.of.Topic, ClusterID: u.of.ClusterID, Servers: u.of.Servers}
+		if filepath.Base(u.dir) == "serve" {
+			row.Command = "serve"
+		}
+		if row.Servers == nil {
+			row.Servers = []string{}
+		}
+		s, pid, err := lookAt(c.Context, u.dir)
+		var locked *spoold.LockedError
+		switch {
+		case errors.As(err, &locked):
+			row.PID, row.Error = locked.PID, "in use: it says nothing about itself"
+		case err != nil:
+			row.Error = err.Error()
+		default:
+			row.PID, row.Pending, row.DeadLettered, row.Bytes = pid, s.Pending, s.DeadLettered, s.SpoolBytes
+			if s.ClusterID != "" {
+				row.ClusterID = s.ClusterID
+			}
+		}
+		rows = append(rows, row)
+	}
+	if c.Bool("json") {
+		return json.NewEncoder(w.stdout).Encode(rows)
+	}
+	return printSpools(w, rows)
+}
+
+func printSpools(w *world, rows []spoolRow) error {
+	t := tabwriter.NewWriter(w.stdout, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(t, "PENDING\tDEAD\tBYTES\tCOMMAND\tTOPIC\tCLUSTER\tPROCESS\tSPOOL")
+	var pending uint64
+	for _, r := range rows {
+		process := "-"
+		if r.PID != 0 {
+			process = strconv.Itoa(r.PID)
+		}
+		counts := fmt.Sprintf("%s\t%s\t%s", comma(r.Pending), comma(r.DeadLettered), bytesOf(r.Bytes))
+		if r.Error != "" {
+			counts = "?\t?\t?"
+		}
+		pending += r.Pending
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", counts, r.Command, orDash(r.Topic), orDash(r.ClusterID), process, r.Spool)
+		if r.Error != "" {
+			fmt.Fprintf(t, "\t\t\t\t\t\t\t  %s\n", r.Error)
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w.stdout, "%s pending in %s\n", plural(pending, "record"), plural(len(rows), "spool"))
 	return err
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
@@ -36,14 +35,14 @@ func (w *world) serveSpool() (string, error) {
 	return filepath.Join(dir, "serve"), nil
 }
 
-// produceSpool is the first of the directories that `produce` uses for a cluster and a
-// topic. Brokers in another order are the same cluster.
-func (w *world) produceSpool(brokers []string, topic string) (string, error) {
-	dir, err := w.stateDir()
-	if err != nil {
-		return "", err
-	}
-	sorted := slices.Sorted(slices.Values(brokers))
-	sum := sha256.Sum256([]byte(strings.Join(sorted, ",") + "\n" + topic))
-	return filepath.Join(dir, "produce", hex.EncodeToString(sum[:8])+"-"+topic), nil
+// shortHash names a thing in file names and notes.
+func shortHash(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:8])
+}
+
+// exists reports whether something is at a path.
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }

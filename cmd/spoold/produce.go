@@ -6,43 +6,37 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/cmd/spoold/internal/ship/follow"
 )
 
 func produceCommand(w *world) *cli.Command {
 	return &cli.Command{
 		Name:  "produce",
 		Usage: "send records from stdin or a file to Kafka through a spool",
-		UsageText: "spoold produce -b HOST:PORT -t TOPIC [flags] < records\n\n" +
+		UsageText: "spoold produce -b HOST:PORT -t TOPIC [flags] < records\n   spoold produce -b HOST:PORT -t TOPIC -l FILE [flags]\n\n" +
 			"Example: lines of the form key:value, compressed, and come back when all are on the cluster:\n\n" +
 			"   spoold produce -b localhost:9092 -t orders -K : -z zstd < orders.txt",
-		Description: "Each record is on disk before it is sent. Interrupted at any point, the same command delivers first what is still\n" +
-			"pending, once. Exit codes: 0 all that was waited for happened; 69 the cluster did not answer in time and the records\n" +
+		Description: "Each record is on disk before it is sent. With -l, how far the file was read is kept with its records: after any\n" +
+			"interruption the same command goes on where it was, and the file is delivered once. Input from stdin cannot be known again: run\n" +
+			"spoold flush to deliver what is pending, and give the rest of the input to a new run. Exit codes: 0 all that was waited for\n" +
+			"happened; 1 a record over the limit (--too-long fail), or dead letters; 69 the cluster did not answer in time and the records\n" +
 			"stay spooled; 75 spool locked or full; 78 configuration; 64 usage.",
-		Flags: []cli.Flag{
-			brokerFlag(),
-			&cli.StringFlag{Name: "t", Aliases: []string{"topic"}, Usage: "`TOPIC` of the records"},
-			&cli.StringFlag{Name: "K", Usage: "key and value are separated by `DELIM`"},
-			&cli.StringFlag{Name: "k", Usage: "one `KEY` for all records"},
+		Flags: append(shapeFlags(),
 			&cli.StringFlag{Name: "D", Value: `\n`, Usage: "records are separated by `DELIM`; \\n, \\t, \\0 and \\xHH are understood"},
-			&cli.StringFlag{Name: "p", Usage: "`PARTITION` for all records"},
-			&cli.StringSliceFlag{Name: "H", Usage: "header `NAME=VALUE` on all records; may be given again"},
-			&cli.StringFlag{Name: "z", Usage: "`CODEC`: none, gzip, snappy, lz4 or zstd"},
-			&cli.BoolFlag{Name: "Z", Usage: "an empty value is null (a tombstone)"},
-			&cli.StringFlag{Name: "l", Usage: "read `FILE` instead of stdin"},
-			keyFlag(),
+			&cli.StringFlag{Name: "l", Usage: "read `FILE` instead of stdin, each record once"},
+			&cli.BoolFlag{Name: "again", Usage: "with -l: send the file from its beginning, whatever was sent of it before"},
+			tooLongFlag(),
 			spoolFlag("default: one per cluster and topic under the user's state directory"),
 			&cli.StringFlag{Name: "wait", Value: "acked", Usage: "come back when all records are `spooled` or acked"},
 			&cli.DurationFlag{Name: "timeout", Value: 5 * time.Minute, Usage: "the longest wait for the cluster"},
 			jsonFlag(),
-		},
+		),
 		Action: func(c *cli.Context) error {
-			o, s, err := produceOptions(w, c)
+			o, s, err := produceOptions(c)
 			if err != nil {
 				return err
 			}
@@ -53,18 +47,18 @@ func produceCommand(w *world) *cli.Command {
 
 // produceOpts is one run of produce, apart from the producer's configuration.
 type produceOpts struct {
-	template spoold.Record // what all records have: topic, key, partition, headers
-	keyDelim []byte        // nil: no keys in the input
-	delim    []byte
-	null     bool // an empty value is null
-	file     string
-	acked    bool // wait for acks, not just for the disk
-	timeout  time.Duration
-	own      bool // --spool was given: no other directory will do
-	json     bool
+	shape   recordShape
+	delim   []byte
+	file    string
+	again   bool
+	tooLong follow.Policy
+	acked   bool // wait for acks, not just for the disk
+	timeout time.Duration
+	exact   bool // --spool was given: no other directory will do
+	json    bool
 }
 
-func produceOptions(w *world, c *cli.Context) (o produceOpts, s *settings, err error) {
+func produceOptions(c *cli.Context) (o produceOpts, s *settings, err error) {
 	if err := noArgs(c); err != nil {
 		return o, nil, err
 	}
@@ -75,110 +69,32 @@ func produceOptions(w *world, c *cli.Context) (o produceOpts, s *settings, err e
 	if len(s.cfg.BootstrapServers) == 0 {
 		return o, nil, usagef("produce: no broker is given: use -b HOST:PORT")
 	}
-	topic := c.String("t")
-	if topic == "" {
-		return o, nil, usagef("produce: no topic is given: use -t TOPIC")
-	}
 	o = produceOpts{
-		template: spoold.Record{Topic: topic}, null: c.Bool("Z"), file: c.String("l"),
-		timeout: c.Duration("timeout"), own: c.IsSet("spool") || s.source["spool.path"] != "", json: c.Bool("json"),
+		file: c.String("l"), again: c.Bool("again"), timeout: c.Duration("timeout"),
+		exact: c.IsSet("spool") || s.source["spool.path"] != "", json: c.Bool("json"),
 	}
-	if err := o.shape(c); err != nil {
+	if o.shape, err = shape(c); err != nil {
 		return o, nil, err
 	}
-	if !o.own {
-		if s.cfg.SpoolPath, err = w.produceSpool(s.cfg.BootstrapServers, topic); err != nil {
-			return o, nil, err
-		}
+	if o.tooLong, err = tooLong(c); err != nil {
+		return o, nil, err
 	}
-	return o, s, s.validate()
-}
-
-// shape reads the flags that say what a record looks like.
-func (o *produceOpts) shape(c *cli.Context) (err error) {
-	switch wait := c.String("wait"); wait {
-	case "acked":
-		o.acked = true
-	case "spooled":
-	default:
-		return usagef("produce: --wait %s: it must be spooled or acked", wait)
+	if o.acked, err = waitAcked(c); err != nil {
+		return o, nil, err
 	}
 	if o.timeout <= 0 {
-		return usagef("produce: --timeout %v: it must be above 0", o.timeout)
+		return o, nil, usagef("produce: --timeout %v: it must be above 0", o.timeout)
 	}
-	if o.delim, err = delimiter("D", c.String("D")); err != nil {
-		return err
+	if o.again && o.file == "" {
+		return o, nil, usagef("produce: --again is about a file: use it with -l FILE")
 	}
-	if c.IsSet("K") {
-		if o.keyDelim, err = delimiter("K", c.String("K")); err != nil {
-			return err
-		}
+	if o.delim, err = delimiter("produce", "D", c.String("D")); err != nil {
+		return o, nil, err
 	}
-	if c.IsSet("k") {
-		if o.keyDelim != nil {
-			return usagef("produce: -k and -K both say what the key is: give one of them")
-		}
-		o.template.Key = []byte(c.String("k"))
+	if !o.exact {
+		s.cfg.SpoolPath = "." // is chosen when the cluster is known
 	}
-	if c.IsSet("p") {
-		var n int32
-		if _, err := fmt.Sscanf(c.String("p")+" ", "%d ", &n); err != nil || n < 0 {
-			return usagef("produce: -p %s: it must be a number from 0", c.String("p"))
-		}
-		o.template.Partition = spoold.ToPartition(n)
-	}
-	for _, h := range c.StringSlice("H") {
-		name, value, ok := strings.Cut(h, "=")
-		if name == "" {
-			return usagef("produce: -H %s: want name=value", h)
-		}
-		header := spoold.Header{Key: name}
-		if ok {
-			header.Value = []byte(value)
-		}
-		o.template.Headers = append(o.template.Headers, header)
-	}
-	return nil
-}
-
-// delimiter understands the escapes that a shell does not.
-func delimiter(flag, s string) ([]byte, error) {
-	var out []byte
-	for i := 0; i < len(s); i++ {
-		if s[i] != '\\' || i+1 == len(s) {
-			out = append(out, s[i])
-			continue
-		}
-		i++
-		switch s[i] {
-		case 'n':
-			out = append(out, '\n')
-		case 't':
-			out = append(out, '\t')
-		case 'r':
-			out = append(out, '\r')
-		case '0':
-			out = append(out, 0)
-		case '\\':
-			out = append(out, '\\')
-		case 'x':
-			var b byte
-			if i+2 >= len(s) {
-				return nil, usagef("produce: -%s %s: \\x wants two hex digits", flag, s)
-			}
-			if _, err := fmt.Sscanf(s[i+1:i+3], "%02x", &b); err != nil {
-				return nil, usagef("produce: -%s %s: \\x wants two hex digits", flag, s)
-			}
-			out = append(out, b)
-			i += 2
-		default:
-			return nil, usagef("produce: -%s %s: \\%c is not understood; there are \\n \\t \\r \\0 \\\\ \\xHH", flag, s, s[i])
-		}
-	}
-	if len(out) == 0 {
-		return nil, usagef("produce: -%s is empty", flag)
-	}
-	return out, nil
+	return o, s, s.validate()
 }
 
 // produced is what a run came to; --json prints it.
@@ -191,37 +107,81 @@ type produced struct {
 	Recovered    uint64 `json:"recovered"`
 }
 
+// line is the summary on stderr.
+func (p *produced) line() string {
+	dead := ""
+	if p.DeadLettered > 0 {
+		dead = fmt.Sprintf(", %d dead-lettered", p.DeadLettered)
+	}
+	noun := "records"
+	if p.Spooled == 1 {
+		noun = "record"
+	}
+	return fmt.Sprintf("%d %s spooled, %d acked, %d pending%s", p.Spooled, noun, p.Acked, p.Pending, dead)
+}
+
 // produce runs the command: open, read and send, wait, sum up.
 func produce(ctx context.Context, w *world, s *settings, o produceOpts) (err error) {
-	in, closeInput, err := o.open(w)
+	in, regular, err := o.open(w)
 	if err != nil {
 		return err
 	}
-	defer closeInput()
-	d, err := openDirs(ctx, s, o.own)
+	if o.file != "" {
+		defer in.Close()
+	}
+	f := &family{dirs: []string{s.cfg.SpoolPath}}
+	if !o.exact {
+		if f, err = w.family(ctx, &s.cfg, "produce", o.shape.template.Topic); err != nil {
+			return err
+		}
+	}
+	var job *fileJob
+	if regular && !o.exact {
+		if job, err = f.claim(o.file); err != nil {
+			return err
+		}
+		defer job.release()
+	}
+	d, err := openDirs(ctx, s, f, job, nil)
 	if err != nil {
 		return err
 	}
-	run := &produceRun{w: w, o: o, dirs: d, last: spoold.Delivery{}, begin: time.Now()}
+	run := &produceRun{w: w, o: o, dirs: d, begin: time.Now()}
 	if n := d.recovered(); n > 0 {
 		fmt.Fprintf(w.stderr, "spoold: %s of an earlier run to be delivered first, from %s\n", plural(n, "record"), d.where())
 	}
 	stop := run.showProgress()
-	err = run.work(ctx, in)
+	if regular {
+		err = run.file(ctx)
+	} else {
+		err = run.stream(ctx, in)
+	}
 	stop()
 	// Counters are of what is on disk: the last acks get there with the close.
 	err = errors.Join(err, d.close(ctx))
-	run.say(run.sum())
-	return err
+	return errors.Join(err, run.say(d.sum(run.sent.Load())))
 }
 
-func (o *produceOpts) open(w *world) (io.Reader, func(), error) {
+// open opens the input. regular: it is a file whose position can be kept; a pipe has none.
+func (o *produceOpts) open(w *world) (in io.ReadCloser, regular bool, err error) {
 	if o.file == "" {
-		return w.stdin, func() {}, nil
+		return io.NopCloser(w.stdin), false, nil
 	}
 	f, err := os.Open(o.file)
 	if err != nil {
-		return nil, nil, exitf(exitUsage, "produce: -l: %w", err)
+		return nil, false, exitf(exitUsage, "produce: -l: %w", err)
 	}
-	return f, func() { _ = f.Close() }, nil
+	info, err := f.Stat()
+	if err == nil && info.IsDir() {
+		err = fmt.Errorf("%s is a directory: spoold ship follows the files in one", o.file)
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, false, exitf(exitUsage, "produce: -l: %w", err)
+	}
+	if o.again && !info.Mode().IsRegular() {
+		_ = f.Close()
+		return nil, false, usagef("produce: --again: %s is not a regular file: it cannot be read twice", o.file)
+	}
+	return f, info.Mode().IsRegular(), nil
 }

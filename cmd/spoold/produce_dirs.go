@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
-	"os"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 // run left something. The others are delivered first: until they are empty, the own
 // producer takes records but reaches no broker.
 type produceDirs struct {
+	family   *family
 	own      *spoold.Producer
 	ownDir   string
 	cfg      spoold.Config
@@ -37,45 +40,64 @@ type leftover struct {
 // maxDirs bounds how many runs on one topic may go on at once.
 const maxDirs = 256
 
-// openDirs opens the first directory that no other process has, and all later ones
-// that hold records. With exact, only the directory of the configuration will do.
-func openDirs(ctx context.Context, s *settings, exact bool) (*produceDirs, error) {
+// openDirs opens the spools of a family: the one that has a file's position, or else the first that no other process has,
+// or else a new one; and all others that hold records.
+func openDirs(ctx context.Context, s *settings, f *family, job *fileJob, log *slog.Logger) (*produceDirs, error) {
 	d := &produceDirs{cfg: s.cfg, gate: make(chan struct{}), drained: make(chan struct{})}
-	for n := 1; ; n++ {
-		cfg := s.cfg
-		if n > 1 {
-			cfg.SpoolPath = fmt.Sprintf("%s-%d", s.cfg.SpoolPath, n)
-			if _, err := os.Stat(cfg.SpoolPath); d.own != nil && errors.Is(err, os.ErrNotExist) {
-				break
-			}
-		}
-		env := spoold.Env{Hooks: spoold.Hooks{RecordDeadLettered: d.refused.hook}}
-		if d.own == nil {
-			env.Dial = d.gatedDial
-		}
-		p, err := spoold.Open(cfg, env)
+	own := ""
+	if job != nil {
+		own = job.dir(f)
+	}
+	dirs := f.dirs
+	if own != "" { // first, so that it becomes ours
+		dirs = append([]string{own}, slices.DeleteFunc(slices.Clone(dirs), func(dir string) bool { return dir == own })...)
+	}
+	for _, dir := range dirs {
+		err := d.openOne(ctx, dir, log)
 		var locked *spoold.LockedError
-		switch {
-		case errors.As(err, &locked) && !exact && n < maxDirs:
+		if errors.As(err, &locked) && !f.exact() && dir != own {
 			continue
-		case err != nil:
-			return nil, errors.Join(err, d.abandon())
-		case d.own == nil:
-			d.own, d.ownDir, d.base = p, cfg.SpoolPath, *p.Status()
-		case p.Status().Pending == 0:
-			if err := p.Close(ctx); err != nil {
-				return nil, errors.Join(err, d.abandon())
-			}
-		default:
-			d.others = append(d.others, leftover{p, cfg.SpoolPath, *p.Status()})
 		}
-		if exact || n == maxDirs {
-			break
+		if err != nil {
+			return nil, errors.Join(err, d.abandon())
 		}
 	}
+	for n := 0; d.own == nil; n++ {
+		err := d.openOne(ctx, f.fresh(n), log)
+		var locked *spoold.LockedError
+		if err != nil && (!errors.As(err, &locked) || n >= maxDirs) {
+			return nil, errors.Join(err, d.abandon())
+		}
+	}
+	if err := errors.Join(f.record(d.ownDir, ""), job.record(d.ownDir)); err != nil {
+		return nil, errors.Join(&exitError{exitCannotCreate, err}, d.abandon(), d.own.Close(ctx))
+	}
+	d.family = f
 	ctx, d.endDrain = context.WithCancel(context.WithoutCancel(ctx))
 	go d.drain(ctx)
 	return d, nil
+}
+
+// openOne opens one spool: as ours if we have none, or to deliver what it holds.
+func (d *produceDirs) openOne(ctx context.Context, dir string, log *slog.Logger) error {
+	cfg := d.cfg
+	cfg.SpoolPath = dir
+	env := spoold.Env{Hooks: spoold.Hooks{RecordDeadLettered: d.refused.hook}, Logger: log}
+	if d.own == nil {
+		env.Dial = d.gatedDial
+	}
+	p, err := spoold.Open(cfg, env)
+	switch {
+	case err != nil:
+		return err
+	case d.own == nil:
+		d.own, d.ownDir, d.base = p, dir, *p.Status()
+	case p.Status().Pending == 0:
+		return p.Close(ctx)
+	default:
+		d.others = append(d.others, leftover{p, dir, *p.Status()})
+	}
+	return nil
 }
 
 // drain waits until the others are delivered, and then lets the own producer reach
@@ -116,6 +138,65 @@ func (d *produceDirs) flush(ctx context.Context) error {
 		}
 	}
 	return d.own.Flush(ctx)
+}
+
+// awaitAcks waits until everything is delivered, for timeout at most, or shortly after an interrupt. then
+// says what to do if it is not.
+func (d *produceDirs) awaitAcks(ctx context.Context, timeout time.Duration, then string) error {
+	wait := ctx
+	within := fmt.Sprintf("within %v", timeout)
+	if errors.Is(ctx.Err(), context.Canceled) {
+		wait, timeout, within = context.WithoutCancel(ctx), min(timeout, interruptGrace), "before the interrupt"
+	}
+	wait, cancel := context.WithTimeout(wait, timeout)
+	defer cancel()
+	err := d.flush(wait)
+	if err != nil && wait.Err() == nil {
+		return err
+	}
+	pending := d.pending()
+	if err == nil || pending == 0 {
+		return d.refusedError()
+	}
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		within = "before the interrupt"
+	case ctx.Err() != nil:
+		within = "in time"
+	}
+	return exitf(exitUnavailable, "the cluster did not ack %s %s: what is pending stays spooled in %s; %s%s",
+		plural(pending, "record"), within, d.where(), then, d.trouble())
+}
+
+// refusedError says so when the cluster refused records for good.
+func (d *produceDirs) refusedError() error {
+	n := d.deadLettered()
+	if n == 0 {
+		return nil
+	}
+	kept := "they are kept as dead letters"
+	if n == 1 {
+		kept = "it is kept as a dead letter"
+	}
+	return exitf(exitProblem, "the cluster refused %s for good: %s in %s%s", plural(n, "record"), kept, d.where(), d.refused.text())
+}
+
+// flushArgs are the arguments with which spoold flush finds these spools.
+func (d *produceDirs) flushArgs() string {
+	if d.family.exact() {
+		return " -b " + strings.Join(d.cfg.BootstrapServers, ",") + " --spool " + d.ownDir
+	}
+	return " -b " + strings.Join(d.cfg.BootstrapServers, ",")
+}
+
+// sum is what a run came to that sent so many records. What an earlier run left is delivered first, so the first acks are
+// counted as its.
+func (d *produceDirs) sum(sent uint64) produced {
+	out := produced{Accepted: sent, Spooled: sent, Pending: d.pending(), DeadLettered: d.deadLettered(), Recovered: d.recovered()}
+	if acked := d.acked(); acked > out.Recovered {
+		out.Acked = min(acked-out.Recovered, sent)
+	}
+	return out
 }
 
 // each calls f with the state of every directory, now and as it was at the start.
@@ -167,9 +248,13 @@ func (d *produceDirs) maxRecord() int { return int(d.cfg.MaxRequestSize) }
 func (d *produceDirs) close(ctx context.Context) error {
 	d.endDrain()
 	<-d.drained
+	var recorded error
+	if id := d.own.Status().ClusterID; id != "" {
+		recorded = d.family.record(d.ownDir, id)
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	return errors.Join(d.own.Close(ctx), d.abandon())
+	return errors.Join(d.own.Close(ctx), d.abandon(), recorded)
 }
 
 // abandon closes the others.

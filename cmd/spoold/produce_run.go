@@ -1,12 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +14,8 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/cmd/spoold/internal/ship"
+	"github.com/spoold/spoold/cmd/spoold/internal/ship/follow"
 )
 
 // produceRun is one run of produce. Its fields are work's alone, but for the counter.
@@ -24,13 +26,17 @@ type produceRun struct {
 	last  spoold.Delivery // of the newest record: the spool keeps order, so it stands for all
 	begin time.Time
 	sent  atomic.Uint64
+
+	progress atomic.Pointer[follow.Follower] // while a file is read: it knows what was sent
+	skipped  int64                           // records that were too long
+	keep     *follow.Keeper                  // takes one
 }
 
 // interruptGrace is how long acks are waited for after SIGINT.
 const interruptGrace = 2 * time.Second
 
-// work sends all that in has, then waits for what was asked.
-func (r *produceRun) work(ctx context.Context, in io.Reader) error {
+// stream sends what stdin or a pipe has, and waits for what was asked.
+func (r *produceRun) stream(ctx context.Context, in io.Reader) error {
 	if err := r.feed(ctx, in); err != nil {
 		return err
 	}
@@ -40,56 +46,70 @@ func (r *produceRun) work(ctx context.Context, in io.Reader) error {
 			return err
 		}
 	}
-	if !r.o.acked {
-		return nil
-	}
-	wait, timeout := ctx, r.o.timeout
-	if ctx.Err() != nil {
-		wait, timeout = context.WithoutCancel(ctx), min(timeout, interruptGrace)
-	}
-	wait, cancel := context.WithTimeout(wait, timeout)
-	defer cancel()
-	err := r.dirs.flush(wait)
-	if err == nil {
-		return r.refused()
-	}
-	if wait.Err() == nil {
-		return err
-	}
-	pending := r.dirs.pending()
-	if pending == 0 {
-		return r.refused()
-	}
-	return exitf(exitUnavailable, "the cluster did not ack %s %s: what is pending stays spooled in %s; the same command delivers it%s",
-		plural(pending, "record"), waited(ctx, timeout), r.dirs.where(), r.dirs.trouble())
+	return r.wait(ctx, "spoold flush"+r.dirs.flushArgs()+" delivers it, without reading the input again")
 }
 
-func waited(ctx context.Context, timeout time.Duration) string {
-	if ctx.Err() != nil {
-		return "before the interrupt"
+// file sends what was not sent of a file, and waits for what was asked.
+func (r *produceRun) file(ctx context.Context) error {
+	path, err := filepath.EvalSymlinks(r.o.file)
+	if err != nil {
+		return exitf(exitUsage, "produce: -l: %w", err)
 	}
-	return fmt.Sprintf("within %v", timeout)
+	before := int64(-1)
+	f, err := follow.New(follow.Options{
+		Patterns: []string{path}, Namespace: namespace(r.o.shape.template.Topic), Single: true, Once: true, Restart: r.o.again,
+		Format:  ship.Format{Delim: r.o.delim, Max: r.o.shape.maxLine(r.dirs.cfg.MaxRequestSize)},
+		Record:  r.o.shape.of,
+		TooLong: r.o.tooLong, KeepDir: tooLongDir(r.dirs.ownDir), MaxBatch: int(min(r.dirs.cfg.MaxRequestSize, 1<<20)),
+		Report: func(e follow.Event) {
+			switch e.Kind {
+			case follow.Opened:
+				before = e.Offset
+			case follow.Gap, follow.TooLong, follow.Split, follow.Failed, follow.Waiting:
+				fmt.Fprintf(r.w.stderr, "spoold: %s, byte %d: %s\n", r.o.file, e.Offset, e.Detail)
+			}
+		},
+	}, sinkOf{r.dirs.own})
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	r.progress.Store(f)
+	err = followUntil(ctx, f, r.dirs.own)
+	r.progress.Store(nil)
+	st := f.Stats()
+	r.sent.Store(uint64(st.Records))
+	r.skipped = st.TooLong
+	if err != nil {
+		return coded(err)
+	}
+	if before > 0 {
+		fmt.Fprintf(r.w.stderr, "spoold: %s was read from byte %s on: what stands before was spooled by an earlier run (--again sends all of it again)\n", r.o.file, humanize.Comma(before))
+	}
+	err = r.wait(ctx, "the same command delivers it, and goes on with the file")
+	if err == nil && ctx.Err() != nil {
+		err = exitf(exitTemporary, "interrupted: the same command goes on with %s where this one stopped", r.o.file)
+	}
+	return err
 }
 
-// refused says so when the cluster refused records for good.
-func (r *produceRun) refused() error {
-	n := r.dirs.deadLettered()
-	if n == 0 {
-		return nil
+// wait waits for the acks, if they were asked for. then says what to do if they do not come.
+func (r *produceRun) wait(ctx context.Context, then string) error {
+	var err error
+	if r.o.acked {
+		err = r.dirs.awaitAcks(ctx, r.o.timeout, then)
 	}
-	kept := "they are kept as dead letters"
-	if n == 1 {
-		kept = "it is kept as a dead letter"
+	if r.skipped > 0 && r.o.tooLong == follow.DeadLetter {
+		kept := exitf(exitProblem, "%s over the limit: kept in %s", plural(uint64(r.skipped), "record"), tooLongDir(r.dirs.ownDir))
+		err = errors.Join(err, kept)
 	}
-	return exitf(exitProblem, "the cluster refused %s for good: %s in %s%s", plural(n, "record"), kept, r.dirs.where(), r.dirs.refused.text())
+	return err
 }
 
 // feed reads and sends until the end of the input, or of ctx.
 func (r *produceRun) feed(ctx context.Context, in io.Reader) error {
 	chunks, ended := readChunks(ctx, in)
-	limit := r.dirs.maxRecord()
+	split := ship.Splitter{Format: ship.Format{Delim: r.o.delim, Max: r.o.shape.maxLine(r.dirs.cfg.MaxRequestSize)}}
 	var held []byte // the beginning of a record whose end has not been read
-	scanned := 0    // of held: no delimiter begins before this
 	for {
 		var chunk []byte
 		var more bool
@@ -102,37 +122,72 @@ func (r *produceRun) feed(ctx context.Context, in io.Reader) error {
 				return nil
 			}
 		}
-		if !more {
-			break
+		if !more && ctx.Err() != nil {
+			return nil // interrupted: what is held may be half a record, and the caller says so
 		}
 		held = append(held, chunk...)
-		rest := held
-		for {
-			at := bytes.Index(rest[scanned:], r.o.delim)
-			if at < 0 {
-				break
-			}
-			if err := r.send(ctx, rest[:scanned+at]); err != nil {
-				return stopped(ctx, err)
-			}
-			rest, scanned = rest[scanned+at+len(r.o.delim):], 0
-		}
-		if len(rest) > limit {
-			return exitf(exitProblem, "record %d is larger than max.request.size (%d bytes): it is not sent; what came before it is spooled in %s", r.sent.Load()+1, limit, r.dirs.where())
-		}
-		scanned = max(0, len(rest)-len(r.o.delim)+1)
-		held = append(held[:0], rest...)
-	}
-	if ctx.Err() != nil {
-		return nil //nolint:nilerr // interrupted: what is held may be half a record, and the caller says so
-	}
-	if len(held) > 0 {
-		if err := r.send(ctx, held); err != nil {
+		rest, err := r.cut(ctx, &split, held, !more)
+		if err != nil {
 			return stopped(ctx, err)
+		}
+		held = append(held[:0], rest...)
+		if !more {
+			break
 		}
 	}
 	if err := <-ended; err != nil {
 		return exitf(exitIO, "produce: reading the input after record %d: %w", r.sent.Load(), err)
+	}
+	return nil
+}
+
+// cut sends the records of the input, and gives back what is not whole yet.
+func (r *produceRun) cut(ctx context.Context, split *ship.Splitter, in []byte, end bool) (rest []byte, err error) {
+	for len(in) > 0 || end && split.Skipping() {
+		p := split.Next(in, end)
+		if p.Kind == ship.More {
+			break
+		}
+		if p.Kind == ship.Record {
+			err = r.send(ctx, p.Value)
+		} else {
+			err = r.over(in[:p.Bytes], p.Kind == ship.SkipEnd, split.Max)
+		}
+		if err != nil {
+			return nil, err
+		}
+		in = in[p.Bytes:]
+	}
+	return in, nil
+}
+
+// over takes a piece of a record that is too long.
+func (r *produceRun) over(piece []byte, end bool, limit int) error {
+	switch r.o.tooLong {
+	case follow.Fail:
+		return exitf(exitProblem, "record %d is larger than max.request.size allows (%d bytes here): it is not sent and nothing behind it is read; what came before it is spooled in %s. "+
+			"Choose --too-long skip or dead-letter to go on", r.sent.Load()+1, limit, r.dirs.where())
+	case follow.DeadLetter:
+		if r.keep == nil {
+			k, err := follow.NewKeeper(tooLongDir(r.dirs.ownDir), fmt.Sprintf("stdin-%d-%d", time.Now().UnixNano(), r.sent.Load()+1))
+			if err != nil {
+				return &exitError{exitIO, err}
+			}
+			r.keep = k
+		}
+		if err := r.keep.Write(piece); err != nil {
+			return &exitError{exitIO, err}
+		}
+	}
+	if !end {
+		return nil
+	}
+	r.skipped++
+	if r.keep != nil {
+		if err := r.keep.Finish(); err != nil {
+			return &exitError{exitIO, err}
+		}
+		r.keep = nil
 	}
 	return nil
 }
@@ -176,19 +231,7 @@ func readChunks(ctx context.Context, in io.Reader) (<-chan []byte, <-chan error)
 
 // send hands one record on. It waits only while the spool is full.
 func (r *produceRun) send(ctx context.Context, line []byte) error {
-	rec := r.o.template
-	rec.Value = line
-	if r.o.keyDelim != nil {
-		if key, value, ok := bytes.Cut(line, r.o.keyDelim); ok {
-			rec.Key, rec.Value = key, value
-		}
-	}
-	if rec.Value == nil {
-		rec.Value = []byte{}
-	}
-	if r.o.null && len(rec.Value) == 0 {
-		rec.Value = nil
-	}
+	rec := r.o.shape.record(line)
 	d, err := r.dirs.own.Send(ctx, rec)
 	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		// What was read before the interrupt is sent, if there is room soon.
@@ -207,26 +250,25 @@ func (r *produceRun) send(ctx context.Context, line []byte) error {
 	return nil
 }
 
-// sum is what this run came to. What an earlier run left is delivered first, so
-// the first acks are counted as its.
-func (r *produceRun) sum() produced {
-	sent := r.sent.Load()
-	out := produced{Accepted: sent, Spooled: sent, Pending: r.dirs.pending(), DeadLettered: r.dirs.deadLettered(), Recovered: r.dirs.recovered()}
-	if acked := r.dirs.acked(); acked > out.Recovered {
-		out.Acked = min(acked-out.Recovered, sent)
+// say prints the summary. Without stdout, a script would take silence for success.
+func (r *produceRun) say(p produced) error {
+	text := p.line()
+	if r.skipped > 0 {
+		text += fmt.Sprintf(", %s too long", comma(uint64(r.skipped)))
 	}
-	return out
+	fmt.Fprintln(r.w.stderr, text)
+	if !r.o.json {
+		return nil
+	}
+	return encodeResult(r.w, p)
 }
 
-func (r *produceRun) say(p produced) {
-	dead := ""
-	if p.DeadLettered > 0 {
-		dead = fmt.Sprintf(", %d dead-lettered", p.DeadLettered)
+// encodeResult prints the object that scripts read.
+func encodeResult(w *world, v any) error {
+	if err := json.NewEncoder(w.stdout).Encode(v); err != nil {
+		return exitf(exitIO, "the result cannot be written to stdout: %w", err)
 	}
-	fmt.Fprintf(r.w.stderr, "%d records spooled, %d acked, %d pending%s\n", p.Spooled, p.Acked, p.Pending, dead)
-	if r.o.json {
-		_ = json.NewEncoder(r.w.stdout).Encode(p)
-	}
+	return nil
 }
 
 // showProgress draws a bar on a terminal; in a pipe it prints a line every
@@ -237,7 +279,7 @@ func (r *produceRun) showProgress() (stop func()) {
 	if isTerminal(r.w.stderr) {
 		every = 200 * time.Millisecond
 		bar = progressbar.NewOptions64(-1, progressbar.OptionSetWriter(r.w.stderr), progressbar.OptionClearOnFinish(),
-			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("records"))
+			progressbar.OptionSetElapsedTime(true))
 	}
 	done, gone := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -253,15 +295,19 @@ func (r *produceRun) showProgress() (stop func()) {
 				return
 			case <-tick.C:
 			}
-			s := r.sum()
-			text := fmt.Sprintf("%s spooled, %s acked", humanize.Comma(int64(s.Spooled)), humanize.Comma(int64(s.Acked)))
+			sent := r.sent.Load()
+			if f := r.progress.Load(); f != nil {
+				sent = uint64(f.Stats().Records)
+			}
+			s := r.dirs.sum(sent)
+			rate := float64(s.Spooled) / time.Since(r.begin).Seconds()
+			text := fmt.Sprintf("%s spooled, %s acked, %s records/s", comma(s.Spooled), comma(s.Acked), humanize.Comma(int64(rate)))
 			if bar != nil {
 				bar.Describe(text)
-				_ = bar.Set64(int64(s.Spooled))
+				_ = bar.Add(1)
 				continue
 			}
-			rate := float64(s.Spooled) / time.Since(r.begin).Seconds()
-			fmt.Fprintf(r.w.stderr, "spoold: %s, %s records/s\n", text, humanize.Comma(int64(rate)))
+			fmt.Fprintf(r.w.stderr, "spoold: %s\n", text)
 		}
 	}()
 	return func() { close(done); <-gone }

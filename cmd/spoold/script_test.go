@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,6 +64,7 @@ func TestScripts(t *testing.T) {
 			"flip":     flip,
 			"newer":    newer,
 			"big":      big,
+			"append":   appendTo,
 		},
 	})
 }
@@ -200,6 +202,14 @@ func big(ts *testscript.TestScript, _ bool, args []string) {
 	n, err := strconv.Atoi(args[1])
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), append(bytes.Repeat([]byte{'x'}, n), '\n'), 0o600))
+}
+
+// appendTo adds text to a file: append FILE TEXT, with \n and \r.
+func appendTo(ts *testscript.TestScript, _ bool, args []string) {
+	f, err := os.OpenFile(ts.MkAbs(args[0]), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	ts.Check(err)
+	_, err = f.WriteString(strings.NewReplacer(`\n`, "\n", `\r`, "\r").Replace(args[1]))
+	ts.Check(errors.Join(err, f.Close()))
 }
 
 // flip changes one bit in every page of the newest segment: flip DIR.

@@ -42,7 +42,7 @@ type file struct {
 	skipNUL  bool      // NUL bytes at its beginning stand for what a truncation cut off
 	nuls     int64
 	longFrom *int64  // where the line begins that is too long; nil: there is none
-	keep     *keeper // takes it
+	keep     *Keeper // takes it
 }
 
 // errReplaced: the file holds other bytes than those that were read.

@@ -12,13 +12,13 @@ func (w *Follower) tooLong(f *file, offset int64, piece []byte, end bool) error 
 	case Skip:
 	case DeadLetter:
 		if f.keep == nil {
-			k, err := newKeeper(w.o.KeepDir, fmt.Sprintf("%016x-%d", f.pos.ID, offset))
+			k, err := NewKeeper(w.o.KeepDir, fmt.Sprintf("%016x-%d", f.pos.ID, offset))
 			if err != nil {
 				return err
 			}
 			f.keep = k
 		}
-		if err := f.keep.write(piece); err != nil {
+		if err := f.keep.Write(piece); err != nil {
 			return err
 		}
 	default:
@@ -34,7 +34,7 @@ func (w *Follower) tooLong(f *file, offset int64, piece []byte, end bool) error 
 	f.longFrom = nil
 	detail := "the line is left out"
 	if f.keep != nil {
-		if err := f.keep.finish(); err != nil {
+		if err := f.keep.Finish(); err != nil {
 			return err
 		}
 		detail = "the line is kept in " + f.keep.path
@@ -48,16 +48,17 @@ func (w *Follower) tooLong(f *file, offset int64, piece []byte, end bool) error 
 	return nil
 }
 
-// keeper writes a line that is too long to a file of its own. The file's name is made of the line's position: after a
-// crash the same line replaces it.
-type keeper struct {
+// Keeper writes a record that is too long to a file of its own. A name that is made of the record's position lets the same record
+// replace it after a crash.
+type Keeper struct {
 	path string
 	h    *os.File
 	size int64
 	cut  int64 // bytes that were not kept
 }
 
-func newKeeper(dir, name string) (*keeper, error) {
+// NewKeeper begins a file in dir, which is bounded.
+func NewKeeper(dir, name string) (*Keeper, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("keep a line that is too long: %w", err)
 	}
@@ -78,10 +79,11 @@ func newKeeper(dir, name string) (*keeper, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keep a line that is too long: %w", err)
 	}
-	return &keeper{path: filepath.Join(dir, name), h: h}, nil
+	return &Keeper{path: filepath.Join(dir, name), h: h}, nil
 }
 
-func (k *keeper) write(piece []byte) error {
+// Write adds a piece of the record. Beyond a bound it is only counted.
+func (k *Keeper) Write(piece []byte) error {
 	if room := maxKeep - k.size; int64(len(piece)) > room {
 		k.cut += int64(len(piece)) - room
 		piece = piece[:room]
@@ -94,8 +96,8 @@ func (k *keeper) write(piece []byte) error {
 	return nil
 }
 
-// finish makes the file durable: the position behind the line is committed after that.
-func (k *keeper) finish() error {
+// Finish makes the file durable: the position behind the line is committed after that.
+func (k *Keeper) Finish() error {
 	err := k.h.Sync()
 	if closed := k.h.Close(); err == nil {
 		err = closed
@@ -122,7 +124,7 @@ func syncDir(dir string) error {
 }
 
 // abandon forgets a line of which the end was not read.
-func (k *keeper) abandon() {
+func (k *Keeper) abandon() {
 	if k != nil {
 		_ = k.h.Close()
 		_ = os.Remove(k.h.Name())

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/cmd/spoold/internal/admin"
+)
+
+func flushCommand(w *world) *cli.Command {
+	return &cli.Command{
+		Name:  "flush",
+		Usage: "deliver what is pending in spools, then end; reads no input",
+		UsageText: "spoold flush [-b HOST:PORT] [--spool DIR | -c FILE] [flags]\n\n" +
+			"Example: after an interrupted spoold produce, whose input is not to be read again:\n\n   spoold flush -b localhost:9092",
+		Description: "Without --spool it takes all spools that produce and ship made for this user, or with -b those of that cluster. A spool\n" +
+			"that a daemon has is waited for. Exit codes: 0 nothing is pending any more; 1 the cluster refused records; 69 the cluster did not answer\n" +
+			"in time and the records stay spooled; 75 a spool is in use by another run; 78 configuration; 64 usage.",
+		Flags: []cli.Flag{
+			configFlag(), brokerFlag(), keyFlag(), spoolFlag("default: all that produce and ship made"),
+			&cli.DurationFlag{Name: "timeout", Value: 5 * time.Minute, Usage: "the longest wait for the cluster"},
+			jsonFlag(),
+		},
+		Action: func(c *cli.Context) error {
+			if err := noArgs(c); err != nil {
+				return err
+			}
+			return flush(w, c)
+		},
+	}
+}
+
+// flushed is what a run of flush came to; --json prints it.
+type flushed struct {
+	Spools       int    `json:"spools"` // that had something pending
+	Acked        uint64 `json:"acked"`
+	Pending      uint64 `json:"pending"`
+	DeadLettered uint64 `json:"dead_lettered"`
+}
+
+// flushing collects what the spools of one run come to.
+type flushing struct {
+	w   *world
+	mu  sync.Mutex
+	sum flushed
+	err error
+}
+
+func flush(w *world, c *cli.Context) error {
+	s := newSettings()
+	if file := c.String("config"); file != "" {
+		if err := s.load(file); err != nil {
+			return err
+		}
+	}
+	if err := s.flags(c); err != nil {
+		return err
+	}
+	timeout := c.Duration("timeout")
+	if timeout <= 0 {
+		return usagef("flush: --timeout %v: it must be above 0", timeout)
+	}
+	jobs, err := flushJobs(c.Context, w, s)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(c.Context, timeout)
+	defer cancel()
+	f := &flushing{w: w}
+	var all sync.WaitGroup
+	slots := make(chan struct{}, 8)
+	for _, spools := range jobs {
+		all.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			for _, cfg := range spools { // of one topic: in this order, and none before the last one is done
+				if !f.one(ctx, cfg) {
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	fmt.Fprintf(w.stderr, "%s acked, %s pending in %s\n", plural(f.sum.Acked, "record"), comma(f.sum.Pending), plural(f.sum.Spools, "spool"))
+	if c.Bool("json") {
+		return errors.Join(f.err, encodeResult(w, f.sum))
+	}
+	return f.err
+}
+
+// flushJobs are the spools to be delivered, those of one cluster and topic together.
+func flushJobs(ctx context.Context, w *world, s *settings) (map[string][]spoold.Config, error) {
+	jobs := make(map[string][]spoold.Config)
+	if s.cfg.SpoolPath != "" {
+		if len(s.cfg.BootstrapServers) == 0 {
+			s.cfg.BootstrapServers = readOrigin(s.cfg.SpoolPath).Servers
+		}
+		if len(s.cfg.BootstrapServers) == 0 {
+			s.cfg.BootstrapServers = []string{""} // is needed only if no daemon has the spool
+		}
+		jobs[""] = []spoold.Config{s.cfg}
+		return jobs, nil
+	}
+	var id string
+	if len(s.cfg.BootstrapServers) > 0 {
+		probe, cancel := context.WithTimeout(ctx, probeTimeout)
+		id, _ = spoold.ClusterID(probe, s.cfg) // an error says that it is not known
+		cancel()
+	}
+	of := origin{Servers: s.cfg.BootstrapServers, ClusterID: id}
+	spools, err := w.userSpools()
+	if err != nil {
+		return nil, err
+	}
+	for _, u := range spools {
+		if len(of.Servers) > 0 && !of.sameCluster(&u.of) || u.of.Command == "" {
+			continue
+		}
+		cfg := s.cfg
+		cfg.SpoolPath = u.dir
+		if len(of.Servers) == 0 {
+			cfg.BootstrapServers = u.of.Servers
+		}
+		key := u.of.ClusterID + "\n" + u.of.Topic
+		jobs[key] = append(jobs[key], cfg)
+	}
+	return jobs, nil
+}
+
+// userSpools lists the spools that produce, ship and serve made for this user.
+func (w *world) userSpools() (all []userSpool, err error) {
+	state, err := w.stateDir()
+	if err != nil {
+		return nil, err
+	}
+	for _, command := range []string{"produce", "ship"} {
+		found, err := spoolsIn(filepath.Join(state, command))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	if dir := filepath.Join(state, "serve"); exists(filepath.Join(dir, "lock")) {
+		all = append(all, userSpool{dir: dir})
+	}
+	return all, nil
+}
+
+// one delivers what a spool holds. false: something stays pending.
+func (f *flushing) one(ctx context.Context, cfg spoold.Config) bool {
+	out, err := flushSpool(ctx, cfg)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sum.Spools += out.Spools
+	f.sum.Acked += out.Acked
+	f.sum.Pending += out.Pending
+	f.sum.DeadLettered += out.DeadLettered
+	f.err = errors.Join(f.err, err)
+	return out.Pending == 0
+}
+
+func flushSpool(ctx context.Context, cfg spoold.Config) (out flushed, err error) {
+	before, pid, err := lookAt(ctx, cfg.SpoolPath)
+	switch {
+	case err != nil:
+		return flushed{Pending: 0}, err
+	case before.Pending == 0:
+		return flushed{}, nil
+	case pid != 0:
+		return watchSpool(ctx, cfg.SpoolPath, before)
+	}
+	out.Spools, out.Pending = 1, before.Pending
+	if cfg.BootstrapServers[0] == "" {
+		return out, usagef("flush: it is not known which cluster %s is for: use -b HOST:PORT or -c FILE", cfg.SpoolPath)
+	}
+	d, err := openDirs(ctx, &settings{cfg: cfg}, &family{dirs: []string{cfg.SpoolPath}}, nil, nil)
+	if err != nil {
+		return out, err
+	}
+	// The timeout is ctx's.
+	err = d.awaitAcks(ctx, time.Hour, "spoold flush delivers it")
+	err = errors.Join(err, d.close(ctx))
+	out.Acked, out.Pending, out.DeadLettered = d.acked(), d.pending(), d.deadLettered()
+	return out, err
+}
+
+// watchSpool waits for the daemon that has a spool to deliver it.
+func watchSpool(ctx context.Context, dir string, before *spoold.Status) (out flushed, err error) {
+	client := admin.NewClient(dir)
+	defer client.Close()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for now := before; ; {
+		out = flushed{1, now.Acked - before.Acked, now.Pending, now.DeadLettered - before.DeadLettered}
+		if now.Pending == 0 {
+			return out, nil
+		}
+		select {
+		case <-ctx.Done():
+			return out, exitf(exitUnavailable, "the cluster did not ack %s in time: they stay spooled in %s, and the daemon goes on", plural(now.Pending, "record"), dir)
+		case <-tick.C:
+		}
+		if now, _, err = client.Status(context.WithoutCancel(ctx)); err != nil {
+			return out, fmt.Errorf("the daemon on %s does not answer any more: %w", dir, err)
+		}
+	}
+}
