@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -112,10 +113,7 @@ func (f *family) record(dir, clusterID string) error {
 	}
 	o := readOrigin(dir)
 	next := f.of
-	next.ClusterID = clusterID
-	if clusterID == "" {
-		next.ClusterID = o.ClusterID
-	}
+	next.ClusterID = cmp.Or(clusterID, o.ClusterID, f.of.ClusterID)
 	next.Servers = slices.Compact(slices.Sorted(slices.Values(append(o.Servers, next.Servers...))))
 	text, err := json.Marshal(next)
 	if err != nil {
