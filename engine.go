@@ -86,7 +86,8 @@ func (p *Producer) newLoop(store loop.Store, rec *spool.Recovered) *loop.Loop {
 		ConnectTimeoutMax: c.ConnectTimeoutMax,
 		MaxIdle:           c.ConnectionsMaxIdle,
 		Dial:              p.env.Dial,
-		Event:             p.env.Hooks.tell,
+		Event:             p.event,
+		Produced:          p.produced,
 		Delivered:         p.callbacks.poke,
 	})
 }

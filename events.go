@@ -25,6 +25,7 @@ type Hooks struct {
 	CopyUnchecked      func(CopyUnchecked)
 	Recovery           func(Recovery)
 	SpoolCommit        func(SpoolCommit)
+	ProduceRequest     func(ProduceRequest)
 	Panicked           func(Panicked)
 	InterceptorFailed  func(InterceptorFailed)
 }
@@ -52,6 +53,7 @@ type BatchAcked struct {
 	Offset    int64 // of the first record; -1: it is there, but its place is not known
 	Recovered bool  // its records were spooled by an earlier Open of this spool
 	How       string
+	Latency   time.Duration // from sending its Produce request to the answer; 0 unless How is AckedByAnswer
 }
 
 // BatchRetried: a batch is sent once more under the same identity, so the broker
@@ -123,6 +125,19 @@ type Recovery struct {
 	Pending    uint64 // records spooled by earlier processes and not acked
 	Seals      int    // batches that were sent, perhaps, and whose fate is not known
 	Partitions int    // that have such batches
+}
+
+// ProduceRequest: a Produce request has ended. What came of its batches is reported after it.
+type ProduceRequest struct {
+	Broker       int32
+	Batches      int
+	Records      int
+	Bytes        int           // of the batches on the wire; 0 with Err
+	Uncompressed int           // of the same batches before compression; 0 with Err
+	Duration     time.Duration // from sending it to the answer
+	Throttle     time.Duration // that the broker asked to wait
+	Splits       int           // batches cut in two, because they were refused, since the event before
+	Err          error         // no answer came
 }
 
 // SpoolCommit is what one commit of the spool did.

@@ -22,6 +22,7 @@ type Producer struct {
 	opened    time.Time
 
 	interceptors *interceptors
+	meter        *meter
 
 	// Tests come between.
 	seam        func(*bolt.Store) loop.Store // what the loop sees of the store

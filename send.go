@@ -42,9 +42,11 @@ func (p *Producer) send(ctx context.Context, r *Record) (Delivery, error) {
 		// With no room it comes back at once; only then is a timer worth its price.
 		t, err := e.store.Append(noWait, r.Topic, timestamp, r.Partition.Number(), r.Key, r.Value, r.Headers)
 		if errors.Is(err, bolt.ErrFull) {
+			ended := p.meter.blocked()
 			wait, cancel := context.WithTimeoutCause(ctx, p.cfg.MaxBlock, errMaxBlock)
 			t, err = e.store.Append(wait, r.Topic, timestamp, r.Partition.Number(), r.Key, r.Value, r.Headers)
 			cancel()
+			ended()
 		}
 		if err == nil {
 			return Delivery{t, timestamp}, nil
@@ -81,9 +83,11 @@ func (p *Producer) sendBatch(ctx context.Context, b *Batch) (Deliveries, error) 
 		}
 		t, err := e.store.AppendBatch(noWait, in)
 		if errors.Is(err, bolt.ErrFull) {
+			ended := p.meter.blocked()
 			wait, cancel := context.WithTimeoutCause(ctx, p.cfg.MaxBlock, errMaxBlock)
 			t, err = e.store.AppendBatch(wait, in)
 			cancel()
+			ended()
 		}
 		if err == nil {
 			return Deliveries{t, in.Records}, nil

@@ -44,6 +44,11 @@ type Status struct {
 	ClusterID        string  `json:"cluster_id"`
 	Producer         string  `json:"producer"` // producer id/epoch of this start; "" before the first contact
 	Retries          uint64  `json:"retries"`  // batches sent once more, since this start
+	RequestsInFlight int     `json:"requests_in_flight"`
+	// MetadataAgeSeconds is the age of what is known of the cluster; 0 before the first contact.
+	MetadataAgeSeconds float64 `json:"metadata_age_seconds"`
+	SendersWaiting     int     `json:"senders_waiting"`   // callers of Send that wait for room
+	SendWaitSeconds    float64 `json:"send_wait_seconds"` // that callers waited for room in all, since Open
 
 	State  string        `json:"state"` // "running", "closing" or "stopped"
 	Error  string        `json:"error,omitempty"`
@@ -100,7 +105,7 @@ func (p *Producer) Status() *Status {
 }
 
 // Peek is Status as it was published last, at most about 100 ms old while things
-// change. It asks nobody and costs little.
+// change; ages are those of this moment. It waits for nobody and costs little.
 func (p *Producer) Peek() *Status { return p.status(p.engine.Load().loop.Snapshot()) }
 
 func (p *Producer) status(s *loop.Snapshot) *Status {
@@ -113,11 +118,16 @@ func (p *Producer) status(s *loop.Snapshot) *Status {
 	default:
 	}
 	c := &s.Store.Counters
+	now := s.Now
+	if !p.ending.Load() {
+		now = p.engine.Load().store.Now()
+	}
+	since := max(0, now.Age-s.Now.Age) // ms: what waited then waits still, or a newer snapshot would say so
 	st := &Status{
-		Version: Version(), Time: time.UnixMilli(s.Now.Wall), UptimeSeconds: time.Since(p.opened).Seconds(),
+		Version: Version(), Time: time.UnixMilli(now.Wall), UptimeSeconds: time.Since(p.opened).Seconds(),
 		Accepted: c.Accepted, Acked: c.Acked, Pending: c.Pending(), DeadLettered: c.DeadLettered, Expired: c.Expired,
 		SpoolPath: p.cfg.SpoolPath, SpoolBytes: s.Store.Bytes, SpoolLimitBytes: s.Store.Limit, DiskFreeBytes: s.Store.FreeBytes,
-		SpoolFull: s.Store.Full, Segments: s.Store.Segments, OldestAgeSeconds: float64(s.OldestAge) / 1000, IdempotencyKeys: s.Store.Keys,
+		SpoolFull: s.Store.Full, Segments: s.Store.Segments, OldestAgeSeconds: grown(s.OldestAge, since), IdempotencyKeys: s.Store.Keys,
 		Link: "down", LinkError: s.Core.LinkErr, Brokers: s.Core.Brokers, ClusterID: s.Core.ClusterID,
 		Producer: identityText(s.Core.Producer), Retries: s.Core.Retries,
 		State: "running", Topics: make([]TopicStatus, 0, len(s.Core.Topics)),
@@ -126,7 +136,12 @@ func (p *Producer) status(s *loop.Snapshot) *Status {
 		st.Link = "up"
 	}
 	if s.Core.LinkSince >= 0 {
-		st.LinkSinceSeconds = float64(s.Now.Age-s.Core.LinkSince) / 1000
+		st.LinkSinceSeconds = float64(now.Age-s.Core.LinkSince) / 1000
+	}
+	st.RequestsInFlight = s.InFlight
+	st.SendersWaiting, st.SendWaitSeconds = int(p.meter.waiting.Load()), time.Duration(p.meter.waited.Load()).Seconds()
+	if s.Metadata >= 0 {
+		st.MetadataAgeSeconds = float64(now.Age-s.Metadata) / 1000
 	}
 	select {
 	case <-p.quit:
@@ -146,13 +161,13 @@ func (p *Producer) status(s *loop.Snapshot) *Status {
 		t := &s.Core.Topics[i]
 		if int(t.Lane) < len(s.Lanes) { // else another commit is on its way: it is told with its counters
 			known[t.Lane] = true
-			st.Topics = append(st.Topics, topicStatus(t, s))
+			st.Topics = append(st.Topics, topicStatus(t, s, since))
 		}
 	}
 	for i := range s.Lanes {
 		if !known[i] { // a commit ago nobody knew of it
 			t := sender.TopicStatus{Lane: spool.LaneID(i), Topic: s.Lanes[i].Topic, State: "waiting"}
-			st.Topics = append(st.Topics, topicStatus(&t, s))
+			st.Topics = append(st.Topics, topicStatus(&t, s, since))
 		}
 	}
 	slices.SortFunc(st.Topics, func(a, b TopicStatus) int { return strings.Compare(a.Topic, b.Topic) })
@@ -160,11 +175,11 @@ func (p *Producer) status(s *loop.Snapshot) *Status {
 }
 
 // topicStatus puts together what the sender knows of a topic and what the spool has counted.
-func topicStatus(t *sender.TopicStatus, s *loop.Snapshot) TopicStatus {
+func topicStatus(t *sender.TopicStatus, s *loop.Snapshot, since int64) TopicStatus {
 	ts := TopicStatus{Topic: t.Topic, State: t.State, Detail: t.Detail, Partitions: make([]PartitionStatus, 0, len(t.Partitions))}
 	ts.count(s.Lanes[t.Lane].Counters)
 	if ts.Pending > 0 && int(t.Lane) < len(s.Ages) {
-		ts.OldestAgeSeconds = float64(s.Ages[t.Lane]) / 1000
+		ts.OldestAgeSeconds = grown(s.Ages[t.Lane], since)
 	}
 	if ts.Pending > 0 && ts.State == "idle" {
 		ts.State = "delivering" // all acked, and the acks are on their way to the disk
@@ -181,6 +196,14 @@ func topicStatus(t *sender.TopicStatus, s *loop.Snapshot) TopicStatus {
 		})
 	}
 	return ts
+}
+
+// grown is an age of a snapshot, in ms, as it is since ms later, in seconds. 0 is no age.
+func grown(age, since int64) float64 {
+	if age == 0 {
+		return 0
+	}
+	return float64(age+since) / 1000
 }
 
 // count fills in the counters.

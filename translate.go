@@ -3,6 +3,7 @@ package spoold
 import (
 	"errors"
 	"runtime/debug"
+	"time"
 
 	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/sender/loop"
@@ -10,14 +11,36 @@ import (
 	"github.com/spoold/spoold/spool/bolt"
 )
 
+// event counts an event of the sender and passes it to its hook. The loop's goroutine calls it.
+func (p *Producer) event(event sender.Event) {
+	var latency time.Duration
+	switch e := event.(type) {
+	case sender.BatchAcked:
+		if e.How == AckedByAnswer {
+			latency = p.meter.lastLatency()
+		}
+	case sender.BatchRetried:
+		p.meter.note(&sent{retries: 1})
+	case sender.RecordDeadLettered:
+		p.meter.note(&sent{deadLetter: 1})
+	}
+	p.env.Hooks.tell(event, latency)
+}
+
+// produced counts a Produce request and passes it to its hook. The loop's goroutine calls it.
+func (p *Producer) produced(s loop.Produced) {
+	p.meter.produced(&s)
+	call(&p.env.Hooks, p.env.Hooks.ProduceRequest, ProduceRequest(s))
+}
+
 // tell passes an event of the sender to its hook, in this package's own type. A hook that
-// panics is reported through panicked.
-func (h *Hooks) tell(event sender.Event) {
+// panics is reported through Panicked.
+func (h *Hooks) tell(event sender.Event, latency time.Duration) {
 	switch e := event.(type) {
 	case sender.BatchAcked:
 		call(h, h.BatchAcked, BatchAcked{
 			Topic: e.Topic, Partition: e.Partition, Records: e.Records, Bytes: e.Bytes,
-			Offset: int64(e.Offset), Recovered: e.Recovered, How: e.How,
+			Offset: int64(e.Offset), Recovered: e.Recovered, How: e.How, Latency: latency,
 		})
 	case sender.BatchRetried:
 		call(h, h.BatchRetried, BatchRetried{Topic: e.Topic, Partition: e.Partition, Code: ErrorCode(e.Code)})

@@ -50,6 +50,7 @@ type Steps struct {
 	Events  []any                // see events.go
 	WakeAt  int64                // Age to call Advance at; 0: no need
 	Retries uint64               // batches that go out once more
+	Splits  int64                // batches cut in two
 	// AnotherIdentity: a partition has used up its epochs and waits for another producer id.
 	AnotherIdentity bool
 	// Damage is not nil if the spool handed out what its own records contradict: nothing more may be done.

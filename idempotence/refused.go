@@ -66,6 +66,7 @@ func (m *Machine) split(e *Env, final bool) {
 		e.Damage = err
 		return
 	}
+	e.Splits++
 	e.recycle(b)
 	var halves []*Sealed
 	for _, batch := range []*accumulator.Batch{left, right} {

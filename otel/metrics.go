@@ -27,12 +27,16 @@ type Metrics struct {
 	commitSeconds metric.Float64Histogram
 	commitRecords metric.Int64Histogram
 	commitBytes   metric.Int64Histogram
-	acked         metric.Int64Counter
 	sent          metric.Int64Counter
+	operation     metric.Float64Histogram
+	requestRecs   metric.Int64Histogram
+	wireBytes     metric.Int64Counter
+	rawBytes      metric.Int64Counter
+	throttle      metric.Float64Histogram
+	splits        metric.Int64Counter
 	batchRecords  metric.Int64Histogram
 	batchBytes    metric.Int64Histogram
 	retries       metric.Int64Counter
-	deadLettered  metric.Int64Counter
 	epochBumps    metric.Int64Counter
 	appended      metric.Int64Counter
 	duplicates    metric.Int64Counter
@@ -48,8 +52,8 @@ var (
 	bytesBuckets   = []float64{256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20}
 )
 
-// New makes the instruments. version is spoold's.
-func New(version string) (*Metrics, error) {
+// New makes the instruments. version is spoold's. readers get them beside Prometheus.
+func New(version string, readers ...sdk.Reader) (*Metrics, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	reader, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithoutScopeInfo(),
@@ -57,23 +61,31 @@ func New(version string) (*Metrics, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Metrics{provider: sdk.NewMeterProvider(sdk.WithReader(reader)), registry: registry}
+	options := []sdk.Option{sdk.WithReader(reader)}
+	for _, r := range readers {
+		options = append(options, sdk.WithReader(r))
+	}
+	m := &Metrics{provider: sdk.NewMeterProvider(options...), registry: registry}
 	m.meter = m.provider.Meter("github.com/spoold/spoold")
 	b := builder{meter: m.meter}
 	m.commitSeconds = b.seconds("spoold.spool.commit.duration", "Spool commits, sync included.")
 	m.commitRecords = b.histogram("spoold.spool.commit.records", "{record}", "Records per spool commit.", countBuckets)
 	m.commitBytes = b.histogram("spoold.spool.commit.size", "By", "Bytes per spool commit.", bytesBuckets)
-	m.acked = b.counter("spoold.spool.acked.records", "Records that are on all in-sync replicas, since this start.")
-	m.sent = b.counter("messaging.client.sent.messages", "Records sent to the cluster, since this start.")
+	m.sent = b.counter("messaging.client.sent.messages", "{message}", "Records whose sending has ended: acked, or refused for good (error.type).")
+	m.operation = b.seconds("messaging.client.operation.duration", "Produce requests, from sending to the answer.")
+	m.requestRecs = b.histogram("spoold.produce.request.records", "{record}", "Records per Produce request.", countBuckets)
+	m.wireBytes = b.counter("spoold.produce.wire", "By", "Bytes of batches in answered Produce requests, as they went on the wire.")
+	m.rawBytes = b.counter("spoold.produce.uncompressed", "By", "Bytes of the same batches before compression.")
+	m.throttle = b.seconds("spoold.produce.throttle.duration", "How long brokers asked to wait after a Produce request.")
+	m.splits = b.counter("spoold.batch.splits", "{batch}", "Batches cut in two because the broker refused them.")
 	m.batchRecords = b.histogram("spoold.batch.records", "{record}", "Records per acked batch.", countBuckets)
 	m.batchBytes = b.histogram("spoold.batch.size", "By", "Bytes per acked batch, before compression.", bytesBuckets)
-	m.retries = b.counter("spoold.produce.retries", "Batches sent once more under the same identity, by what was answered before.")
-	m.deadLettered = b.counter("spoold.dead_lettered.records", "Records that the cluster refused for good, since this start.")
-	m.epochBumps = b.counter("spoold.producer.epoch.bumps", "Partitions that went on under the next producer epoch.")
-	m.appended = b.counter("spoold.spool.appended.records", "Records spooled by an ingress, since this start.")
-	m.duplicates = b.counter("spoold.duplicate.requests", "Requests that came again with their idempotency key.")
-	m.rejected = b.counter("spoold.rejected.records", "Records that were refused, by reason; a request that cannot be read counts as one.")
-	m.linkChanges = b.counter("spoold.link.changes", "Times the cluster was reached or lost.")
+	m.retries = b.counter("spoold.produce.retries", "", "Batches sent once more under the same identity, by what was answered before.")
+	m.epochBumps = b.counter("spoold.producer.epoch.bumps", "", "Partitions that went on under the next producer epoch.")
+	m.appended = b.counter("spoold.spool.appended.records", "", "Records spooled by an ingress, since this start.")
+	m.duplicates = b.counter("spoold.duplicate.requests", "", "Requests that came again with their idempotency key.")
+	m.rejected = b.counter("spoold.rejected.records", "", "Records that were refused, by reason; a request that cannot be read counts as one.")
+	m.linkChanges = b.counter("spoold.link.changes", "", "Times the cluster was reached or lost.")
 	info := b.gauge("spoold.build.info", "", "What runs here; always 1.")
 	if b.err != nil {
 		return nil, b.err
@@ -104,13 +116,11 @@ func (m *Metrics) Hooks() spoold.Hooks {
 			m.commitBytes.Record(ctx, int64(s.Bytes))
 		},
 		BatchAcked: func(e spoold.BatchAcked) {
-			topic := metric.WithAttributes(attribute.String("topic", e.Topic))
-			m.acked.Add(ctx, int64(e.Records), topic)
-			m.sent.Add(ctx, int64(e.Records), metric.WithAttributes(attribute.String("messaging.system", "kafka"),
-				attribute.String("messaging.operation.name", "send"), attribute.String("messaging.destination.name", e.Topic)))
+			m.sent.Add(ctx, int64(e.Records), metric.WithAttributes(append(sendAttributes(), attribute.String("messaging.destination.name", e.Topic))...))
 			m.batchRecords.Record(ctx, int64(e.Records))
 			m.batchBytes.Record(ctx, int64(e.Bytes))
 		},
+		ProduceRequest: m.produced,
 		BatchRetried: func(e spoold.BatchRetried) {
 			answer := "none"
 			if e.Code != 0 {
@@ -119,7 +129,8 @@ func (m *Metrics) Hooks() spoold.Hooks {
 			m.retries.Add(ctx, 1, metric.WithAttributes(attribute.String("error", answer)))
 		},
 		RecordDeadLettered: func(e spoold.RecordDeadLettered) {
-			m.deadLettered.Add(ctx, 1, metric.WithAttributes(attribute.String("topic", e.Topic), attribute.String("reason", e.Code.String())))
+			m.sent.Add(ctx, 1, metric.WithAttributes(append(sendAttributes(), attribute.String("messaging.destination.name", e.Topic),
+				attribute.String("error.type", e.Code.String()))...))
 		},
 		EpochBumped: func(spoold.EpochBumped) { m.epochBumps.Add(ctx, 1) },
 		LinkChanged: func(e spoold.LinkChanged) {
@@ -130,6 +141,27 @@ func (m *Metrics) Hooks() spoold.Hooks {
 			m.linkChanges.Add(ctx, 1, metric.WithAttributes(attribute.String("state", state)))
 		},
 		Recovery: func(e spoold.Recovery) { m.recoveredSeal.Store(int64(e.Seals)) },
+	}
+}
+
+// sendAttributes are OpenTelemetry's for what is sent to Kafka.
+func sendAttributes() []attribute.KeyValue {
+	return []attribute.KeyValue{attribute.String("messaging.system", "kafka"), attribute.String("messaging.operation.name", "send")}
+}
+
+func (m *Metrics) produced(e spoold.ProduceRequest) {
+	ctx := context.Background()
+	attributes := sendAttributes()
+	if e.Err != nil {
+		attributes = append(attributes, attribute.String("error.type", "no_answer"))
+	}
+	m.operation.Record(ctx, e.Duration.Seconds(), metric.WithAttributes(attributes...))
+	m.requestRecs.Record(ctx, int64(e.Records))
+	m.wireBytes.Add(ctx, int64(e.Bytes))
+	m.rawBytes.Add(ctx, int64(e.Uncompressed))
+	m.splits.Add(ctx, int64(e.Splits))
+	if e.Err == nil {
+		m.throttle.Record(ctx, e.Throttle.Seconds())
 	}
 }
 
@@ -171,8 +203,8 @@ func (b *builder) note(err error) {
 	}
 }
 
-func (b *builder) counter(name, help string) metric.Int64Counter {
-	c, err := b.meter.Int64Counter(name, metric.WithDescription(help))
+func (b *builder) counter(name, unit, help string) metric.Int64Counter {
+	c, err := b.meter.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(help))
 	b.note(err)
 	return c
 }

@@ -19,7 +19,9 @@ type watched struct {
 	linkUp, brokers, recovered             metric.Int64ObservableGauge
 	anonymous, mapped                      metric.Int64ObservableGauge
 	accepted, acked, deadLettered, expired metric.Int64ObservableCounter
-	oldest, linkSeconds                    metric.Float64ObservableGauge
+	inFlight, waiting                      metric.Int64ObservableGauge
+	oldest, linkSeconds, metadataAge       metric.Float64ObservableGauge
+	waited                                 metric.Float64ObservableCounter
 }
 
 // Watch reports the status of a Producer. peek must be cheap (Producer.Peek). To be called once.
@@ -42,12 +44,16 @@ func (m *Metrics) Watch(peek func() *spoold.Status) error {
 		anonymous: b.gauge("spoold.memory.anonymous", "By", "Resident memory of the process that no file backs."),
 		mapped:    b.gauge("spoold.memory.mapped", "By", "Resident pages of mapped files: the page cache's, given back under pressure."),
 
-		accepted:     b.total("spoold.accepted.records", "Records spooled since the spool was created."),
-		acked:        b.total("spoold.acked.records", "Records acked since the spool was created."),
-		deadLettered: b.total("spoold.dead_letters.records", "Records dead-lettered since the spool was created."),
-		expired:      b.total("spoold.dropped.records", "Records dropped by policy since the spool was created."),
+		accepted:     b.total("spoold.accepted.records", "Records spooled since the spool was created, by topic."),
+		acked:        b.total("spoold.acked.records", "Records on all in-sync replicas since the spool was created, by topic."),
+		deadLettered: b.total("spoold.dead_lettered.records", "Records refused for good since the spool was created, by topic."),
+		expired:      b.total("spoold.dropped.records", "Records dropped by policy since the spool was created, by topic."),
 
 		oldest:      b.float("spoold.spool.oldest_record.age", "Age of the oldest pending record."),
+		inFlight:    b.gauge("spoold.requests.in_flight", "{request}", "Requests to brokers that wait for an answer."),
+		waiting:     b.gauge("spoold.send.waiting", "{caller}", "Callers of Send that wait for room in the spool."),
+		waited:      b.floatTotal("spoold.send.wait.duration", "Time that callers of Send waited for room in the spool."),
+		metadataAge: b.float("spoold.metadata.age", "Age of what is known of the cluster."),
 		linkSeconds: b.float("spoold.link.state.duration", "How long the link has been as it is."),
 	}
 	if b.err != nil {
@@ -58,7 +64,7 @@ func (m *Metrics) Watch(peek func() *spoold.Status) error {
 		o.ObserveInt64(w.recovered, m.recoveredSeal.Load())
 		return nil
 	}, w.size, w.limit, w.free, w.segments, w.keys, w.records, w.inDoubt, w.parked, w.linkUp, w.brokers, w.recovered,
-		w.anonymous, w.mapped, w.accepted, w.acked, w.deadLettered, w.expired, w.oldest, w.linkSeconds)
+		w.anonymous, w.mapped, w.accepted, w.acked, w.deadLettered, w.expired, w.oldest, w.linkSeconds, w.inFlight, w.waiting, w.waited, w.metadataAge)
 	if err != nil {
 		return err
 	}
@@ -71,10 +77,10 @@ func (w *watched) observe(o metric.Observer, s *spoold.Status) {
 	o.ObserveInt64(w.free, s.DiskFreeBytes)
 	o.ObserveInt64(w.segments, int64(s.Segments))
 	o.ObserveInt64(w.keys, int64(s.IdempotencyKeys))
-	o.ObserveInt64(w.accepted, int64(s.Accepted))
-	o.ObserveInt64(w.acked, int64(s.Acked))
-	o.ObserveInt64(w.deadLettered, int64(s.DeadLettered))
-	o.ObserveInt64(w.expired, int64(s.Expired))
+	o.ObserveInt64(w.inFlight, int64(s.RequestsInFlight))
+	o.ObserveInt64(w.waiting, int64(s.SendersWaiting))
+	o.ObserveFloat64(w.waited, s.SendWaitSeconds)
+	o.ObserveFloat64(w.metadataAge, s.MetadataAgeSeconds)
 	o.ObserveInt64(w.brokers, int64(s.Brokers))
 	o.ObserveFloat64(w.oldest, s.OldestAgeSeconds)
 	o.ObserveFloat64(w.linkSeconds, s.LinkSinceSeconds)
@@ -103,7 +109,12 @@ func (w *watched) observeTopic(o metric.Observer, t *spoold.TopicStatus) {
 			parked[p.ParkReason]++
 		}
 	}
-	o.ObserveInt64(w.records, int64(t.Pending), metric.WithAttributes(topic))
+	byTopic := metric.WithAttributes(topic)
+	o.ObserveInt64(w.accepted, int64(t.Accepted), byTopic)
+	o.ObserveInt64(w.acked, int64(t.Acked), byTopic)
+	o.ObserveInt64(w.deadLettered, int64(t.DeadLettered), byTopic)
+	o.ObserveInt64(w.expired, int64(t.Expired), byTopic)
+	o.ObserveInt64(w.records, int64(t.Pending), byTopic)
 	o.ObserveInt64(w.inDoubt, int64(inDoubt), metric.WithAttributes(topic))
 	for reason, n := range parked {
 		o.ObserveInt64(w.parked, n, metric.WithAttributes(topic, attribute.String("reason", reason)))
@@ -134,6 +145,12 @@ func memory() (anonymous, mapped int64, ok bool) {
 
 func (b *builder) total(name, help string) metric.Int64ObservableCounter {
 	c, err := b.meter.Int64ObservableCounter(name, metric.WithDescription(help))
+	b.note(err)
+	return c
+}
+
+func (b *builder) floatTotal(name, help string) metric.Float64ObservableCounter {
+	c, err := b.meter.Float64ObservableCounter(name, metric.WithUnit("s"), metric.WithDescription(help))
 	b.note(err)
 	return c
 }

@@ -328,4 +328,7 @@ func (s *Sender) durable(upTo uint64) {
 	s.writes = append(s.writes[:0], s.writes[k:]...)
 }
 
+// Splits is how many batches were cut in two since this start, because the broker refused them.
+func (s *Sender) Splits() int64 { return s.e.Splits }
+
 func (s *Sender) event(e Event) { s.e.Events = append(s.e.Events, e) }

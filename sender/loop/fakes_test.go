@@ -52,6 +52,8 @@ func (c *fakeCore) called(call, detail string) *sender.Effects {
 	return &e
 }
 
+func (c *fakeCore) Splits() int64 { return 0 }
+
 func (c *fakeCore) Start(spool.Time) *sender.Effects { return c.called("start", "") }
 func (c *fakeCore) Committed(_ spool.Time, d *spool.Committed) *sender.Effects {
 	return c.called("committed", fmt.Sprintf(" %d", d.Writes))

@@ -94,7 +94,7 @@ func (p *progress) ages(now int64, lanes []bolt.LaneStats) (ages []int64, oldest
 		}
 		l.gone = max(l.gone, lanes[i].Low)
 		if age, ok := l.oldest(); ok && lanes[i].Counters.Pending() > 0 {
-			ages[i] = max(now-age, 0)
+			ages[i] = max(now-age, 1)
 			oldest = max(oldest, ages[i])
 		}
 	}

@@ -222,6 +222,7 @@ func (l *Loop) learn(resp kmsg.Response) {
 	if !ok || len(meta.Brokers) == 0 {
 		return
 	}
+	l.metadata = l.now.Age
 	clear(l.links.book)
 	for i := range meta.Brokers {
 		b := &meta.Brokers[i]

@@ -28,6 +28,7 @@ type Core interface {
 	Closing(now spool.Time) *sender.Effects
 	Resolve(now spool.Time, topic string, partition int32, c sender.Choice) (*sender.Effects, sender.Resolved, error)
 	Status(now spool.Time) sender.Status
+	Splits() int64
 }
 
 // Store is what is durable (package spool/bolt).
@@ -54,6 +55,7 @@ type Options struct {
 	MaxIdle           time.Duration // connections.max.idle.ms; not positive: never
 	Dial              func(ctx context.Context, network, addr string) (net.Conn, error)
 	Event             func(sender.Event) // called on the loop's goroutine; must not block. nil: not
+	Produced          func(Produced)     // as Event, when a Produce request has ended, before what came of it
 	Delivered         func()             // called after deliveries were resolved; must not block. nil: not
 
 	dial func(ctx context.Context, addr string, timeout time.Duration) (wire, error) // tests
@@ -81,6 +83,10 @@ type Loop struct {
 	encoder   *encoder
 	feeder    *feeder
 	progress  *progress
+	asks      map[uint64]chan<- asked
+	lastAsk   uint64
+	splits    int64             // as reported
+	metadata  int64             // Age of the last Metadata answer; -1: none came
 	replies   []sender.Response // answers that need no wire, until the effects at hand are carried out
 	timer     *time.Timer
 	wakeAt    int64  // Age; 0: never
@@ -109,6 +115,8 @@ func New(core Core, store Store, rec *spool.Recovered, opt Options) *Loop {
 		links:    links{open: make(map[int32]*link), paces: make(map[int32]*pace), book: make(map[int32]string)},
 		encoder:  newEncoder(opt.Codec, opt.Level, min(4, runtime.GOMAXPROCS(0))),
 		progress: newProgress(rec),
+		asks:     make(map[uint64]chan<- asked),
+		metadata: -1,
 	}
 	if l.opt.dial == nil {
 		l.opt.dial = l.dialConn
@@ -200,6 +208,9 @@ func (l *Loop) committed(c *bolt.Commit, ok bool) {
 
 // handle gives one Response to the core.
 func (l *Loop) handle(r sender.Response) {
+	if l.answerAsk(&r) {
+		return
+	}
 	l.carry(l.core.Handle(l.now, r))
 }
 

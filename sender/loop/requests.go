@@ -44,7 +44,7 @@ func (l *Loop) control(k *link, r *sender.Request) {
 	}
 	r.Message.SetVersion(version)
 	k.outstanding++
-	k.conn.Do(r.Message, time.Duration(r.Timeout)*time.Millisecond, l.done(k, r.ID, 0))
+	k.conn.Do(r.Message, time.Duration(r.Timeout)*time.Millisecond, l.done(k, r.ID, nil))
 }
 
 func (l *Loop) produce(k *link, r *sender.Request) {
@@ -75,7 +75,7 @@ func (l *Loop) produce(k *link, r *sender.Request) {
 			}
 			return dst, nil
 		},
-	}, time.Duration(r.Timeout)*time.Millisecond, l.done(k, r.ID, 1))
+	}, time.Duration(r.Timeout)*time.Millisecond, l.done(k, r.ID, &producing{parts, time.Now()}))
 }
 
 // produceCap is the highest version that the batches can go in: from 13 on topics go by
@@ -96,11 +96,15 @@ type part struct {
 }
 
 // done passes an answer to the loop, from the connection's reader.
-func (l *Loop) done(k *link, id uint64, producing int) conn.Done {
+// p is not nil if it was a Produce request.
+func (l *Loop) done(k *link, id uint64, p *producing) conn.Done {
 	return func(resp kmsg.Response, written bool, err error) {
 		l.inbox.post(func() {
 			k.outstanding--
-			k.producing -= producing
+			if p != nil {
+				k.producing--
+				l.produced(k.broker, p, resp, err)
+			}
 			if err == nil {
 				k.heard, k.answered = l.now.Age, true
 				l.learn(resp)

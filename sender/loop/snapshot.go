@@ -19,6 +19,8 @@ type Snapshot struct {
 	Lanes     []bolt.LaneStats
 	Ages      []int64 // by LaneID: ms that its oldest pending record has waited, about; 0: none
 	OldestAge int64   // the greatest of them
+	Metadata  int64   // Age of the last Metadata answer; -1: none came
+	InFlight  int     // requests that no answer has come to
 }
 
 // snapshotEvery is how old a snapshot may be while things change, ms: longer where
@@ -49,6 +51,10 @@ func (l *Loop) publish() {
 	began := time.Now()
 	s := &Snapshot{Now: l.now, Core: l.core.Status(l.now)}
 	s.Store, s.Lanes = l.store.Lanes()
+	s.Metadata = l.metadata
+	for _, k := range l.links.open {
+		s.InFlight += k.outstanding
+	}
 	s.Ages, s.OldestAge = l.progress.ages(l.now.Age, s.Lanes)
 	l.snapshot.Store(s)
 	l.every = max(snapshotEvery, snapshotShare*time.Since(began).Milliseconds())
