@@ -40,6 +40,8 @@ func TestLimitsAreWhereTheyAreSaidToBe(t *testing.T) {
 		{"the log begins where the tail does", 10, 1, old, 0,
 			[]any{named(11), Tail{LogStart: 100}, "again", named(11), Tail{LogStart: 100, Batches: []Logged{logged(10, 2, 100)}}},
 			"ask, tail 100--1, pause, ask, tail 100--1, settle 1 tail, done known=true"},
+		{"a later one is in a log that begins where the tail does", 0, 2, nil, 0,
+			[]any{Named{}, Tail{LogStart: 100, Batches: []Logged{logged(2, 2, 300)}}}, "ask, tail 100--1, park overtaken"},
 		{"the log's batch ends inside of ours", 10, 1, nil, 0, []any{Named{}, Tail{Batches: []Logged{logged(9, 2, 100)}}}, "ask, tail 100--1, park unexpected-state"},
 		{"the log's batch ends where ours begins", 10, 1, func(_ int, b *Batch) { b.Doubtful, b.MaxTimestamp = true, wall }, 0,
 			[]any{Named{}, Tail{Batches: []Logged{logged(8, 2, 100)}}}, "ask, tail 100--1, park state-forgotten"},
