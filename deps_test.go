@@ -40,10 +40,12 @@ var edges = map[string][]string{
 	"idempotence": {"protocol", "internal/planted", "spool", "accumulator", "recovery"},
 	"txn":         {"protocol", "internal/planted", "spool", "accumulator", "recovery"},
 	"sender":      {"protocol", "internal/planted", "spool", "sender/cluster", "accumulator", "recovery", "idempotence", "txn"},
-	"sender/loop": {"protocol", "protocol/codec", "protocol/conn", "spool", "spool/bolt", "accumulator", "sender"},
-	".":           {"internal/quietlog", "protocol", "protocol/codec", "protocol/conn", "spool", "spool/bolt", "sender", "sender/loop"},
-	"otel":        {"."},
-	"cmd/spoold":  {".", "internal/quietlog", "otel", "spool", "spool/bolt", "cmd/spoold/internal/…"},
+	// Delivery under a transactional id: sender's counterpart, with the same calls and effects.
+	"sender/transaction": {"protocol", "spool", "accumulator", "txn", "sender", "sender/cluster"},
+	"sender/loop":        {"protocol", "protocol/codec", "protocol/conn", "spool", "spool/bolt", "accumulator", "sender"},
+	".":                  {"internal/quietlog", "protocol", "protocol/codec", "protocol/conn", "spool", "spool/bolt", "sender", "sender/loop", "sender/transaction"},
+	"otel":               {"."},
+	"cmd/spoold":         {".", "internal/quietlog", "otel", "spool", "spool/bolt", "cmd/spoold/internal/…"},
 	// Ways in and what serves them do not know each other: the command wires them, and
 	// so does the demo, which is a command with its own broker, link and child.
 	"cmd/spoold/internal/admin":     {"."},

@@ -270,6 +270,9 @@ func everything(st *State) *Changes {
 			out.chunk(l, k)
 		}
 	}
+	if !reflect.DeepEqual(st.txn, noTransaction) {
+		out.transaction(&st.txn)
+	}
 	for _, s := range st.seals {
 		out.seal(s)
 	}

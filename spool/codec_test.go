@@ -69,6 +69,7 @@ func testState(t testing.TB) (*State, *Changes) {
 		Settle:      []Settlement{{1, []Span{{0, 2}, {5, 6}}, OutcomeAcked}, {0, []Span{{200, 201}, {4200, 9000}}, OutcomeExpired}, {0, []Span{{7, 8}}, OutcomeDeadLettered}},
 		DeadLetters: []DeadLetter{{Lane: 0, Index: 7, Partition: 1, Code: 10, Message: "too large", Attempts: 2, At: 5}},
 		Partitions:  []PartitionState{{Lane: 0, Partition: 1, Identity: id, Next: 3, Settled: protocol.NoSequence, LastOffset: -1, LastMaxTimestamp: 8, Park: Park{ParkHole, "detail", 9}}},
+		Transaction: testTransaction(),
 		Audit:       []AuditEntry{{1, "adopted"}},
 	}
 	if err := st.Apply(w, func(LaneID, Index) ([]byte, error) { return []byte("entry"), nil }, out); err != nil {
@@ -108,6 +109,7 @@ func TestFormatIsWhatItWas(t *testing.T) {
 	line("block", block)
 	h := testHead()
 	line("head", AppendHead(nil, &h))
+	line("unit", AppendUnitEntry(nil, []UnitRun{{0, 5, 2}, {3, 1, 1}}, 1000, -1, nil, []byte("v"), nil, BodySize(nil, []byte("v"), nil)))
 	line("keys", EncodeKeys(7, testKeys()))
 	_, changes := testState(t)
 	m := pairs(changes)

@@ -9,7 +9,7 @@ import (
 // An entry on disk, inside a topic's section of a block:
 //
 //	uvarint   length of what follows
-//	byte      kind (1 = record)
+//	byte      kind (1 = record; 2 = first record of a unit, see unit.go)
 //	8 bytes   timestamp, ms since 1970, little endian
 //	varint    requested partition, zigzag (-1: the partitioner chooses)
 //	rest      body: Kafka's v2 record from the key length to the headers
@@ -38,6 +38,7 @@ type Entry struct {
 	Key       []byte
 	HasKey    bool   // false: the key is null
 	Body      []byte // key length, key, value length, value, headers: Kafka's bytes
+	unit      []byte // see Runs
 }
 
 // errEntry is wrapped by every failure to read an entry.
@@ -65,6 +66,11 @@ func AppendEntry(dst []byte, timestamp int64, partition int32, key, value []byte
 	dst = append(dst, KindRecord)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(timestamp))
 	dst = binary.AppendVarint(dst, int64(partition))
+	return appendBody(dst, key, value, headers)
+}
+
+// appendBody appends Kafka's bytes of a record from the key length to the headers.
+func appendBody(dst, key, value []byte, headers []Header) []byte {
 	dst = appendBytes(dst, key)
 	dst = appendBytes(dst, value)
 	dst = binary.AppendVarint(dst, int64(len(headers)))
@@ -86,7 +92,7 @@ func NextEntry(section []byte) (e Entry, rest []byte, err error) {
 	}
 	raw := section[n : n+int(size)]
 	rest = section[n+int(size):]
-	if len(raw) < 10 || raw[0] != KindRecord {
+	if len(raw) < 10 || raw[0] != KindRecord && raw[0] != KindUnit {
 		return Entry{}, nil, fmt.Errorf("%w: %d bytes, kind unknown or cut short", errEntry, len(raw))
 	}
 	e.Timestamp = int64(binary.LittleEndian.Uint64(raw[1:]))
@@ -96,6 +102,11 @@ func NextEntry(section []byte) (e Entry, rest []byte, err error) {
 	}
 	e.Partition = int32(partition)
 	e.Body = raw[9+n:]
+	if raw[0] == KindUnit {
+		if e.unit, e.Body, err = skipUnit(e.Body); err != nil {
+			return Entry{}, nil, err
+		}
+	}
 	keyLen, n := binary.Varint(e.Body)
 	if n <= 0 || keyLen < -1 || keyLen > int64(len(e.Body)-n) {
 		return Entry{}, nil, fmt.Errorf("%w: key length", errEntry)

@@ -26,6 +26,7 @@ type State struct {
 	audit      uint64
 	firstAudit uint64
 	counters   Counters
+	txn        Transaction
 }
 
 // Binding is what ties a spool to its place and its cluster.
@@ -94,6 +95,7 @@ func NewState() *State {
 		notes:    make(map[string][]byte),
 		segments: make(map[uint64]SegmentInfo),
 		dead:     make(map[deadRef]struct{}),
+		txn:      noTransaction,
 	}
 }
 
@@ -123,6 +125,9 @@ func (st *State) Counters() Counters { return st.counters }
 
 // LaneCounters are those of one lane.
 func (st *State) LaneCounters(id LaneID) Counters { return st.lanes[id].counters }
+
+// Transaction is what is known of the transactional id. Its slices must not be changed.
+func (st *State) Transaction() Transaction { return st.txn }
 
 // Note is a caller's fact, or false.
 func (st *State) Note(name string) ([]byte, bool) {
@@ -249,6 +254,7 @@ func (st *State) Recovered() *Recovered {
 	r := &Recovered{
 		SpoolID: st.Binding.SpoolID, Incarnation: st.Binding.Incarnation, ClusterID: st.Binding.ClusterID,
 		Former: st.Binding.Former, Stopped: st.Binding.Stopped, Counters: st.counters,
+		Transaction: st.txn,
 	}
 	for _, l := range st.lanes {
 		r.Lanes = append(r.Lanes, Lane{

@@ -67,6 +67,17 @@ func (st *State) Apply(w *Write, entry EntryFunc, out *Changes) error {
 		st.parts[partitionKey{p.Lane, p.Partition}] = p
 		out.partition(p)
 	}
+	if w.Transaction != nil {
+		for _, x := range w.Transaction.Decision.Cut {
+			if l, err := st.lane(x.Lane, "decision"); err != nil {
+				return err
+			} else if x.End > l.end || x.First > x.End {
+				return fmt.Errorf("decision on %q over %v, but the lane ends at %d", l.topic, x.Span, l.end)
+			}
+		}
+		st.txn = *w.Transaction
+		out.transaction(&st.txn)
+	}
 	if w.Stop != "" {
 		st.Binding.Stopped = w.Stop
 	}

@@ -91,6 +91,8 @@ func (ld *Loader) Pair(key, value []byte) error {
 	case prefixSeal:
 		s := decodeSeal(&k, &v)
 		st.seals[s.SealKey] = s
+	case prefixTransaction:
+		st.txn = decodeTransaction(&v)
 	case prefixAudit:
 		n := k.be64()
 		if st.audit == 0 {
@@ -171,6 +173,13 @@ func (ld *Loader) State() (*State, error) {
 	for k := range st.parts {
 		if _, err := ld.lane(k.lane); err != nil {
 			return nil, err
+		}
+	}
+	for _, x := range st.txn.Decision.Cut {
+		if l, err := ld.lane(x.Lane); err != nil {
+			return nil, err
+		} else if x.End > l.end {
+			return nil, fmt.Errorf("%w: decision over %v of %q, which ends at %d", errValue, x.Span, l.topic, l.end)
 		}
 	}
 	for _, l := range st.lanes {

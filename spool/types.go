@@ -91,6 +91,7 @@ const (
 	ParkOvertaken       = "overtaken"        // a later batch was acked, this one is not in the log
 	ParkHole            = "hole"             // refused for good, and what follows cannot be renumbered safely
 	ParkUnexpectedState = "unexpected-state" // the broker names a sequence that no batch of ours ends at
+	ParkOutcomeUnknown  = "outcome-unknown"  // nobody can tell what became of a decided transaction
 )
 
 // Facts are what the choice of partitions depends on besides the record
@@ -169,6 +170,7 @@ type Write struct {
 	Settle      []Settlement
 	DeadLetters []DeadLetter // their settlement is in Settle
 	Partitions  []PartitionState
+	Transaction *Transaction
 	Stop        string // P11: refuse every later start, with this reason
 	ClearStop   bool
 	Audit       []AuditEntry
@@ -184,7 +186,7 @@ type LaneFacts struct {
 func (w *Write) Empty() bool {
 	return w.ClusterID == "" && w.Identity == nil && len(w.Bindings) == 0 && len(w.Facts) == 0 &&
 		len(w.Unseal) == 0 && len(w.Seals) == 0 && len(w.Settle) == 0 && len(w.DeadLetters) == 0 &&
-		len(w.Partitions) == 0 && w.Stop == "" && !w.ClearStop && len(w.Audit) == 0
+		len(w.Partitions) == 0 && w.Transaction == nil && w.Stop == "" && !w.ClearStop && len(w.Audit) == 0
 }
 
 // Counters are kept since the spool was created, changed in the commit that
@@ -223,4 +225,5 @@ type Recovered struct {
 	Partitions  []PartitionState // ascending by lane, partition
 	Seals       []Seal           // ascending by lane, partition, then in the order they were sealed
 	Counters    Counters
+	Transaction Transaction
 }

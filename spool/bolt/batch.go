@@ -31,6 +31,7 @@ type BatchInput struct {
 	Notes   []Note
 	Scope   string // of Key
 	Key     string // "": none
+	Unit    bool   // the records are never divided between Kafka transactions
 }
 
 // checkTopics is roomForTopics for all new topics of a batch. Under mu.
@@ -125,6 +126,7 @@ func (s *Store) checkBatch(b *BatchInput) (int, error) {
 		}
 		size += len(n.Name) + len(n.Value)
 	}
+	size += b.unitSize()
 	if size > s.largest {
 		return 0, fmt.Errorf("%w: batch of %d bytes, the spool takes %d at once", ErrTooLarge, size, s.largest)
 	}
@@ -139,6 +141,10 @@ func (s *Store) appendAll(g *group, b *BatchInput, digest spool.KeyDigest, bodyD
 	t := Tickets{list: make([]Ticket, 0, len(b.Records)), receipt: g.receipt}
 	now := s.clock.now()
 	var runs []spool.KeyRun
+	if err := s.beginUnit(g, b); err != nil {
+		return Tickets{}, err
+	}
+	defer g.endUnit()
 	for i := range b.Records {
 		r := &b.Records[i]
 		l, err := s.lane(g, r.Topic)

@@ -26,7 +26,8 @@ type group struct {
 	keyBlock *spool.KeyBlock
 	bytes    int
 	records  int
-	joined   []byte // where several sections become one block
+	joined   []byte          // where several sections become one block
+	unit     []spool.UnitRun // being appended
 }
 
 // section is one lane's part of a group.
@@ -172,7 +173,11 @@ func (g *group) append(l *lane, size int, ts int64, partition int32, key, value 
 		g.addSection(l)
 	}
 	sect := l.sect
-	sect.buf = spool.AppendEntry(sect.buf, ts, partition, key, value, headers, body)
+	if g.unit != nil && g.beginsUnit(l) {
+		sect.buf = spool.AppendUnitEntry(sect.buf, g.unit, ts, partition, key, value, headers, body)
+	} else {
+		sect.buf = spool.AppendEntry(sect.buf, ts, partition, key, value, headers, body)
+	}
 	t := Ticket{receipt: g.receipt, section: l.index, ordinal: int32(sect.count)}
 	sect.count++
 	l.end++

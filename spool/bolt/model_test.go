@@ -31,6 +31,8 @@ type model struct {
 	keys    map[string]string // key -> topic/first value
 	cluster string
 	dead    int
+	units   map[unitPlace][]spool.UnitRun
+	txn     spool.Transaction
 }
 
 type modelLane struct {
@@ -40,7 +42,8 @@ type modelLane struct {
 }
 
 func newModel() *model {
-	return &model{lanes: map[string]*modelLane{}, notes: map[string]string{}, seals: map[spool.SealKey]spool.Seal{}, parts: map[string]spool.PartitionState{}, keys: map[string]string{}}
+	return &model{lanes: map[string]*modelLane{}, notes: map[string]string{}, seals: map[spool.SealKey]spool.Seal{}, parts: map[string]spool.PartitionState{}, keys: map[string]string{},
+		units: map[unitPlace][]spool.UnitRun{}, txn: spool.NewState().Transaction()}
 }
 
 func (m *model) clone() *model {
@@ -50,6 +53,7 @@ func (m *model) clone() *model {
 		c.lanes[k] = &modelLane{slices.Clone(l.values), maps.Clone(l.settled), slices.Clone(l.sticky)}
 	}
 	c.order, c.notes, c.seals, c.parts, c.keys = slices.Clone(m.order), maps.Clone(m.notes), maps.Clone(m.seals), maps.Clone(m.parts), maps.Clone(m.keys)
+	c.units = maps.Clone(m.units)
 	return &c
 }
 
@@ -132,6 +136,7 @@ func (m *model) check(t testing.TB, what string, s *Store, r *spool.Recovered) {
 			t.Fatalf("%s: key %q: duplicate %v, %v", what, key, tk.Duplicate(), err)
 		}
 	}
+	m.checkUnits(t, what, s, r)
 	if got := s.Stats().DeadLetters; got != m.dead {
 		t.Fatalf("%s: %d dead letters, want %d", what, got, m.dead)
 	}
@@ -228,7 +233,7 @@ func (c *crashRig) checkCopies(before, after *model) {
 // appendSome makes one commit of a few records.
 func (c *crashRig) appendSome() {
 	n := 1 + c.rng.IntN(20)
-	b := &BatchInput{}
+	b := &BatchInput{Unit: c.rng.IntN(2) == 0}
 	for range n {
 		topic := fmt.Sprintf("t%d", c.rng.IntN(3))
 		l := c.m.lane(topic)
@@ -236,6 +241,7 @@ func (c *crashRig) appendSome() {
 		l.values = append(l.values, v)
 		b.Records = append(b.Records, RecordInput{Topic: topic, Timestamp: 5, Partition: -1, Value: []byte(v)})
 	}
+	c.m.spooledUnit(b)
 	if c.rng.IntN(3) == 0 {
 		name, v := fmt.Sprintf("n%d", c.rng.IntN(4)), fmt.Sprint(c.step)
 		c.m.notes[name] = v
@@ -325,6 +331,7 @@ func (c *crashRig) settleSome() {
 	f := spool.StickyFact{From: spool.Index(len(l.values)), Partition: int32(c.step % 3)}
 	w.Facts = append(w.Facts, spool.LaneFacts{Lane: id, Facts: spool.Facts{Sticky: []spool.StickyFact{f}}})
 	l.sticky = append(l.sticky, f)
+	c.decide(w)
 	if c.m.cluster == "" {
 		w.ClusterID, c.m.cluster = "abc", "abc"
 	}

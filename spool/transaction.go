@@ -1,0 +1,135 @@
+package spool
+
+import "github.com/spoold/spoold/protocol"
+
+// Transaction is what must survive about the transactional id: what was decided last, and what is
+// known to have become of it. Put whole whenever something in it changes.
+type Transaction struct {
+	ID string // the transactional id; "": none was ever set
+	// Identity is the producer id and epoch that was given last, for people and to recognise the
+	// coordinator's own abort.
+	Identity  protocol.ProducerIdentity
+	Committed uint64 // records that left the spool in a committed transaction, ever
+	TookOver  string // id of another spool whose progress under the transactional id is accepted
+	// KeyTopic: progress is committed on its partition 0. Set once it was committed there.
+	KeyTopic string
+	Fenced   string // not "": another producer has the transactional id, why we think so
+	FencedBy string // id of the other spool, if it is one
+	Decision Decision
+}
+
+// Decision is a transaction that was to be ended with commit. It is durable before the first byte
+// of EndTxn(commit) leaves, and the answer before the first byte of the next transaction.
+type Decision struct {
+	Ordinal    uint64 // rises with every decision of this spool; 0: there was none
+	Outcome    TransactionOutcome
+	Identity   protocol.ProducerIdentity
+	EndVersion int16  // of EndTxn: a copy in another version is answered wrongly
+	Key        string // topic on whose partition 0 the transaction has its progress
+	DecidedAt  int64  // wall clock, ms
+	Park       Park   // nobody can tell the outcome: an operator has to
+	// Cut says up to where the transaction reaches in each lane that it has records of.
+	Cut        []CutLane
+	Partitions []DecidedPartition
+}
+
+// noTransaction is what a spool knows that never had a transactional id.
+var noTransaction = Transaction{Identity: protocol.NoIdentity, Decision: Decision{Identity: protocol.NoIdentity}}
+
+// Open reports whether the outcome is not known.
+func (d *Decision) Open() bool { return d.Ordinal > 0 && d.Outcome == OutcomeOpen }
+
+// TransactionOutcome is what became of a decided transaction.
+type TransactionOutcome uint8
+
+// Outcomes of a decided transaction.
+const (
+	OutcomeOpen TransactionOutcome = iota
+	OutcomeCommitted
+	OutcomeAborted
+)
+
+// CutLane is the run of a lane that a transaction carries: whatever has not left of it.
+type CutLane struct {
+	Lane LaneID
+	Span
+}
+
+// DecidedPartition is one partition that the transaction wrote to.
+type DecidedPartition struct {
+	Topic     string
+	Partition int32
+	TopicID   protocol.TopicID
+	First     protocol.Offset // of its first record there
+	Records   int32
+}
+
+const prefixTransaction = 't' // what is known of the transactional id
+
+const transactionCodec = 1 // version of the value's layout
+
+func (c *Changes) transaction(t *Transaction) {
+	e := newEnc()
+	e.byte(transactionCodec)
+	e.str(t.ID)
+	e.identity(t.Identity)
+	e.u64(t.Committed)
+	e.str(t.TookOver)
+	e.str(t.KeyTopic)
+	e.str(t.Fenced)
+	e.str(t.FencedBy)
+	d := &t.Decision
+	e.u64(d.Ordinal)
+	e.byte(byte(d.Outcome))
+	e.identity(d.Identity)
+	e.i64(int64(d.EndVersion))
+	e.str(d.Key)
+	e.i64(d.DecidedAt)
+	e.str(d.Park.Reason)
+	e.str(d.Park.Detail)
+	e.i64(d.Park.At)
+	e.u64(uint64(len(d.Cut)))
+	for _, x := range d.Cut {
+		e.u64(uint64(x.Lane))
+		e.u64(uint64(x.First))
+		e.u64(uint64(x.End - x.First))
+	}
+	e.u64(uint64(len(d.Partitions)))
+	for _, x := range d.Partitions {
+		e.str(x.Topic)
+		e.i64(int64(x.Partition))
+		e.raw(x.TopicID[:])
+		e.i64(int64(x.First))
+		e.i64(int64(x.Records))
+	}
+	c.put([]byte{prefixTransaction}, e.b)
+}
+
+func decodeTransaction(v *dec) Transaction {
+	if v.byte() != transactionCodec {
+		v.fail()
+	}
+	t := Transaction{ID: v.str(), Identity: v.identity(), Committed: v.u64(), TookOver: v.str(), KeyTopic: v.str(), Fenced: v.str(), FencedBy: v.str()}
+	d := &t.Decision
+	d.Ordinal = v.u64()
+	if d.Outcome = TransactionOutcome(v.byte()); d.Outcome > OutcomeAborted {
+		v.fail()
+	}
+	d.Identity = v.identity()
+	d.EndVersion = int16(v.within(0, 1<<15-1))
+	d.Key, d.DecidedAt = v.str(), v.i64()
+	d.Park = Park{Reason: v.str(), Detail: v.str(), At: v.i64()}
+	for range v.upTo(uint64(len(v.b))) {
+		x := CutLane{Lane: LaneID(v.upTo(1<<32 - 1))}
+		x.First = Index(v.upTo(maxNumber))
+		x.End = x.First + Index(v.upTo(maxNumber))
+		d.Cut = append(d.Cut, x)
+	}
+	for range v.upTo(uint64(len(v.b))) {
+		x := DecidedPartition{Topic: v.str(), Partition: v.i32()}
+		copy(x.TopicID[:], v.raw(len(x.TopicID)))
+		x.First, x.Records = protocol.Offset(v.i64()), v.i32()
+		d.Partitions = append(d.Partitions, x)
+	}
+	return t
+}
