@@ -59,6 +59,9 @@ type Config struct {
 	ProducerStateMargin time.Duration // producer.state.margin
 	TopicsCreate        bool          // topics.create
 	CallbacksMax        int64         // callbacks.max
+	TransactionalID     string        // transactional.id
+	TransactionTimeout  time.Duration // transaction.timeout.ms
+	UnitMemory          int64         // unit.memory.bytes
 
 	// The daemon.
 	HTTPListen         string

@@ -141,6 +141,16 @@ var keys = []Key{
 	{Name: "callbacks.max", Kind: KindInt, Default: "16384", Min: 1, Max: 10_000_000, Help: "Callbacks of SendFunc that may be outstanding; the next one waits (max.block.ms). Library only.",
 		field: func(c *Config) any { return &c.CallbacksMax }},
 
+	{Name: "transactional.id", Kafka: true, Kind: KindText,
+		Help:  "Deliver in Kafka transactions under this id: what a client commits, and each batch, becomes visible wholly or not at all. One spool at a time uses an id.",
+		field: func(c *Config) any { return &c.TransactionalID }, rule: transactionalRule},
+	{Name: "transaction.timeout.ms", Kafka: true, Kind: KindMillis, Default: "60000", Min: 100, Max: maxInt32,
+		Help:  "How long a transaction may last before its coordinator, or spoold if a client left it open, aborts it. At most the brokers' transaction.max.timeout.ms (15 minutes).",
+		field: func(c *Config) any { return &c.TransactionTimeout }},
+	{Name: "unit.memory.bytes", Kind: KindSize, Default: "64MiB", Min: 1 << 20, Max: 1 << 40,
+		Help:  "Memory for the records of client transactions that are open and not committed, together.",
+		field: func(c *Config) any { return &c.UnitMemory }},
+
 	{Name: "http.listen", Kind: KindText, Default: "127.0.0.1:8082", Help: "Address of the HTTP ingest; empty or off: none.",
 		field: func(c *Config) any { return &c.HTTPListen }, rule: listenRule("http.listen", func(c *Config) string { return c.HTTPListen })},
 	{Name: "http.max.body.bytes", Kind: KindSize, Default: "10MiB", Min: 1024, Max: 1 << 30, Help: "Largest body of a request.",
@@ -193,8 +203,6 @@ var ignoredKeys = map[string]string{
 // laterKeys are Kafka's keys that spoold will understand, with the one value that changes
 // nothing today. A name that ends in a dot is a prefix.
 var laterKeys = map[string]string{
-	"transactional.id":                         "",
-	"transaction.timeout.ms":                   "60000",
 	"transaction.two.phase.commit.enable":      "false",
 	"partitioner.adaptive.partitioning.enable": "false",
 	"partitioner.availability.timeout.ms":      "0",

@@ -115,7 +115,7 @@ func TestSetRefusesWithTheKeyAndWhatToDo(t *testing.T) {
 		{"compression.gzip.level", "0", "1 to 9"},
 		{"send.buffer.bytes", "-2", "must be between -1"},
 		{"security.protocol", "SASL_SSL", "not supported yet"},
-		{"transactional.id", "t", "not supported yet"},
+		{"transaction.two.phase.commit.enable", "true", "not supported yet"},
 		{"sasl.mechanism", "PLAIN", "not supported yet"},
 		{"ssl.truststore.location", "/x", "not supported yet"},
 		{"partitioner.ignore.keys", "true", "not supported yet"},

@@ -2,6 +2,7 @@ package spoold
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/spoold/spoold/sender"
@@ -59,7 +60,7 @@ func minFree(bytes int64) int64 {
 
 func (p *Producer) newLoop(store loop.Store, rec *spool.Recovered) *loop.Loop {
 	c := &p.cfg
-	core := sender.New(sender.Config{
+	common := sender.Config{
 		BatchSize:         int(max(c.BatchSize, 1)),
 		BufferMemory:      int(c.BufferMemory),
 		MaxRequestSize:    int(c.MaxRequestSize),
@@ -72,7 +73,8 @@ func (p *Producer) newLoop(store loop.Store, rec *spool.Recovered) *loop.Loop {
 		MarginMs:          c.ProducerStateMargin.Milliseconds(),
 		AutoCreate:        c.TopicsCreate,
 		Seed:              p.env.Seed,
-	}, rec)
+	}
+	core := newCore(c.TransactionalID, common, c.TransactionTimeout.Milliseconds(), rec)
 	codec, level := c.codec()
 	return loop.New(core, store, rec, loop.Options{
 		Servers:           c.BootstrapServers,
@@ -141,7 +143,10 @@ const reopenPause = 5 * time.Second
 // reopen gives the engine that follows one that ended with err, or nil and why there is none. As long as
 // the disk is too full for a first commit, it tries again.
 func (p *Producer) reopen(opened time.Time, err error, receipts *bolt.Receipts) (*engine, error) {
-	for as[*SpaceError](err) {
+	for as[*SpaceError](err) || errors.Is(err, sender.ErrFinished) {
+		if errors.Is(err, sender.ErrFinished) {
+			opened = time.Time{}
+		}
 		if lived := time.Since(opened); lived < p.reopenPause {
 			t := time.NewTimer(p.reopenPause - lived)
 			select {
@@ -155,7 +160,7 @@ func (p *Producer) reopen(opened time.Time, err error, receipts *bolt.Receipts) 
 			return nil, err
 		default:
 		}
-		p.env.Logger.Warn("disk was full in a commit, opening the spool again", "event", "spool.reopen", "err", err)
+		p.env.Logger.Warn(reopenWhy(err), "event", "spool.reopen", "err", err)
 		opened = time.Now()
 		next, openErr := p.open(receipts)
 		if openErr == nil {

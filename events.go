@@ -24,6 +24,8 @@ type Hooks struct {
 	EpochBumped        func(EpochBumped)
 	CopyUnchecked      func(CopyUnchecked)
 	Recovery           func(Recovery)
+	TransactionEnded   func(TransactionEnded)
+	TransactionTrouble func(TransactionTrouble)
 	SpoolCommit        func(SpoolCommit)
 	ProduceRequest     func(ProduceRequest)
 	Panicked           func(Panicked)
@@ -38,9 +40,10 @@ func (c ErrorCode) String() string { return protocol.ErrorCode(c).String() }
 
 // How a batch was found to be on the cluster.
 const (
-	AckedByAnswer = "answer" // the broker answered its Produce request
-	AckedByName   = "named"  // the broker named it as the producer's last (DescribeProducers), and a later answer came
-	AckedByTail   = "tail"   // it was read back from the partition's log
+	AckedByAnswer = "answer"      // the broker answered its Produce request
+	AckedByName   = "named"       // the broker named it as the producer's last (DescribeProducers), and a later answer came
+	AckedByTail   = "tail"        // it was read back from the partition's log
+	AckedByCommit = "transaction" // its Kafka transaction was committed
 )
 
 // BatchAcked: a batch is on all in-sync replicas. After a crash it may come again for a batch

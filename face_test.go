@@ -86,7 +86,6 @@ func TestAckedAndCallbacksOutliveAReopenedSpool(t *testing.T) {
 }
 
 func TestCloseAnswersReceiptsThatWereHandedOn(t *testing.T) {
-	t.Parallel()
 	p, stores := offline(t)
 	d := sendOne(t, p)
 	e := p.engine.Load()

@@ -61,6 +61,7 @@ func (l *logger) hooks(h Hooks) Hooks {
 		l.line(slog.LevelError, "an interceptor failed and was passed by", "event", "interceptor.failed",
 			"interceptor", e.Interceptor, "method", e.Method, "err", e.Err)
 	})
+	l.transactions(&h)
 	on(&h.Panicked, func(e Panicked) {
 		l.line(slog.LevelError, "a function of the program panicked", "event", "program.panic",
 			"where", e.Where, "err", fmt.Sprint(e.Value), "stack", string(e.Stack))

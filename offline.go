@@ -33,6 +33,7 @@ func Inspect(path string) (*Status, error) {
 		Link: "down", ClusterID: rec.ClusterID, State: "stopped", Error: rec.Stopped,
 		Topics: make([]TopicStatus, 0, len(rec.Lanes)),
 	}
+	st.offlineTransaction(&rec.Transaction)
 	for i := range rec.Lanes {
 		ts := offlineTopic(&rec.Lanes[i], rec)
 		if ts.Pending > 0 {

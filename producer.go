@@ -37,6 +37,8 @@ type Producer struct {
 
 	closeOnce, hurryOnce sync.Once
 
+	units unitMemory // of open transactions
+
 	mu  sync.Mutex
 	err error // why it ended; nil after Close
 }

@@ -54,7 +54,6 @@ func (c *cluster) expectValues(t testing.TB, topic string, n int) {
 }
 
 func TestRecordsArriveByteForByteInOrder(t *testing.T) {
-	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "t"))
 	p := c.open(t, t.TempDir())
 	when := time.UnixMilli(1_700_000_000_123)
@@ -100,7 +99,6 @@ func TestRecordsArriveByteForByteInOrder(t *testing.T) {
 func same(a, b []byte) bool { return bytes.Equal(a, b) && (a == nil) == (b == nil) }
 
 func TestRecordsOfOneKeyStayTogetherAndInOrder(t *testing.T) {
-	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(5, "t"))
 	p := c.open(t, t.TempDir())
 	const keys, each = 20, 50
@@ -128,7 +126,6 @@ func TestRecordsOfOneKeyStayTogetherAndInOrder(t *testing.T) {
 }
 
 func TestEveryCodecIsReadBackByAnotherClient(t *testing.T) {
-	t.Parallel()
 	for _, codec := range []string{"none", "gzip", "snappy", "lz4", "zstd"} {
 		c := newCluster(t, kfake.SeedTopics(1, "t"))
 		p := c.open(t, t.TempDir(), func(cfg *spoold.Config) { cfg.CompressionType = codec })
@@ -139,7 +136,6 @@ func TestEveryCodecIsReadBackByAnotherClient(t *testing.T) {
 }
 
 func TestOpenNeedsNoClusterAndDeliversWhenItAppears(t *testing.T) {
-	t.Parallel()
 	l := &link{cut: true}
 	cfg := spoold.DefaultConfig()
 	cfg.BootstrapServers, cfg.SpoolPath, cfg.SpoolMinFreeBytes = []string{"kafka:9092"}, t.TempDir(), 0
@@ -183,7 +179,6 @@ func TestWhatAnEarlierProcessSpooledIsDeliveredFirst(t *testing.T) {
 }
 
 func TestRestartsInTheMiddleOfDeliveryLoseAndDuplicateNothing(t *testing.T) {
-	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "t"))
 	dir := t.TempDir()
 	const rounds, each = 6, 2000
@@ -201,7 +196,6 @@ func TestRestartsInTheMiddleOfDeliveryLoseAndDuplicateNothing(t *testing.T) {
 }
 
 func TestOutagesUnderLoadLoseAndDuplicateNothing(t *testing.T) {
-	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "t"))
 	p := c.open(t, t.TempDir(), func(cfg *spoold.Config) { cfg.BatchSize = 1024 })
 	const rounds, each = 10, 500
@@ -218,7 +212,6 @@ func TestOutagesUnderLoadLoseAndDuplicateNothing(t *testing.T) {
 }
 
 func TestSpooledDoesNotWaitForTheClusterAndAckedDoes(t *testing.T) {
-	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "t"))
 	c.link.down()
 	p := c.open(t, t.TempDir())
@@ -240,7 +233,6 @@ func TestSpooledDoesNotWaitForTheClusterAndAckedDoes(t *testing.T) {
 }
 
 func TestManySendersEachKeepTheirOrder(t *testing.T) {
-	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(3, "t"))
 	p := c.open(t, t.TempDir())
 	const senders, each = 16, 300
@@ -267,7 +259,6 @@ func TestManySendersEachKeepTheirOrder(t *testing.T) {
 }
 
 func TestBatchWithAKeyIsSpooledOnceAlsoAfterARestart(t *testing.T) {
-	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "t"))
 	dir := t.TempDir()
 	p := c.open(t, dir)
@@ -311,7 +302,6 @@ func TestBatchWithAKeyIsSpooledOnceAlsoAfterARestart(t *testing.T) {
 }
 
 func TestRecordIsTakenUpToMaxRequestSizeAndNotAByteMore(t *testing.T) {
-	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "t"))
 	p := c.open(t, t.TempDir())
 	size := int(spoold.DefaultConfig().MaxRequestSize)
@@ -417,7 +407,6 @@ func TestSecondProducerOnOneSpoolIsRefused(t *testing.T) {
 }
 
 func TestStatusCountsEveryRecordOnceAndTheTopicsAddUpAtAnyInstant(t *testing.T) {
-	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "t", "u"))
 	p := c.open(t, t.TempDir(), func(cfg *spoold.Config) { cfg.SpoolSettle = 10 * time.Millisecond })
 	const each = 3000

@@ -108,7 +108,7 @@ var noWait = func() context.Context {
 var errMaxBlock = errors.New("max.block.ms ran out")
 
 func (p *Producer) input(b *Batch) (*bolt.BatchInput, error) {
-	in := &bolt.BatchInput{Key: b.Key, Records: make([]bolt.RecordInput, len(b.Records))}
+	in := &bolt.BatchInput{Key: b.Key, Unit: p.cfg.TransactionalID != "", Records: make([]bolt.RecordInput, len(b.Records))}
 	for i := range b.Records {
 		r := &b.Records[i]
 		if err := p.check(r); err != nil {

@@ -49,6 +49,8 @@ type Status struct {
 	MetadataAgeSeconds float64 `json:"metadata_age_seconds"`
 	SendersWaiting     int     `json:"senders_waiting"`   // callers of Send that wait for room
 	SendWaitSeconds    float64 `json:"send_wait_seconds"` // that callers waited for room in all, since Open
+	// Transaction is nil without transactional.id.
+	Transaction *TransactionStatus `json:"transaction,omitempty"`
 
 	State  string        `json:"state"` // "running", "closing" or "stopped"
 	Error  string        `json:"error,omitempty"`
@@ -132,6 +134,7 @@ func (p *Producer) status(s *loop.Snapshot) *Status {
 		Producer: identityText(s.Core.Producer), Retries: s.Core.Retries,
 		State: "running", Topics: make([]TopicStatus, 0, len(s.Core.Topics)),
 	}
+	st.transaction(s.Core.Transaction)
 	if s.Core.LinkUp {
 		st.Link = "up"
 	}

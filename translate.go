@@ -68,6 +68,13 @@ func (h *Hooks) tell(event sender.Event, latency time.Duration) {
 		call(h, h.CopyUnchecked, CopyUnchecked(e))
 	case sender.Recovery:
 		call(h, h.Recovery, Recovery(e))
+	case sender.TransactionEnded:
+		call(h, h.TransactionEnded, TransactionEnded{
+			TransactionalID: e.ID, Ordinal: e.Ordinal, Committed: e.Committed, Records: e.Records, Partitions: e.Partitions,
+			Open: time.Duration(e.Ms) * time.Millisecond, Recovered: e.Recovered, Why: e.Why,
+		})
+	case sender.TransactionTrouble:
+		call(h, h.TransactionTrouble, TransactionTrouble{TransactionalID: e.ID, Fenced: e.Fenced, Message: e.Message})
 	}
 }
 

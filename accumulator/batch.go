@@ -30,6 +30,9 @@ type Batch struct {
 	// Buf is protocol.BatchHeaderSize bytes of room, then the records, not compressed.
 	Buf []byte
 
+	// Transactional: it belongs to a Kafka transaction.
+	Transactional bool
+
 	// Ordinal is the seal's, 0 before.
 	Ordinal uint64
 

@@ -27,12 +27,14 @@ type ProducePartition struct {
 	Batch     []byte // header and records
 }
 
-// ProduceEncoder writes Produce requests, acks=all, without a transactional id.
+// ProduceEncoder writes Produce requests, acks=all.
 // It copies no batch, and allocates nothing once it has grown. Not safe for concurrent use.
 type ProduceEncoder struct {
 	ClientID string
-	small    []byte   // everything but the batches
-	pieces   [][]byte // in the order of the wire
+	// TransactionalID of the next request; "": none.
+	TransactionalID string
+	small           []byte   // everything but the batches
+	pieces          [][]byte // in the order of the wire
 }
 
 // Encode returns a request, from its length field on, as slices to be written one
@@ -42,12 +44,15 @@ type ProduceEncoder struct {
 // may wait for its replicas.
 func (e *ProduceEncoder) Encode(version int16, correlation, timeoutMillis int32, partitions []ProducePartition) ([][]byte, int, error) {
 	if version < ProduceMinVersion || version > ProduceMaxVersion {
-		return nil, 0, fmt.Errorf("version %d of Produce, known are %d to %d", version, ProduceMinVersion, ProduceMaxVersion)
+		return nil, 0, fmt.Errorf("Produce version %d, known are %d to %d", version, ProduceMinVersion, ProduceMaxVersion)
 	}
 	if len(e.ClientID) > math.MaxInt16 {
 		return nil, 0, fmt.Errorf("client.id of %d bytes, at most %d", len(e.ClientID), math.MaxInt16)
 	}
-	need := 64 + len(e.ClientID)
+	if len(e.TransactionalID) > math.MaxInt16 {
+		return nil, 0, fmt.Errorf("transactional.id of %d bytes, at most %d", len(e.TransactionalID), math.MaxInt16)
+	}
+	need := 64 + len(e.ClientID) + len(e.TransactionalID)
 	for i := range partitions {
 		if len(partitions[i].Topic) > math.MaxInt16 {
 			return nil, 0, fmt.Errorf("topic name of %d bytes, at most %d", len(partitions[i].Topic), math.MaxInt16)
@@ -59,11 +64,12 @@ func (e *ProduceEncoder) Encode(version int16, correlation, timeoutMillis int32,
 	}
 	w := produceWriter{small: e.small[:0], pieces: e.pieces[:0], flexible: version >= flexibleProduce}
 	w.head(version, correlation, e.ClientID)
+	w.transactionalID(e.TransactionalID)
 	w.body(version, timeoutMillis, partitions)
 	w.cut()
 	e.small, e.pieces = w.small, w.pieces
 	if w.batches+len(w.small) > math.MaxInt32 {
-		return nil, 0, fmt.Errorf("a Produce request of %d bytes, at most %d", w.batches+len(w.small), math.MaxInt32)
+		return nil, 0, fmt.Errorf("Produce request of %d bytes, at most %d", w.batches+len(w.small), math.MaxInt32)
 	}
 	size := w.batches + len(w.small)
 	binary.BigEndian.PutUint32(w.small, uint32(size-4))
@@ -90,13 +96,19 @@ func (w *produceWriter) head(version int16, correlation int32, clientID string) 
 	w.noTags()
 }
 
-func (w *produceWriter) body(version int16, timeoutMillis int32, partitions []ProducePartition) {
-	be := binary.BigEndian
-	if w.flexible { // transactional id: null
+func (w *produceWriter) transactionalID(id string) {
+	switch {
+	case id != "":
+		w.topic(id) // a string as any other
+	case w.flexible:
 		w.small = append(w.small, 0)
-	} else {
+	default:
 		w.small = append(w.small, 0xff, 0xff)
 	}
+}
+
+func (w *produceWriter) body(version int16, timeoutMillis int32, partitions []ProducePartition) {
+	be := binary.BigEndian
 	w.small = append(w.small, 0xff, 0xff) // acks: -1
 	w.small = be.AppendUint32(w.small, uint32(timeoutMillis))
 	topics := 0

@@ -61,6 +61,9 @@ type Request struct {
 	MaxVersion int16                // KindControl: cap, or -1
 	Batches    []*accumulator.Batch // KindProduce: at most one per partition
 	Timeout    int64                // ms until it is given up and the connection closed
+	MinVersion int16                // KindControl: an older version would mean something else
+	// TransactionalID of the transaction that Batches belong to; "": none. Produce then goes in MaxVersion at most.
+	TransactionalID string
 }
 
 // Response answers a Request. It is given only after nothing of the request will
@@ -70,8 +73,10 @@ type Response struct {
 	ID      uint64
 	Err     error // no answer came: closed, timed out, not connected, undecodable
 	Written bool  // with Err: a byte of it may have left this host
-	Message kmsg.Response
-	Conn    Conn // KindConnect
+	// Unsupported: with Err: the broker does not know the request, or not in a version that is new enough.
+	Unsupported bool
+	Message     kmsg.Response
+	Conn        Conn // KindConnect
 }
 
 // Conn is what is known of a new connection.

@@ -50,7 +50,38 @@ type Status struct {
 	Brokers   int   // connected
 	Retries   uint64
 	Topics    []TopicStatus
+	// Transaction is nil without a transactional id.
+	Transaction *TransactionStatus
 }
+
+// TransactionStatus is the transactional id.
+type TransactionStatus struct {
+	ID          string
+	State       string
+	Version     int16 // transaction.version that runs; 0: not known yet
+	Coordinator int32 // broker; -1: not known
+	Identity    protocol.ProducerIdentity
+	Ordinal     uint64 // of the last transaction that was decided
+	Committed   uint64 // records in committed transactions, ever
+	Open        bool   // a transaction is
+	OpenMs      int64
+	Records     int  // in it
+	InDoubt     bool // a former process has decided on a transaction, and its outcome is not known yet
+	Park        spool.Park
+	Fenced      string // not "": another producer has the id, why we think so
+	Detail      string
+}
+
+// TransactionWord is an operator's word about the transactional id.
+type TransactionWord string
+
+// Words of an operator.
+const (
+	TransactionAbort     TransactionWord = "abort"     // the open transaction, which is sent again
+	TransactionCommitted TransactionWord = "committed" // what became of the parked one
+	TransactionAborted   TransactionWord = "aborted"
+	TransactionTakeOver  TransactionWord = "take-over" // take the id back from another producer
+)
 
 // TopicStatus is one lane.
 type TopicStatus struct {

@@ -45,7 +45,7 @@ func (s *Sender) env(p *partition) *idempotence.Env {
 	e := &s.e
 	e.Now, e.Identity, e.Former = s.now, s.identity, s.former
 	e.TopicID = p.lane.remote.Bound
-	e.MaySeal, e.WhyNot = s.mayUseIdentity(), waitsForCloneCheck
+	e.MaySeal, e.WhyNot = s.mayUseIdentity() && !s.cfg.FinishOnly, waitsForCloneCheck
 	e.NoIdentity = ""
 	if s.identify.retryAt > s.now.Age {
 		e.NoIdentity = s.identify.err

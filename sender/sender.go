@@ -23,6 +23,7 @@ type Config struct {
 	RetryBackoffMaxMs int64 // 1000
 	MetadataMaxAgeMs  int64 // 300000
 	MarginMs          int64 // see protocol.Margin; 20 hours
+	FinishOnly        bool  // seal nothing: end with ErrFinished once nothing is sealed or parked
 	AutoCreate        bool  // ask the cluster to create topics that it does not have
 	Seed              uint64
 }
@@ -222,6 +223,7 @@ func (s *Sender) progress() {
 	s.produce()
 	s.feed()
 	s.retire()
+	s.finish()
 	s.viewRequests()
 	if at := s.view.WakeAt(); at != 0 {
 		s.wake(at)

@@ -48,6 +48,8 @@ type Done func(resp kmsg.Response, written bool, err error)
 type ProduceRequest struct {
 	Version       int16 // as Conn.Version(0, …) said
 	TimeoutMillis int32 // how long the broker may wait for its replicas
+	// TransactionalID of the transaction that the batches belong to; "": none.
+	TransactionalID string
 	// Encode appends the batches to dst. The writer goroutine calls it once, right before
 	// writing, so it may wait until they are compressed (not for ever: Close waits too). The bytes must not
 	// change until done is called. An error fails this request alone.

@@ -127,6 +127,7 @@ func (w *writer) encode(q *call) ([][]byte, int, error) {
 		return nil, 0, fmt.Errorf("Produce request for %s: %w", w.c.addr, err)
 	}
 	w.partitions = partitions
+	w.produce.TransactionalID = q.produce.TransactionalID
 	return w.produce.Encode(q.produce.Version, q.correlation, q.produce.TimeoutMillis, partitions)
 }
 

@@ -71,6 +71,9 @@ func (en *encoder) start(b *accumulator.Batch) *encoding {
 		FirstTimestamp: b.FirstTimestamp, MaxTimestamp: b.MaxTimestamp,
 		Identity: b.Identity, Base: b.Base, Count: b.Count,
 	}}
+	if b.Transactional {
+		e.header.Attributes |= protocol.AttributeTransactional
+	}
 	if en.codec == protocol.CodecNone {
 		return e
 	}
@@ -125,7 +128,7 @@ func (en *encoder) make(e *encoding) {
 	out, err := codec.Compress(dst, records, en.codec, en.level)
 	if err == nil && len(out) < len(e.buf) {
 		e.out, e.pooled = out, true
-		e.header.Attributes = protocol.Attributes(en.codec)
+		e.header.Attributes |= protocol.Attributes(en.codec)
 	} else {
 		e.out = e.buf
 	}

@@ -83,7 +83,7 @@ func (l *Loop) stop(e *sender.Effects) {
 // checkQuiet ends a closing loop when no seal and no answer that could settle
 // anything is under way.
 func (l *Loop) checkQuiet() {
-	if !l.closing || l.stopWith != nil || l.awaited > l.durable {
+	if !l.closing || l.stopWith != nil || l.awaited > l.durable || l.busy() {
 		return
 	}
 	for _, k := range l.links.open {
@@ -92,6 +92,13 @@ func (l *Loop) checkQuiet() {
 		}
 	}
 	l.finish(nil)
+}
+
+// busy reports whether the core has something to finish that takes more than the answers
+// to what was produced: a transaction.
+func (l *Loop) busy() bool {
+	core, ok := l.core.(interface{ Busy() bool })
+	return ok && core.Busy() && l.stopWith == nil
 }
 
 // finish makes run return after the case at hand; the first reason counts.

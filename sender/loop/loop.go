@@ -178,7 +178,7 @@ func (l *Loop) arm() {
 
 func (l *Loop) tick() {
 	l.closeIdle()
-	if l.wakeAt != 0 && l.now.Age >= l.wakeAt && !l.closing {
+	if l.wakeAt != 0 && l.now.Age >= l.wakeAt && (!l.closing || l.busy()) {
 		l.wakeAt = 0
 		l.carry(l.core.Tick(l.now))
 	}

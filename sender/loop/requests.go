@@ -15,7 +15,7 @@ import (
 // request carries one out. Whatever happens, one Response comes of it, but while closing.
 func (l *Loop) request(r *sender.Request) {
 	switch {
-	case l.closing && r.Kind != sender.KindProduce:
+	case l.closing && r.Kind != sender.KindProduce && !l.busy():
 		// The next start asks again.
 	case r.Kind == sender.KindConnect:
 		l.connect(r)
@@ -38,8 +38,8 @@ func (l *Loop) request(r *sender.Request) {
 
 func (l *Loop) control(k *link, r *sender.Request) {
 	version, ok := k.conn.Version(r.Message.Key(), r.MaxVersion)
-	if !ok {
-		l.reply(sender.Response{ID: r.ID, Err: &UnsupportedError{Broker: k.broker, Request: kmsg.NameForKey(r.Message.Key())}})
+	if !ok || version < r.MinVersion {
+		l.reply(sender.Response{ID: r.ID, Unsupported: true, Err: &UnsupportedError{Broker: k.broker, Request: kmsg.NameForKey(r.Message.Key())}})
 		return
 	}
 	r.Message.SetVersion(version)
@@ -48,9 +48,13 @@ func (l *Loop) control(k *link, r *sender.Request) {
 }
 
 func (l *Loop) produce(k *link, r *sender.Request) {
-	version, ok := k.conn.Version(protocol.ProduceKey, produceCap(r.Batches))
-	if !ok {
-		l.reply(sender.Response{ID: r.ID, Err: &UnsupportedError{Broker: k.broker, Request: "Produce"}})
+	most := produceCap(r.Batches)
+	if r.TransactionalID != "" && r.MaxVersion >= 0 {
+		most = r.MaxVersion // a bound is below the versions with topic ids
+	}
+	version, ok := k.conn.Version(protocol.ProduceKey, most)
+	if !ok || version < r.MinVersion {
+		l.reply(sender.Response{ID: r.ID, Unsupported: true, Err: &UnsupportedError{Broker: k.broker, Request: "Produce"}})
 		return
 	}
 	parts := make([]part, len(r.Batches))
@@ -63,7 +67,8 @@ func (l *Loop) produce(k *link, r *sender.Request) {
 	k.outstanding++
 	k.producing++
 	k.conn.Produce(&conn.ProduceRequest{
-		Version: version,
+		Version:         version,
+		TransactionalID: r.TransactionalID,
 		// Less than our own patience, so that REQUEST_TIMED_OUT comes as an answer and
 		// the connection lives on.
 		TimeoutMillis: int32(min(r.Timeout/6*5, 1<<31-1)),

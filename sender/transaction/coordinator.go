@@ -1,0 +1,243 @@
+package transaction
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/sender"
+	"github.com/spoold/spoold/sender/cluster"
+	"github.com/spoold/spoold/spool"
+	"github.com/spoold/spoold/txn"
+)
+
+type reqKind uint8
+
+const (
+	reqView reqKind = iota + 1 // of the view of the cluster
+	reqTxn                     // of the transactional id's machine
+	reqProduce
+	reqVersions
+	reqFind     // a coordinator, for what follows
+	reqProgress // OffsetFetch
+	reqDescribe // DescribeTransactions
+)
+
+// request is what a Response answers.
+type request struct {
+	kind    reqKind
+	broker  int32
+	view    cluster.Request
+	m       *txn.Machine
+	flights []*flight
+	begun   uint64 // reqFind, reqProgress, reqDescribe: which start asked
+}
+
+// request puts r on the list of effects, behind what the view wanted before.
+func (s *Sender) request(r sender.Request, q *request) {
+	s.viewRequests()
+	s.ask(r, q)
+}
+
+func (s *Sender) viewRequests() {
+	for _, vr := range s.view.Requests() {
+		r := sender.Request{Kind: sender.KindControl, Broker: vr.Broker, Message: vr.Message, MaxVersion: -1}
+		if vr.Message == nil {
+			r = sender.Request{Kind: sender.KindConnect, Broker: vr.Broker}
+		}
+		s.ask(r, &request{kind: reqView, view: vr})
+	}
+}
+
+func (s *Sender) ask(r sender.Request, q *request) {
+	s.reqID++
+	r.ID = s.reqID
+	if r.Timeout == 0 {
+		r.Timeout = s.cfg.RequestTimeoutMs
+	}
+	q.broker = r.Broker
+	s.reqs[r.ID] = q
+	s.eff.Requests = append(s.eff.Requests, r)
+}
+
+// Handle takes the answer to a Request. Answers to requests that were never made, or were answered
+// already, are ignored.
+func (s *Sender) Handle(now spool.Time, resp sender.Response) *sender.Effects {
+	s.enter(now)
+	q := s.reqs[resp.ID]
+	if q == nil {
+		return s.end()
+	}
+	delete(s.reqs, resp.ID)
+	if connect := q.kind == reqView && q.view.Message == nil; resp.Err != nil && !connect {
+		s.view.Unanswered(q.broker)
+	}
+	switch q.kind {
+	case reqView:
+		s.view.Handle(q.view, cluster.Answer{Message: resp.Message, Err: resp.Err})
+		s.viewChanged()
+	case reqTxn:
+		s.onTxn(q, resp)
+	case reqProduce:
+		s.onProduce(q, resp)
+	case reqVersions:
+		s.onVersions(resp)
+	case reqFind, reqProgress, reqDescribe:
+		if q.begun == s.begun.id {
+			s.onStart(q, resp)
+		}
+	}
+	return s.end()
+}
+
+// Disconnected says that the connection to a broker is gone. All its requests have been answered before.
+func (s *Sender) Disconnected(now spool.Time, id int32, err error) *sender.Effects {
+	s.enter(now)
+	s.view.Disconnected(id, err)
+	s.viewChanged()
+	return s.end()
+}
+
+// viewChanged carries out what the view of the cluster learnt.
+func (s *Sender) viewChanged() {
+	for _, c := range s.view.Changes() {
+		switch c.Kind {
+		case cluster.LinkChanged:
+			s.event(sender.LinkChanged{Up: c.Up, Err: c.Text})
+			s.release(noTopic)
+		case cluster.ClusterBound:
+			s.w.ClusterID, s.urgent = c.Text, true
+		case cluster.ClusterForeign:
+			s.stop = &sender.ForeignClusterError{Bound: s.view.ID(), Found: c.Text}
+		case cluster.MetadataTaken:
+			s.release(noTopic)
+		case cluster.TopicFailed:
+			if c.Text != "" {
+				s.event(sender.TopicTrouble{Topic: c.Topic.Name, Code: c.Code, Message: c.Text})
+			}
+		case cluster.TopicBound:
+			s.w.Bindings = append(s.w.Bindings, spool.LaneBinding{Lane: s.lanes[c.Topic.Number].id, TopicID: c.Topic.Bound})
+		case cluster.TopicRecreated:
+			s.recreated(s.lanes[c.Topic.Number])
+		case cluster.TopicUpdated:
+			if l := s.lanes[c.Topic.Number]; l.missing >= 0 && l.missing < l.remote.Count {
+				l.missing = -1
+			}
+		}
+	}
+}
+
+// recreated: nothing of the topic can be in doubt outside the open transaction, so its records go to
+// the new one.
+func (s *Sender) recreated(l *lane) {
+	s.audit("topic %s was created anew: %v, was %v", l.topic, l.remote.Current, l.remote.Bound)
+	if c := s.sending; c != nil {
+		for _, x := range c.lanes {
+			if x == l {
+				s.fail(c, protocol.None, "topic "+l.topic+" was created anew")
+			}
+		}
+	}
+	s.view.Rebind(l.remote)
+	for _, p := range l.parts {
+		p.identity, p.offset = protocol.NoIdentity, -1
+	}
+	s.w.Bindings = append(s.w.Bindings, spool.LaneBinding{Lane: l.id, TopicID: l.remote.Bound, ResetFacts: true})
+	s.urgent = true
+}
+
+// reachMs is how long a coordinator that is not connected is waited for before it is looked up again.
+const reachMs = 1000
+
+// coordinate puts what the transactional id's machine wants on the wire.
+func (s *Sender) coordinate() {
+	m := s.m
+	if m == nil || s.phase == fenced || s.phase == parked {
+		return
+	}
+	if m.State() == txn.FatalError {
+		s.broken()
+		return
+	}
+	if s.begun.held == nil {
+		r, at := m.Next(s.now.Age)
+		if at > 0 {
+			s.wake(at)
+		}
+		if r == nil {
+			return
+		}
+		s.begun.held, s.begun.heldAt = r, s.now.Age
+	}
+	r := s.begun.held
+	if r.Broker != txn.AnyBroker && !s.reach(r.Broker, s.begun.heldAt) {
+		if s.now.Age-s.begun.heldAt >= reachMs {
+			s.begun.held = nil
+			m.Answer(s.now.Age, txn.Reply{Lost: "its broker cannot be reached"})
+			m.Lose(r.Broker)
+			s.wake(s.now.Age + s.cfg.RetryBackoffMs)
+		}
+		return
+	}
+	s.begun.held = nil
+	s.request(sender.Request{Kind: sender.KindControl, Broker: r.Broker, Message: r.Message, MinVersion: r.MinVersion, MaxVersion: r.MaxVersion},
+		&request{kind: reqTxn, m: m})
+}
+
+// reach reports whether a broker is connected, and has it connected if not.
+func (s *Sender) reach(id int32, since int64) bool {
+	b := s.view.Broker(id)
+	if b != nil && b.Up {
+		return true
+	}
+	if b == nil {
+		s.view.Want()
+	} else {
+		s.view.Connect(b)
+	}
+	s.wake(since + reachMs)
+	return false
+}
+
+func (s *Sender) onTxn(q *request, resp sender.Response) {
+	if q.m != s.m {
+		return // of a machine that was given up
+	}
+	reply := txn.Reply{Message: resp.Message, Written: resp.Written, Unsupported: resp.Unsupported}
+	if resp.Err != nil {
+		reply.Message, reply.Lost = nil, cluster.ErrText(resp.Err)
+	}
+	before := s.m.State()
+	s.m.Answer(s.now.Age, reply)
+	if _, _, detail := s.m.Err(); detail != "" && before == s.m.State() && before != txn.Ready {
+		s.trial.say(detail)
+	}
+}
+
+// askVersions asks which transaction.version is finalized: at the start, and now and then.
+func (s *Sender) askVersions() {
+	if s.askedVersions || s.version > 0 && s.now.Age-s.versionsAt < s.cfg.MetadataMaxAgeMs || s.view.Generation() == 0 {
+		return
+	}
+	if at := s.versionsAt + s.cfg.RetryBackoffMs; s.version == 0 && s.versionsAt > 0 && s.now.Age < at {
+		s.wake(at)
+		return
+	}
+	s.askedVersions, s.versionsAt = true, s.now.Age
+	r := kmsg.NewPtrApiVersionsRequest()
+	r.ClientSoftwareName, r.ClientSoftwareVersion = "spoold", "unknown"
+	s.request(sender.Request{Kind: sender.KindControl, Broker: sender.AnyBroker, Message: r, MaxVersion: 4}, &request{kind: reqVersions})
+}
+
+func (s *Sender) onVersions(resp sender.Response) {
+	s.askedVersions = false
+	r, ok := resp.Message.(*kmsg.ApiVersionsResponse)
+	if !ok || resp.Err != nil || r.ErrorCode != 0 {
+		return
+	}
+	s.version = txn.V1
+	for _, f := range r.FinalizedFeatures {
+		if f.Name == "transaction.version" && f.MaxVersionLevel >= txn.V2 {
+			s.version = txn.V2
+		}
+	}
+}

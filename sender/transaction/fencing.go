@@ -1,0 +1,79 @@
+package transaction
+
+import (
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/sender"
+)
+
+// A refusal for the epoch is also what the coordinator's own abort leaves behind, when the time of a
+// transaction is over. So the coordinator is asked before another producer is suspected.
+
+// describeTries is how often the coordinator is asked about an abort that its time-out does not explain:
+// another producer that is about to take the id goes on from there.
+const describeTries = 5
+
+func (s *Sender) describe() {
+	if !s.reachForStart(s.begun.owner) {
+		return
+	}
+	s.begun.asked = true
+	q := kmsg.NewPtrDescribeTransactionsRequest()
+	q.TransactionalIDs = []string{s.known.ID}
+	s.request(sender.Request{Kind: sender.KindControl, Broker: s.begun.owner, Message: q, MaxVersion: -1}, &request{kind: reqDescribe, begun: s.begun.id})
+}
+
+func (s *Sender) described(r *kmsg.DescribeTransactionsResponse) {
+	if len(r.TransactionStates) != 1 {
+		s.failed("DescribeTransactions: the response does not mention the transactional id")
+		return
+	}
+	t := &r.TransactionStates[0]
+	code := protocol.ErrorCode(t.ErrorCode)
+	switch code {
+	case protocol.None:
+	case protocol.TransactionalIDNotFound:
+		s.phase = looking
+		return
+	default:
+		s.refusedAtStart("DescribeTransactions", code)
+		return
+	}
+	ours := s.begun.identity
+	now := protocol.ProducerIdentity{ID: protocol.ProducerID(t.ProducerID), Epoch: protocol.ProducerEpoch(t.ProducerEpoch)}
+	switch t.State {
+	case "PrepareCommit", "PrepareAbort", "PrepareEpochFence":
+		s.after(s.cfg.RetryBackoffMs, "the coordinator is ending a transaction")
+		return
+	case "CompleteAbort":
+		if now.ID == ours.ID && now.Epoch == ours.Epoch+1 {
+			if s.begun.openedAt > 0 && s.now.Age-s.begun.openedAt >= s.cfg.TimeoutMs-1000 {
+				s.phase = looking // its own abort: the time was over
+				return
+			}
+			if s.begun.tries++; s.begun.tries < describeTries {
+				s.after(1000, "the coordinator has aborted the transaction before its time was over")
+				return
+			}
+		}
+	}
+	if now == ours {
+		s.phase = looking
+		return
+	}
+	s.fence(fmt.Sprintf("its producer id and epoch are %v, ours were %v (state %s)", now, ours, t.State), "")
+}
+
+// fence: another producer has the transactional id. It keeps it: two that take it from each other
+// would do so for ever.
+func (s *Sender) fence(why, by string) {
+	s.m, s.phase = nil, fenced
+	s.known.Fenced, s.known.FencedBy = why, by
+	s.put()
+	s.trial.say(why)
+	s.event(sender.TransactionTrouble{ID: s.cfg.ID, Fenced: true, Message: "another producer has taken transactional id " + s.cfg.ID + ": " + why +
+		"; nothing more is sent, records are spooled: stop the other one, then spoold txn take-over"})
+}

@@ -1,0 +1,381 @@
+package transaction
+
+import (
+	"fmt"
+
+	"github.com/spoold/spoold/accumulator"
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/sender"
+	"github.com/spoold/spoold/sender/cluster"
+	"github.com/spoold/spoold/spool"
+)
+
+// lane is a topic's way through the spool.
+type lane struct {
+	id        spool.LaneID
+	topic     string
+	remote    *cluster.Topic
+	end       spool.Index // one above the last committed entry
+	settled   *spool.Set
+	recovered spool.Index // entries below it were spooled by an earlier process
+	flushTo   spool.Index
+
+	pos  spool.Index // all below is in batches of this process, or has left
+	gate spool.Index // all below was admitted to a cut
+	from spool.Index // what was admitted to the cut being filled begins here
+	in   *cut        // the cut that from is of
+
+	parts  []*partition
+	sticky int32 // partition of records without a key, until its batch is full
+
+	why     stall
+	waitFor *lane // for stallUnit
+	detail  string
+	retryAt int64 // Age: the topic is not tried before, because of detail
+	retries int
+	missing int32       // a record waits for this partition, which the topic does not have; -1: none
+	alone   spool.Index // below it every record goes in a batch of its own: one of them was refused
+
+	lookedAt uint64 // call in which canWrite was found out
+	canWrite bool
+
+	feedID uint64 // of the Feed under way, or 0
+	bytes  int    // asked for by it
+}
+
+// stall is why a lane's next entry is not taken.
+type stall uint8
+
+const (
+	free      stall = iota
+	noMemory        // until a batch was acknowledged
+	cutFull         // until the next cut is filled
+	noTopic         // until metadata says something else, or retryAt
+	otherLane       // the unit has entries in waitFor, which was not read up to them
+)
+
+func (s *Sender) addLane(id spool.LaneID, topic string, bound protocol.TopicID) *lane {
+	l := &lane{id: id, topic: topic, remote: s.view.Follow(topic, bound), settled: spool.NewSet(0), missing: -1}
+	s.lanes = append(s.lanes, l)
+	s.byTopic[topic] = l
+	return l
+}
+
+func (l *lane) pending() int { return int(l.end) - l.settled.CountIn(spool.Span{End: l.end}) }
+
+// rewind has everything that has not left read again.
+func (l *lane) rewind() {
+	l.pos = min(l.settled.NextAbsent(0), l.end)
+	l.gate, l.from, l.in = l.pos, l.pos, nil
+	l.why, l.waitFor = free, nil
+	for _, p := range l.parts {
+		p.queue, p.open = p.queue[:0], nil
+	}
+}
+
+// skip moves an index over what has left.
+func (l *lane) skip(i spool.Index) spool.Index {
+	if i >= l.end {
+		return i
+	}
+	return min(l.settled.NextAbsent(i), l.end)
+}
+
+// Committed takes what one spool commit made durable. The bytes of its sections are copied before
+// it returns.
+func (s *Sender) Committed(now spool.Time, c *spool.Committed) *sender.Effects {
+	s.enter(now)
+	s.durable(c.Writes)
+	for _, n := range c.Lanes {
+		if s.byTopic[n.Topic] == nil {
+			s.addLane(n.ID, n.Topic, protocol.TopicID{})
+			s.view.Want()
+		}
+	}
+	// All ends first: a unit may have entries in sections that come later.
+	for i := range c.Sections {
+		sec := &c.Sections[i]
+		if n := len(sec.Spans); n > 0 {
+			l := s.lanes[sec.Lane]
+			l.end = max(l.end, sec.Spans[n-1].End)
+			l.remote.Pending = true
+		}
+	}
+	for again := true; again; {
+		again = false
+		for i := range c.Sections {
+			sec := &c.Sections[i]
+			if n := len(sec.Spans); n == 0 || s.stop != nil || s.phase != running {
+				continue
+			} else if l := s.lanes[sec.Lane]; l.feedID == 0 && l.pos >= sec.Spans[0].First && l.pos < sec.Spans[n-1].End {
+				before := l.pos
+				s.take(l, sec)
+				again = again || l.pos > before && l.pos < sec.Spans[n-1].End && l.why == otherLane
+			}
+		}
+	}
+	return s.end()
+}
+
+// feed asks for what lanes may take now.
+func (s *Sender) feed() {
+	if s.closing {
+		return
+	}
+	s.turn++
+	chunk := min(max(s.cfg.BufferMemory/8, 256), 1<<20)
+	for k := range s.lanes {
+		l := s.lanes[(k+s.turn)%len(s.lanes)]
+		if l.pos = l.skip(l.pos); l.pos >= l.end || l.feedID != 0 {
+			continue
+		}
+		switch l.why {
+		case free:
+		case noTopic:
+			if s.now.Age < l.retryAt {
+				s.wake(l.retryAt)
+				continue
+			}
+			if !s.writable(l) {
+				continue
+			}
+		case otherLane:
+			// Looked at again when the other lane has moved.
+			if l.waitFor != nil && l.waitFor.pos < l.waitFor.end {
+				continue
+			}
+		default:
+			continue
+		}
+		if s.fill == nil || !s.fill.open() && l.pos >= l.gate {
+			l.why = cutFull
+			continue
+		}
+		if !s.writable(l) && l.pos >= l.gate {
+			l.why = noTopic
+			continue
+		}
+		if !s.acc.Room(s.feeding+chunk) && s.acc.Used()+s.feeding > 0 {
+			l.why = noMemory
+			continue
+		}
+		s.feedID++
+		l.feedID, l.bytes, l.why = s.feedID, chunk, free
+		s.feeding += chunk
+		s.eff.Feed = append(s.eff.Feed, sender.Feed{ID: s.feedID, Lane: l.id, From: l.pos, Bytes: chunk})
+	}
+}
+
+// Fed takes the answer to a Feed.
+func (s *Sender) Fed(now spool.Time, f *sender.Fed) *sender.Effects {
+	s.enter(now)
+	l := s.lanes[f.Lane]
+	if l.feedID != f.ID || s.stop != nil {
+		return s.end()
+	}
+	l.feedID, s.feeding, l.bytes = 0, s.feeding-l.bytes, 0
+	if s.phase != running || f.From != l.pos {
+		return s.end() // everything is read again
+	}
+	for i := range f.Sections {
+		if !s.take(l, &f.Sections[i]) {
+			return s.end()
+		}
+	}
+	l.pos = max(l.pos, min(f.Next, l.end))
+	return s.end()
+}
+
+// release has lanes that wait for a reason look again.
+func (s *Sender) release(why stall) {
+	for _, l := range s.lanes {
+		if l.why == why {
+			l.why, l.waitFor = free, nil
+		}
+	}
+}
+
+// take puts entries of a section into batches as far as they are admitted. It reports whether all were.
+func (s *Sender) take(l *lane, sec *spool.Section) bool {
+	rest := sec.Bytes
+	for _, sp := range sec.Spans {
+		for i := sp.First; i < sp.End; i++ {
+			e, r, err := spool.NextEntry(rest)
+			if err != nil {
+				s.stop = &sender.DamageError{Err: fmt.Errorf("entry %d of topic %q: %w", i, l.topic, err)}
+				return false
+			}
+			rest = r
+			if i < l.pos || l.settled.Contains(i) {
+				l.pos = max(l.pos, i+1)
+				continue
+			}
+			if i >= l.gate && !s.admit(l, i, &e) {
+				return false
+			}
+			if !s.place(l, i, &e) {
+				return false
+			}
+			l.pos = i + 1
+		}
+	}
+	l.why = free
+	return true
+}
+
+// admit lets the unit that begins at entry i of l into the cut that is being filled, if all of its
+// topics can be written to and were read up to it.
+func (s *Sender) admit(l *lane, i spool.Index, e *spool.Entry) bool {
+	c := s.fill
+	if c == nil || !c.open() {
+		l.why = cutFull
+		return false
+	}
+	runs := e.Runs()
+	if runs == nil {
+		runs = s.single(l.id, i)
+	}
+	n := 0
+	for _, r := range runs {
+		if int(r.Lane) >= len(s.lanes) || r.Lane == l.id && r.First != i {
+			s.stop = &sender.DamageError{Err: fmt.Errorf("entry %d of topic %q begins the unit %v", i, l.topic, runs)}
+			return false
+		}
+		x := s.lanes[r.Lane]
+		n += r.Count
+		if s.now.Age < x.retryAt || !s.writable(x) {
+			l.why, l.waitFor = noTopic, nil
+			l.retryAt = max(l.retryAt, x.retryAt)
+			if x != l {
+				l.detail = fmt.Sprintf("the transaction has records for topic %s, too, which cannot be written to", x.topic)
+			}
+			s.wake(max(l.retryAt, s.now.Age+s.cfg.RetryBackoffMaxMs))
+			return false
+		}
+		if x.gate = max(x.gate, x.skip(x.gate)); x.gate != r.First {
+			if x.gate > r.First {
+				s.stop = &sender.DamageError{Err: fmt.Errorf("unit %v at entry %d of topic %q: topic %q is at %d already", runs, i, l.topic, x.topic, x.gate)}
+				return false
+			}
+			l.why, l.waitFor = otherLane, x
+			return false
+		}
+	}
+	if c.records > 0 && c.records+n > s.cfg.MaxRecords {
+		c.full = true
+		l.why = cutFull
+		return false
+	}
+	for _, r := range runs {
+		x := s.lanes[r.Lane]
+		if x.in != c {
+			x.in, x.from = c, r.First
+			c.lanes = append(c.lanes, x)
+		}
+		x.gate = r.Span().End
+		x.detail, x.retries = "", 0
+		if x != l && x.why == otherLane {
+			x.why, x.waitFor = free, nil
+		}
+	}
+	s.release(otherLane)
+	if c.records == 0 {
+		c.since = s.now.Age
+	}
+	c.records += n
+	if len(runs) > 1 || runs[0].Count > 1 {
+		c.units = append(c.units, append([]spool.UnitRun(nil), runs...))
+	}
+	return true
+}
+
+// single is the unit of one entry; valid until the next call.
+func (s *Sender) single(lane spool.LaneID, i spool.Index) []spool.UnitRun {
+	s.shape.single[0] = spool.UnitRun{Lane: lane, First: i, Count: 1}
+	return s.shape.single[:]
+}
+
+// writable reports whether every partition of a lane's topic can be written to now. It looks once in a call.
+func (s *Sender) writable(l *lane) bool {
+	if l.lookedAt != s.calls {
+		l.lookedAt, l.canWrite = s.calls, s.look(l)
+	}
+	return l.canWrite
+}
+
+func (s *Sender) look(l *lane) bool {
+	t := l.remote
+	if t.Code != protocol.None || t.Count == 0 || t.Recreated || t.Uncertain() || l.missing >= t.Count {
+		if l.detail == "" || t.Code != protocol.None {
+			l.detail = "the topic is not known yet"
+			if t.Code != protocol.None {
+				l.detail = t.Code.String()
+			}
+		}
+		return false
+	}
+	for n := range t.Count {
+		if _, o, ok := s.view.Way(t, n); !ok {
+			if o.Why != "" {
+				l.detail = fmt.Sprintf("partition %d: %s", n, o.Why)
+			}
+			return false
+		}
+	}
+	return true
+}
+
+// place puts one entry into a batch of its partition. It reports false if there is no room, or no
+// such partition.
+func (s *Sender) place(l *lane, i spool.Index, e *spool.Entry) bool {
+	n := s.choose(l, e)
+	if n >= l.remote.Count {
+		l.missing = n
+		l.detail = fmt.Sprintf("records wait for partition %d, the topic has %d", n, l.remote.Count)
+		s.abortFor(l, fmt.Sprintf("%s has no partition %d", l.topic, n))
+		l.why = noTopic
+		return false
+	}
+	p := l.partition(n)
+	if b := p.open; b != nil && (b.cut != l.in || !s.acc.Fits(b.batch, e) || i < l.alone) {
+		b.batch.Finish()
+		p.open = nil
+	}
+	if p.open == nil {
+		b := s.acc.NewBatch(accumulator.Target{Lane: l.id, Topic: l.topic, TopicID: l.remote.Bound, Partition: n, Hint: p.hint}, s.now.Age, i, e)
+		if b == nil {
+			l.why = noMemory
+			return false
+		}
+		p.open = &flight{batch: b, part: p, cut: l.in}
+		p.queue = append(p.queue, p.open)
+		l.in.unacked++
+	} else if !s.acc.Join(p.open.batch, i, e) {
+		l.why = noMemory
+		return false
+	}
+	l.in.bytes += len(e.Body)
+	if l.in.bytes >= s.cfg.MaxBytes {
+		l.in.full = true
+	}
+	return true
+}
+
+// choose is the partitioner: explicit, by key as Kafka's own client, or the same one until its
+// batch is full.
+func (s *Sender) choose(l *lane, e *spool.Entry) int32 {
+	count := l.remote.Count
+	switch {
+	case e.Partition >= 0:
+		return e.Partition
+	case e.HasKey:
+		return int32(protocol.Murmur2(e.Key)&0x7fffffff) % count
+	}
+	if l.sticky >= count {
+		l.sticky = 0
+	}
+	if p := l.partition(l.sticky); p.open != nil && !s.acc.Fits(p.open.batch, e) || p.open == nil && p.hint > 0 && len(p.queue) > 0 {
+		l.sticky = (l.sticky + 1) % count
+	}
+	return l.sticky
+}

@@ -1,0 +1,54 @@
+package transaction
+
+import (
+	"fmt"
+
+	"github.com/spoold/spoold/sender"
+	"github.com/spoold/spoold/spool"
+)
+
+// Operate carries out an operator's word about the transactional id; it is recorded.
+func (s *Sender) Operate(now spool.Time, word sender.TransactionWord) (*sender.Effects, error) {
+	s.enter(now)
+	err := s.operate(word)
+	return s.end(), err
+}
+
+func (s *Sender) operate(word sender.TransactionWord) error {
+	d := &s.known.Decision
+	switch word {
+	case sender.TransactionAbort:
+		switch {
+		case s.ending != nil || d.Open():
+			return fmt.Errorf("transaction %d was decided and is being committed: it cannot be aborted", d.Ordinal)
+		case s.sending == nil:
+			return fmt.Errorf("no transaction is open")
+		}
+		s.audit("txn abort: transaction %d of %d records", s.sending.ordinal, s.sending.records)
+		s.fail(s.sending, 0, "aborted by the operator")
+	case sender.TransactionCommitted, sender.TransactionAborted:
+		if s.phase != parked {
+			return fmt.Errorf("no transaction is parked: there is nothing to resolve")
+		}
+		committed := word == sender.TransactionCommitted
+		s.audit("txn resolve: transaction %d, committed %v (%s)", d.Ordinal, committed, d.Park.Detail)
+		s.outcome(committed, nil)
+		s.begun.deciding = true
+		s.then = append(s.then, func() { s.begun.deciding = false })
+		s.restart()
+	case sender.TransactionTakeOver:
+		if s.phase != fenced {
+			return fmt.Errorf("transactional id %s is not taken by another producer", s.cfg.ID)
+		}
+		s.audit("txn take-over: %s", s.known.Fenced)
+		if s.known.FencedBy != "" {
+			s.known.TookOver = s.known.FencedBy
+		}
+		s.known.Fenced, s.known.FencedBy = "", ""
+		s.put()
+		s.restart()
+	default:
+		return fmt.Errorf("%q is not known: abort, committed, aborted or take-over", word)
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package transaction
+
+import (
+	"github.com/spoold/spoold/accumulator"
+	"github.com/spoold/spoold/protocol"
+)
+
+// partition is one partition of a lane's topic.
+type partition struct {
+	lane  *lane
+	id    int32
+	queue []*flight // batches that are not acknowledged, in order
+	open  *flight   // the last of queue, if it takes more; else nil
+	hint  int       // size of the last batch
+
+	identity protocol.ProducerIdentity // that next counts under
+	next     protocol.Sequence
+	known    bool // something was acknowledged under identity
+
+	onWire   int
+	muted    bool // an error came: nothing is sent until all on the wire is answered
+	retryAt  int64
+	attempts int
+	detail   string
+	offset   int64 // of the last record that was acknowledged, in any transaction; -1: none was
+}
+
+// flight is one batch.
+type flight struct {
+	batch  *accumulator.Batch
+	part   *partition
+	cut    *cut
+	sent   bool // a copy is on the wire
+	copies int
+	dead   bool // given up: only its memory waits for the answer
+}
+
+func (l *lane) partition(n int32) *partition {
+	for int32(len(l.parts)) <= n {
+		l.parts = append(l.parts, &partition{lane: l, id: int32(len(l.parts)), identity: protocol.NoIdentity, offset: -1})
+	}
+	return l.parts[n]
+}
+
+func (p *partition) tp() protocol.TopicPartition {
+	return protocol.TopicPartition{Topic: p.lane.topic, Partition: p.id}
+}
+
+// nextToSend is the batch that may go on the wire now, or nil.
+func (s *Sender) nextToSend(p *partition) *flight {
+	if p.muted && p.onWire == 0 {
+		p.muted = false
+	}
+	if p.muted {
+		return nil
+	}
+	if s.now.Age < p.retryAt {
+		s.wake(p.retryAt)
+		return nil
+	}
+	limit := s.cfg.MaxInFlight
+	if s.m.Version() < 2 && !(p.known && p.identity == s.m.Identity()) {
+		limit = 1 // the leader takes any sequence as the first: the second of two could become it
+	}
+	for _, f := range p.queue {
+		switch {
+		case f.sent:
+			continue
+		case f.cut != s.sending || p.onWire >= limit:
+			return nil
+		}
+		if at := s.acc.ReadyAt(f.batch); p.open == f && at > s.now.Age && !f.cut.closed {
+			s.wake(at)
+			return nil
+		}
+		if !s.m.Add(p.tp()) {
+			return nil
+		}
+		if p.open == f {
+			f.batch.Finish()
+			p.open = nil
+		}
+		return f
+	}
+	return nil
+}
+
+// identify gives a batch its place in the transaction's stream to its partition. A copy keeps it.
+func (s *Sender) identify(p *partition, f *flight) {
+	if f.copies > 0 {
+		return
+	}
+	if id := s.m.Identity(); p.identity != id {
+		p.identity, p.next, p.known = id, 0, false
+	}
+	f.batch.Identity, f.batch.Base = p.identity, p.next
+	p.next = p.next.Next(int(f.batch.Count))
+	p.hint = len(f.batch.Buf)
+}

@@ -1,0 +1,82 @@
+package transaction
+
+import (
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/sender"
+	"github.com/spoold/spoold/spool"
+)
+
+// deadUnit is a unit of which the cluster refused a record for good.
+type deadUnit struct {
+	runs      []spool.UnitRun
+	lane      spool.LaneID // of the refused record
+	index     spool.Index
+	partition int32
+	code      protocol.ErrorCode
+	message   string
+}
+
+// refused: the cluster does not take a batch, now or later. Its transaction is aborted; the whole
+// unit of each record that is to blame goes to the dead letters, and the rest goes again. Where
+// nobody says which record it is, each goes in a batch of its own next time.
+func (s *Sender) refused(f *flight, a answer, detail string) {
+	l := f.part.lane
+	switch {
+	case len(a.bad) > 0 || f.batch.Count == 1:
+		for n, i := range f.batch.Indexes {
+			if f.batch.Count == 1 || contains(a.bad, int32(n)) {
+				f.cut.dead = append(f.cut.dead, deadUnit{
+					runs: f.cut.unitOf(l.id, i), lane: l.id, index: i, partition: f.part.id, code: a.code, message: a.message,
+				})
+			}
+		}
+	default:
+		l.alone = max(l.alone, f.batch.Spans[len(f.batch.Spans)-1].End)
+	}
+	s.fail(f.cut, a.code, detail)
+}
+
+func contains(list []int32, n int32) bool {
+	for _, x := range list {
+		if x == n {
+			return true
+		}
+	}
+	return false
+}
+
+// bury moves units to the dead letters, each whole. Their transaction was aborted.
+func (s *Sender) bury(list []deadUnit) {
+	for i := range list {
+		u := &list[i]
+		if s.lanes[u.lane].settled.Contains(u.index) {
+			continue // two of its records were refused
+		}
+		for _, r := range u.runs {
+			l := s.lanes[r.Lane]
+			err := &sender.RefusedError{Code: u.code.String(), Message: u.message}
+			for at := r.First; at < r.Span().End; at++ {
+				d := spool.DeadLetter{Lane: r.Lane, Index: at, Partition: -1, Code: u.code, Message: u.message, Attempts: 1, At: s.now.Wall}
+				if r.Lane == u.lane && at == u.index {
+					d.Partition = u.partition
+				} else {
+					d.Message = "another record of its transaction was refused: " + u.code.String()
+				}
+				s.w.DeadLetters = append(s.w.DeadLetters, d)
+				s.event(sender.RecordDeadLettered{Topic: l.topic, Partition: d.Partition, Index: at, Code: d.Code, Message: d.Message})
+			}
+			s.leave(l, r.Span(), spool.OutcomeDeadLettered)
+			s.eff.Deliver = append(s.eff.Deliver, spool.Delivery{
+				Lane: r.Lane, Spans: []spool.Span{r.Span()}, Partition: u.partition, Offset: protocol.NoOffset, Timestamp: -1, Err: err,
+			})
+		}
+		s.urgent = true
+	}
+}
+
+// leave notes that entries have left the spool.
+func (s *Sender) leave(l *lane, sp spool.Span, o spool.Outcome) {
+	s.w.Settle = append(s.w.Settle, spool.Settlement{Lane: l.id, Spans: []spool.Span{sp}, Outcome: o})
+	l.settled.Add(sp)
+	l.remote.Pending = l.settled.Low() < l.end
+}

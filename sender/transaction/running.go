@@ -1,0 +1,367 @@
+package transaction
+
+import (
+	"fmt"
+
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/sender"
+	"github.com/spoold/spoold/spool"
+	"github.com/spoold/spoold/txn"
+)
+
+const inTransaction = txn.InTransaction
+
+// shape is how long transactions are kept open, after what they cost.
+type shape struct {
+	overhead int64 // ms from the last batch of a transaction to the beginning of the next, smoothed
+	single   [1]spool.UnitRun
+	idleAt   int64 // Age of the last commit
+	// After an abort the next transaction waits, longer with each.
+	aborts     int
+	pauseUntil int64
+}
+
+const (
+	minOpenMs     = 20               // a transaction is kept open at least so long, if there is more to send
+	overheadShare = 4                // and at least so many times what ending one costs
+	heartbeatMs   = 12 * 3600 * 1000 // an idle spool commits its progress again: offsets expire
+)
+
+// run begins, decides and ends transactions.
+func (s *Sender) run() {
+	if s.fill == nil {
+		s.fill = newCut()
+		s.release(cutFull)
+	}
+	switch s.m.State() {
+	case txn.Ready:
+		switch {
+		case s.ending != nil:
+			s.ended()
+		case s.sending != nil:
+			s.aborted()
+		default:
+			s.begin()
+		}
+	case inTransaction:
+		if s.sending != nil { // else the decision is on its way to the disk
+			s.open()
+		}
+	case txn.AbortableError:
+		s.giveUp()
+	}
+}
+
+// begin begins a transaction if there is anything for it.
+func (s *Sender) begin() {
+	c := s.fill
+	if s.closing {
+		return
+	}
+	if s.now.Age < s.shape.pauseUntil {
+		s.wake(s.shape.pauseUntil)
+		return
+	}
+	if c.records == 0 {
+		if s.known.KeyTopic == "" {
+			return
+		}
+		if at := s.shape.idleAt + heartbeatMs; s.now.Age < at {
+			s.wake(at)
+			return
+		}
+	}
+	key, known := s.keyTopic(c)
+	if key == "" {
+		return
+	}
+	if !known || c.records == 0 {
+		c = newCut() // it carries progress alone: the first on its key, or a repetition
+		c.fix()
+	}
+	s.m.Finalized(s.version)
+	if !s.m.Begin() {
+		return // the id is initialised first
+	}
+	c.key, c.ordinal, c.beganAt = key, s.known.Decision.Ordinal+1, s.now.Age
+	s.m.AddOffsets(txn.GroupOffsets{
+		Group: txn.Group{ID: txn.GroupID(s.cfg.ID), Generation: -1},
+		Offsets: []txn.Offset{{
+			TopicPartition: protocol.TopicPartition{Topic: key}, Offset: int64(c.ordinal), LeaderEpoch: -1,
+			Metadata: txn.Metadata(s.spoolID, s.incarnation),
+		}},
+	})
+	s.sending = c
+	if from := s.fill.since; from > 0 && c == s.fill {
+		s.fill.beganAt = s.now.Age
+	}
+	s.open()
+}
+
+// keyTopic is the topic that progress is committed on, and whether it was committed there before.
+func (s *Sender) keyTopic(c *cut) (string, bool) {
+	usable := func(l *lane) bool {
+		return l != nil && l.remote.Code == protocol.None && l.remote.Count > 0 && !l.remote.Recreated && s.now.Age >= l.retryAt
+	}
+	if usable(s.byTopic[s.known.KeyTopic]) {
+		return s.known.KeyTopic, true
+	}
+	for _, l := range c.lanes {
+		if usable(l) {
+			return l.topic, false
+		}
+	}
+	return "", false
+}
+
+// open looks after the open transaction: it closes it, and decides once all of it is acknowledged.
+func (s *Sender) open() {
+	c := s.sending
+	if c.failed {
+		s.giveUp()
+		return
+	}
+	if !c.closed && s.shouldClose(c) {
+		c.closed, c.closeAt = true, s.now.Age
+	}
+	if s.closing && !c.read() {
+		s.fail(c, protocol.None, "the spool is closed")
+		return
+	}
+	if c.closed && !c.fixed && c.read() {
+		c.fix()
+		if c.closeAt == 0 {
+			c.closeAt = s.now.Age
+		}
+		s.fill = newCut()
+		s.release(cutFull)
+		s.feed()
+	}
+	deadline := c.beganAt + s.cfg.TimeoutMs*3/4
+	if s.now.Age >= deadline {
+		s.tooLate(c)
+		return
+	}
+	s.wake(deadline)
+	if c.fixed && c.unacked == 0 && s.m.Settled() {
+		s.decide(c)
+	}
+}
+
+// shouldClose reports whether the open transaction is to take no more.
+func (s *Sender) shouldClose(c *cut) bool {
+	if c.full || s.closing || c.unacked == 0 && c.read() && s.m.Settled() {
+		return true
+	}
+	at := c.beganAt + min(max(overheadShare*s.shape.overhead, minOpenMs), s.cfg.TimeoutMs/10)
+	if s.now.Age >= at {
+		return true
+	}
+	s.wake(at)
+	return false
+}
+
+// tooLate: the coordinator is about to abort the transaction itself.
+func (s *Sender) tooLate(c *cut) {
+	why := fmt.Sprintf("not finished within three quarters of transaction.timeout.ms = %d", s.cfg.TimeoutMs)
+	for _, l := range c.lanes {
+		for _, p := range l.parts {
+			if len(p.queue) > 0 && p.queue[0].cut == c && p.detail != "" {
+				s.block(l, protocol.RequestTimedOut, p.tp().String()+": "+p.detail)
+			}
+		}
+	}
+	if _, _, detail := s.m.Err(); detail != "" {
+		why += ": " + detail
+	}
+	s.fail(c, protocol.RequestTimedOut, why)
+}
+
+// decide writes down that the transaction is to be committed. EndTxn goes out when that is durable.
+func (s *Sender) decide(c *cut) {
+	s.known.Identity = s.m.Identity()
+	d := spool.Decision{
+		Ordinal: c.ordinal, Identity: s.m.Identity(), EndVersion: s.m.EndVersion(), Key: c.key, DecidedAt: s.now.Wall, Cut: c.runs,
+	}
+	for _, l := range c.lanes {
+		for _, p := range l.parts {
+			if w := c.parts[p]; w != nil {
+				d.Partitions = append(d.Partitions, spool.DecidedPartition{
+					Topic: l.topic, Partition: p.id, TopicID: l.remote.Bound, First: protocol.Offset(w.first), Records: w.records,
+				})
+			}
+		}
+	}
+	s.known.Decision = d
+	s.put()
+	s.ending, s.sending = c, nil
+	s.begun.deciding = true
+	m := s.m
+	s.then = append(s.then, func() {
+		s.begun.deciding = false
+		if s.m == m && m.State() == inTransaction {
+			m.Commit()
+		}
+	})
+}
+
+// ended: EndTxn was answered. What the answer was is durable before anything of the next
+// transaction leaves.
+func (s *Sender) ended() {
+	c := s.ending
+	if c.ordinal == 0 {
+		return // its end is being written down
+	}
+	committed := s.m.Outcome() == txn.Committed
+	s.outcome(committed, c)
+	c.ordinal = 0
+	m := s.m
+	s.then = append(s.then, func() {
+		if s.m != m || s.ending != c {
+			return
+		}
+		s.ending = nil
+		if c.closeAt > 0 {
+			s.shape.overhead += (s.now.Age - c.closeAt - s.shape.overhead) / 4
+		}
+		if !committed {
+			s.again()
+		}
+	})
+}
+
+// outcome writes down what became of the decided transaction, and settles what it carried if it was
+// committed. c is nil after a start.
+func (s *Sender) outcome(committed bool, c *cut) {
+	d := &s.known.Decision
+	d.Outcome, d.Park = spool.OutcomeAborted, spool.Park{}
+	records := 0
+	if committed {
+		d.Outcome = spool.OutcomeCommitted
+		for _, r := range d.Cut {
+			records += r.Len() - s.lanes[r.Lane].settled.CountIn(r.Span)
+		}
+		s.known.Committed += uint64(records)
+		s.known.KeyTopic = d.Key
+		s.shape.idleAt, s.shape.aborts = s.now.Age, 0
+		s.deliver(d, c)
+		for _, r := range d.Cut {
+			s.leave(s.lanes[r.Lane], r.Span, spool.OutcomeAcked)
+		}
+	}
+	e := sender.TransactionEnded{ID: s.cfg.ID, Ordinal: d.Ordinal, Committed: committed, Records: records, Partitions: len(d.Partitions), Recovered: c == nil}
+	if c != nil {
+		e.Ms = s.now.Age - c.beganAt
+	}
+	s.event(e)
+	s.known.Decision.Cut, s.known.Decision.Partitions = nil, nil
+	if s.m != nil {
+		s.known.Identity = s.m.Identity()
+	}
+	s.put()
+}
+
+// deliver says that records are committed, and where they are, if that is known.
+func (s *Sender) deliver(d *spool.Decision, c *cut) {
+	if c == nil {
+		for _, r := range d.Cut {
+			s.eff.Deliver = append(s.eff.Deliver, spool.Delivery{
+				Lane: r.Lane, Spans: []spool.Span{r.Span}, Partition: -1, Offset: protocol.NoOffset, Timestamp: -1,
+			})
+		}
+		for _, x := range d.Partitions {
+			s.event(sender.BatchAcked{Topic: x.Topic, Partition: x.Partition, Records: int(x.Records), Offset: x.First, Recovered: true, How: "transaction"})
+		}
+		return
+	}
+	for i := range c.acked {
+		a := &c.acked[i]
+		s.eff.Deliver = append(s.eff.Deliver, spool.Delivery{
+			Lane: a.lane.id, Spans: a.spans, Partition: a.partition, Offset: protocol.Offset(a.offset), Timestamp: a.stamp,
+		})
+		s.event(sender.BatchAcked{
+			Topic: a.lane.topic, Partition: a.partition, Records: int(a.records), Bytes: a.bytes, Offset: protocol.Offset(a.offset),
+			Recovered: a.spans[0].First < a.lane.recovered, How: "transaction",
+		})
+	}
+}
+
+// fail has the open transaction aborted, once nothing of it is on the wire.
+func (s *Sender) fail(c *cut, code protocol.ErrorCode, why string) {
+	if c == nil || c.failed {
+		return
+	}
+	c.failed, c.why = true, why
+	if c == s.sending {
+		s.m.Fail(code, why)
+	}
+}
+
+// abortFor aborts the transaction that admitted a unit of l which cannot be sent as it is.
+func (s *Sender) abortFor(l *lane, why string) {
+	c := l.in
+	s.fail(c, protocol.None, why)
+	if c != s.sending {
+		s.again() // nothing of it was sent
+	}
+}
+
+// giveUp aborts the open transaction.
+func (s *Sender) giveUp() {
+	c := s.sending
+	if c.onWire > 0 || s.begun.deciding {
+		return // answers first
+	}
+	if !c.failed {
+		_, code, detail := s.m.Err()
+		c.failed, c.why = true, detail
+		for _, topic := range s.m.Refused() {
+			s.block(s.byTopic[topic], code, detail)
+		}
+	}
+	if c.unacked > 0 || len(c.dead) > 0 {
+		s.m.Doubt() // the next one does not rely on what the leaders have of this one
+	}
+	s.trial.say(c.why)
+	s.m.Abort()
+	if s.m.State() == txn.Ready {
+		s.aborted()
+	}
+}
+
+// aborted: the open transaction ended with abort.
+func (s *Sender) aborted() {
+	c := s.sending
+	s.event(sender.TransactionEnded{
+		ID: s.cfg.ID, Ordinal: c.ordinal, Records: c.records, Partitions: len(c.parts), Ms: s.now.Age - c.beganAt, Why: c.why,
+	})
+	s.bury(c.dead)
+	s.sending = nil
+	if len(c.dead) == 0 {
+		s.shape.aborts++
+		s.shape.pauseUntil = s.now.Age + s.backoff.After(s.shape.aborts)
+	}
+	s.again()
+}
+
+// again has everything that has not left the spool read and sent again.
+func (s *Sender) again() {
+	for _, l := range s.lanes {
+		for _, p := range l.parts {
+			for _, f := range p.queue {
+				if f.sent {
+					f.dead = true
+				} else {
+					s.recycle(f)
+				}
+			}
+			clear(p.queue)
+			p.onWire, p.muted, p.attempts = 0, false, 0
+		}
+		if l.feedID != 0 {
+			l.feedID, s.feeding, l.bytes = 0, s.feeding-l.bytes, 0
+		}
+		l.rewind()
+	}
+	s.fill = newCut()
+}

@@ -1,0 +1,315 @@
+package transaction
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/spoold/spoold/accumulator"
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/sender"
+	"github.com/spoold/spoold/sender/cluster"
+	"github.com/spoold/spoold/spool"
+	"github.com/spoold/spoold/txn"
+)
+
+// Config is what the sender goes by, besides what package sender's does.
+type Config struct {
+	sender.Config
+	ID         string // transactional.id
+	TimeoutMs  int64  // transaction.timeout.ms; 60000
+	MaxBytes   int    // of records in one transaction; 64 MiB
+	MaxRecords int    // 200000
+	Finish     bool   // find out what became of the last transaction, and end with sender.ErrFinished
+}
+
+func (c Config) withDefaults() Config {
+	def := func(v *int64, d int64) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	defInt := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	defInt(&c.BatchSize, 128<<10)
+	defInt(&c.BufferMemory, 32<<20)
+	defInt(&c.MaxRequestSize, 1<<20)
+	if c.MaxInFlight < 1 || c.MaxInFlight > maxInFlight {
+		c.MaxInFlight = maxInFlight
+	}
+	def(&c.RequestTimeoutMs, 30_000)
+	def(&c.RetryBackoffMs, 100)
+	def(&c.RetryBackoffMaxMs, 1000)
+	def(&c.MetadataMaxAgeMs, 300_000)
+	def(&c.TimeoutMs, 60_000)
+	defInt(&c.MaxBytes, 64<<20)
+	defInt(&c.MaxRecords, 200_000)
+	return c
+}
+
+// maxInFlight: a broker recognises no more than a producer's last five batches of a partition.
+const maxInFlight = 5
+
+// Sender delivers in transactions. Not safe for concurrent use: the loop owns it.
+type Sender struct {
+	cfg     Config
+	now     spool.Time
+	eff     sender.Effects
+	acc     *accumulator.Accumulator
+	view    *cluster.View
+	backoff *protocol.Backoff
+
+	spoolID     string
+	incarnation uint64
+
+	lanes   []*lane // by LaneID
+	byTopic map[string]*lane
+	calls   uint64
+	turn    int // where the next look begins, so that no lane and no partition starves
+
+	m     *txn.Machine
+	known spool.Transaction // as it is on disk, or is about to be
+	phase phase
+	begun beginning // how far the start has come
+	trial trouble   // why nothing goes on, for people
+
+	fill    *cut // takes admissions, or is full
+	sending *cut // the open transaction's; nil: none is open. The same as fill while it grows
+	ending  *cut // decided: EndTxn is under way, or about to be
+
+	shape shape
+
+	reqs    map[uint64]*request
+	reqID   uint64
+	feedID  uint64
+	feeding int // bytes asked for and not here yet
+
+	w       spool.Write // being composed
+	then    []func()    // to do when w is durable
+	urgent  bool
+	writeID uint64
+	writes  []pendingWrite
+
+	askedVersions bool
+	versionsAt    int64 // Age at which transaction.version was asked for last
+	version       int16 // finalized; 0: not known yet
+
+	flushing bool
+	closing  bool
+	retries  uint64
+	stop     error
+}
+
+type pendingWrite struct {
+	id   uint64
+	then []func()
+}
+
+// New makes a sender from what a start found. rec is not kept.
+func New(cfg Config, rec *spool.Recovered) *Sender {
+	cfg = cfg.withDefaults()
+	s := &Sender{
+		cfg: cfg,
+		acc: accumulator.New(accumulator.Config{
+			BatchSize: cfg.BatchSize, BufferMemory: cfg.BufferMemory, LingerMs: cfg.LingerMs, Seed: cfg.Seed,
+		}),
+		backoff:     &protocol.Backoff{Ms: cfg.RetryBackoffMs, MaxMs: cfg.RetryBackoffMaxMs, Rand: rand.New(rand.NewPCG(cfg.Seed, rec.Incarnation))},
+		spoolID:     rec.SpoolID,
+		incarnation: rec.Incarnation,
+		byTopic:     make(map[string]*lane),
+		known:       rec.Transaction,
+		reqs:        make(map[uint64]*request),
+	}
+	s.view = cluster.New(cluster.Config{
+		ID: rec.ClusterID, AutoCreate: cfg.AutoCreate,
+		RetryBackoffMs: cfg.RetryBackoffMs, MetadataMaxAgeMs: cfg.MetadataMaxAgeMs, Backoff: s.backoff,
+	})
+	for i := range rec.Lanes {
+		r := &rec.Lanes[i]
+		l := s.addLane(r.ID, r.Topic, r.TopicID)
+		l.end, l.settled = r.End, r.Settled.Clone()
+		l.recovered = r.End
+		l.rewind()
+	}
+	if rec.Stopped != "" {
+		s.stop = &sender.StoppedError{Reason: rec.Stopped, Recorded: true}
+	}
+	s.restart()
+	if s.known.Fenced != "" {
+		s.phase = fenced
+	}
+	return s
+}
+
+// Start begins to work.
+func (s *Sender) Start(now spool.Time) *sender.Effects {
+	s.enter(now)
+	var r sender.Recovery
+	for _, l := range s.lanes {
+		r.Pending += uint64(l.pending())
+	}
+	if s.known.Decision.Open() {
+		r.Seals = 1
+		r.Partitions = len(s.known.Decision.Partitions)
+	}
+	s.event(r)
+	if s.known.ID != s.cfg.ID && !s.known.Decision.Open() {
+		if s.known.ID != "" {
+			s.audit("transactional.id was %q, is now %q", s.known.ID, s.cfg.ID)
+		}
+		s.known.ID = s.cfg.ID
+		s.known.KeyTopic, s.known.TookOver = "", ""
+		s.put()
+	}
+	return s.end()
+}
+
+// Tick is to be called at WakeAt.
+func (s *Sender) Tick(now spool.Time) *sender.Effects {
+	s.enter(now)
+	return s.end()
+}
+
+// Flush makes everything spooled so far leave without lingering.
+func (s *Sender) Flush(now spool.Time) *sender.Effects {
+	s.enter(now)
+	s.flushing = true
+	for _, l := range s.lanes {
+		l.flushTo = l.end
+	}
+	return s.end()
+}
+
+// Closing admits nothing more: the open transaction is ended, with commit if all that it was to
+// carry is in memory.
+func (s *Sender) Closing(now spool.Time) *sender.Effects {
+	s.enter(now)
+	s.closing = true
+	return s.end()
+}
+
+// Busy reports whether a transaction is open or being ended, while closing.
+func (s *Sender) Busy() bool {
+	return s.stop == nil && (s.sending != nil || s.ending != nil || len(s.writes) > 0 && s.urgent) && s.phase == running
+}
+
+// Resolve answers that no partition is ever parked under a transactional id.
+func (s *Sender) Resolve(now spool.Time, topic string, _ int32, _ sender.Choice) (*sender.Effects, sender.Resolved, error) {
+	s.enter(now)
+	return s.end(), sender.Resolved{}, fmt.Errorf("resolve: no partition of %q is parked: under a transactional id see spoold txn resolve", topic)
+}
+
+// enter begins every public call, end ends it.
+func (s *Sender) enter(now spool.Time) {
+	if now.Age < s.now.Age {
+		now.Age = s.now.Age
+	}
+	s.now = now
+	s.calls++
+	s.view.Begin(now.Age)
+	e := &s.eff
+	clear(e.Requests)
+	clear(e.Recycle)
+	*e = sender.Effects{
+		Requests: e.Requests[:0], Deliver: e.Deliver[:0], Feed: e.Feed[:0], Recycle: e.Recycle[:0], Events: e.Events[:0],
+	}
+}
+
+func (s *Sender) end() *sender.Effects {
+	if s.stop == nil {
+		s.progress()
+	}
+	s.emit()
+	s.eff.Stop = s.stop
+	if s.stop != nil {
+		s.eff.Requests, s.eff.Feed, s.eff.WakeAt = s.eff.Requests[:0], s.eff.Feed[:0], 0
+		return &s.eff
+	}
+	if at := s.view.WakeAt(); at > 0 {
+		s.wake(at)
+	}
+	return &s.eff
+}
+
+// progress does whatever can be done now.
+func (s *Sender) progress() {
+	s.flushed()
+	s.view.Update()
+	s.viewChanged()
+	if s.phase == fenced || s.stop != nil {
+		s.viewRequests()
+		return
+	}
+	s.askVersions()
+	if s.phase != running {
+		s.starting()
+	}
+	if s.phase == running {
+		s.feed()
+		s.run()
+		s.produce()
+	}
+	s.coordinate()
+	s.viewRequests()
+}
+
+// wake asks for a Tick at the latest at age at.
+func (s *Sender) wake(at int64) {
+	if at <= s.now.Age {
+		at = s.now.Age + 1
+	}
+	if s.eff.WakeAt == 0 || at < s.eff.WakeAt {
+		s.eff.WakeAt = at
+	}
+}
+
+// emit closes the Write that was composed, if there is one.
+func (s *Sender) emit() {
+	if s.w.Empty() {
+		return
+	}
+	s.writeID++
+	w := s.w
+	w.ID = s.writeID
+	s.writes = append(s.writes, pendingWrite{id: w.ID, then: s.then})
+	s.eff.Write, s.eff.Urgent = &w, s.urgent
+	s.w, s.then, s.urgent = spool.Write{}, nil, false
+}
+
+// durable is told which Writes were committed.
+func (s *Sender) durable(upTo uint64) {
+	k := 0
+	for ; k < len(s.writes) && s.writes[k].id <= upTo; k++ {
+		for _, f := range s.writes[k].then {
+			f()
+		}
+	}
+	s.writes = append(s.writes[:0], s.writes[k:]...)
+}
+
+// put has what is known of the transactional id written with this call's Write, at once.
+func (s *Sender) put() {
+	t := s.known
+	s.w.Transaction, s.urgent = &t, true
+}
+
+func (s *Sender) event(e sender.Event) { s.eff.Events = append(s.eff.Events, e) }
+
+func (s *Sender) audit(format string, args ...any) {
+	s.w.Audit = append(s.w.Audit, spool.AuditEntry{At: s.now.Wall, What: fmt.Sprintf(format, args...)})
+}
+
+// flushed ends a flush when all that it was for has left.
+func (s *Sender) flushed() {
+	if s.flushing {
+		s.flushing = false
+		for _, l := range s.lanes {
+			if l.settled.Low() < l.flushTo {
+				s.flushing = true
+			}
+		}
+	}
+	s.acc.Hurry = s.flushing || s.closing
+}

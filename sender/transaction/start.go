@@ -1,0 +1,436 @@
+package transaction
+
+import (
+	"cmp"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/sender"
+	"github.com/spoold/spoold/sender/cluster"
+	"github.com/spoold/spoold/spool"
+	"github.com/spoold/spoold/txn"
+)
+
+// phase is what the sender is doing.
+type phase uint8
+
+const (
+	// looking: what was committed under the transactional id is read, before anything is sent.
+	looking phase = iota
+	// finishing: a decided transaction is ended.
+	finishing
+	// initialising: InitProducerId, which ends whatever a former process left open.
+	initialising
+	// judging: what was committed is read again, now that nothing is open.
+	judging
+	// running: transactions are begun and ended.
+	running
+	// describing: the coordinator is asked why it has fenced us.
+	describing
+	// fenced: another producer has the transactional id. Nothing is sent.
+	fenced
+	// parked: nobody can tell what became of the decided transaction.
+	parked
+)
+
+var phaseNames = [...]string{"looking", "finishing", "initialising", "judging", "running", "describing", "fenced", "parked"}
+
+// beginning is how far a start has come. It begins anew after every error that the transactional id
+// does not survive.
+type beginning struct {
+	id       uint64 // which it is: answers to an earlier one are ignored
+	asked    bool   // a request is under way
+	group    int32  // coordinator of our group
+	owner    int32  // coordinator of the transactional id
+	retryAt  int64
+	attempts int
+	unstable int64 // Age since which offsets are unstable; 0: they are not
+	deciding bool  // a decision is on its way to the disk
+	held     *txn.Request
+	heldAt   int64
+	outcome  txn.Outcome // of the decided transaction, as EndTxn was answered
+	tries    int         // of DescribeTransactions
+	// What we had when another producer was suspected.
+	identity protocol.ProducerIdentity
+	openedAt int64 // Age at which the transaction of that moment was begun; 0: none was open
+}
+
+// trouble is why nothing goes on, for people.
+type trouble struct {
+	detail string
+	told   string
+}
+
+func (t *trouble) say(detail string) { t.detail = detail }
+
+// restart begins the start procedure.
+func (s *Sender) restart() {
+	s.begun = beginning{id: s.begun.id + 1, group: -1, owner: -1, deciding: s.begun.deciding, retryAt: s.begun.retryAt, attempts: s.begun.attempts}
+	s.m, s.phase = nil, looking
+	s.sending, s.ending = nil, nil
+	s.again()
+	s.fill = nil
+}
+
+// after has the start procedure go on after a pause.
+func (s *Sender) after(ms int64, detail string) {
+	s.trial.say(detail)
+	s.begun.retryAt = s.now.Age + ms
+	s.wake(s.begun.retryAt)
+}
+
+func (s *Sender) failed(detail string) {
+	s.begun.attempts++
+	s.after(s.backoff.After(s.begun.attempts), detail)
+}
+
+func (s *Sender) machine() txn.Config {
+	return txn.Config{ID: s.known.ID, TimeoutMs: int32(s.cfg.TimeoutMs), RetryBackoffMs: s.cfg.RetryBackoffMs}
+}
+
+// starting does the next step.
+func (s *Sender) starting() {
+	if s.begun.deciding || s.begun.asked || s.phase == parked {
+		return
+	}
+	if s.now.Age < s.begun.retryAt {
+		s.wake(s.begun.retryAt)
+		return
+	}
+	if s.view.Generation() == 0 || s.version == 0 {
+		return // no cluster yet
+	}
+	d := &s.known.Decision
+	switch s.phase {
+	case looking, judging:
+		if s.begun.group < 0 {
+			s.findCoordinator(txn.GroupID(s.known.ID), 0)
+			return
+		}
+		s.askProgress()
+	case describing:
+		if s.begun.owner < 0 {
+			s.findCoordinator(s.known.ID, 1)
+			return
+		}
+		s.describe()
+	case finishing:
+		if s.m == nil {
+			s.m = txn.Resume(s.machine(), d.Identity, d.EndVersion)
+		}
+		if s.m.State() == txn.Ready { // else EndTxn goes on, or broken looks at what it was answered
+			s.begun.outcome = s.m.Outcome()
+			s.concluded()
+		}
+	case initialising:
+		if s.m == nil {
+			s.m = txn.New(s.machine())
+			s.m.Finalized(s.version)
+			s.m.Init()
+		}
+		if s.m.State() == txn.Ready {
+			s.phase = judging
+			s.starting()
+		}
+	}
+}
+
+// concluded takes what EndTxn of a decided transaction was answered. It is durable before
+// InitProducerId, which erases it at the broker.
+func (s *Sender) concluded() {
+	s.m = nil
+	s.phase = initialising
+	if s.begun.outcome == txn.Committed || s.begun.outcome == txn.Aborted {
+		s.outcome(s.begun.outcome == txn.Committed, nil)
+		s.begun.deciding = true
+		s.then = append(s.then, func() { s.begun.deciding = false })
+		return
+	}
+	s.starting()
+}
+
+// broken: the machine has met an error that the transactional id does not survive as it is.
+func (s *Sender) broken() {
+	cause, _, detail := s.m.Err()
+	s.trial.say(detail)
+	if s.phase == finishing && s.m.Outcome() == txn.Open {
+		// A time-out or another process has moved the epoch on: the progress will tell.
+		s.begun.outcome = txn.Open
+		s.concluded()
+		return
+	}
+	wasRunning, identity, openedAt := s.phase == running, s.m.Identity(), int64(0)
+	if c := cmp.Or(s.sending, s.ending); c != nil {
+		openedAt = c.beganAt
+	}
+	s.restart()
+	s.begun.identity, s.begun.openedAt = identity, openedAt
+	switch cause {
+	case txn.Fenced:
+		if wasRunning {
+			s.phase = describing
+			s.wake(s.now.Age + 1)
+			return
+		}
+		s.failed(detail)
+	case txn.Denied, txn.BadTimeout, txn.Unsupported:
+		s.after(max(s.cfg.RetryBackoffMaxMs, 5000), detail)
+	default:
+		s.failed(detail)
+	}
+	if s.trial.told != detail {
+		s.trial.told = detail
+		s.event(sender.TransactionTrouble{ID: s.cfg.ID, Message: detail})
+	}
+}
+
+func (s *Sender) findCoordinator(key string, kind int8) {
+	s.begun.asked = true
+	q := kmsg.NewPtrFindCoordinatorRequest()
+	q.CoordinatorKey, q.CoordinatorKeys, q.CoordinatorType = key, []string{key}, kind
+	s.request(sender.Request{Kind: sender.KindControl, Broker: sender.AnyBroker, Message: q, MinVersion: 1, MaxVersion: 4}, &request{kind: reqFind, begun: s.begun.id})
+}
+
+func (s *Sender) askProgress() {
+	if !s.reachForStart(s.begun.group) {
+		return
+	}
+	s.begun.asked = true
+	q := kmsg.NewPtrOffsetFetchRequest()
+	q.Group = txn.GroupID(s.known.ID)
+	g := kmsg.NewOffsetFetchRequestGroup()
+	g.Group, g.Topics = q.Group, nil // all
+	g.MemberEpoch = -1
+	q.Topics, q.Groups = nil, append(q.Groups, g)
+	q.RequireStable = s.phase == judging
+	s.request(sender.Request{Kind: sender.KindControl, Broker: s.begun.group, Message: q, MinVersion: 7, MaxVersion: 9}, &request{kind: reqProgress, begun: s.begun.id})
+}
+
+// reachForStart is reach for a coordinator of the start procedure.
+func (s *Sender) reachForStart(id int32) bool {
+	if s.begun.heldAt == 0 {
+		s.begun.heldAt = s.now.Age
+	}
+	if s.reach(id, s.begun.heldAt) {
+		s.begun.heldAt = 0
+		return true
+	}
+	if s.now.Age-s.begun.heldAt >= reachMs {
+		s.begun.heldAt, s.begun.group, s.begun.owner = 0, -1, -1
+		s.failed("the coordinator's broker cannot be reached")
+	}
+	return false
+}
+
+// onStart takes an answer to what the start procedure asked.
+func (s *Sender) onStart(q *request, resp sender.Response) {
+	s.begun.asked = false
+	if resp.Err != nil {
+		s.begun.group, s.begun.owner = -1, -1
+		s.failed(cluster.ErrText(resp.Err))
+		return
+	}
+	switch r := resp.Message.(type) {
+	case *kmsg.FindCoordinatorResponse:
+		code, node := protocol.ErrorCode(r.ErrorCode), r.NodeID
+		if len(r.Coordinators) > 0 {
+			code, node = protocol.ErrorCode(r.Coordinators[0].ErrorCode), r.Coordinators[0].NodeID
+		}
+		if code != protocol.None {
+			s.refusedAtStart("FindCoordinator", code)
+			return
+		}
+		if s.phase == describing {
+			s.begun.owner = node
+		} else {
+			s.begun.group = node
+		}
+		s.begun.attempts = 0
+	case *kmsg.OffsetFetchResponse:
+		s.onProgress(r)
+	case *kmsg.DescribeTransactionsResponse:
+		s.described(r)
+	}
+}
+
+func (s *Sender) refusedAtStart(what string, code protocol.ErrorCode) {
+	detail := what + ": " + code.String()
+	switch code {
+	case protocol.GroupAuthorizationFailed:
+		detail += ": grant READ on group " + txn.GroupID(s.known.ID)
+	case protocol.TransactionalIDAuthorizationFailed:
+		detail += ": grant WRITE and DESCRIBE on transactional id " + s.known.ID
+	}
+	if code.Class() == protocol.Authorization || code == protocol.GroupAuthorizationFailed {
+		s.after(max(s.cfg.RetryBackoffMaxMs, 5000), detail)
+		if s.trial.told != detail {
+			s.trial.told = detail
+			s.event(sender.TransactionTrouble{ID: s.cfg.ID, Message: detail})
+		}
+		return
+	}
+	s.begun.group, s.begun.owner = -1, -1
+	s.failed(detail)
+}
+
+// onProgress takes the offsets of our group.
+func (s *Sender) onProgress(r *kmsg.OffsetFetchResponse) {
+	code, list := progressOf(r)
+	if code != protocol.None {
+		s.refusedAtStart("OffsetFetch", code)
+		return
+	}
+	s.begun.attempts = 0
+	d := &s.known.Decision
+	k := txn.Known{
+		SpoolID: s.spoolID, TookOver: s.known.TookOver, Decided: d.Ordinal, Ended: !d.Open(),
+		Key: protocol.TopicPartition{Topic: d.Key},
+	}
+	if s.phase == looking {
+		switch v, why := txn.Early(k, list); {
+		case v == txn.Foreign:
+			s.fence(why, txn.Owner(k, list))
+		case v == txn.Copy:
+			s.copied(why)
+		case v == txn.WasCommitted:
+			s.begun.outcome = txn.Committed
+			s.concluded()
+		case d.Open():
+			s.phase = finishing
+			s.starting()
+		default:
+			s.phase = initialising
+			s.starting()
+		}
+		return
+	}
+	v, why := txn.Late(k, list)
+	if s.waitsForStable(list) {
+		return
+	}
+	switch {
+	case v == txn.Foreign:
+		s.fence(why, txn.Owner(k, list))
+	case v == txn.Copy:
+		s.copied(why)
+	case !d.Open():
+		s.go_()
+	case v == txn.WasCommitted, v == txn.NotCommitted:
+		s.settleStart(v == txn.WasCommitted)
+	case len(d.Cut) == 0:
+		s.settleStart(false) // it carried nothing but progress
+	default:
+		s.park(why)
+	}
+}
+
+// waitsForStable reports whether an offset belongs to a transaction that has not ended, and the time
+// to wait for that is not over.
+func (s *Sender) waitsForStable(list []txn.Progress) bool {
+	for _, p := range list {
+		if !p.Unstable {
+			continue
+		}
+		if s.begun.unstable == 0 {
+			s.begun.unstable = s.now.Age
+		}
+		if s.now.Age-s.begun.unstable < s.cfg.RequestTimeoutMs {
+			s.after(s.cfg.RetryBackoffMs, fmt.Sprintf("the progress on %s belongs to a transaction that has not ended", p.TopicPartition))
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Sender) settleStart(committed bool) {
+	s.outcome(committed, nil)
+	s.begun.deciding = true
+	id := s.begun.id
+	s.then = append(s.then, func() {
+		s.begun.deciding = false
+		if s.begun.id == id {
+			s.go_()
+		}
+	})
+}
+
+// go_ ends the start procedure: transactions are begun from now on.
+func (s *Sender) go_() {
+	if s.cfg.Finish {
+		s.audit("transactional.id was %q, now there is none", s.known.ID)
+		s.stop = sender.ErrFinished
+		return
+	}
+	if s.known.ID != s.cfg.ID {
+		s.audit("transactional.id was %q, is now %q", s.known.ID, s.cfg.ID)
+		s.known.ID, s.known.KeyTopic, s.known.TookOver = s.cfg.ID, "", ""
+		s.put()
+		s.restart()
+		return
+	}
+	s.phase = running
+	s.trial.say("")
+	s.again()
+	s.shape.idleAt = s.now.Age
+	if s.known.Identity != s.m.Identity() {
+		s.known.Identity = s.m.Identity()
+		t := s.known
+		s.w.Transaction = &t
+	}
+}
+
+// copied: this spool was restored, or it has a clone that was used.
+func (s *Sender) copied(why string) {
+	reason := fmt.Sprintf("transactional id %s: %s", s.known.ID, why)
+	s.w.Stop, s.urgent = reason, true
+	s.stop = &sender.StoppedError{Reason: reason}
+}
+
+// park has the decided transaction wait for an operator.
+func (s *Sender) park(why string) {
+	s.phase = parked
+	s.known.Decision.Park = spool.Park{Reason: spool.ParkOutcomeUnknown, Detail: why, At: s.now.Wall}
+	s.put()
+	s.trial.say(why)
+	s.event(sender.TransactionTrouble{ID: s.cfg.ID, Message: fmt.Sprintf("nobody can tell whether transaction %d was committed: %s: look at its topics, then spoold txn resolve --committed or --aborted", s.known.Decision.Ordinal, why)})
+}
+
+// progressOf is what an answer to OffsetFetch says, in any of its versions.
+func progressOf(r *kmsg.OffsetFetchResponse) (protocol.ErrorCode, []txn.Progress) {
+	var list []txn.Progress
+	code := protocol.ErrorCode(r.ErrorCode)
+	one := func(topic string, partition int32, offset int64, metadata *string, errorCode int16) {
+		p := txn.Progress{TopicPartition: protocol.TopicPartition{Topic: topic, Partition: partition}, Ordinal: offset}
+		if metadata != nil {
+			p.Metadata = *metadata
+		}
+		switch c := protocol.ErrorCode(errorCode); {
+		case c == protocol.UnstableOffsetCommit:
+			p.Unstable = true
+		case c != protocol.None && code == protocol.None:
+			code = c
+		}
+		list = append(list, p)
+	}
+	for _, g := range r.Groups {
+		if g.ErrorCode != 0 {
+			code = protocol.ErrorCode(g.ErrorCode)
+		}
+		for _, t := range g.Topics {
+			for _, p := range t.Partitions {
+				one(t.Topic, p.Partition, p.Offset, p.Metadata, p.ErrorCode)
+			}
+		}
+	}
+	for _, t := range r.Topics {
+		for _, p := range t.Partitions {
+			one(t.Topic, p.Partition, p.Offset, p.Metadata, p.ErrorCode)
+		}
+	}
+	if code == protocol.GroupIDNotFound {
+		code = protocol.None // nothing was ever committed
+	}
+	return code, list
+}

@@ -1,0 +1,88 @@
+package transaction
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/sender"
+	"github.com/spoold/spoold/spool"
+)
+
+// Status is a copy of what is known now; it shares nothing with the sender.
+func (s *Sender) Status(now spool.Time) sender.Status {
+	link := s.view.Link()
+	st := sender.Status{
+		ClusterID: s.view.ID(), Producer: protocol.NoIdentity,
+		LinkUp: link.Up, LinkErr: link.Err, LinkSince: max(link.Since, 0),
+		Brokers: s.view.Connected(), Retries: s.retries, Transaction: s.transaction(now),
+	}
+	st.Producer = st.Transaction.Identity
+	for _, l := range s.lanes {
+		st.Topics = append(st.Topics, s.topic(l, link.Up, link.Err))
+	}
+	slices.SortFunc(st.Topics, func(a, b sender.TopicStatus) int { return strings.Compare(a.Topic, b.Topic) })
+	return st
+}
+
+func (s *Sender) transaction(now spool.Time) *sender.TransactionStatus {
+	t := &sender.TransactionStatus{
+		ID: s.cfg.ID, State: phaseNames[s.phase], Version: s.version, Coordinator: -1, Identity: s.known.Identity,
+		Ordinal: s.known.Decision.Ordinal, Committed: s.known.Committed, Park: s.known.Decision.Park, Fenced: s.known.Fenced, Detail: s.trial.detail,
+		InDoubt: s.known.Decision.Open() && s.ending == nil,
+	}
+	if s.m != nil {
+		t.Coordinator = s.m.Coordinator()
+		if id := s.m.Identity(); id.Valid() {
+			t.Identity = id
+		}
+		if s.phase == running {
+			t.State, t.Version = s.m.State().String(), s.m.Version()
+		}
+	}
+	c := s.sending
+	if c == nil {
+		c = s.ending
+	}
+	if c != nil {
+		t.Open, t.Records, t.OpenMs = true, c.records, max(now.Age-c.beganAt, 0)
+		if s.m.State().String() == "ready" {
+			t.State = "ending"
+		}
+	}
+	return t
+}
+
+func (s *Sender) topic(l *lane, up bool, why string) sender.TopicStatus {
+	t := sender.TopicStatus{Lane: l.id, Topic: l.topic, TopicID: l.remote.Bound, End: l.end, Settled: l.settled.Low(), State: "idle"}
+	for _, p := range l.parts {
+		leader, _ := l.remote.Leader(p.id)
+		ps := sender.PartitionStatus{
+			Partition: p.id, Leader: leader, State: "ready", InFlight: len(p.queue), LastOffset: protocol.Offset(p.offset),
+			Identity: p.identity, Detail: p.detail, MayAsk: true,
+		}
+		t.Partitions = append(t.Partitions, ps)
+	}
+	if l.settled.Low() >= l.end {
+		return t
+	}
+	t.Detail = l.detail
+	switch {
+	case s.phase == parked:
+		t.State = "parked"
+	case l.remote.Code != protocol.None:
+		t.State, t.Detail = "unknown-topic", l.remote.Code.String()
+	case !up:
+		t.State, t.Detail = "waiting", why
+	case s.phase == fenced:
+		t.State, t.Detail = "waiting", s.known.Fenced
+	case l.why == noTopic:
+		t.State = "waiting"
+	default:
+		t.State, t.Detail = "delivering", s.trial.detail
+	}
+	return t
+}
+
+// Buffered is how many bytes batches and what is being read back take.
+func (s *Sender) Buffered() int { return s.acc.Used() + s.feeding }

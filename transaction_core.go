@@ -1,0 +1,40 @@
+package spoold
+
+import (
+	"errors"
+
+	"github.com/spoold/spoold/sender"
+	"github.com/spoold/spoold/sender/loop"
+	"github.com/spoold/spoold/sender/transaction"
+	"github.com/spoold/spoold/spool"
+)
+
+// newCore makes what decides on delivery: in transactions or not, as the configuration says. What is in
+// doubt under the other way, or under another transactional id, is resolved first, under that.
+func newCore(id string, common sender.Config, timeoutMs int64, rec *spool.Recovered) loop.Core {
+	if id != "" && !inDoubt(rec) {
+		return transaction.New(transaction.Config{Config: common, ID: id, TimeoutMs: timeoutMs}, rec)
+	}
+	if id == "" && rec.Transaction.Decision.Open() {
+		return transaction.New(transaction.Config{Config: common, ID: rec.Transaction.ID, TimeoutMs: timeoutMs, Finish: true}, rec)
+	}
+	common.FinishOnly = id != ""
+	return sender.New(common, rec)
+}
+
+// inDoubt reports whether batches were sent without a transaction whose fate is not known.
+func inDoubt(rec *spool.Recovered) bool {
+	for i := range rec.Partitions {
+		if rec.Partitions[i].Park.Parked() {
+			return true
+		}
+	}
+	return len(rec.Seals) > 0
+}
+
+func reopenWhy(err error) string {
+	if errors.Is(err, sender.ErrFinished) {
+		return "what was in doubt under the former transactional.id, or without one, is resolved: going on under the present one"
+	}
+	return "disk was full in a commit, opening the spool again"
+}

@@ -1,0 +1,78 @@
+package spoold
+
+import (
+	"time"
+
+	"github.com/spoold/spoold/sender"
+	"github.com/spoold/spoold/spool"
+)
+
+// TransactionEnded: a Kafka transaction of the Producer ended. What was aborted is sent again in
+// another one.
+type TransactionEnded struct {
+	TransactionalID string
+	Ordinal         uint64 // rises with every transaction of this spool that is committed
+	Committed       bool
+	Records         int
+	Partitions      int
+	Open            time.Duration // how long it was
+	Recovered       bool          // an earlier process had decided to commit it
+	Why             string        // it was aborted
+}
+
+// TransactionTrouble: nothing can be delivered under the transactional id for now. Records stay spooled.
+type TransactionTrouble struct {
+	TransactionalID string
+	Fenced          bool // another producer has taken the id; an operator has to say which of them goes on
+	Message         string
+}
+
+// TransactionStatus is what is known of the transactional id.
+type TransactionStatus struct {
+	ID string `json:"id"`
+	// State is "looking", "finishing", "initialising" and "judging" while a start finds out what became of
+	// the last transaction; then "ready", "in transaction", "committing", "aborting", …; or "fenced" or "parked".
+	State       string  `json:"state"`
+	Version     int16   `json:"version"`     // transaction.version that runs: 1 or 2; 0: not known yet
+	Coordinator int32   `json:"coordinator"` // broker; -1: not known
+	Producer    string  `json:"producer"`    // producer id/epoch
+	Ordinal     uint64  `json:"ordinal"`     // of the last transaction that was decided
+	Open        bool    `json:"open"`
+	OpenSeconds float64 `json:"open_seconds"`
+	Records     int     `json:"records"` // in the open one
+	InDoubt     bool    `json:"in_doubt"`
+	ParkReason  string  `json:"park_reason,omitempty"`
+	Fenced      string  `json:"fenced,omitempty"`
+	Detail      string  `json:"detail,omitempty"`
+}
+
+func (st *Status) transaction(t *sender.TransactionStatus) {
+	if t == nil {
+		return
+	}
+	st.Committed = min(t.Committed, st.Acked) // both count when they are on disk
+	st.Transaction = &TransactionStatus{
+		ID: t.ID, State: t.State, Version: t.Version, Coordinator: t.Coordinator, Producer: identityText(t.Identity), Ordinal: t.Ordinal,
+		Open: t.Open, OpenSeconds: float64(t.OpenMs) / 1000, Records: t.Records, InDoubt: t.InDoubt,
+		ParkReason: t.Park.Reason, Fenced: t.Fenced, Detail: firstOf(t.Park.Detail, t.Detail),
+	}
+}
+
+// offlineTransaction is what the spool holds of the transactional id.
+func (st *Status) offlineTransaction(t *spool.Transaction) {
+	if t.ID == "" {
+		return
+	}
+	d := &t.Decision
+	st.Committed = t.Committed
+	st.Transaction = &TransactionStatus{
+		ID: t.ID, State: "stopped", Coordinator: -1, Producer: identityText(t.Identity), Ordinal: d.Ordinal, InDoubt: d.Open(),
+		ParkReason: d.Park.Reason, Fenced: t.Fenced, Detail: d.Park.Detail,
+	}
+	switch {
+	case t.Fenced != "":
+		st.Transaction.State = "fenced"
+	case d.Park.Parked():
+		st.Transaction.State = "parked"
+	}
+}
