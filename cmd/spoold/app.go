@@ -66,7 +66,7 @@ func newApp(w *world) *cli.App {
 		OnUsageError:              usageFault,
 		Commands: []*cli.Command{
 			demoCommand(w), serveCommand(w), produceCommand(w), shipCommand(w), flushCommand(w), statusCommand(w), lsCommand(w),
-			resolveCommand(w), configCommand(w), versionCommand(w),
+			resolveCommand(w), txnCommand(w), configCommand(w), versionCommand(w),
 		},
 	}
 	app.Action = func(c *cli.Context) error {

@@ -20,6 +20,7 @@ type Daemon interface {
 	Status() *spoold.Status
 	Err() error // why it stopped by itself, or nil
 	Resolve(ctx context.Context, topic string, partition int32, c spoold.ResolveChoice) (spoold.Resolution, error)
+	OperateTransaction(ctx context.Context, word spoold.TransactionWord) error
 }
 
 // PIDHeader is set on every answer.
@@ -53,6 +54,7 @@ func Public(d Daemon, metrics http.Handler) http.Handler {
 func Private(d Daemon, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", Public(d, metrics))
+	mux.HandleFunc("POST /api/txn", func(w http.ResponseWriter, r *http.Request) { operateTransaction(d, w, r) })
 	mux.HandleFunc("POST /api/resolve", func(w http.ResponseWriter, r *http.Request) { resolve(d, w, r) })
 	return mux
 }

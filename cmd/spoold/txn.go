@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/cmd/spoold/internal/admin"
+)
+
+func txnCommand(w *world) *cli.Command {
+	common := func() []cli.Flag { return []cli.Flag{configFlag(), spoolFlag("default: the daemon's"), jsonFlag()} }
+	sub := func(name, usage, example string, flags []cli.Flag, word func(*cli.Context) (spoold.TransactionWord, error)) *cli.Command {
+		return &cli.Command{
+			Name: name, Usage: usage, UsageText: "spoold txn " + name + " [flags]\n\nExample:\n\n   " + example,
+			Flags: append(common(), flags...),
+			Action: func(c *cli.Context) error {
+				if err := noArgs(c); err != nil {
+					return err
+				}
+				chosen, err := word(c)
+				if err != nil {
+					return err
+				}
+				return txn(w, c, chosen)
+			},
+		}
+	}
+	say := func(word spoold.TransactionWord) func(*cli.Context) (spoold.TransactionWord, error) {
+		return func(*cli.Context) (spoold.TransactionWord, error) { return word, nil }
+	}
+	return &cli.Command{
+		Name:  "txn",
+		Usage: "the transactional id: look at it, and say what only an operator can",
+		UsageText: "spoold txn describe|abort|resolve|take-over [--spool DIR | -c FILE]\n\n" +
+			"Example: a transaction is parked; look at its topics, then say what became of it:\n\n" +
+			"   spoold txn describe\n   spoold txn resolve --committed",
+		Description: "It works with the daemon running or not. Each decision is recorded in the spool.",
+		Subcommands: []*cli.Command{
+			sub("describe", "show coordinator, producer id and epoch, the open transaction, and why nothing goes on", "spoold txn describe --json", nil, say("")),
+			sub("abort", "abort the open transaction; its records are sent again", "spoold txn abort", nil, say(spoold.AbortTransaction)),
+			sub("resolve", "say what became of a parked transaction", "spoold txn resolve --committed", []cli.Flag{
+				&cli.BoolFlag{Name: "committed", Usage: "its records are on the cluster: count them so; risk: if they are not, they are lost"},
+				&cli.BoolFlag{Name: "aborted", Usage: "they are not: send them again; risk: if they are, they are there twice"},
+			}, func(c *cli.Context) (spoold.TransactionWord, error) {
+				switch {
+				case c.Bool("committed") && !c.Bool("aborted"):
+					return spoold.TransactionWasCommitted, nil
+				case c.Bool("aborted") && !c.Bool("committed"):
+					return spoold.TransactionWasAborted, nil
+				}
+				return "", usagef("txn resolve: choose --committed or --aborted; spoold txn describe shows what is known")
+			}),
+			sub("take-over", "take the id back from another producer, which is fenced then", "spoold txn take-over", nil, say(spoold.TakeOverTransaction)),
+		},
+	}
+}
+
+// txn looks, or carries out an operator's word.
+func txn(w *world, c *cli.Context, word spoold.TransactionWord) error {
+	dir, err := spoolDir(w, c)
+	if err != nil {
+		return err
+	}
+	s, pid, err := look(c, dir)
+	if err != nil {
+		return err
+	}
+	if s.Transaction == nil {
+		return exitf(exitUsage, "the spool %s has no transactional id", dir)
+	}
+	if word == "" {
+		return describeTxn(w, c.Bool("json"), s.Transaction)
+	}
+	if err := operate(c.Context, dir, pid != 0, s.Transaction.ID, word); err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return json.NewEncoder(w.stdout).Encode(map[string]string{"transactional_id": s.Transaction.ID, "word": string(word)})
+	}
+	_, err = fmt.Fprintf(w.stdout, "%s: %s; recorded in the spool\n", s.Transaction.ID, word)
+	return err
+}
+
+func describeTxn(w *world, asJSON bool, t *spoold.TransactionStatus) error {
+	if asJSON {
+		return json.NewEncoder(w.stdout).Encode(t)
+	}
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w.stdout, "%-14s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	line("transactional", "%s", t.ID)
+	line("state", "%s", t.State)
+	if t.Version > 0 {
+		line("version", "transaction.version %d", t.Version)
+	}
+	if t.Coordinator >= 0 {
+		line("coordinator", "broker %d", t.Coordinator)
+	}
+	if t.Producer != "" {
+		line("producer", "%s", t.Producer)
+	}
+	line("ordinal", "%d", t.Ordinal)
+	if t.Open {
+		line("open", "%s for %.1f s", plural(t.Records, "record"), t.OpenSeconds)
+	}
+	if t.InDoubt {
+		line("in doubt", "transaction %d was decided on, its outcome is not known yet", t.Ordinal)
+	}
+	if t.ParkReason != "" {
+		line("parked", "%s", t.ParkReason)
+	}
+	if t.Fenced != "" {
+		line("fenced", "%s", t.Fenced)
+	}
+	if t.Detail != "" {
+		line("detail", "%s", t.Detail)
+	}
+	return nil
+}
+
+// operate passes the word to the daemon, or carries it out on the spool itself, with no broker in reach.
+func operate(ctx context.Context, dir string, live bool, id string, word spoold.TransactionWord) error {
+	if live {
+		client := admin.NewClient(dir)
+		defer client.Close()
+		err := client.OperateTransaction(ctx, word)
+		var f *admin.Failure
+		if errors.As(err, &f) {
+			return &exitError{f.Exit, err}
+		}
+		return err
+	}
+	cfg := spoold.DefaultConfig()
+	cfg.SpoolPath, cfg.TransactionalID = dir, id
+	cfg.BootstrapServers = []string{"localhost:9092"} // needed, never dialled
+	p, err := spoold.Open(cfg, spoold.Env{Dial: func(context.Context, string, string) (net.Conn, error) {
+		return nil, errors.New("the operator is deciding: no broker is dialled")
+	}})
+	if err != nil {
+		return err
+	}
+	if err = p.OperateTransaction(ctx, word); err != nil {
+		err = exitf(exitUsage, "transaction: %w", err)
+	}
+	return errors.Join(err, p.Close(ctx))
+}

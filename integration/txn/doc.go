@@ -1,0 +1,7 @@
+// Package txn looks on Apache Kafka for what is promised under a transactional id, with
+// transaction.version 1 and 2.
+//
+// Promise: a child process commits units of records until it is killed, brokers are killed, and what a
+// read_committed reader sees then is compared with what the child said: each spooled unit once, whole
+// and in order, and no transaction left open. TXN_SEED repeats a run, TXN_KILLS says how often it kills.
+package txn
