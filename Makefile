@@ -5,10 +5,13 @@ STATES ?= 5000000
 REQUESTS ?= 100000
 SOAK ?= 3h
 LINT = bin/golangci-lint-2.15.0
+GREMLINS = bin/gremlins-0.6.0
+# Packages whose own tests must find 85 % of the small mistakes that gremlins makes in them.
+MUTATE ?= protocol protocol/codec protocol/conn recovery spool accumulator
 # Folders with tests against real Kafka: they need Java 17 and Maven, and fail without.
 KAFKA = $(shell grep -rlE '^//go:build kafka' --include='*_test.go' . | xargs -n1 dirname | sort -u)
 
-.PHONY: build test race sim plant differ sim-ci fuzz kafka crash states inject power soak crash-ci bench vet lint check browser dist dist-test
+.PHONY: build test race sim plant differ sim-ci fuzz kafka crash states inject power soak crash-ci mutate bench vet lint check browser dist dist-test
 
 build:
 	go build -o bin/spoold ./cmd/spoold
@@ -46,6 +49,9 @@ soak:
 	go test -tags crash -count=1 -v -timeout 0 ./integration/soak -time $(SOAK) -out .cache/soak; was=$$?; cd integration/plot && go run . -in ../../.cache/soak -out ../../.cache/soak/soak.png && exit $$was
 bench:
 	cd integration/bench && go run .
+# Without --test-cpu: with it this version's go test ends at once, and everything counts as killed.
+mutate: $(GREMLINS)
+	for p in $(MUTATE); do $(GREMLINS) unleash ./$$p -E / --workers 2 --timeout-coefficient 20 --threshold-efficacy 85 -S ltc || exit 1; done
 vet:
 	go vet -tags kafka,crash ./... && go vet -tags planted ./... && (cd integration/bench && go vet ./...) && (cd schemaregistry && go vet ./...) && cd integration/plot && go vet ./...
 lint: $(LINT)
@@ -60,3 +66,5 @@ check: vet lint test race sim-ci kafka crash-ci
 
 $(LINT):
 	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 && mv bin/golangci-lint $(LINT)
+$(GREMLINS):
+	GOBIN=$(CURDIR)/bin go install github.com/go-gremlins/gremlins/cmd/gremlins@v0.6.0 && mv bin/gremlins $(GREMLINS)

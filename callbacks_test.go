@@ -13,6 +13,7 @@ import (
 )
 
 func TestCallbacksAreCalledOnceAndInOrder(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "t"))
 	p := c.open(t, t.TempDir(), func(cfg *spoold.Config) { cfg.CallbacksMax = 64 })
 	const n = 5000
@@ -73,6 +74,7 @@ func TestOutstandingCallbacksAreBounded(t *testing.T) {
 }
 
 func TestAStuckTopicDoesNotHoldBackOtherTopicsCallbacks(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "t"))
 	p := c.open(t, t.TempDir(), func(cfg *spoold.Config) { cfg.TopicsCreate = false })
 	for i := range 2000 {

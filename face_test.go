@@ -86,6 +86,7 @@ func TestAckedAndCallbacksOutliveAReopenedSpool(t *testing.T) {
 }
 
 func TestCloseAnswersReceiptsThatWereHandedOn(t *testing.T) {
+	t.Parallel()
 	p, stores := offline(t)
 	d := sendOne(t, p)
 	e := p.engine.Load()

@@ -54,6 +54,7 @@ func (c *cluster) expectValues(t testing.TB, topic string, n int) {
 }
 
 func TestRecordsArriveByteForByteInOrder(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "t"))
 	p := c.open(t, t.TempDir())
 	when := time.UnixMilli(1_700_000_000_123)
@@ -99,6 +100,7 @@ func TestRecordsArriveByteForByteInOrder(t *testing.T) {
 func same(a, b []byte) bool { return bytes.Equal(a, b) && (a == nil) == (b == nil) }
 
 func TestRecordsOfOneKeyStayTogetherAndInOrder(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(5, "t"))
 	p := c.open(t, t.TempDir())
 	const keys, each = 20, 50
@@ -126,6 +128,7 @@ func TestRecordsOfOneKeyStayTogetherAndInOrder(t *testing.T) {
 }
 
 func TestEveryCodecIsReadBackByAnotherClient(t *testing.T) {
+	t.Parallel()
 	for _, codec := range []string{"none", "gzip", "snappy", "lz4", "zstd"} {
 		c := newCluster(t, kfake.SeedTopics(1, "t"))
 		p := c.open(t, t.TempDir(), func(cfg *spoold.Config) { cfg.CompressionType = codec })
@@ -136,6 +139,7 @@ func TestEveryCodecIsReadBackByAnotherClient(t *testing.T) {
 }
 
 func TestOpenNeedsNoClusterAndDeliversWhenItAppears(t *testing.T) {
+	t.Parallel()
 	l := &link{cut: true}
 	cfg := spoold.DefaultConfig()
 	cfg.BootstrapServers, cfg.SpoolPath, cfg.SpoolMinFreeBytes = []string{"kafka:9092"}, t.TempDir(), 0
@@ -179,6 +183,7 @@ func TestWhatAnEarlierProcessSpooledIsDeliveredFirst(t *testing.T) {
 }
 
 func TestRestartsInTheMiddleOfDeliveryLoseAndDuplicateNothing(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "t"))
 	dir := t.TempDir()
 	const rounds, each = 6, 2000
@@ -196,6 +201,7 @@ func TestRestartsInTheMiddleOfDeliveryLoseAndDuplicateNothing(t *testing.T) {
 }
 
 func TestOutagesUnderLoadLoseAndDuplicateNothing(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "t"))
 	p := c.open(t, t.TempDir(), func(cfg *spoold.Config) { cfg.BatchSize = 1024 })
 	const rounds, each = 10, 500
@@ -212,6 +218,7 @@ func TestOutagesUnderLoadLoseAndDuplicateNothing(t *testing.T) {
 }
 
 func TestSpooledDoesNotWaitForTheClusterAndAckedDoes(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "t"))
 	c.link.down()
 	p := c.open(t, t.TempDir())
@@ -233,6 +240,7 @@ func TestSpooledDoesNotWaitForTheClusterAndAckedDoes(t *testing.T) {
 }
 
 func TestManySendersEachKeepTheirOrder(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(3, "t"))
 	p := c.open(t, t.TempDir())
 	const senders, each = 16, 300
@@ -259,6 +267,7 @@ func TestManySendersEachKeepTheirOrder(t *testing.T) {
 }
 
 func TestBatchWithAKeyIsSpooledOnceAlsoAfterARestart(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "t"))
 	dir := t.TempDir()
 	p := c.open(t, dir)
@@ -302,6 +311,7 @@ func TestBatchWithAKeyIsSpooledOnceAlsoAfterARestart(t *testing.T) {
 }
 
 func TestRecordIsTakenUpToMaxRequestSizeAndNotAByteMore(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "t"))
 	p := c.open(t, t.TempDir())
 	size := int(spoold.DefaultConfig().MaxRequestSize)
@@ -407,6 +417,7 @@ func TestSecondProducerOnOneSpoolIsRefused(t *testing.T) {
 }
 
 func TestStatusCountsEveryRecordOnceAndTheTopicsAddUpAtAnyInstant(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "t", "u"))
 	p := c.open(t, t.TempDir(), func(cfg *spoold.Config) { cfg.SpoolSettle = 10 * time.Millisecond })
 	const each = 3000

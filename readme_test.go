@@ -34,6 +34,7 @@ func init() {
 // What the README shows works as shown: console blocks are run against an embedded broker
 // and their output compared ("…" stands for anything), Go blocks are compiled and run.
 func TestReadmeSnippetsDoWhatTheReadmeSays(t *testing.T) {
+	t.Parallel()
 	raw, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)

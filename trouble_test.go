@@ -32,6 +32,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 }
 
 func TestAFullSpoolRefusesAfterMaxBlockAndTakesAgainWhenItHasDrained(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "t"))
 	c.link.down()
 	p := c.open(t, t.TempDir(), func(cfg *spoold.Config) {
@@ -69,6 +70,7 @@ func TestAFullSpoolRefusesAfterMaxBlockAndTakesAgainWhenItHasDrained(t *testing.
 }
 
 func TestAnUnknownTopicWaitsAndStopsNobodyElse(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "t"))
 	p := c.open(t, t.TempDir(), func(cfg *spoold.Config) { cfg.TopicsCreate = false })
 	send(t, p, "missing", 0, 10)
@@ -150,6 +152,7 @@ func TestADirectoryThatCannotBeMadeIsToldWithItsOwnExitCode(t *testing.T) {
 }
 
 func TestASpoolOfAnotherClusterIsRefusedAndNothingIsSent(t *testing.T) {
+	t.Parallel()
 	one := newCluster(t, kfake.SeedTopics(1, "t"), kfake.ClusterID("one"))
 	other := newCluster(t, kfake.SeedTopics(1, "t"), kfake.ClusterID("other"))
 	dir := t.TempDir()
@@ -180,6 +183,7 @@ func TestASpoolOfAnotherClusterIsRefusedAndNothingIsSent(t *testing.T) {
 }
 
 func TestALeaderThatMovesLosesAndDuplicatesNothing(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.NumBrokers(3), kfake.SeedTopics(1, "t"))
 	p := c.open(t, t.TempDir(), func(cfg *spoold.Config) { cfg.BatchSize = 1024 })
 	const rounds, each = 6, 500
@@ -197,6 +201,7 @@ func TestALeaderThatMovesLosesAndDuplicatesNothing(t *testing.T) {
 }
 
 func TestALargerMaxRequestSizeTakesLargerRecords(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "t"), kfake.BrokerConfigs(map[string]string{"message.max.bytes": "20000000"}))
 	p := c.open(t, t.TempDir(), func(cfg *spoold.Config) { cfg.MaxRequestSize = 12 << 20 })
 	d, err := p.Send(patient(t), spoold.Record{Topic: "t", Value: make([]byte, 11<<20)})
@@ -209,6 +214,7 @@ func TestALargerMaxRequestSizeTakesLargerRecords(t *testing.T) {
 }
 
 func TestARecordThatTheBrokerFindsTooLargeIsADeadLetterAndHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "t"), kfake.BrokerConfigs(map[string]string{"message.max.bytes": "10000"}))
 	p := c.open(t, t.TempDir())
 	large, err := p.Send(patient(t), spoold.Record{Topic: "t", Value: make([]byte, 50_000)})

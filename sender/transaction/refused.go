@@ -31,6 +31,7 @@ func (s *Sender) refused(f *flight, a answer, detail string) {
 			}
 		}
 	default:
+		s.splits++
 		l.alone = max(l.alone, f.batch.Spans[len(f.batch.Spans)-1].End)
 	}
 	s.fail(f.cut, a.code, detail)

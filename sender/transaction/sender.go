@@ -99,6 +99,7 @@ type Sender struct {
 	flushing bool
 	closing  bool
 	retries  uint64
+	splits   int64
 	stop     error
 }
 
@@ -194,6 +195,9 @@ func (s *Sender) Closing(now spool.Time) *sender.Effects {
 func (s *Sender) Busy() bool {
 	return s.stop == nil && (s.sending != nil || s.ending != nil || len(s.writes) > 0 && s.urgent) && s.phase == running
 }
+
+// Splits is how many batches were refused and are sent again as single records.
+func (s *Sender) Splits() int64 { return s.splits }
 
 // Resolve answers that no partition is ever parked under a transactional id.
 func (s *Sender) Resolve(now spool.Time, topic string, _ int32, _ sender.Choice) (*sender.Effects, sender.Resolved, error) {
