@@ -71,7 +71,7 @@ var edges = map[string][]string{
 
 // pure packages have no socket, file, clock, goroutine, channel or lock: they are
 // stepped by hand, scripted and simulated.
-var pure = []string{"protocol", "internal/planted", "idempotence", "txn", "spool", "accumulator", "recovery", "sender", "sender/cluster", "cmd/spoold/internal/ship"}
+var pure = []string{"protocol", "internal/planted", "idempotence", "txn", "spool", "accumulator", "recovery", "sender", "sender/cluster", "sender/transaction", "cmd/spoold/internal/ship"}
 
 // pureImports is what a pure package may import besides pure packages of ours.
 var pureImports = []string{
