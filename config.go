@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spoold/spoold/protocol"
@@ -34,6 +35,7 @@ type Config struct {
 	GzipLevel          int64
 	LZ4Level           int64
 	ZstdLevel          int64
+	CompressionLevel   int64 // of whatever codec; -1: the three above
 	MetadataMaxAge     time.Duration
 	RetryBackoff       time.Duration
 	RetryBackoffMax    time.Duration
@@ -45,6 +47,8 @@ type Config struct {
 	SendBuffer         int64 // send.buffer.bytes; -1: the system's
 	ReceiveBuffer      int64 // receive.buffer.bytes; -1: the system's
 	SecurityProtocol   string
+	TLS                TLSConfig
+	SASL               SASLConfig
 
 	// The spool.
 	SpoolPath         string
@@ -53,6 +57,7 @@ type Config struct {
 	SpoolSettle       time.Duration
 	SpoolSegmentBytes int64
 	SpoolMaxTopics    int64
+	SpoolCommitMax    int64 // spool.commit.max.bytes
 	IdempotencyWindow time.Duration
 	IdempotencyKeys   int64
 
@@ -63,15 +68,6 @@ type Config struct {
 	TransactionTimeout  time.Duration // transaction.timeout.ms
 	UnitMemory          int64         // unit.memory.bytes
 
-	// The daemon.
-	HTTPListen         string
-	HTTPMaxBodyBytes   int64
-	HTTPMaxConnections int64
-	AdminListen        string
-	LogLevel           string
-	LogFormat          string
-	ShutdownTimeout    time.Duration
-
 	warnings []string
 }
 
@@ -79,57 +75,42 @@ type Config struct {
 // have none.
 func DefaultConfig() Config {
 	var c Config
-	for i := range keys {
-		if k := &keys[i]; k.Default != "" {
-			if err := k.set(&c, k.Default); err != nil {
-				panic(fmt.Sprintf("spoold: default %q of %s: %v", k.Default, k.Name, err))
-			}
-		}
-	}
+	table.Default(&c)
 	return c
 }
 
 // Set gives the key its value, as text: numbers, sizes (10MiB), durations (a plain
-// number is milliseconds for keys that end in .ms; 24h for the others). It
+// number is milliseconds for keys that end in .ms; 24h for the others). The key may be in any of its spellings. It
 // checks what can be checked of the value alone; Validate checks the rest.
-// A key that means something only to Java is accepted and reported by Warnings.
+// A key that does nothing here is accepted and reported by Warnings, or refused.
 // The error is a *ConfigError.
 func (c *Config) Set(key, value string) error {
-	key, err := canonical(key)
+	key = strings.TrimSpace(key)
+	if key == "" {
+		return &ConfigError{Key: key, What: "empty key"}
+	}
+	name, s, known := table.Find(key)
+	if !known {
+		name = key
+	}
+	warning, err := table.Set(c, key, value)
 	if err != nil {
-		return err
-	}
-	if why, ok := ignored(key); ok {
-		c.warn(fmt.Sprintf("%s is ignored: %s", key, why))
-		return nil
-	}
-	if accepts, ok := notYet(key); ok {
-		if value == accepts {
-			return nil
+		if s.Secret || !known {
+			value = ""
 		}
-		return &ConfigError{Key: key, Value: hide(key, value), What: "not supported yet"}
+		return &ConfigError{Key: name, Value: value, What: err.Error()}
 	}
-	k, ok := keyByName[key]
-	if !ok {
-		return unknownKey(key)
-	}
-	if err := k.set(c, value); err != nil {
-		return &ConfigError{Key: key, Value: value, What: err.Error()}
-	}
-	if k.Note != "" {
-		c.warn(fmt.Sprintf("%s: %s", key, k.Note))
+	if warning != "" {
+		c.warn(warning)
 	}
 	return nil
 }
 
-// Get is the key's value as text that Set takes, and whether there is such a key.
-func (c *Config) Get(key string) (string, bool) {
-	k, ok := keyByName[key]
-	if !ok {
-		return "", false
-	}
-	return k.get(c), true
-}
+// Get is the key's value as text that Set takes, and whether there is such a key that works. Secrets are [hidden].
+func (c *Config) Get(key string) (string, bool) { return table.Get(c, key) }
+
+// Differs reports whether another configuration has another value of the key. It looks into secrets.
+func (c *Config) Differs(other *Config, key string) bool { return !table.Same(c, other, key) }
 
 // Warnings are remarks on keys that were set and change nothing, in order.
 func (c *Config) Warnings() []string { return slices.Clone(c.warnings) }
@@ -143,17 +124,16 @@ func (c *Config) warn(text string) {
 // Validate reports every fault at once, each a *ConfigError inside. Kafka
 // adjusts some of these combinations quietly; spoold refuses them, because a spool
 // that stopped being idempotent by accident is the worst failure there is.
-func (c *Config) Validate() error {
+func (c *Config) Validate() error { return c.validate(false) }
+
+// validate with own takes for granted that the program brings a SASL mechanism.
+func (c *Config) validate(own bool) error {
 	var errs []error
 	fault := func(key, what string, args ...any) {
 		value, _ := c.Get(key)
 		errs = append(errs, &ConfigError{Key: key, Value: value, What: fmt.Sprintf(what, args...)})
 	}
-	for i := range keys {
-		if err := keys[i].check(c); err != nil {
-			fault(keys[i].Name, "%v", err)
-		}
-	}
+	table.Check(c, func(key string, err error) { fault(key, "%v", err) })
 	if len(c.BootstrapServers) == 0 {
 		fault("bootstrap.servers", "needs at least one host:port")
 	}
@@ -183,20 +163,27 @@ func (c *Config) Validate() error {
 	if c.SpoolMaxBytes < 2*c.SpoolSegmentBytes {
 		fault("spool.max.bytes", "must hold at least two segments of spool.segment.bytes (%d)", c.SpoolSegmentBytes)
 	}
+	c.checkSecurity(own, fault)
 	return errors.Join(errs...)
 }
 
 // codec is the compression.type as a number with its level.
 func (c *Config) codec() (protocol.Codec, int) {
+	level := func(own int64) int {
+		if c.CompressionLevel != -1 {
+			return int(c.CompressionLevel)
+		}
+		return int(own)
+	}
 	switch c.CompressionType {
 	case "gzip":
-		return protocol.CodecGzip, int(c.GzipLevel)
+		return protocol.CodecGzip, level(c.GzipLevel)
 	case "snappy":
 		return protocol.CodecSnappy, 0
 	case "lz4":
-		return protocol.CodecLZ4, int(c.LZ4Level)
+		return protocol.CodecLZ4, level(c.LZ4Level)
 	case "zstd":
-		return protocol.CodecZstd, int(c.ZstdLevel)
+		return protocol.CodecZstd, level(c.ZstdLevel)
 	}
 	return protocol.CodecNone, 0
 }

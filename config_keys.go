@@ -1,287 +1,199 @@
 package spoold
 
 import (
-	"fmt"
-	"strings"
+	"errors"
+
+	"github.com/spoold/spoold/internal/keytable"
 )
 
-// Kind is how a key's value is written.
-type Kind string
-
-// Kinds of values.
-const (
-	KindText     Kind = "text"
-	KindList     Kind = "list"     // comma-separated
-	KindBool     Kind = "bool"     // true or false
-	KindInt      Kind = "int"      // a whole number
-	KindSize     Kind = "size"     // bytes: 16384, 64KiB, 10MiB, 8GiB
-	KindMillis   Kind = "ms"       // a plain number is milliseconds; 5s works too
-	KindDuration Kind = "duration" // 30s, 24h, 7d
-	KindChoice   Kind = "choice"   // one of Choices
-)
-
-// Key is one row of the table of configuration keys: the source of names, types, ranges,
-// defaults and help for the file, the flags, `spoold config print` and the reference page.
+// Key is what there is to say of one configuration key: `spoold config explain` and the reference page are made of it.
 type Key struct {
-	Name    string
-	Kind    Kind
-	Default string // "": none
+	Name    string   // a name that ends in a dot stands for all that begin so
+	Aliases []string // other spellings of it: librdkafka's
+	Kind    string   // text, list, bool, int, size, ms, duration or choice
+	Default string   // "": none
 	// Min and Max bound numbers: bytes for sizes, milliseconds for times. Max 0: the type's own.
 	Min, Max int64
 	Choices  []string
 	Help     string
-	// Note is told as a warning whenever the key is set.
-	Note  string
-	Kafka bool // one of Kafka's producer keys: under `kafka:` in the file
-	field func(*Config) any
-	rule  func(c *Config) error
+	// Note is a warning that comes when the key is set or, if it does not work, why not.
+	Note   string
+	Kafka  bool // a key of a Kafka client
+	Secret bool // its value is never printed
+	// Works is false for keys that are known and do nothing. Setting one to anything but Harmless is a warning, or
+	// an error if it is Refused.
+	Works, Refused bool
+	Harmless       []string
 }
 
-// Keys is the table, in the order in which it should be printed. Do not change it.
-func Keys() []Key { return keys }
+// Keys are all keys, in the order in which they should be printed: a copy.
+func Keys() []Key {
+	var list []Key
+	for _, s := range table.Specs() {
+		list = append(list, Key{Name: s.Name, Aliases: s.Aliases, Kind: string(s.Kind), Default: s.Default, Min: s.Min, Max: s.Max, Choices: s.Choices,
+			Help: s.Help, Note: s.Note, Kafka: s.Kafka, Secret: s.Secret, Works: s.Effect == keytable.Works, Refused: s.Effect == keytable.Refused, Harmless: s.Harmless})
+	}
+	return list
+}
+
+// KeyOf is the name of a key that may be given in another spelling, and whether there is such a key.
+func KeyOf(spelling string) (name string, ok bool) {
+	name, _, ok = table.Find(spelling)
+	return name, ok
+}
+
+type (
+	row  = keytable.Row[Config]
+	spec = keytable.Spec
+)
+
+var table = keytable.New(kafkaKeys, securityKeys, ownKeys, inertKeys)
 
 const maxInt32 = 1<<31 - 1
 
-var keys = []Key{
-	{Name: "bootstrap.servers", Kafka: true, Kind: KindList, Help: "host:port of brokers for first contact, separated by commas. The others are learnt from them.",
-		field: func(c *Config) any { return &c.BootstrapServers }},
-	{Name: "client.id", Kafka: true, Kind: KindText, Default: "spoold", Help: "Name that brokers see in their logs and quotas.",
-		field: func(c *Config) any { return &c.ClientID }},
-	{Name: "acks", Kafka: true, Kind: KindText, Default: "all", Help: "Always all (or -1): acked means on all in-sync replicas.",
-		field: func(c *Config) any { return &c.Acks }, rule: acksRule},
-	{Name: "enable.idempotence", Kafka: true, Kind: KindBool, Default: "true", Help: "Always true: every batch carries a producer id and sequence.",
-		field: func(c *Config) any { return &c.EnableIdempotence }, rule: idempotenceRule},
-	{Name: "retries", Kafka: true, Kind: KindInt, Default: "2147483647", Min: 1, Max: maxInt32,
-		Help:  "Accepted for Kafka's sake. A spooled record is retried until it is acked or refused for good.",
-		Note:  "does not limit spoold, which retries a spooled record until it is acked or refused for good",
-		field: func(c *Config) any { return &c.Retries }},
-	{Name: "max.in.flight.requests.per.connection", Kafka: true, Kind: KindInt, Default: "5", Min: 1, Max: 5,
-		Help:  "Unanswered batches per partition. A broker recognises a producer's last five, so never more.",
-		field: func(c *Config) any { return &c.MaxInFlight }},
-	{Name: "delivery.timeout.ms", Kafka: true, Kind: KindMillis, Min: 0, Max: maxInt32,
-		Help:  "Accepted for Kafka's sake. A spooled record does not expire: it is delivered however long the outage was.",
-		Note:  "does not apply to spooled records, which are kept until they are delivered",
-		field: func(c *Config) any { return &c.DeliveryTimeout }},
-	{Name: "request.timeout.ms", Kafka: true, Kind: KindMillis, Default: "30000", Min: 100, Max: maxInt32,
-		Help:  "How long to wait for a broker's answer before the connection is given up. Keep it above the brokers' replica.lag.time.max.ms.",
-		field: func(c *Config) any { return &c.RequestTimeout }},
-	{Name: "linger.ms", Kafka: true, Kind: KindMillis, Default: "5", Min: 0, Max: maxInt32,
-		Help:  "How long a batch waits for company. It never delays the sync to disk.",
-		field: func(c *Config) any { return &c.Linger }},
-	{Name: "batch.size", Kafka: true, Kind: KindSize, Default: "128KiB", Min: 0, Max: 64 << 20,
-		Help:  "Bytes of records at which a batch is full, before compression. Kafka's default is 16384; each batch costs a seal on disk here, and five larger ones keep a partition busy while a sync is under way.",
-		field: func(c *Config) any { return &c.BatchSize }},
-	{Name: "buffer.memory", Kafka: true, Kind: KindSize, Default: "32MiB", Min: 1 << 20, Max: 1 << 40,
-		Help:  "Memory for groups, batches and read-ahead together. The backlog is on disk, not here.",
-		field: func(c *Config) any { return &c.BufferMemory }},
-	{Name: "max.block.ms", Kafka: true, Kind: KindMillis, Default: "60000", Min: 0, Max: 1 << 53,
-		Help:  "How long Send waits for room in the spool before it answers that it is full.",
-		field: func(c *Config) any { return &c.MaxBlock }},
-	{Name: "max.request.size", Kafka: true, Kind: KindSize, Default: "1MiB", Min: 1024, Max: 256 << 20,
-		Help:  "Largest record (as it stands in a batch, not compressed) and largest Produce request of more than one batch.",
-		field: func(c *Config) any { return &c.MaxRequestSize }},
-	{Name: "compression.type", Kafka: true, Kind: KindChoice, Default: "none", Choices: []string{"none", "gzip", "snappy", "lz4", "zstd"},
-		Help:  "Codec of the batches that are sent.",
-		field: func(c *Config) any { return &c.CompressionType }},
-	{Name: "compression.gzip.level", Kafka: true, Kind: KindInt, Default: "-1", Min: -1, Max: 9, Help: "1 (fast) to 9 (small); -1 is gzip's own default.",
-		field: func(c *Config) any { return &c.GzipLevel }, rule: gzipRule},
-	{Name: "compression.lz4.level", Kafka: true, Kind: KindInt, Default: "9", Min: 1, Max: 17, Help: "1 (fast) to 17 (small).",
-		field: func(c *Config) any { return &c.LZ4Level }},
-	{Name: "compression.zstd.level", Kafka: true, Kind: KindInt, Default: "3", Min: -131072, Max: 22, Help: "Negative is faster, 22 is smallest.",
-		field: func(c *Config) any { return &c.ZstdLevel }},
-	{Name: "metadata.max.age.ms", Kafka: true, Kind: KindMillis, Default: "300000", Min: 1000, Max: 1 << 53,
-		Help:  "How often the cluster's layout is asked for when nothing else asks.",
-		field: func(c *Config) any { return &c.MetadataMaxAge }},
-	{Name: "retry.backoff.ms", Kafka: true, Kind: KindMillis, Default: "100", Min: 1, Max: maxInt32, Help: "First pause before a batch is sent once more; it doubles.",
-		field: func(c *Config) any { return &c.RetryBackoff }},
-	{Name: "retry.backoff.max.ms", Kafka: true, Kind: KindMillis, Default: "1000", Min: 1, Max: maxInt32, Help: "Longest such pause.",
-		field: func(c *Config) any { return &c.RetryBackoffMax }},
-	{Name: "reconnect.backoff.ms", Kafka: true, Kind: KindMillis, Default: "50", Min: 1, Max: maxInt32, Help: "First pause before a broker is dialled again; it doubles, with jitter.",
-		field: func(c *Config) any { return &c.ReconnectBackoff }},
-	{Name: "reconnect.backoff.max.ms", Kafka: true, Kind: KindMillis, Default: "1000", Min: 1, Max: maxInt32, Help: "Longest such pause.",
-		field: func(c *Config) any { return &c.ReconnectMax }},
-	{Name: "socket.connection.setup.timeout.ms", Kafka: true, Kind: KindMillis, Default: "10000", Min: 10, Max: maxInt32, Help: "How long a connection may take to open, at first; it doubles with each failure.",
-		field: func(c *Config) any { return &c.ConnectTimeout }},
-	{Name: "socket.connection.setup.timeout.max.ms", Kafka: true, Kind: KindMillis, Default: "30000", Min: 10, Max: maxInt32, Help: "The most it may take.",
-		field: func(c *Config) any { return &c.ConnectTimeoutMax }},
-	{Name: "connections.max.idle.ms", Kafka: true, Kind: KindMillis, Default: "540000", Min: -1, Max: 1 << 53, Help: "Connections that are idle for so long are closed; -1: never. Just under the brokers' own 10 minutes.",
-		field: func(c *Config) any { return &c.ConnectionsMaxIdle }},
-	{Name: "send.buffer.bytes", Kafka: true, Kind: KindSize, Default: "128KiB", Min: -1, Max: maxInt32, Help: "Socket's send buffer; -1 is the system's.",
-		field: func(c *Config) any { return &c.SendBuffer }},
-	{Name: "receive.buffer.bytes", Kafka: true, Kind: KindSize, Default: "32KiB", Min: -1, Max: maxInt32, Help: "Socket's receive buffer; -1 is the system's.",
-		field: func(c *Config) any { return &c.ReceiveBuffer }},
-	{Name: "security.protocol", Kafka: true, Kind: KindText, Default: "PLAINTEXT", Help: "PLAINTEXT. TLS and SASL are not supported yet.",
-		field: func(c *Config) any { return &c.SecurityProtocol }, rule: securityRule},
-
-	{Name: "spool.path", Kind: KindText, Help: "Directory of the spool. It is made if missing, and locked by one process at a time.",
-		field: func(c *Config) any { return &c.SpoolPath }},
-	{Name: "spool.max.bytes", Kind: KindSize, Default: "8GiB", Min: 1 << 20, Max: 1 << 50, Help: "Size at which Send waits, and after max.block.ms is refused.",
-		field: func(c *Config) any { return &c.SpoolMaxBytes }},
-	{Name: "spool.min.free.bytes", Kind: KindSize, Default: "1GiB", Min: 0, Max: 1 << 50, Help: "Free space of the file system below which new records are refused. Delivery goes on.",
-		field: func(c *Config) any { return &c.SpoolMinFreeBytes }},
-	{Name: "spool.settle.ms", Kind: KindMillis, Default: "1000", Min: 1, Max: 3600_000, Help: "Quiet after which acks that are not on disk yet get a commit of their own.",
-		field: func(c *Config) any { return &c.SpoolSettle }},
-	{Name: "spool.segment.bytes", Kind: KindSize, Default: "64MiB", Min: 64 << 10, Max: 4 << 30, Help: "Live bytes at which a new segment file is begun.",
-		field: func(c *Config) any { return &c.SpoolSegmentBytes }},
-
-	{Name: "spool.max.topics", Kind: KindInt, Default: "10000", Min: 1, Max: 1_000_000,
-		Help:  "How many topics the spool may ever have had records for: each takes memory and room on the disk for good. Records for one more are refused.",
-		field: func(c *Config) any { return &c.SpoolMaxTopics }},
-
-	{Name: "idempotency.window", Kind: KindDuration, Default: "24h", Min: 15 * 60_000, Max: 30 * 24 * 3600_000, Help: "How long an idempotency key is remembered.",
-		field: func(c *Config) any { return &c.IdempotencyWindow }},
-	{Name: "idempotency.max.keys", Kind: KindInt, Default: "500000", Min: 1000, Max: 100_000_000, Help: "How many keys are remembered; the oldest are dropped, but none younger than 15 minutes.",
-		field: func(c *Config) any { return &c.IdempotencyKeys }},
-
-	{Name: "producer.state.margin", Kind: KindDuration, Default: "20h", Min: 60_000, Max: 30 * 24 * 3600_000,
-		Help:  "Age up to which a broker surely remembers a batch. Keep it under the brokers' producer.id.expiration.ms (24h).",
-		field: func(c *Config) any { return &c.ProducerStateMargin }},
-	{Name: "topics.create", Kind: KindBool, Default: "true", Help: "Let the cluster create topics that do not exist, where it is set up to.",
-		field: func(c *Config) any { return &c.TopicsCreate }},
-	{Name: "callbacks.max", Kind: KindInt, Default: "16384", Min: 1, Max: 10_000_000, Help: "Callbacks of SendFunc that may be outstanding; the next one waits (max.block.ms). Library only.",
-		field: func(c *Config) any { return &c.CallbacksMax }},
-
-	{Name: "transactional.id", Kafka: true, Kind: KindText,
-		Help:  "Deliver in Kafka transactions under this id: what a client commits, and each batch, becomes visible wholly or not at all. One spool at a time uses an id.",
-		field: func(c *Config) any { return &c.TransactionalID }, rule: transactionalRule},
-	{Name: "transaction.timeout.ms", Kafka: true, Kind: KindMillis, Default: "60000", Min: 100, Max: maxInt32,
-		Help:  "How long a transaction may last before its coordinator, or spoold if a client left it open, aborts it. At most the brokers' transaction.max.timeout.ms (15 minutes).",
-		field: func(c *Config) any { return &c.TransactionTimeout }},
-	{Name: "unit.memory.bytes", Kind: KindSize, Default: "64MiB", Min: 1 << 20, Max: 1 << 40,
-		Help:  "Memory for the records of client transactions that are open and not committed, together.",
-		field: func(c *Config) any { return &c.UnitMemory }},
-
-	{Name: "http.listen", Kind: KindText, Default: "127.0.0.1:8082", Help: "Address of the HTTP ingest; empty or off: none.",
-		field: func(c *Config) any { return &c.HTTPListen }, rule: listenRule("http.listen", func(c *Config) string { return c.HTTPListen })},
-	{Name: "http.max.body.bytes", Kind: KindSize, Default: "10MiB", Min: 1024, Max: 1 << 30, Help: "Largest body of a request.",
-		field: func(c *Config) any { return &c.HTTPMaxBodyBytes }},
-	{Name: "http.max.connections", Kind: KindInt, Default: "1024", Min: 1, Max: 1 << 20, Help: "Connections at a time; further ones are answered 503 and closed.",
-		field: func(c *Config) any { return &c.HTTPMaxConnections }},
-	{Name: "admin.listen", Kind: KindText, Default: "127.0.0.1:9095", Help: "Address of /healthz, /readyz, /metrics and /api/status; empty or off: none.",
-		field: func(c *Config) any { return &c.AdminListen }, rule: listenRule("admin.listen", func(c *Config) string { return c.AdminListen })},
-	{Name: "log.level", Kind: KindChoice, Default: "info", Choices: []string{"debug", "info", "warn", "error"}, Help: "Least level that is logged.",
-		field: func(c *Config) any { return &c.LogLevel }},
-	{Name: "log.format", Kind: KindChoice, Default: "auto", Choices: []string{"auto", "text", "json"}, Help: "auto: text on a terminal, else json.",
-		field: func(c *Config) any { return &c.LogFormat }},
-	{Name: "shutdown.timeout", Kind: KindDuration, Default: "20s", Min: 0, Max: 3600_000, Help: "How long a stop waits for answers from the cluster. The rest stays spooled.",
-		field: func(c *Config) any { return &c.ShutdownTimeout }},
+var kafkaKeys = []row{
+	{Spec: spec{Name: "bootstrap.servers", Aliases: []string{"metadata.broker.list"}, Kafka: true, Kind: keytable.List, Help: "host:port of brokers for first contact, separated by commas. The others are learnt from them."},
+		Field: func(c *Config) any { return &c.BootstrapServers }},
+	{Spec: spec{Name: "client.id", Kafka: true, Kind: keytable.Text, Default: "spoold", Help: "Name that brokers see in their logs and quotas."},
+		Field: func(c *Config) any { return &c.ClientID }},
+	{Spec: spec{Name: "acks", Aliases: []string{"request.required.acks"}, Kafka: true, Kind: keytable.Text, Default: "all", Help: "Always all (or -1): acked means on all in-sync replicas."},
+		Field: func(c *Config) any { return &c.Acks }, Rule: acksRule},
+	{Spec: spec{Name: "enable.idempotence", Kafka: true, Kind: keytable.Bool, Default: "true", Help: "Always true: every batch carries a producer id and sequence."},
+		Field: func(c *Config) any { return &c.EnableIdempotence }, Rule: idempotenceRule},
+	{Spec: spec{Name: "retries", Aliases: []string{"message.send.max.retries"}, Kafka: true, Kind: keytable.Int, Default: "2147483647", Min: 1, Max: maxInt32,
+		Help: "Accepted for Kafka's sake. A spooled record is retried until it is acked or refused for good.",
+		Note: "does not limit spoold, which retries a spooled record until it is acked or refused for good"},
+		Field: func(c *Config) any { return &c.Retries }},
+	{Spec: spec{Name: "max.in.flight.requests.per.connection", Aliases: []string{"max.in.flight"}, Kafka: true, Kind: keytable.Int, Default: "5", Min: 1, Max: 5,
+		Help: "Unanswered batches per partition. A broker recognises a producer's last five, so never more."},
+		Field: func(c *Config) any { return &c.MaxInFlight }},
+	{Spec: spec{Name: "delivery.timeout.ms", Aliases: []string{"message.timeout.ms"}, Kafka: true, Kind: keytable.Millis, Min: 0, Max: maxInt32,
+		Help: "Accepted for Kafka's sake. A spooled record does not expire: it is delivered however long the outage was.",
+		Note: "does not apply to spooled records, which are kept until they are delivered"},
+		Field: func(c *Config) any { return &c.DeliveryTimeout }},
+	{Spec: spec{Name: "request.timeout.ms", Aliases: []string{"socket.timeout.ms"}, Kafka: true, Kind: keytable.Millis, Default: "30000", Min: 100, Max: maxInt32,
+		Help: "How long to wait for a broker's answer before the connection is given up. Keep it above the brokers' replica.lag.time.max.ms."},
+		Field: func(c *Config) any { return &c.RequestTimeout }},
+	{Spec: spec{Name: "linger.ms", Aliases: []string{"queue.buffering.max.ms"}, Kafka: true, Kind: keytable.Millis, Default: "5", Min: 0, Max: maxInt32,
+		Help: "How long a batch waits for company. It never delays the sync to disk."},
+		Field: func(c *Config) any { return &c.Linger }},
+	{Spec: spec{Name: "batch.size", Kafka: true, Kind: keytable.Size, Default: "128KiB", Min: 0, Max: 64 << 20,
+		Help: "Bytes of records at which a batch is full, before compression. Kafka's default is 16384; each batch costs a seal on disk here, and five larger ones keep a partition busy while a sync is under way."},
+		Field: func(c *Config) any { return &c.BatchSize }},
+	{Spec: spec{Name: "buffer.memory", Kafka: true, Kind: keytable.Size, Default: "32MiB", Min: 1 << 20, Max: 1 << 40,
+		Help: "Memory for groups, batches and read-ahead together. The backlog is on disk, not here."},
+		Field: func(c *Config) any { return &c.BufferMemory }},
+	{Spec: spec{Name: "max.block.ms", Kafka: true, Kind: keytable.Millis, Default: "60000", Min: 0, Max: 1 << 53,
+		Help: "How long Send waits for room in the spool before it answers that it is full."},
+		Field: func(c *Config) any { return &c.MaxBlock }},
+	{Spec: spec{Name: "max.request.size", Aliases: []string{"message.max.bytes"}, Kafka: true, Kind: keytable.Size, Default: "1MiB", Min: 1024, Max: 256 << 20,
+		Help: "Largest record (as it stands in a batch, not compressed) and largest Produce request of more than one batch."},
+		Field: func(c *Config) any { return &c.MaxRequestSize }},
+	{Spec: spec{Name: "compression.type", Aliases: []string{"compression.codec"}, Kafka: true, Kind: keytable.Choice, Default: "none", Choices: []string{"none", "gzip", "snappy", "lz4", "zstd"},
+		Help: "Codec of the batches that are sent."},
+		Field: func(c *Config) any { return &c.CompressionType }},
+	{Spec: spec{Name: "compression.gzip.level", Kafka: true, Kind: keytable.Int, Default: "-1", Min: -1, Max: 9, Help: "1 (fast) to 9 (small); -1 is gzip's own default."},
+		Field: func(c *Config) any { return &c.GzipLevel }, Rule: gzipRule},
+	{Spec: spec{Name: "compression.lz4.level", Kafka: true, Kind: keytable.Int, Default: "9", Min: 1, Max: 17, Help: "1 (fast) to 17 (small)."},
+		Field: func(c *Config) any { return &c.LZ4Level }},
+	{Spec: spec{Name: "compression.zstd.level", Kafka: true, Kind: keytable.Int, Default: "3", Min: -131072, Max: 22, Help: "Negative is faster, 22 is smallest."},
+		Field: func(c *Config) any { return &c.ZstdLevel }},
+	{Spec: spec{Name: "compression.level", Kafka: true, Kind: keytable.Int, Default: "-1", Min: -1, Max: 12,
+		Help: "Level of whatever codec is chosen, in place of the three above; -1: they say it (a key of librdkafka)."},
+		Field: func(c *Config) any { return &c.CompressionLevel }, Rule: levelRule},
+	{Spec: spec{Name: "transactional.id", Kafka: true, Kind: keytable.Text,
+		Help: "Deliver in Kafka transactions under this id: what a client commits, and each batch, becomes visible wholly or not at all. One spool at a time uses an id."},
+		Field: func(c *Config) any { return &c.TransactionalID }, Rule: transactionalRule},
+	{Spec: spec{Name: "transaction.timeout.ms", Kafka: true, Kind: keytable.Millis, Default: "60000", Min: 100, Max: maxInt32,
+		Help: "How long a transaction may last before its coordinator, or spoold if a client left it open, aborts it. At most the brokers' transaction.max.timeout.ms (15 minutes)."},
+		Field: func(c *Config) any { return &c.TransactionTimeout }},
+	{Spec: spec{Name: "metadata.max.age.ms", Aliases: []string{"topic.metadata.refresh.interval.ms"}, Kafka: true, Kind: keytable.Millis, Default: "300000", Min: 1000, Max: 1 << 53,
+		Help: "How often the cluster's layout is asked for when nothing else asks."},
+		Field: func(c *Config) any { return &c.MetadataMaxAge }},
+	{Spec: spec{Name: "retry.backoff.ms", Kafka: true, Kind: keytable.Millis, Default: "100", Min: 1, Max: maxInt32, Help: "First pause before a batch is sent once more; it doubles."},
+		Field: func(c *Config) any { return &c.RetryBackoff }},
+	{Spec: spec{Name: "retry.backoff.max.ms", Kafka: true, Kind: keytable.Millis, Default: "1000", Min: 1, Max: maxInt32, Help: "Longest such pause."},
+		Field: func(c *Config) any { return &c.RetryBackoffMax }},
+	{Spec: spec{Name: "reconnect.backoff.ms", Kafka: true, Kind: keytable.Millis, Default: "50", Min: 1, Max: maxInt32, Help: "First pause before a broker is dialled again; it doubles, with jitter."},
+		Field: func(c *Config) any { return &c.ReconnectBackoff }},
+	{Spec: spec{Name: "reconnect.backoff.max.ms", Kafka: true, Kind: keytable.Millis, Default: "1000", Min: 1, Max: maxInt32, Help: "Longest such pause."},
+		Field: func(c *Config) any { return &c.ReconnectMax }},
+	{Spec: spec{Name: "socket.connection.setup.timeout.ms", Kafka: true, Kind: keytable.Millis, Default: "10000", Min: 10, Max: maxInt32, Help: "How long a connection may take to open, at first; it doubles with each failure."},
+		Field: func(c *Config) any { return &c.ConnectTimeout }},
+	{Spec: spec{Name: "socket.connection.setup.timeout.max.ms", Kafka: true, Kind: keytable.Millis, Default: "30000", Min: 10, Max: maxInt32, Help: "The most it may take."},
+		Field: func(c *Config) any { return &c.ConnectTimeoutMax }},
+	{Spec: spec{Name: "connections.max.idle.ms", Kafka: true, Kind: keytable.Millis, Default: "540000", Min: -1, Max: 1 << 53, Help: "Connections that are idle for so long are closed; -1: never. Just under the brokers' own 10 minutes."},
+		Field: func(c *Config) any { return &c.ConnectionsMaxIdle }},
+	{Spec: spec{Name: "send.buffer.bytes", Aliases: []string{"socket.send.buffer.bytes"}, Kafka: true, Kind: keytable.Size, Default: "128KiB", Min: -1, Max: maxInt32, Help: "Socket's send buffer; -1 is the system's."},
+		Field: func(c *Config) any { return &c.SendBuffer }},
+	{Spec: spec{Name: "receive.buffer.bytes", Aliases: []string{"socket.receive.buffer.bytes"}, Kafka: true, Kind: keytable.Size, Default: "32KiB", Min: -1, Max: maxInt32, Help: "Socket's receive buffer; -1 is the system's."},
+		Field: func(c *Config) any { return &c.ReceiveBuffer }},
 }
 
-var keyByName = func() map[string]*Key {
-	m := make(map[string]*Key, len(keys))
-	for i := range keys {
-		m[keys[i].Name] = &keys[i]
-	}
-	return m
-}()
+var ownKeys = []row{
+	{Spec: spec{Name: "spool.path", Kind: keytable.Text, Help: "Directory of the spool. It is made if missing, and locked by one process at a time."},
+		Field: func(c *Config) any { return &c.SpoolPath }},
+	{Spec: spec{Name: "spool.max.bytes", Kind: keytable.Size, Default: "8GiB", Min: 1 << 20, Max: 1 << 50, Help: "Size at which Send waits, and after max.block.ms is refused."},
+		Field: func(c *Config) any { return &c.SpoolMaxBytes }},
+	{Spec: spec{Name: "spool.min.free.bytes", Kind: keytable.Size, Default: "1GiB", Min: 0, Max: 1 << 50, Help: "Free space of the file system below which new records are refused. Delivery goes on."},
+		Field: func(c *Config) any { return &c.SpoolMinFreeBytes }},
+	{Spec: spec{Name: "spool.settle.ms", Kind: keytable.Millis, Default: "1000", Min: 1, Max: 3600_000, Help: "Quiet after which acks that are not on disk yet get a commit of their own."},
+		Field: func(c *Config) any { return &c.SpoolSettle }},
+	{Spec: spec{Name: "spool.segment.bytes", Kind: keytable.Size, Default: "64MiB", Min: 64 << 10, Max: 4 << 30, Help: "Live bytes at which a new segment file is begun."},
+		Field: func(c *Config) any { return &c.SpoolSegmentBytes }},
 
-// aliases are librdkafka's names for the same thing.
-var aliases = map[string]string{
-	"compression.codec":    "compression.type",
-	"metadata.broker.list": "bootstrap.servers",
-}
+	{Spec: spec{Name: "spool.max.topics", Kind: keytable.Int, Default: "10000", Min: 1, Max: 1_000_000,
+		Help: "How many topics the spool may ever have had records for: each takes memory and room on the disk for good. Records for one more are refused."},
+		Field: func(c *Config) any { return &c.SpoolMaxTopics }},
 
-// ignoredKeys mean something to Java's client only. A name that ends in a dot is a prefix.
-var ignoredKeys = map[string]string{
-	"key.serializer":                           "spoold takes bytes",
-	"value.serializer":                         "spoold takes bytes",
-	"interceptor.classes":                      "it names Java classes",
-	"partitioner.class":                        "it names a Java class; spoold places records as Kafka's built-in partitioner does",
-	"metric.reporters":                         "it names Java classes; see /metrics",
-	"auto.include.jmx.reporter":                "there is no JMX here",
-	"metrics.":                                 "it is for Java's metrics; see /metrics",
-	"enable.metrics.push":                      "spoold pushes no metrics to brokers",
-	"config.providers":                         "it names Java classes",
-	"config.providers.":                        "it names Java classes",
-	"security.providers":                       "it names Java classes",
-	"client.dns.lookup":                        "all addresses of a name are tried",
-	"metadata.max.idle.ms":                     "a topic with spooled records is never forgotten",
-	"metadata.recovery.strategy":               "spoold always goes back to bootstrap.servers",
-	"metadata.recovery.rebootstrap.trigger.ms": "spoold always goes back to bootstrap.servers",
-}
+	{Spec: spec{Name: "spool.commit.max.bytes", Kind: keytable.Size, Default: "10MiB", Min: 1024, Max: 1 << 30,
+		Help: "Largest batch of SendBatch, which is one commit; never less than max.request.size."},
+		Field: func(c *Config) any { return &c.SpoolCommitMax }},
 
-// laterKeys are Kafka's keys that spoold will understand, with the one value that changes
-// nothing today. A name that ends in a dot is a prefix.
-var laterKeys = map[string]string{
-	"transaction.two.phase.commit.enable":      "false",
-	"partitioner.adaptive.partitioning.enable": "false",
-	"partitioner.availability.timeout.ms":      "0",
-	"partitioner.ignore.keys":                  "false",
-	"sasl.":                                    "",
-	"ssl.":                                     "",
-}
+	{Spec: spec{Name: "idempotency.window", Kind: keytable.Duration, Default: "24h", Min: 15 * 60_000, Max: 30 * 24 * 3600_000, Help: "How long an idempotency key is remembered."},
+		Field: func(c *Config) any { return &c.IdempotencyWindow }},
+	{Spec: spec{Name: "idempotency.max.keys", Kind: keytable.Int, Default: "500000", Min: 1000, Max: 100_000_000, Help: "How many keys are remembered; the oldest are dropped, but none younger than 15 minutes."},
+		Field: func(c *Config) any { return &c.IdempotencyKeys }},
 
-func canonical(key string) (string, error) {
-	key = strings.TrimSpace(key)
-	if key == "" {
-		return "", &ConfigError{Key: key, What: "empty key"}
-	}
-	if to, ok := aliases[key]; ok {
-		return to, nil
-	}
-	return key, nil
-}
-
-func ignored(key string) (why string, ok bool)    { return byNameOrPrefix(ignoredKeys, key) }
-func notYet(key string) (accepts string, ok bool) { return byNameOrPrefix(laterKeys, key) }
-
-func byNameOrPrefix(m map[string]string, key string) (string, bool) {
-	if v, ok := m[key]; ok {
-		return v, true
-	}
-	for name, v := range m {
-		if strings.HasSuffix(name, ".") && strings.HasPrefix(key, name) {
-			return v, true
-		}
-	}
-	return "", false
-}
-
-// hide keeps what may be a secret out of an error.
-func hide(key, value string) string {
-	if strings.HasPrefix(key, "sasl.") || strings.HasPrefix(key, "ssl.") {
-		return ""
-	}
-	return value
+	{Spec: spec{Name: "producer.state.margin", Kind: keytable.Duration, Default: "20h", Min: 60_000, Max: 30 * 24 * 3600_000,
+		Help: "Age up to which a broker surely remembers a batch. Keep it under the brokers' producer.id.expiration.ms (24h)."},
+		Field: func(c *Config) any { return &c.ProducerStateMargin }},
+	{Spec: spec{Name: "topics.create", Aliases: []string{"allow.auto.create.topics"}, Kind: keytable.Bool, Default: "true", Help: "Let the cluster create topics that do not exist, where it is set up to."},
+		Field: func(c *Config) any { return &c.TopicsCreate }},
+	{Spec: spec{Name: "unit.memory.bytes", Kind: keytable.Size, Default: "64MiB", Min: 1 << 20, Max: 1 << 40,
+		Help: "Memory for the records of client transactions that are open and not committed, together."},
+		Field: func(c *Config) any { return &c.UnitMemory }},
+	{Spec: spec{Name: "callbacks.max", Kind: keytable.Int, Default: "16384", Min: 1, Max: 10_000_000, Help: "Callbacks of SendFunc that may be outstanding; the next one waits (max.block.ms). Library only."},
+		Field: func(c *Config) any { return &c.CallbacksMax }},
 }
 
 func acksRule(c *Config) error {
 	if c.Acks != "all" && c.Acks != "-1" {
-		return fmt.Errorf("spoold delivers with acks=all only: anything less can lose what was acked")
+		return errors.New("spoold delivers with acks=all only: anything less can lose what was acked")
 	}
 	return nil
 }
 
 func idempotenceRule(c *Config) error {
 	if !c.EnableIdempotence {
-		return fmt.Errorf("spoold delivers idempotently only: without it a retry can duplicate")
+		return errors.New("spoold delivers idempotently only: without it a retry can duplicate")
 	}
 	return nil
 }
 
 func gzipRule(c *Config) error {
 	if c.GzipLevel == 0 {
-		return fmt.Errorf("must be 1 to 9, or -1")
+		return errors.New("must be 1 to 9, or -1")
 	}
 	return nil
 }
 
-func securityRule(c *Config) error {
-	switch c.SecurityProtocol {
-	case "PLAINTEXT":
-		return nil
-	case "SSL", "SASL_PLAINTEXT", "SASL_SSL":
-		return fmt.Errorf("not supported yet: only PLAINTEXT is")
+func levelRule(c *Config) error {
+	switch {
+	case c.CompressionLevel == 0:
+		return errors.New("must be 1 to 12, or -1")
+	case c.CompressionType == "gzip" && c.CompressionLevel > 9:
+		return errors.New("is 1 to 9 for gzip, or -1")
 	}
-	return fmt.Errorf("must be PLAINTEXT")
-}
-
-func listenRule(name string, get func(*Config) string) func(*Config) error {
-	return func(c *Config) error {
-		addr := get(c)
-		if addr == "" || addr == "off" {
-			return nil
-		}
-		return checkListen(addr)
-	}
+	return nil
 }

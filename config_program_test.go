@@ -32,44 +32,59 @@ func FuzzAValueIsTakenInItsRangeAndPrintedAsItIsRead(f *testing.F) {
 		key, value := anyKey(p), anyValue(p)
 		c := DefaultConfig()
 		err := c.Set(key, value)
+		name, known := KeyOf(strings.TrimSpace(key))
+		if !known {
+			name = strings.TrimSpace(key)
+		}
 		var fault *ConfigError
-		if err != nil && (!errors.As(err, &fault) || fault.Key != strings.TrimSpace(key) && aliases[strings.TrimSpace(key)] != fault.Key) {
+		if err != nil && (!errors.As(err, &fault) || fault.Key != name) {
 			t.Fatalf("Set(%q, %q) = %v, want a *ConfigError that names the key", key, value, err)
 		}
-		name := strings.TrimSpace(key)
-		if to, ok := aliases[name]; ok {
-			name = to
-		}
-		_, ignore := ignored(name)
-		_, later := notYet(name)
-		switch k := keyByName[name]; {
-		case ignore:
-			if err != nil {
-				t.Fatalf("Set(%q, %q) = %v, but the key means nothing here", key, value, err)
-			}
-		case later:
-			if err != nil && strings.TrimSpace(value) != "" && len(value) > 3 && (strings.HasPrefix(name, "sasl.") || strings.HasPrefix(name, "ssl.")) &&
-				!strings.Contains(name, value) && strings.Contains(err.Error(), value) {
-				t.Fatalf("Set(%q, …) shows what may be a secret: %v", key, err)
-			}
-		case k == nil:
+		switch k := keyNamed(name); {
+		case !known:
 			checkUnknown(t, name, err)
-		default:
+		case k.Works:
 			checkKnown(t, k, value, &c, err)
+		default:
+			checkInert(t, k, name, value, err)
 		}
 	})
+}
+
+// keyNamed is the row of a name, or of its beginning.
+func keyNamed(name string) *Key {
+	for _, k := range Keys() {
+		if k.Name == name || strings.HasSuffix(k.Name, ".") && strings.HasPrefix(name, k.Name) {
+			return &k
+		}
+	}
+	return nil
+}
+
+// checkInert: a key that does nothing is taken, but for one that is refused, which takes what changes nothing.
+func checkInert(t *testing.T, k *Key, name, value string, err error) {
+	t.Helper()
+	value = strings.TrimSpace(value)
+	harmless := value == "" || value == "null" || slices.Contains(k.Harmless, value)
+	if (err == nil) != (harmless || !k.Refused) && !k.Secret {
+		t.Fatalf("Set(%q, %q) = %v", name, value, err)
+	}
+	if err != nil && k.Secret && len(value) > 3 && !strings.Contains(name+k.Note, value) && strings.Contains(err.Error(), value) {
+		t.Fatalf("Set(%q, …) shows what may be a secret: %v", name, err)
+	}
 }
 
 // anyKey is one of the table's, a near miss, or any.
 func anyKey(p *program.Program) string {
 	kind := p.Below(4)
+	keys := Keys()
 	name := keys[p.Below(len(keys))].Name
 	switch kind {
 	case 1:
 		at := p.Below(len(name))
 		name = name[:at] + string(p.Bytes(3)) + name[min(at+p.Below(3), len(name)):]
 	case 2:
-		other := []string{"compression.codec", "metadata.broker.list", "key.serializer", "metrics.x", "sasl.jaas.config", "ssl.keystore", "transactional.id", "partitioner.ignore.keys"}
+		other := []string{"compression.codec", "metadata.broker.list", "key.serializer", "metrics.x", "sasl.jaas.config", "ssl.key.pem", "transactional.id", "partitioner.ignore.keys"}
 		name = other[p.Below(len(other))]
 	case 3:
 		name = string(p.Bytes(40))
@@ -101,33 +116,39 @@ func checkKnown(t *testing.T, k *Key, value string, c *Config, err error) {
 		return
 	}
 	text, _ := c.Get(k.Name)
-	if got := reading(k, c); is && got.Cmp(n) != 0 {
-		t.Fatalf("Set(%s, %q) means %v, want %v", k.Name, value, got, n)
+	if is && reading(t, k, text).Cmp(n) != 0 {
+		t.Fatalf("Set(%s, %q) means %v, want %v", k.Name, value, text, n)
+	}
+	if k.Secret {
+		if text != "" && text != hiddenText && !Secret(text).isReference() {
+			t.Fatalf("Set(%s, %q) is shown as %q", k.Name, value, text)
+		}
+		return
 	}
 	d := DefaultConfig()
 	if err := d.Set(k.Name, text); err != nil {
 		t.Fatalf("Set(%s, %q) is printed as %q, which is not taken: %v", k.Name, value, text, err)
 	}
-	if again, _ := d.Get(k.Name); again != text {
+	if again, _ := d.Get(k.Name); again != text || d.Differs(c, k.Name) {
 		t.Fatalf("Set(%s, %q) is printed as %q, and then as %q", k.Name, value, text, again)
-	}
-	if list, ok := k.field(c).(*[]string); ok && !slices.Equal(*list, *k.field(&d).(*[]string)) {
-		t.Fatalf("Set(%s, %q) is %q, and read again %q", k.Name, value, *list, *k.field(&d).(*[]string))
-	}
-	if err := k.check(&d); err != nil {
-		t.Fatalf("Set(%s, %q) is taken, and not when it is checked: %v", k.Name, value, err)
 	}
 }
 
-// reading is a numeric key's value, in its unit.
-func reading(k *Key, c *Config) *big.Int {
-	switch f := k.field(c).(type) {
-	case *int64:
-		return big.NewInt(*f)
-	case *time.Duration:
-		return big.NewInt(f.Milliseconds())
+// reading is a numeric key's printed value, in its unit.
+func reading(t *testing.T, k *Key, text string) *big.Int {
+	t.Helper()
+	if k.Kind == "duration" {
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			t.Fatalf("%s is printed as %q: %v", k.Name, text, err)
+		}
+		return big.NewInt(d.Milliseconds())
 	}
-	return nil
+	n, ok := new(big.Int).SetString(text, 10)
+	if !ok {
+		t.Fatalf("%s is printed as %q", k.Name, text)
+	}
+	return n
 }
 
 var (
@@ -139,32 +160,38 @@ var (
 // slowNumber is what a value means for a numeric key (is), and whether it may be so.
 func slowNumber(k *Key, value string) (n *big.Int, ok, is bool) {
 	n = new(big.Int)
+	if value == "" && k.Default == "" { // not given
+		switch k.Kind {
+		case "int", "size", "ms", "duration":
+			return n, true, true
+		}
+	}
 	switch k.Kind {
-	case KindInt:
+	case "int":
 		ok = digits.MatchString(value)
 		n.SetString(strings.TrimPrefix(value, "+"), 10)
 		ok = ok && n.IsInt64()
-	case KindSize:
+	case "size":
 		if m := sizeForm.FindStringSubmatch(value); m != nil {
 			n.SetString(strings.TrimPrefix(m[1], "+"), 10)
 			units := map[string]int64{"": 1, "B": 1, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 			n.Mul(n, big.NewInt(units[m[2]]))
 			ok = n.IsInt64()
 		}
-	case KindMillis, KindDuration:
-		n, ok = slowTime(value, k.Kind == KindMillis)
+	case "ms", "duration":
+		n, ok = slowTime(value, k.Kind == "ms")
 	default:
 		return nil, false, false
 	}
-	if longest := big.NewInt(math.MaxInt64 / int64(time.Millisecond)); k.Kind != KindInt && k.Kind != KindSize && ok && n.Cmp(longest) > 0 {
+	if longest := big.NewInt(math.MaxInt64 / int64(time.Millisecond)); k.Kind != "int" && k.Kind != "size" && ok && n.Cmp(longest) > 0 {
 		n = longest // stands for anything longer
 	}
 	low, high := big.NewInt(k.Min), big.NewInt(k.Max)
 	inside := n.Cmp(low) >= 0 && (k.Max == 0 || n.Cmp(high) <= 0)
-	if k.Name == "delivery.timeout.ms" && n.Sign() == 0 {
+	if k.Default == "" && n.Sign() == 0 {
 		inside = true
 	}
-	if k.Name == "compression.gzip.level" && n.Sign() == 0 {
+	if (k.Name == "compression.gzip.level" || k.Name == "compression.level") && n.Sign() == 0 {
 		inside = false
 	}
 	return n, ok && inside, true
@@ -208,12 +235,10 @@ func checkUnknown(t *testing.T, name string, err error) {
 			nearest = append(nearest, known)
 		}
 	}
-	for i := range keys {
-		consider(keys[i].Name)
-	}
-	for _, m := range []map[string]string{aliases, ignoredKeys, laterKeys} {
-		for known := range m {
-			consider(known)
+	for _, k := range Keys() {
+		consider(k.Name)
+		for _, a := range k.Aliases {
+			consider(a)
 		}
 	}
 	_, said, _ := strings.Cut(err.Error(), "did you mean ")

@@ -43,9 +43,13 @@ var edges = map[string][]string{
 	// Delivery under a transactional id: sender's counterpart, with the same calls and effects.
 	"sender/transaction": {"protocol", "spool", "accumulator", "txn", "sender", "sender/cluster"},
 	"sender/loop":        {"protocol", "protocol/codec", "protocol/conn", "spool", "spool/bolt", "accumulator", "sender"},
-	".":                  {"internal/quietlog", "protocol", "protocol/codec", "protocol/conn", "spool", "spool/bolt", "sender", "sender/loop", "sender/transaction"},
+	".":                  {"internal/keytable", "internal/quietlog", "protocol", "protocol/codec", "protocol/conn", "protocol/conn/secure", "spool", "spool/bolt", "sender", "sender/loop", "sender/transaction"},
 	"otel":               {"."},
-	"cmd/spoold":         {".", "internal/quietlog", "otel", "spool", "spool/bolt", "cmd/spoold/internal/…"},
+	"cmd/spoold":         {".", "internal/keytable", "internal/quietlog", "otel", "spool", "spool/bolt", "cmd/spoold/internal/…"},
+	// Reads configuration keys by a table, for the root and the command.
+	"internal/keytable": {},
+	// Certificates and credentials.
+	"protocol/conn/secure": {"protocol", "protocol/conn"},
 	// Ways in and what serves them do not know each other: the command wires them, and
 	// so does the demo, which is a command with its own broker, link and child.
 	"cmd/spoold/internal/admin":     {"."},
@@ -93,6 +97,8 @@ var owners = []struct {
 	{"github.com/twmb/franz-go/pkg/kfake", []string{"cmd/spoold/…", "integration/…"}},
 	{"github.com/twmb/franz-go/pkg/kgo", []string{"cmd/spoold/…", "integration/…"}},
 	{"github.com/twmb/franz-go/pkg/kadm", []string{"cmd/spoold/…", "integration/…"}},
+	{"github.com/twmb/franz-go/pkg/sasl", []string{"protocol/conn/secure", "integration/…"}},
+	{"golang.org/x/oauth2", []string{"protocol/conn/secure"}},
 	{"github.com/hanwen/go-fuse/", []string{"integration/lossy"}},
 }
 

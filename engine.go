@@ -28,7 +28,7 @@ func (p *Producer) open(receipts *bolt.Receipts) (*engine, error) {
 		SegmentBytes: c.SpoolSegmentBytes,
 		MaxBytes:     c.SpoolMaxBytes,
 		MinFreeBytes: minFree(c.SpoolMinFreeBytes),
-		MaxBatch:     int(max(c.MaxRequestSize, c.HTTPMaxBodyBytes) + 1024), // an HTTP request is one commit
+		MaxBatch:     int(max(c.MaxRequestSize, c.SpoolCommitMax) + 1024),
 		SettleAfter:  c.SpoolSettle,
 		KeyWindow:    c.IdempotencyWindow,
 		MaxKeys:      int(c.IdempotencyKeys),
@@ -88,6 +88,8 @@ func (p *Producer) newLoop(store loop.Store, rec *spool.Recovered) *loop.Loop {
 		ConnectTimeoutMax: c.ConnectTimeoutMax,
 		MaxIdle:           c.ConnectionsMaxIdle,
 		Dial:              p.env.Dial,
+		Security:          p.keeper.Security,
+		Stamp:             p.keeper.Stamp,
 		Event:             p.event,
 		Produced:          p.produced,
 		Delivered:         p.callbacks.poke,

@@ -15,6 +15,8 @@ type Env struct {
 	// Dial opens connections to brokers. nil: a net.Dialer with the buffer
 	// sizes of the configuration.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// SASL is a mechanism of the program's own, in place of sasl.mechanism. security.protocol must begin with SASL. nil: none.
+	SASL Mechanism
 	// Seed makes jitter and the choice of sticky partitions repeatable. 0: random.
 	Seed uint64
 	// Logger gets one line per change of state. nil: nothing is logged.

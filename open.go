@@ -30,7 +30,7 @@ func openWith(cfg Config, env Env, seam func(*bolt.Store) loop.Store, pause time
 	}
 	p.meter = newMeter(time.Now)
 	p.interceptors = &interceptors{list: slices.Clone(env.Interceptors), hooks: &p.env.Hooks}
-	if err := cfg.Validate(); err != nil {
+	if err := p.secure(); err != nil {
 		p.interceptors.close()
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/spoold/spoold/protocol/conn/secure"
 	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/sender/loop"
 	"github.com/spoold/spoold/spool/bolt"
@@ -18,6 +19,7 @@ import (
 type Producer struct {
 	cfg       Config
 	env       Env
+	keeper    *secure.Keeper // certificates and credentials
 	callbacks *callbacks
 	opened    time.Time
 

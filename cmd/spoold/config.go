@@ -3,11 +3,12 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/spoold/spoold"
 	"github.com/spoold/spoold/cmd/spoold/internal/page"
 )
 
@@ -15,11 +16,14 @@ func configCommand(w *world) *cli.Command {
 	cmd := &cli.Command{
 		Name:      "config",
 		Usage:     "look at the configuration",
-		UsageText: "spoold config print [flags]\n\nExample:\n\n   spoold config print -c spoold.yaml --with-defaults",
+		UsageText: "spoold config print|explain [flags]\n\nExample:\n\n   spoold config print -c spoold.yaml --with-defaults",
 		Subcommands: []*cli.Command{{
 			Name:      "print",
 			Usage:     "print the effective configuration, each key with its source",
 			UsageText: "spoold config print [-c FILE] [-b HOST:PORT] [-X KEY=VALUE] [--with-defaults] [--json]\n\nExample: what a file and one flag come to, with every default:\n\n   spoold config print -c spoold.yaml -X linger.ms=20 --with-defaults",
+			Description: "What is said later wins: the file, then the environment (SPOOLD_LINGER_MS sets linger.ms), then -X, then flags of\n" +
+				"their own. Secrets are not shown. All faults that would keep serve from starting are listed on standard error, each\n" +
+				"with file and line; the exit code is 78 then.",
 			Flags: []cli.Flag{configFlag(), brokerFlag(), spoolFlag("spool.path"), httpFlag(), adminFlag(), keyFlag(),
 				&cli.BoolFlag{Name: "with-defaults", Usage: "also what nobody set"}, jsonFlag()},
 			Action: func(c *cli.Context) error {
@@ -28,7 +32,7 @@ func configCommand(w *world) *cli.Command {
 				}
 				return printConfig(w, c)
 			},
-		}},
+		}, explainCommand(w)},
 	}
 	cmd.Action = func(c *cli.Context) error {
 		if !c.Args().Present() {
@@ -51,28 +55,42 @@ func adminFlag() cli.Flag {
 	return &cli.StringFlag{Name: "admin", Usage: "`ADDR` of health, metrics and status, or off; admin.listen"}
 }
 
-// printConfig prints keys and sources. It does not need a complete configuration, only one
-// without faults in it.
+// printConfig prints keys and sources, and then says what serve would say of them.
 func printConfig(w *world, c *cli.Context) error {
-	s := newSettings()
-	if file := c.String("config"); file != "" {
-		if err := s.load(file); err != nil {
+	s, err := readSettings(w, c)
+	if err != nil {
+		return err
+	}
+	nothing := len(s.source) == 0 && len(s.faults) == 0 && s.file == "" // nothing was asked to be checked
+	if s.cfg.SpoolPath == "" {
+		if s.cfg.SpoolPath, err = w.serveSpool(); err != nil {
 			return err
 		}
-	}
-	if err := s.flags(c); err != nil {
-		return err
 	}
 	rows := s.rows(c.Bool("with-defaults"))
 	for _, warning := range s.cfg.Warnings() {
 		fmt.Fprintf(w.stderr, "spoold: %s\n", warning)
 	}
-	if c.Bool("json") {
-		return json.NewEncoder(w.stdout).Encode(rows)
+	if err := writeConfig(w.stdout, rows, c.Bool("json")); err != nil {
+		return err
 	}
-	t := tabwriter.NewWriter(w.stdout, 0, 0, 2, ' ', 0)
+	if nothing {
+		return nil
+	}
+	return s.validate()
+}
+
+func writeConfig(out io.Writer, rows []page.Setting, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(out).Encode(rows)
+	}
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, r := range rows {
-		fmt.Fprintf(t, "%s\t%s\t# %s\n", r.Key, r.Value, r.Source)
+		value := r.Value
+		if strings.ContainsAny(value, "\n\t") {
+			value = fmt.Sprintf("%q", value) // a certificate
+		}
+		fmt.Fprintf(t, "%s\t%s\t# %s\n", r.Key, value, r.Source)
 	}
 	return t.Flush()
 }
@@ -80,16 +98,16 @@ func printConfig(w *world, c *cli.Context) error {
 // rows are the keys that are set, or all of them, with their sources. Secrets are hidden.
 func (s *settings) rows(withDefaults bool) []page.Setting {
 	rows := []page.Setting{}
-	for _, k := range spoold.Keys() {
-		source, said := s.source[k.Name]
+	for _, key := range s.keys() {
+		source, said := s.source[key]
 		if !said {
 			if !withDefaults {
 				continue
 			}
 			source = "default"
 		}
-		value, _ := s.cfg.Get(k.Name)
-		rows = append(rows, page.Setting{Key: k.Name, Value: value, Source: source})
+		value, _ := s.get(key)
+		rows = append(rows, page.Setting{Key: key, Value: value, Source: source})
 	}
 	return rows
 }

@@ -54,13 +54,11 @@ type flushing struct {
 }
 
 func flush(w *world, c *cli.Context) error {
-	s := newSettings()
-	if file := c.String("config"); file != "" {
-		if err := s.load(file); err != nil {
-			return err
-		}
+	s, err := readSettings(w, c)
+	if err == nil {
+		err = joinCoded(s.faults)
 	}
-	if err := s.flags(c); err != nil {
+	if err != nil {
 		return err
 	}
 	timeout := c.Duration("timeout")

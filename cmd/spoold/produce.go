@@ -36,7 +36,7 @@ func produceCommand(w *world) *cli.Command {
 			jsonFlag(),
 		),
 		Action: func(c *cli.Context) error {
-			o, s, err := produceOptions(c)
+			o, s, err := produceOptions(w, c)
 			if err != nil {
 				return err
 			}
@@ -58,12 +58,11 @@ type produceOpts struct {
 	json    bool
 }
 
-func produceOptions(c *cli.Context) (o produceOpts, s *settings, err error) {
+func produceOptions(w *world, c *cli.Context) (o produceOpts, s *settings, err error) {
 	if err := noArgs(c); err != nil {
 		return o, nil, err
 	}
-	s = newSettings()
-	if err := s.flags(c); err != nil {
+	if s, err = readSettings(w, c); err != nil {
 		return o, nil, err
 	}
 	if len(s.cfg.BootstrapServers) == 0 {

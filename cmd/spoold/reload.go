@@ -20,7 +20,7 @@ func (d *daemon) signals() (hangup <-chan os.Signal, stop func()) {
 
 // reloadable are the keys that take effect without a restart.
 var reloadable = map[string]func(*daemon, *settings){
-	"log.level": func(d *daemon, s *settings) { d.level.Set(logLevel(s.cfg.LogLevel)) },
+	"log.level": func(d *daemon, s *settings) { d.level.Set(logLevel(s.own.LogLevel)) },
 }
 
 // reload reads the configuration again. With a fault in it nothing changes.
@@ -30,24 +30,31 @@ func (d *daemon) reload() {
 		fresh.keep(d.s, "spool.path", "bootstrap.servers") // defaults that a start finds out
 		err = fresh.validate()
 	}
+	if err == nil {
+		err = d.producer.Reload(fresh.cfg) // also where no key has changed: files may have
+	}
 	if err != nil {
 		d.log.Error("SIGHUP: the configuration has a fault and was not taken", "event", "config.fault", "err", err)
 		return
 	}
 	var taken, restart []string
-	for _, k := range spoold.Keys() {
-		now, _ := fresh.cfg.Get(k.Name)
-		if before, _ := d.s.cfg.Get(k.Name); now == before {
+	for _, key := range d.s.keys() {
+		if !fresh.differs(d.s, key) {
 			continue
 		}
-		if apply := reloadable[k.Name]; apply != nil {
+		switch apply := reloadable[key]; {
+		case apply != nil:
 			apply(d, fresh)
-			_ = d.s.cfg.Set(k.Name, now) // it is what validate let pass
-			taken = append(taken, k.Name)
-		} else {
-			restart = append(restart, k.Name)
+			taken = append(taken, key)
+		case spoold.Reloads(key):
+			taken = append(taken, key)
+		default:
+			restart = append(restart, key)
 		}
 	}
+	// What was taken is no difference next time. The rest is, until a restart.
+	d.s.own.LogLevel = fresh.own.LogLevel
+	d.s.cfg.SecurityProtocol, d.s.cfg.TLS, d.s.cfg.SASL = fresh.cfg.SecurityProtocol, fresh.cfg.TLS, fresh.cfg.SASL
 	if len(restart) > 0 {
 		d.log.Warn("SIGHUP: the configuration was read again; some keys that have changed need a restart", "event", "config.reload",
 			"taken", taken, "needs_restart", restart)

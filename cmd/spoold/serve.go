@@ -32,7 +32,8 @@ func serveCommand(w *world) *cli.Command {
 			"        -d '{\"records\":[{\"key\":\"k\",\"value\":{\"n\":1}}]}' http://127.0.0.1:8082/topics/orders",
 		Description: "SIGTERM and SIGINT stop it: it takes no more, finishes what is on its way to the disk, and leaves the rest in the\n" +
 			"spool for the next start. A second signal ends it at once, which loses nothing either. SIGHUP reads the configuration\n" +
-			"again: log.level takes effect at once, and a line says which other keys have changed and need a restart. Faults in it\n" +
+			"again: log.level takes effect at once, security.protocol, ssl.* and sasl.* for connections to come, and a line says which\n" +
+			"other keys have changed and need a restart. Faults in it\n" +
 			"are logged, and nothing changes. It goes on when its standard output or error is closed.",
 		Flags: []cli.Flag{
 			configFlag(), brokerFlag(), keyFlag(),
@@ -51,14 +52,14 @@ func serveCommand(w *world) *cli.Command {
 			}
 			defer stopDev()
 			level := new(slog.LevelVar)
-			level.Set(logLevel(s.cfg.LogLevel))
+			level.Set(logLevel(s.own.LogLevel))
 			warnings := new(page.Warnings)
-			log := newLogger(w.stderr, level, s.cfg.LogFormat, warnings)
+			log := newLogger(w.stderr, level, s.own.LogFormat, warnings)
 			for _, warning := range s.cfg.Warnings() {
 				log.Warn(warning, "event", "config.warning")
 			}
 			d := &daemon{w: w, s: s, log: log, level: level, warnings: warnings, adopt: c.Bool("adopt-spool")}
-			d.reread = func() (*settings, error) { return readSettings(c) }
+			d.reread = func() (*settings, error) { return readSettings(w, c) }
 			return d.run(c.Context)
 		},
 	}
@@ -68,7 +69,7 @@ func serveCommand(w *world) *cli.Command {
 // broker if there is to be one.
 func serveSettings(w *world, c *cli.Context) (s *settings, stopDev func(), err error) {
 	stopDev = func() {}
-	if s, err = readSettings(c); err != nil {
+	if s, err = readSettings(w, c); err != nil {
 		return nil, stopDev, err
 	}
 	if s.file == "" && !c.Bool("dev") && len(s.cfg.BootstrapServers) == 0 {
@@ -92,17 +93,6 @@ func serveSettings(w *world, c *cli.Context) (s *settings, stopDev func(), err e
 		return nil, func() {}, err
 	}
 	return s, stopDev, nil
-}
-
-// readSettings puts file and flags together.
-func readSettings(c *cli.Context) (*settings, error) {
-	s := newSettings()
-	if file := c.String("config"); file != "" {
-		if err := s.load(file); err != nil {
-			return nil, err
-		}
-	}
-	return s, s.flags(c)
 }
 
 // devPort is where the development broker listens unless -b says otherwise.
@@ -228,7 +218,7 @@ func (d *daemon) listen(ctx context.Context) error {
 		return err
 	}
 	d.socket = admin.Serve(ln, admin.Private(d.producer, d.metrics.Handler()), d.log)
-	if addr := d.s.cfg.AdminListen; listens(addr) {
+	if addr := d.s.own.AdminListen; listens(addr) {
 		ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 		if err != nil {
 			return exitf(exitCannotCreate, "admin.listen: %w", err)
@@ -242,7 +232,7 @@ func (d *daemon) listen(ctx context.Context) error {
 // listenHTTP opens the HTTP ingest: on the socket named "http" that systemd passed, or
 // else on http.listen.
 func (d *daemon) listenHTTP(ctx context.Context) error {
-	addr := d.s.cfg.HTTPListen
+	addr := d.s.own.HTTPListen
 	ln, err := service.Listener("http")
 	switch {
 	case err != nil:
@@ -250,8 +240,8 @@ func (d *daemon) listenHTTP(ctx context.Context) error {
 	case ln == nil && !listens(addr):
 		return nil
 	}
-	h := httpin.New(httpin.DefaultConfig(&d.s.cfg), sink{d.producer}, d.metrics.Ingress("http"))
-	limit := int(d.s.cfg.HTTPMaxConnections)
+	h := httpin.New(d.s.http(), sink{d.producer}, d.metrics.Ingress("http"))
+	limit := int(d.s.own.HTTPMaxConnections)
 	if ln != nil {
 		d.http = httpin.On(ln, h, limit, d.log)
 	} else if d.http, err = httpin.Listen(ctx, addr, h, limit, d.log); err != nil {
@@ -280,7 +270,7 @@ func (d *daemon) addresses(args ...any) []any {
 // stop takes no more requests, lets those under way be answered, and closes the spool,
 // all within shutdown.timeout.
 func (d *daemon) stop(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.s.cfg.ShutdownTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.s.own.ShutdownTimeout)
 	defer cancel()
 	d.closeServers(ctx)
 	err := d.producer.Close(ctx)

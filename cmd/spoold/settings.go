@@ -1,135 +1,156 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 
-	"github.com/magiconair/properties"
 	"github.com/urfave/cli/v2"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/internal/keytable"
 )
 
-// settings is the effective configuration with the source of each key.
+// settings is the effective configuration with the source of each key. What is said later wins: the file, then the
+// environment, then -X, then flags of their own.
 type settings struct {
 	cfg    spoold.Config
-	source map[string]string // by key; what is not there is a default
-	file   string            // "" : none
+	own    daemonConfig
+	source map[string]string // by name; what is not there is a default
+	file   string            // "": none
+
+	faults []error
+	broken bool              // the file could not be read as what it is: what is missing may stand in it
+	faulty map[string]bool   // by name: told already
+	spelt  map[string]string // by name: how the present layer spells it
+	once   bool              // the present layer may hold each key once
 }
 
 func newSettings() *settings {
-	return &settings{cfg: spoold.DefaultConfig(), source: map[string]string{}}
+	return &settings{cfg: spoold.DefaultConfig(), own: defaultDaemonConfig(), source: map[string]string{}, faulty: map[string]bool{}}
 }
 
-// set gives key its value. source is where it was said: file:line, or a flag.
-func (s *settings) set(key, value, source string) error {
-	if err := s.cfg.Set(key, value); err != nil {
-		return exitf(exitConfig, "%s: %w", source, err)
+// layer begins another source of keys, in which each key may stand in one spelling; and once, where it is a file.
+func (s *settings) layer(once bool) { s.spelt, s.once = map[string]string{}, once }
+
+// set gives key its value. source is where it was said: file:line, or a flag. Faults are kept for validate.
+func (s *settings) set(key, value, source string) {
+	name, ofDaemon := s.name(key)
+	switch other, twice := s.spelt[name]; {
+	case twice && other != key:
+		s.fault(name, source, fmt.Errorf("%s and %s are the same key: give one of them", other, key))
+		return
+	case twice && s.once:
+		s.fault(name, source, fmt.Errorf("%s is there twice, first at %s", key, s.source[name]))
+		return
 	}
-	s.source[key] = source
-	return nil
-}
-
-// load reads a file, .properties by its name or else YAML. It reports every
-// fault of it, each with its line.
-func (s *settings) load(path string) error {
-	text, err := os.ReadFile(path)
+	s.spelt[name] = key
+	var err error
+	if ofDaemon {
+		if _, err = daemonTable.Set(&s.own, key, value); err != nil {
+			err = &spoold.ConfigError{Key: name, Value: value, What: err.Error()}
+		}
+	} else {
+		err = s.cfg.Set(key, value)
+	}
 	if err != nil {
-		return exitf(exitConfig, "config: %w", err)
+		s.fault(name, source, err)
+		return
 	}
-	s.file = path
-	if filepath.Ext(path) == ".properties" {
-		return s.loadProperties(path, text)
-	}
-	return s.loadYAML(path, text)
+	delete(s.faulty, name)
+	s.source[name] = source
 }
 
-func (s *settings) loadYAML(path string, text []byte) error {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(text, &doc); err != nil {
-		return exitf(exitConfig, "%s: %s", path, strings.ReplaceAll(err.Error(), "\n", " "))
+// name is the key's proper spelling, and whether the daemon alone knows it.
+func (s *settings) name(key string) (name string, ofDaemon bool) {
+	if name, ok := spoold.KeyOf(key); ok {
+		return name, false
 	}
-	if doc.Kind == 0 {
-		return nil // empty
+	if name, _, ok := daemonTable.Find(key); ok {
+		return name, true
 	}
-	return s.yamlMap(path, "", doc.Content[0])
+	return key, false
 }
 
-// yamlMap walks nested maps: their names are joined with dots. Kafka's keys may stand under `kafka`.
-func (s *settings) yamlMap(path, prefix string, n *yaml.Node) error {
-	if n.Kind != yaml.MappingNode {
-		return exitf(exitConfig, "%s:%d: %s must be a map of keys", path, n.Line, strings.TrimSuffix("the file."+prefix, "."))
+func (s *settings) fault(name, source string, err error) {
+	var fault *spoold.ConfigError
+	if _, known := s.get(name); !known && errors.As(err, &fault) && strings.HasPrefix(fault.What, "unknown key") {
+		err = &spoold.ConfigError{Key: name, What: keytable.Unknown(name, names()).Error()}
 	}
-	var errs []error
-	seen := map[string]int{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		k, v := n.Content[i], n.Content[i+1]
-		if v.Kind == yaml.AliasNode {
-			v = v.Alias
+	s.faulty[name] = true
+	s.faults = append(s.faults, fmt.Errorf("%s: %w", source, err))
+}
+
+// names are all spellings of all keys.
+func names() []string {
+	all := daemonTable.Names()
+	for _, k := range spoold.Keys() {
+		all = append(append(all, k.Name), k.Aliases...)
+	}
+	return all
+}
+
+// working are all spellings of the keys that do something.
+func working() []string {
+	all := daemonTable.Names()
+	for _, k := range spoold.Keys() {
+		if k.Works {
+			all = append(append(all, k.Name), k.Aliases...)
 		}
-		key := prefix + k.Value
-		where := fmt.Sprintf("%s:%d", path, k.Line)
-		if first, twice := seen[key]; twice {
-			errs = append(errs, exitf(exitConfig, "%s: %s is there twice, first on line %d", where, key, first))
-			continue
+	}
+	return all
+}
+
+// get is the key's value as text, for keys that work.
+func (s *settings) get(key string) (string, bool) {
+	if value, ok := s.cfg.Get(key); ok {
+		return value, true
+	}
+	return daemonTable.Get(&s.own, key)
+}
+
+// differs reports whether other settings have another value of the key, also where it is secret.
+func (s *settings) differs(other *settings, key string) bool {
+	return s.cfg.Differs(&other.cfg, key) || !daemonTable.Same(&s.own, &other.own, key)
+}
+
+// keys are all keys that work, in the order of the tables.
+func (s *settings) keys() []string {
+	var list []string
+	for _, k := range spoold.Keys() {
+		if k.Works {
+			list = append(list, k.Name)
 		}
-		seen[key] = k.Line
-		switch v.Kind {
-		case yaml.MappingNode:
-			errs = append(errs, s.yamlMap(path, strings.TrimPrefix(key+".", "kafka."), v))
-		case yaml.SequenceNode:
-			var list []string
-			for _, item := range v.Content {
-				list = append(list, item.Value)
+	}
+	for _, k := range daemonTable.Specs() {
+		list = append(list, k.Name)
+	}
+	return list
+}
+
+// validate checks the whole, and gives all faults at once: those of single values and of values together, each with where it
+// came from.
+func (s *settings) validate() error {
+	s.cfg.SpoolCommitMax = max(s.cfg.SpoolCommitMax, s.own.HTTPMaxBodyBytes) // an HTTP request is one commit
+	errs := slices.Clone(s.faults)
+	if s.broken {
+		return joinCoded(errs)
+	}
+	for _, err := range split(s.cfg.Validate()) {
+		var fault *spoold.ConfigError
+		if errors.As(err, &fault) {
+			if s.faulty[fault.Key] {
+				continue
 			}
-			errs = append(errs, s.set(key, strings.Join(list, ","), where))
-		default:
-			value := v.Value
-			if v.Tag == "!!null" {
-				value = ""
+			if s.source[fault.Key] != "" {
+				err = fmt.Errorf("%s: %w", s.source[fault.Key], err)
 			}
-			errs = append(errs, s.set(key, value, where))
 		}
+		errs = append(errs, err)
 	}
 	return joinCoded(errs)
-}
-
-func (s *settings) loadProperties(path string, text []byte) error {
-	loader := properties.Loader{Encoding: properties.ISO_8859_1, DisableExpansion: true}
-	p, err := loader.LoadBytes(text)
-	if err != nil {
-		return exitf(exitConfig, "%s: %w", path, err)
-	}
-	lines := propertyLines(text)
-	var errs []error
-	for _, key := range p.Keys() {
-		value, _ := p.Get(key)
-		where := path
-		if line, ok := lines[key]; ok {
-			where = fmt.Sprintf("%s:%d", path, line)
-		}
-		errs = append(errs, s.set(strings.TrimPrefix(key, "kafka."), value, where))
-	}
-	return joinCoded(errs)
-}
-
-// propertyLines finds the line of each key, as far as it is written plainly.
-func propertyLines(text []byte) map[string]int {
-	lines := map[string]int{}
-	n := 0
-	for line := range bytes.Lines(text) {
-		n++
-		line = bytes.TrimSpace(line)
-		if end := bytes.IndexAny(line, "=: \t"); end > 0 {
-			lines[string(line[:end])] = n
-		}
-	}
-	return lines
 }
 
 // joinCoded joins faults of the configuration into one error with its code.
@@ -140,29 +161,33 @@ func joinCoded(errs []error) error {
 	return nil
 }
 
-// validate checks the whole and says where each faulty value came from.
-func (s *settings) validate() error {
-	err := s.cfg.Validate()
-	if err == nil {
-		return nil
-	}
-	var errs []error
-	for _, err := range split(err) {
-		var fault *spoold.ConfigError
-		if errors.As(err, &fault) && s.source[fault.Key] != "" {
-			err = fmt.Errorf("%s: %w", s.source[fault.Key], err)
-		}
-		errs = append(errs, err)
-	}
-	return joinCoded(errs)
-}
-
 // split takes a joined error apart.
 func split(err error) []error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		return joined.Unwrap()
 	}
+	if err == nil {
+		return nil
+	}
 	return []error{err}
+}
+
+// envPrefix begins the name of an environment variable that sets a key: SPOOLD_LINGER_MS sets linger.ms.
+const envPrefix = "SPOOLD_"
+
+func envName(key string) string {
+	return envPrefix + strings.ToUpper(strings.NewReplacer(".", "_").Replace(key))
+}
+
+// environment applies the variables that are names of keys that work. Others that begin so are somebody else's, for instance
+// of a container's host.
+func (s *settings) environment(lookup func(string) string) {
+	s.layer(false)
+	for _, name := range working() {
+		if value := lookup(envName(name)); value != "" {
+			s.set(name, value, envName(name))
+		}
+	}
 }
 
 // Flags that mean a configuration key, on more than one command.
@@ -189,36 +214,48 @@ var flagKeys = []struct{ flag, key string }{
 
 // flags applies a command's flags: -X first, so that a flag of its own wins.
 func (s *settings) flags(c *cli.Context) error {
-	var errs []error
+	s.layer(false)
 	for _, pair := range c.StringSlice("X") {
 		key, value, ok := strings.Cut(pair, "=")
 		if !ok {
-			errs = append(errs, usagef("-X %s: want key=value", pair))
-			continue
+			return usagef("-X %s: want key=value", pair)
 		}
-		errs = append(errs, s.set(strings.TrimSpace(key), value, "-X "+strings.TrimSpace(key)))
+		key = strings.TrimSpace(key)
+		s.set(key, value, "-X "+key)
 	}
+	s.layer(false)
 	for _, f := range flagKeys {
 		if c.IsSet(f.flag) {
 			dashes := "--"
 			if len(f.flag) == 1 {
 				dashes = "-"
 			}
-			errs = append(errs, s.set(f.key, c.String(f.flag), dashes+f.flag))
-		}
-	}
-	err := errors.Join(errs...)
-	if err == nil {
-		return nil
-	}
-	return &exitError{code: codeOf(errsFirst(errs)), err: err}
-}
-
-func errsFirst(errs []error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
+			s.set(f.key, c.String(f.flag), dashes+f.flag)
 		}
 	}
 	return nil
+}
+
+// loadSettings reads a file. Faults of single values are kept for validate.
+func loadSettings(file string) (*settings, error) {
+	s := newSettings()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, exitf(exitConfig, "config: %w", err)
+	}
+	s.load(file, text)
+	return s, nil
+}
+
+// readSettings puts together the file, if there is one, the environment and flags.
+func readSettings(w *world, c *cli.Context) (*settings, error) {
+	s := newSettings()
+	if file := c.String("config"); file != "" {
+		var err error
+		if s, err = loadSettings(file); err != nil {
+			return nil, err
+		}
+	}
+	s.environment(w.env)
+	return s, s.flags(c)
 }

@@ -56,13 +56,8 @@ func shipOptions(w *world, c *cli.Context) (*shipRun, error) {
 	if !c.Args().Present() {
 		return nil, usagef("ship: no file is given; for lines on stdin use spoold produce")
 	}
-	s := newSettings()
-	if file := c.String("config"); file != "" {
-		if err := s.load(file); err != nil {
-			return nil, err
-		}
-	}
-	if err := s.flags(c); err != nil {
+	s, err := readSettings(w, c)
+	if err != nil {
 		return nil, err
 	}
 	if len(s.cfg.BootstrapServers) == 0 {
@@ -72,7 +67,6 @@ func shipOptions(w *world, c *cli.Context) (*shipRun, error) {
 	if run.timeout <= 0 {
 		return nil, usagef("ship: --timeout %v: it must be above 0", run.timeout)
 	}
-	var err error
 	if run.acked, err = waitAcked(c); err != nil {
 		return nil, err
 	}

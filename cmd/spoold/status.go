@@ -55,14 +55,12 @@ func statusCommand(w *world) *cli.Command {
 
 // spoolDir is the spool that a command looks at.
 func spoolDir(w *world, c *cli.Context) (string, error) {
-	s := newSettings()
-	if file := c.String("config"); file != "" {
-		if err := s.load(file); err != nil {
-			return "", err
-		}
+	s, err := readSettings(w, c)
+	if err == nil {
+		err = joinCoded(s.faults)
 	}
-	if c.IsSet("spool") {
-		return c.String("spool"), nil
+	if err != nil {
+		return "", err
 	}
 	if s.cfg.SpoolPath != "" {
 		return s.cfg.SpoolPath, nil
@@ -75,8 +73,11 @@ func spoolDir(w *world, c *cli.Context) (string, error) {
 func look(c *cli.Context, dir string) (*spoold.Status, int, error) {
 	s, pid, err := lookAt(c.Context, dir)
 	if file := c.String("config"); err == nil && pid == 0 && file != "" {
-		conf := newSettings()
-		if err := conf.load(file); err != nil {
+		conf, err := loadSettings(file)
+		if err == nil {
+			err = joinCoded(conf.faults)
+		}
+		if err != nil {
 			return nil, 0, err
 		}
 		s.SpoolLimitBytes = conf.cfg.SpoolMaxBytes

@@ -26,6 +26,9 @@ type Options struct {
 	RequestTimeout time.Duration
 	// MaxResponseBytes is the longest answer that is read; 0 is 100 MiB.
 	MaxResponseBytes int
+	// Security is asked for each connection, and again when its SASL session is about to end, so that
+	// certificates and credentials may change meanwhile. nil: the listener is plain text and asks for no credentials.
+	Security func(context.Context) (Security, error)
 }
 
 // maxQueue bounds what waits to be written. The sender has a handful of requests per broker under
@@ -60,10 +63,17 @@ type ProduceRequest struct {
 // goroutine.
 type Conn struct {
 	addr     string
-	nc       net.Conn
+	nc       net.Conn // what is written and read
+	raw      net.Conn // below TLS; nc, if there is none
 	versions versions
-	maxBytes int
-	timeout  time.Duration // of requests that bring none
+	security func(context.Context) (Security, error)
+	// encrypted and identified: TLS, SASL. They say what a listener may want when it closes the connection.
+	encrypted, identified bool
+	renewAt               time.Time       // when to authenticate anew; zero: never. The writer's, once it runs
+	ctx                   context.Context // ends with the connection
+	cancel                context.CancelFunc
+	maxBytes              int
+	timeout               time.Duration // of requests that bring none
 
 	wake       chan struct{} // tells the writer that queue is not empty
 	closing    chan struct{} // closed by the first shut
@@ -74,7 +84,8 @@ type Conn struct {
 	wrote  sync.Cond // a call's writing is over
 	queue  []*call   // not begun, oldest first
 	flight []*call   // being written, or written and not answered; oldest first
-	err    error     // why it ended; set once
+	err    error     // why it ended
+	told   bool      // the broker has answered a request since Dial
 }
 
 // call is a request on its way.
@@ -111,6 +122,8 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 	c := &Conn{
 		addr:       o.Addr,
 		nc:         nc,
+		raw:        nc,
+		security:   o.Security,
 		maxBytes:   o.MaxResponseBytes,
 		timeout:    o.RequestTimeout,
 		wake:       make(chan struct{}, 1),
@@ -119,7 +132,9 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 		done:       make(chan struct{}),
 	}
 	c.wrote.L = &c.mu
-	if err := c.negotiate(ctx, o); err != nil {
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	if err := c.begin(ctx, o); err != nil {
+		c.cancel()
 		nc.Close()
 		return nil, err
 	}
@@ -194,16 +209,21 @@ func (c *Conn) Err() error {
 	return c.err
 }
 
-// shut ends the connection; the first reason counts.
+// shut ends the connection; the first reason counts. But a broker that refuses credentials closes the connection, too, and
+// the reader may be the first to say so.
 func (c *Conn) shut(err error) {
 	c.mu.Lock()
 	first := c.err == nil
 	if first {
-		c.err = err
 		close(c.closing)
+	}
+	var refusal *SecurityError
+	if first || errors.As(err, &refusal) {
+		c.err = err
 	}
 	c.mu.Unlock()
 	if first {
-		c.nc.Close()
+		c.cancel()
+		c.raw.Close() // not TLS's Close, which may wait for the other side
 	}
 }

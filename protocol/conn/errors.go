@@ -43,7 +43,7 @@ type NotKafkaError struct {
 }
 
 func (e *NotKafkaError) Error() string {
-	s := fmt.Sprintf("%s is not a Kafka broker's plain-text listener: %s", e.Addr, e.What)
+	s := fmt.Sprintf("%s is not a Kafka broker's listener: %s", e.Addr, e.What)
 	if e.Err != nil {
 		s += ": " + e.Err.Error()
 	}
@@ -57,6 +57,7 @@ type LostError struct {
 	Addr  string
 	Doing string
 	After time.Duration // of the request that got no answer in time
+	Hint  string        // what to check if the broker closed the connection
 	Err   error
 }
 
@@ -65,7 +66,11 @@ func (e *LostError) Error() string {
 	case errors.Is(e.Err, os.ErrDeadlineExceeded):
 		return fmt.Sprintf("broker %s: %s: timed out after %v, connection closed", e.Addr, e.Doing, e.After)
 	case errors.Is(e.Err, io.EOF) || errors.Is(e.Err, io.ErrUnexpectedEOF):
-		return fmt.Sprintf("broker %s: %s: it closed the connection", e.Addr, e.Doing)
+		s := fmt.Sprintf("broker %s: %s: it closed the connection", e.Addr, e.Doing)
+		if e.Hint != "" {
+			s += ": " + e.Hint
+		}
+		return s
 	}
 	return fmt.Sprintf("broker %s: %s: %v", e.Addr, e.Doing, e.Err)
 }

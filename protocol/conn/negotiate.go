@@ -50,17 +50,30 @@ func (v versions) best(key, most int16) (int16, bool) {
 	return best, best >= v[key].min
 }
 
-// negotiate asks ApiVersions, on a connection that nobody else uses yet.
-func (c *Conn) negotiate(ctx context.Context, o Options) error {
+// begin makes a connection that was just opened, and that nobody else uses yet, ready for requests.
+func (c *Conn) begin(ctx context.Context, o Options) error {
 	deadline, _ := ctx.Deadline()
-	if err := c.nc.SetDeadline(deadline); err != nil {
+	if err := c.raw.SetDeadline(deadline); err != nil {
 		return &DialError{Addr: c.addr, Err: err}
 	}
-	stop := context.AfterFunc(ctx, func() { _ = c.nc.SetDeadline(time.Unix(1, 0)) })
-	resp, err := c.agree(o)
+	stop := context.AfterFunc(ctx, func() { _ = c.raw.SetDeadline(time.Unix(1, 0)) })
+	err := c.negotiate(ctx, o)
 	if !stop() && (err == nil || ctx.Err() != context.DeadlineExceeded) {
 		return &DialError{Addr: c.addr, Err: context.Cause(ctx)}
 	}
+	if err != nil {
+		return err
+	}
+	return c.raw.SetDeadline(time.Time{})
+}
+
+// negotiate encrypts, asks ApiVersions, and authenticates, in this order.
+func (c *Conn) negotiate(ctx context.Context, o Options) error {
+	security, err := c.secure(ctx)
+	if err != nil {
+		return err
+	}
+	resp, err := c.agree(o)
 	if err != nil {
 		return err
 	}
@@ -72,7 +85,40 @@ func (c *Conn) negotiate(ctx context.Context, o Options) error {
 		return fmt.Errorf("broker %s offers no version of Produce from %d to %d: is it older than Kafka 0.11, or a controller's listener?",
 			c.addr, protocol.ProduceMinVersion, protocol.ProduceMaxVersion)
 	}
-	return c.nc.SetDeadline(time.Time{})
+	c.identified = security.SASL != nil
+	correlation := int32(-100)
+	return c.login(ctx, security.SASL, func(_ context.Context, req kmsg.Request) (kmsg.Response, error) {
+		correlation--
+		return c.ask(o.ClientID, req, correlation)
+	})
+}
+
+// ask sends one request and reads its answer, before the connection's goroutines run.
+func (c *Conn) ask(clientID string, req kmsg.Request, correlation int32) (kmsg.Response, error) {
+	lost := func(err error) error {
+		return &LostError{Addr: c.addr, Doing: "authenticating", After: c.timeout, Err: err}
+	}
+	frame := kmsg.NewRequestFormatter(kmsg.FormatterClientID(clientID)).AppendRequest(nil, req, correlation)
+	if _, err := c.nc.Write(frame); err != nil {
+		return nil, lost(err)
+	}
+	var head [8]byte
+	if _, err := io.ReadFull(c.nc, head[:]); err != nil {
+		return nil, lost(err)
+	}
+	size := int(int32(binary.BigEndian.Uint32(head[:])))
+	if size < 4 || size > maxHello || int32(binary.BigEndian.Uint32(head[4:])) != correlation {
+		return nil, &ProtocolError{Addr: c.addr, What: fmt.Sprintf("%q as an answer to %s", head[:], kmsg.NameForKey(req.Key()))}
+	}
+	body, err := readBody(c.nc, nil, size-4)
+	if err != nil {
+		return nil, lost(err)
+	}
+	resp := (&call{req: req}).response()
+	if err := decode(resp, body); err != nil {
+		return nil, &ProtocolError{Addr: c.addr, What: fmt.Sprintf("an answer to %s that cannot be read (%v)", kmsg.NameForKey(req.Key()), err)}
+	}
+	return resp, nil
 }
 
 // agree asks in the newest version, then in the one that a refusal names, then in the oldest.
@@ -152,12 +198,17 @@ func (c *Conn) helloError(err error, got []byte) error {
 	switch {
 	case len(got) > 0:
 		return c.notKafka(got)
+	case c.encrypted && isAlert(err): // TLS 1.3 tells of a client's certificate only after the handshake
+		return tlsError(c.addr, err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &NotKafkaError{Addr: c.addr, Err: err,
 			What: "it took the connection and says nothing. Does it speak Kafka, or wait for something else; is the broker overloaded?"}
 	}
-	return &NotKafkaError{Addr: c.addr, Err: err,
-		What: "it closed the connection at the first request. Does it want TLS, is it another service, or a proxy with no broker behind it?"}
+	what := "it closed the connection at the first request. Does it want TLS (security.protocol), is it another service, or a proxy with no broker behind it?"
+	if c.encrypted {
+		what = "it closed the encrypted connection at the first request. Is it another service, or a proxy with no broker behind it?"
+	}
+	return &NotKafkaError{Addr: c.addr, Err: err, What: what}
 }
 
 // notKafka guesses what speaks there from its first bytes.
@@ -167,7 +218,7 @@ func (c *Conn) notKafka(got []byte) error {
 	case len(got) >= 4 && string(got[:4]) == "HTTP":
 		what = "it answered " + strconv.Quote(string(got)) + ": that is an HTTP server. Is this the port of another service?"
 	case len(got) >= 2 && (got[0] == 0x15 || got[0] == 0x16) && got[1] == 3:
-		what = "it answered with TLS: this port wants an encrypted connection"
+		what = "it answered with TLS: this port wants an encrypted connection (security.protocol)"
 	}
 	return &NotKafkaError{Addr: c.addr, What: what}
 }

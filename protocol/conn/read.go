@@ -92,6 +92,7 @@ func (c *Conn) answered(q *call) error {
 		return c.err // q stays in flight, and is told with the others
 	}
 	c.flight = pop(c.flight)
+	c.told = true
 	c.setReadDeadline()
 	return nil
 }
@@ -124,6 +125,9 @@ func (c *Conn) readError(doing string, err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	lost := &LostError{Addr: c.addr, Doing: doing, Err: err}
+	if !c.told && !c.identified {
+		lost.Hint = "does this listener want SASL (security.protocol)?"
+	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		for _, q := range c.flight {
 			lost.After = max(lost.After, q.timeout)

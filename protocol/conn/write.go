@@ -52,13 +52,17 @@ func (w *writer) next() (*call, bool) {
 			c.mu.Unlock()
 			return nil, false
 		}
+		if len(c.queue) > 0 && !c.renewAt.IsZero() && !time.Now().Before(c.renewAt) {
+			c.mu.Unlock()
+			if err := w.relogin(); err != nil {
+				c.shut(err)
+			}
+			continue
+		}
 		if len(c.queue) > 0 {
 			q := c.queue[0]
 			c.queue = pop(c.queue)
-			c.flight = append(c.flight, q) // not begun: told in its turn if the connection ends here
-			q.writing = true
-			w.correlation = (w.correlation + 1) & (1<<31 - 1)
-			q.correlation = w.correlation
+			w.launch(q)
 			c.mu.Unlock()
 			return q, true
 		}
@@ -69,6 +73,14 @@ func (w *writer) next() (*call, bool) {
 			return nil, false
 		}
 	}
+}
+
+// launch puts q behind what is in flight, not begun: it is told in its turn if the connection ends here. mu is held.
+func (w *writer) launch(q *call) {
+	w.c.flight = append(w.c.flight, q)
+	q.writing = true
+	w.correlation = (w.correlation + 1) & (1<<31 - 1)
+	q.correlation = w.correlation
 }
 
 // send encodes and writes one request.

@@ -128,10 +128,13 @@ func (v *View) wake(at int64) {
 	}
 }
 
-// linkIs notes whether the cluster answers.
+// linkIs notes whether the cluster answers, and says so when that changes, or the reason why it does not.
 func (v *View) linkIs(up bool, err string) {
 	if v.link.Up == up && v.link.Since >= 0 {
-		v.link.Err = err
+		if v.link.Err != err {
+			v.link.Err = err
+			v.change(Change{Kind: LinkChanged, Up: up, Text: err})
+		}
 		return
 	}
 	v.link = Link{Up: up, Since: v.now, Err: err}

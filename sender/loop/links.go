@@ -49,7 +49,17 @@ type pace struct {
 	next     backoff.BackOff
 	notUntil int64 // Age
 	failures int
+	refused  int    // failures in a row that last until somebody changes something (conn.Lasting)
+	stamp    uint64 // of what connections were protected with at the last of them
 }
+
+// A broker that refuses this client, or is refused by it, is asked again after firstRefused, and ever more seldom, down to once
+// in mostRefused; but at once when credentials or certificates have changed, which is looked for every stampEvery.
+const (
+	firstRefused = 2 * time.Second
+	mostRefused  = 30 * time.Second
+	stampEvery   = 500 * time.Millisecond
+)
 
 // links is the loop's connections and what it knows of where brokers are.
 type links struct {
@@ -84,15 +94,25 @@ func (l *Loop) dial(k *link, addrs []string) {
 	p := l.pace(k.broker)
 	wait := max(0, p.notUntil-l.now.Age)
 	timeout := l.connectTimeout(p.failures)
+	refused, stamp := p.refused > 0, p.stamp
 	l.ended.Go(func() {
 		var c wire
-		err := sleep(l.ctx, wait)
+		var err error
+		if refused {
+			err = l.sleepUntilChange(wait, stamp)
+		} else {
+			err = sleep(l.ctx, wait)
+		}
+		var faults error
 		for i := 0; err == nil && c == nil && i < len(addrs); i++ {
 			var fault error
 			if c, fault = l.opt.dial(l.ctx, addrs[i], timeout); fault != nil {
 				c = nil
+				if faults == nil || !conn.Lasting(faults) || l.ctx.Err() != nil {
+					faults = fault // a refusal says more than that another one is not there
+				}
 				if i == len(addrs)-1 || l.ctx.Err() != nil {
-					err = fault
+					err = faults
 				}
 			}
 		}
@@ -112,7 +132,7 @@ func (l *Loop) dial(k *link, addrs []string) {
 // connected takes the result of dial.
 func (l *Loop) connected(k *link, c wire, err error) {
 	if err != nil {
-		l.failed(k.broker)
+		l.failed(k.broker, err)
 		delete(l.links.open, k.broker)
 		for _, id := range k.connecting {
 			l.handle(sender.Response{ID: id, Err: err})
@@ -123,6 +143,7 @@ func (l *Loop) connected(k *link, c wire, err error) {
 		return
 	}
 	k.conn, k.heard = c, l.now.Age
+	l.pace(k.broker).refused = 0
 	for _, r := range l.links.waiting {
 		l.control(k, &r)
 	}
@@ -150,7 +171,7 @@ func (l *Loop) lost(k *link) {
 	if k.answered {
 		delete(l.links.paces, k.broker)
 	}
-	l.failed(k.broker)
+	l.failed(k.broker, k.gone)
 	l.buried(k)
 }
 
@@ -212,8 +233,16 @@ func (l *Loop) refuseWaiting(err error) {
 	waiting := l.links.waiting
 	l.links.waiting = nil
 	for i := range waiting {
-		l.handle(sender.Response{ID: waiting[i].ID, Err: fmt.Errorf("none of %d bootstrap servers answers: %w", len(l.opt.Servers), err)})
+		l.handle(sender.Response{ID: waiting[i].ID, Err: l.noServer(err)})
 	}
+}
+
+func (l *Loop) noServer(err error) error {
+	var refusal *conn.SecurityError
+	if errors.As(err, &refusal) {
+		return fmt.Errorf("none of %d bootstrap servers can be used: %w", len(l.opt.Servers), err)
+	}
+	return fmt.Errorf("none of %d bootstrap servers answers: %w", len(l.opt.Servers), err)
 }
 
 // learn keeps the addresses of a Metadata answer.
@@ -264,10 +293,35 @@ func (l *Loop) pace(broker int32) *pace {
 	return p
 }
 
-func (l *Loop) failed(broker int32) {
+func (l *Loop) failed(broker int32, err error) {
 	p := l.pace(broker)
 	p.failures++
-	p.notUntil = l.now.Age + p.next.NextBackOff().Milliseconds()
+	pause := p.next.NextBackOff()
+	if !conn.Lasting(err) {
+		p.refused = 0
+	} else {
+		pause = max(pause, min(firstRefused<<min(p.refused, 10), mostRefused))
+		p.refused++
+		p.stamp = l.stamp()
+	}
+	p.notUntil = l.now.Age + pause.Milliseconds()
+}
+
+func (l *Loop) stamp() uint64 {
+	if l.opt.Stamp == nil {
+		return 0
+	}
+	return l.opt.Stamp()
+}
+
+// sleepUntilChange waits so many ms, or until what connections are protected with is not what it was.
+func (l *Loop) sleepUntilChange(ms int64, stamp uint64) error {
+	for step := stampEvery.Milliseconds(); ms > 0 && l.stamp() == stamp; ms -= step {
+		if err := sleep(l.ctx, min(ms, step)); err != nil {
+			return err
+		}
+	}
+	return l.ctx.Err()
 }
 
 func (l *Loop) connectTimeout(failures int) time.Duration {

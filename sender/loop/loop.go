@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/protocol/conn"
 	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/spool"
 	"github.com/spoold/spoold/spool/bolt"
@@ -54,9 +55,12 @@ type Options struct {
 	ConnectTimeoutMax time.Duration
 	MaxIdle           time.Duration // connections.max.idle.ms; not positive: never
 	Dial              func(ctx context.Context, network, addr string) (net.Conn, error)
-	Event             func(sender.Event) // called on the loop's goroutine; must not block. nil: not
-	Produced          func(Produced)     // as Event, when a Produce request has ended, before what came of it
-	Delivered         func()             // called after deliveries were resolved; must not block. nil: not
+	// Security is asked for each connection (conn.Options). Stamp changes when what it gives changes. nil: plain text.
+	Security  func(context.Context) (conn.Security, error)
+	Stamp     func() uint64
+	Event     func(sender.Event) // called on the loop's goroutine; must not block. nil: not
+	Produced  func(Produced)     // as Event, when a Produce request has ended, before what came of it
+	Delivered func()             // called after deliveries were resolved; must not block. nil: not
 
 	dial func(ctx context.Context, addr string, timeout time.Duration) (wire, error) // tests
 }

@@ -39,14 +39,14 @@ type Config struct {
 	BodyBudget   int64         // bytes that all bodies above 16 KiB share
 }
 
-// DefaultConfig is what c says, with bounds of our own for the rest.
-func DefaultConfig(c *spoold.Config) Config {
+// DefaultConfig is what c and the listener's own keys say, with bounds of our own for the rest.
+func DefaultConfig(c *spoold.Config, maxBodyBytes, maxConnections int64) Config {
 	return Config{
-		MaxBodyBytes: c.HTTPMaxBodyBytes,
+		MaxBodyBytes: maxBodyBytes,
 		AckTimeout:   c.RequestTimeout,
 		AdmitTimeout: min(c.MaxBlock, time.Second),
-		MaxWaiters:   int(max(c.HTTPMaxConnections/2, 1)),
-		BodyBudget:   max(48<<20, 4*c.HTTPMaxBodyBytes+1<<20),
+		MaxWaiters:   int(max(maxConnections/2, 1)),
+		BodyBudget:   max(48<<20, 4*maxBodyBytes+1<<20),
 	}
 }
 

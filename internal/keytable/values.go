@@ -1,9 +1,9 @@
-package spoold
+package keytable
 
 import (
+	"encoding"
 	"fmt"
 	"math"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,11 +11,22 @@ import (
 )
 
 // set parses value into the key's field and checks its range and rule.
-func (k *Key) set(c *Config, value string) error {
-	value = strings.TrimSpace(value)
-	switch f := k.field(c).(type) {
+func (k *Row[C]) set(c *C, value string) error {
+	if value == "" && k.Default == "" {
+		value = k.none()
+	}
+	for _, choice := range k.Choices {
+		if strings.EqualFold(choice, value) {
+			value = choice
+		}
+	}
+	switch f := k.Field(c).(type) {
 	case *string:
 		*f = value
+	case encoding.TextUnmarshaler:
+		if err := f.UnmarshalText([]byte(value)); err != nil {
+			return err
+		}
 	case *[]string:
 		*f = splitList(value)
 	case *bool:
@@ -43,6 +54,15 @@ func (k *Key) set(c *Config, value string) error {
 	return k.check(c)
 }
 
+// none is how a value that is not given is written.
+func (k *Row[C]) none() string {
+	switch k.Kind {
+	case Int, Size, Millis, Duration:
+		return "0"
+	}
+	return ""
+}
+
 // millis is n ms without overflow: the longest Duration, either way, stands for anything longer.
 func millis(n int64) time.Duration {
 	const longest = math.MaxInt64 / int64(time.Millisecond)
@@ -56,8 +76,8 @@ func millis(n int64) time.Duration {
 }
 
 // get is the field as text that set takes.
-func (k *Key) get(c *Config) string {
-	switch f := k.field(c).(type) {
+func (k *Row[C]) get(c *C) string {
+	switch f := k.Field(c).(type) {
 	case *string:
 		return *f
 	case *[]string:
@@ -67,20 +87,30 @@ func (k *Key) get(c *Config) string {
 	case *int64:
 		return strconv.FormatInt(*f, 10)
 	case *time.Duration:
-		if k.Kind == KindMillis {
+		if k.Kind == Millis {
 			return strconv.FormatInt(f.Milliseconds(), 10)
 		}
 		return shortDuration(*f)
+	case fmt.Stringer:
+		return f.String()
 	}
-	panic("spoold: field of key " + k.Name + " has a type that the table does not know")
+	panic("keytable: field of key " + k.Name + " has a type that the table does not know")
+}
+
+// raw is the field's value with its secret.
+func (k *Row[C]) raw(c *C) string {
+	if f, ok := k.Field(c).(interface{ Reveal() string }); ok {
+		return f.Reveal()
+	}
+	return k.get(c)
 }
 
 // check is what can be said of the field's value alone.
-func (k *Key) check(c *Config) error {
+func (k *Row[C]) check(c *C) error {
 	var n int64
-	switch f := k.field(c).(type) {
+	switch f := k.Field(c).(type) {
 	case *string:
-		if k.Choices != nil && !slices.Contains(k.Choices, *f) {
+		if k.Choices != nil && !slices.Contains(k.Choices, *f) && (*f != "" || k.Default != "") {
 			return fmt.Errorf("must be one of %s", strings.Join(k.Choices, ", "))
 		}
 		return k.checkRule(c)
@@ -88,32 +118,32 @@ func (k *Key) check(c *Config) error {
 		n = *f
 	case *time.Duration:
 		n = f.Milliseconds()
-		if k.Default == "" && n == 0 {
-			return nil // not given
-		}
 	default:
 		return k.checkRule(c)
 	}
+	if k.Default == "" && n == 0 {
+		return nil // not given
+	}
 	if n < k.Min || k.Max != 0 && n > k.Max {
-		return fmt.Errorf("must be between %s and %s", k.show(k.Min), k.show(k.Max))
+		return fmt.Errorf("must be between %s and %s", Show(k.Kind, k.Min), Show(k.Kind, k.Max))
 	}
 	return k.checkRule(c)
 }
 
-func (k *Key) checkRule(c *Config) error {
-	if k.rule == nil {
+func (k *Row[C]) checkRule(c *C) error {
+	if k.Rule == nil {
 		return nil
 	}
-	return k.rule(c)
+	return k.Rule(c)
 }
 
 // number parses an int, a size in bytes, or a time in milliseconds.
-func (k *Key) number(value string) (int64, error) {
+func (k *Row[C]) number(value string) (int64, error) {
 	switch k.Kind {
-	case KindSize:
+	case Size:
 		return parseSize(value)
-	case KindMillis, KindDuration:
-		return parseTime(value, k.Kind == KindMillis)
+	case Millis, Duration:
+		return parseTime(value, k.Kind == Millis)
 	}
 	n, err := strconv.ParseInt(value, 10, 64)
 	if err != nil {
@@ -122,14 +152,14 @@ func (k *Key) number(value string) (int64, error) {
 	return n, nil
 }
 
-// show is a bound as a person would write it.
-func (k *Key) show(n int64) string {
-	switch k.Kind {
-	case KindSize:
+// Show is a number of a kind as a person would write it.
+func Show(kind Kind, n int64) string {
+	switch kind {
+	case Size:
 		return formatSize(n)
-	case KindDuration:
+	case Duration:
 		return shortDuration(millis(n))
-	case KindMillis:
+	case Millis:
 		return strconv.FormatInt(n, 10) + " ms"
 	}
 	return strconv.FormatInt(n, 10)
@@ -217,40 +247,6 @@ func splitList(value string) []string {
 		}
 	}
 	return list
-}
-
-func checkListen(addr string) error {
-	_, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("must be host:port, or off")
-	}
-	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-		return fmt.Errorf("has no port between 0 and 65535")
-	}
-	return nil
-}
-
-// unknownKey names the nearest key, if one is near.
-func unknownKey(key string) error {
-	best, distance := "", len(key)/3+2
-	near := func(name string) {
-		if d := editDistance(key, name); d < distance || d == distance && name < best {
-			best, distance = name, d
-		}
-	}
-	for i := range keys {
-		near(keys[i].Name)
-	}
-	for _, m := range []map[string]string{aliases, ignoredKeys, laterKeys} {
-		for name := range m {
-			near(name)
-		}
-	}
-	err := &ConfigError{Key: key, What: "unknown key"}
-	if best != "" {
-		err.What += "; did you mean " + strings.TrimSuffix(best, ".") + "?"
-	}
-	return err
 }
 
 // editDistance is how many letters must be put in, taken out or changed.

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"errors"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/spoold/spoold/internal/keytable"
+)
+
+// daemonConfig is what only the daemon needs, beside the library's configuration.
+type daemonConfig struct {
+	HTTPListen         string
+	HTTPMaxBodyBytes   int64
+	HTTPMaxConnections int64
+	AdminListen        string
+	LogLevel           string
+	LogFormat          string
+	ShutdownTimeout    time.Duration
+}
+
+func defaultDaemonConfig() daemonConfig {
+	var c daemonConfig
+	daemonTable.Default(&c)
+	return c
+}
+
+type (
+	daemonRow = keytable.Row[daemonConfig]
+	spec      = keytable.Spec
+)
+
+// daemonTable is the daemon's own keys.
+var daemonTable = keytable.New([]daemonRow{
+	{Spec: spec{Name: "http.listen", Kind: keytable.Text, Default: "127.0.0.1:8082", Help: "Address of the HTTP ingest; empty or off: none."},
+		Field: func(c *daemonConfig) any { return &c.HTTPListen }, Rule: func(c *daemonConfig) error { return checkListen(c.HTTPListen) }},
+	{Spec: spec{Name: "http.max.body.bytes", Kind: keytable.Size, Default: "10MiB", Min: 1024, Max: 1 << 30, Help: "Largest body of a request."},
+		Field: func(c *daemonConfig) any { return &c.HTTPMaxBodyBytes }},
+	{Spec: spec{Name: "http.max.connections", Kind: keytable.Int, Default: "1024", Min: 1, Max: 1 << 20, Help: "Connections at a time; further ones are answered 503 and closed."},
+		Field: func(c *daemonConfig) any { return &c.HTTPMaxConnections }},
+	{Spec: spec{Name: "admin.listen", Kind: keytable.Text, Default: "127.0.0.1:9095", Help: "Address of /healthz, /readyz, /metrics and /api/status; empty or off: none."},
+		Field: func(c *daemonConfig) any { return &c.AdminListen }, Rule: func(c *daemonConfig) error { return checkListen(c.AdminListen) }},
+	{Spec: spec{Name: "log.level", Kind: keytable.Choice, Default: "info", Choices: []string{"debug", "info", "warn", "error"}, Help: "Least level that is logged."},
+		Field: func(c *daemonConfig) any { return &c.LogLevel }},
+	{Spec: spec{Name: "log.format", Kind: keytable.Choice, Default: "auto", Choices: []string{"auto", "text", "json"}, Help: "auto: text on a terminal, else json."},
+		Field: func(c *daemonConfig) any { return &c.LogFormat }},
+	{Spec: spec{Name: "shutdown.timeout", Kind: keytable.Duration, Default: "20s", Min: 0, Max: 3600_000, Help: "How long a stop waits for answers from the cluster. The rest stays spooled."},
+		Field: func(c *daemonConfig) any { return &c.ShutdownTimeout }},
+})
+
+func checkListen(addr string) error {
+	if !listens(addr) {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return errors.New("must be host:port, or off")
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return errors.New("has no port between 0 and 65535")
+	}
+	return nil
+}
