@@ -77,7 +77,7 @@ func Suites(names []string) ([]uint16, error) {
 
 // settings reads everything and makes crypto/tls settings of it.
 func (t *TLS) settings(f *files) (*tls.Config, error) {
-	c := &tls.Config{}
+	c := &tls.Config{DynamicRecordSizingDisabled: true} // batches are large: full records from the first byte
 	var err error
 	if c.MinVersion, c.MaxVersion, err = VersionRange(t.Versions); err != nil {
 		return nil, at("ssl.enabled.protocols", err)
