@@ -41,7 +41,7 @@ func TestOnlyThisIssuesCommandsAreThere(t *testing.T) {
 	for _, c := range newApp(&world{}).Commands {
 		names = append(names, c.Name)
 	}
-	if got := strings.Join(names, " "); got != "demo serve produce ship flush status ls resolve config version" {
+	if got := strings.Join(names, " "); got != "demo serve produce ship flush status ls resolve txn config version" {
 		t.Errorf("commands: %s", got)
 	}
 }
