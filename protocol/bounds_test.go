@@ -106,14 +106,17 @@ func TestABatchWithoutRecordsIsRead(t *testing.T) {
 
 // The pieces of a request point into one buffer, which must not move while they are made.
 func TestALongClientIDIsPartOfTheRequest(t *testing.T) {
-	for _, length := range []int{1000, math.MaxInt16} {
-		e := ProduceEncoder{ClientID: strings.Repeat("c", length)}
-		pieces, size, err := e.Encode(ProduceMaxVersion, 7, 1000, producePartitions)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, want := bytes.Join(pieces, nil), oracleProduce(ProduceMaxVersion, 7, 1000, e.ClientID, producePartitions); size != len(want) || !bytes.Equal(got, want) {
-			t.Errorf("client.id of %d bytes: %d bytes are not the %d that they should be", length, size, len(want))
+	for version := ProduceMinVersion; version <= ProduceMaxVersion; version++ {
+		for _, length := range []int{600, 1000, math.MaxInt16} {
+			e := ProduceEncoder{ClientID: strings.Repeat("c", length)}
+			pieces, size, err := e.Encode(version, 7, 1000, producePartitions)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, want := bytes.Join(pieces, nil), oracleProduce(version, 7, 1000, e.ClientID, producePartitions)
+			if size != len(want) || !bytes.Equal(got, want) {
+				t.Errorf("version %d, client.id of %d bytes: %d bytes are not the %d that they should be", version, length, size, len(want))
+			}
 		}
 	}
 	e := ProduceEncoder{ClientID: strings.Repeat("c", math.MaxInt16+1)}
