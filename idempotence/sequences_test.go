@@ -14,26 +14,6 @@ func ready() protocol.Sequences {
 	return p
 }
 
-func TestASequenceIsNeverGivenTwiceInAnEpochAndWraps(t *testing.T) {
-	p := ready()
-	p.Next = 2147483646
-	if base := p.Assign(3); base != 2147483646 || p.Next != 1 {
-		t.Errorf("base %d, next %d; want 2147483646 and 1", base, p.Next)
-	}
-}
-
-func TestAnEpochEndsAt32767AndNeverWraps(t *testing.T) {
-	p := ready()
-	p.Identity.Epoch = protocol.MaxProducerEpoch - 1
-	if !p.Bump() || p.Identity.Epoch != protocol.MaxProducerEpoch || p.Next != 0 || p.Settled != protocol.NoSequence || p.Known {
-		t.Errorf("after the last bump: %+v", p)
-	}
-	before := p
-	if p.Bump() || p != before {
-		t.Errorf("a bump past the end changed %+v to %+v", before, p)
-	}
-}
-
 func TestFiveMayBeUnansweredOnlyWhileTheBrokerSurelyRemembers(t *testing.T) {
 	const day = 24 * 3600_000
 	now := protocol.Margin{Wall: 10 * day, Ms: 20 * 3600_000}
@@ -62,14 +42,5 @@ func TestFiveMayBeUnansweredOnlyWhileTheBrokerSurelyRemembers(t *testing.T) {
 		if got := inFlightLimit(&p, now, tt.mayAsk, tt.oldest, true, tt.candidate); got != tt.want {
 			t.Errorf("%s: limit %d, want %d", tt.name, got, tt.want)
 		}
-	}
-}
-
-func TestAnAckWithoutAPlaceLeavesTheLastOffset(t *testing.T) {
-	p := ready()
-	p.Assign(4)
-	p.Acked(4, 4, protocol.NoOffset, 2000)
-	if p.LastOffset != 0 || p.Settled != 4 || p.LastMaxTimestamp != 2000 {
-		t.Errorf("%+v", p)
 	}
 }
