@@ -26,6 +26,7 @@ func (p *Producer) open(receipts *bolt.Receipts) (*engine, error) {
 	store, rec, err := bolt.Open(bolt.Options{
 		Path:         c.SpoolPath,
 		SegmentBytes: c.SpoolSegmentBytes,
+		GroupBytes:   int(min(1<<20, c.SpoolSegmentBytes/16)), // what a segment owns ahead follows from it
 		MaxBytes:     c.SpoolMaxBytes,
 		MinFreeBytes: minFree(c.SpoolMinFreeBytes),
 		MaxBatch:     int(max(c.MaxRequestSize, c.SpoolCommitMax) + 1024),

@@ -69,7 +69,7 @@ func (c *checker) check(fr *frame, deep bool) (step int, err error) {
 func (c *checker) tidy(segments int) error {
 	var names []string
 	err := c.stage.list(func(name string, _ uint64) {
-		if strings.HasPrefix(name, "spoold-") {
+		if strings.HasPrefix(name, "spoold-") && !strings.HasSuffix(name, ".tmp") { // that is the next one, made ahead
 			names = append(names, name)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"time"
 	"weak"
 
 	"github.com/spoold/spoold/spool"
@@ -30,12 +31,13 @@ type transaction struct {
 
 // commit makes durable what is in g and what writes say. On an error nothing in
 // memory may be believed.
-func (s *Store) commit(c *Commit, g *group, writes []*spool.Write, rewritten *rewrite) (err error) {
+func (s *Store) commit(c *Commit, w *work) (err error) {
+	g, writes := w.group, w.writes
 	t := &transaction{number: s.active.head.Block + 1, target: s.active}
-	if rewritten != nil && s.isSealed(rewritten.segment) {
-		t.rewritten = rewritten
+	if w.rewritten != nil && s.isSealed(w.rewritten.from) {
+		t.rewritten = w.rewritten
 	}
-	if err := s.maybeRotate(t, g); err != nil {
+	if err := s.maybeRotate(t, g, w.rotate); err != nil {
 		return err
 	}
 	defer func() {
@@ -58,6 +60,9 @@ func (s *Store) commit(c *Commit, g *group, writes []*spool.Write, rewritten *re
 		}
 	}
 	s.done(t)
+	if len(g.sections) > 0 || len(writes) > 0 {
+		s.timing.busySince = time.Now()
+	}
 	c.Receipt = weak.Make(g.receipt)
 	c.Lanes = g.lanes
 	for i := range g.sections {
@@ -196,7 +201,16 @@ func (s *Store) write(t *transaction) (err error) {
 	}
 	s.opt.Faults.at("after commit")
 	a.head = head
-	return a.db.View(func(tx *bbolt.Tx) error { a.hwm = tx.Size(); return nil })
+	if err := a.db.View(func(tx *bbolt.Tx) error { a.hwm = tx.Size(); return nil }); err != nil {
+		return err
+	}
+	st, err := a.file.Stat()
+	if err != nil {
+		return err
+	}
+	// bbolt may have cut off what was allocated ahead, or written beyond it.
+	a.allocated = max(min(a.allocated, st.Size()), a.hwm)
+	return nil
 }
 
 func (s *Store) fill(tx *bbolt.Tx, t *transaction, head *spool.Head) error {
@@ -328,8 +342,13 @@ func (s *Store) done(t *transaction) {
 	s.view.Lock()
 	clear(s.coming)
 	if t.from != nil {
-		s.sealed = append(s.sealed, newSealed(s.dir, t.fromInfo, s.state))
+		x := newSealed(s.dir, t.fromInfo, s.state)
+		x.bytes = t.from.hwm
+		s.sealed = append(s.sealed, x)
 		s.active = a
+	}
+	if t.rewritten != nil {
+		t.rewritten.from.carried(t.rewritten)
 	}
 	if t.block != nil {
 		a.index.add(t.number, 0, len(t.block), lastFour(t.block), t.sections)

@@ -19,11 +19,16 @@ func (s *Store) run() {
 	// that a poisoned Store.
 	debug.SetPanicOnFault(true)
 	for {
-		g, writes, rewritten, ok := s.take()
-		if !ok {
+		w, err := s.take()
+		if err != nil {
+			s.fault(err)
 			return
 		}
-		c := s.commitGuarded(g, writes, rewritten)
+		if w == nil {
+			return
+		}
+		g, writes := w.group, w.writes
+		c := s.commitGuarded(w)
 		s.mu.Lock()
 		s.committing = nil
 		if c.Err == nil {
@@ -50,41 +55,78 @@ func (s *Store) run() {
 		if c.Err != nil {
 			return
 		}
-		s.tend(c.Stats.Rotated)
+		if err := s.tend(c.Stats.Rotated); err != nil {
+			s.fault(err)
+			return
+		}
 	}
 }
 
-// take waits for work and swaps the open group for an empty one. ok is false when
+// fault ends the committer for a failure of the disk outside a commit.
+func (s *Store) fault(err error) {
+	c := &Commit{store: s, Err: s.poison(err)}
+	select {
+	case s.commits <- c:
+	case <-s.abort:
+	}
+}
+
+// work is what one commit is made of.
+type work struct {
+	group     *group
+	writes    []*spool.Write
+	rewritten *rewrite // or nil
+	rotate    bool     // it begins a new segment
+}
+
+// take waits for work and swaps the open group for an empty one. It returns nil when
 // the Store is closed and nothing is due.
-func (s *Store) take() (g *group, writes []*spool.Write, rewritten *rewrite, ok bool) {
+func (s *Store) take() (*work, error) {
 	for {
 		s.mu.Lock()
 		wait, due := s.due(time.Now())
 		if due {
 			s.gather()
-			g = s.swap()
-			writes, s.writes, s.urgent = s.writes, nil, false
-			rewritten, s.rewritten = s.rewritten, nil
+			w := &work{s.swap(), s.writes, s.rewritten, s.rotateNow}
+			s.writes, s.urgent, s.rewritten, s.rotateNow = nil, false, nil, false
 			s.mu.Unlock()
-			return g, writes, rewritten, true
+			return w, nil
 		}
 		if s.closing {
 			s.mu.Unlock()
-			return nil, nil, nil, false
+			return nil, nil
 		}
 		s.idle = true
-		full := s.full != nil
+		short := s.full != nil || s.wanted > s.granted
 		s.mu.Unlock()
-		s.waitForWork(wait, full)
-		if full {
-			s.checkSpace(true)
+		tend := s.timing.lookAgain
+		if short && (tend == 0 || tend > spacePoll) {
+			tend = spacePoll
+		}
+		woken := s.waitForWork(wait, tend)
+		s.mu.Lock()
+		short = short || s.wanted > s.granted
+		again := s.again
+		s.again = false
+		s.mu.Unlock()
+		if !short && woken && !again {
+			continue
+		}
+		look := s.tend
+		if s.opt.RewriteAfter < 0 {
+			look = s.checkSpace
+		}
+		if err := look(short); err != nil {
+			return nil, err
 		}
 	}
 }
 
-func (s *Store) waitForWork(wait time.Duration, full bool) {
-	if full && (wait == 0 || wait > spacePoll) {
-		wait = spacePoll
+// waitForWork waits until somebody has work, and reports whether it was that, or until one of two times has passed that
+// are not 0.
+func (s *Store) waitForWork(wait, tend time.Duration) (woken bool) {
+	if wait == 0 || tend > 0 && tend < wait {
+		wait = tend
 	}
 	var timer <-chan time.Time
 	if wait > 0 {
@@ -94,6 +136,7 @@ func (s *Store) waitForWork(wait time.Duration, full bool) {
 	}
 	select {
 	case <-s.kick:
+		woken = true
 	case <-timer:
 		s.mu.Lock()
 		s.idle = false
@@ -103,6 +146,7 @@ func (s *Store) waitForWork(wait time.Duration, full bool) {
 		s.closing = true
 		s.mu.Unlock()
 	}
+	return woken
 }
 
 // due reports whether there is something to commit now, or how long until there is. Under mu.
@@ -113,6 +157,9 @@ func (s *Store) due(now time.Time) (time.Duration, bool) {
 	default:
 	}
 	if s.open.bytes > 0 || len(s.open.keys) > 0 || len(s.open.notes) > 0 || s.urgent {
+		return 0, true
+	}
+	if (s.rewritten != nil || s.rotateNow) && s.opt.RewriteAfter >= 0 && !s.closing {
 		return 0, true
 	}
 	if len(s.writes) == 0 {
@@ -156,15 +203,15 @@ func (s *Store) newGroup() *group {
 }
 
 // commitGuarded makes one commit, and poisons the Store if it fails in any way.
-func (s *Store) commitGuarded(g *group, writes []*spool.Write, rewritten *rewrite) (c *Commit) {
+func (s *Store) commitGuarded(w *work) (c *Commit) {
 	start := time.Now()
-	c = &Commit{store: s, group: g}
+	c = &Commit{store: s, group: w.group}
 	defer func() {
 		if p := recover(); p != nil {
 			c.Err = s.poison(fmt.Errorf("commit: %v", p))
 		}
 	}()
-	if err := s.commit(c, g, writes, rewritten); err != nil {
+	if err := s.commit(c, w); err != nil {
 		c.Err = s.poison(err)
 		return c
 	}

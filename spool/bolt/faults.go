@@ -13,6 +13,7 @@ import (
 type Faults struct {
 	Boot      func() int64                               // CLOCK_BOOTTIME, ms
 	Free      func(dir string) (uint64, error)           // bytes free on the file system
+	Total     func(dir string) (uint64, error)           // bytes of the file system
 	Fallocate func(f *os.File, offset, size int64) error // nil: the system's
 	// Commit makes a bbolt transaction durable, or does not: commit is bbolt's own.
 	Commit func(commit func() error) error
@@ -49,14 +50,48 @@ func (fl *Faults) freeBytes(dir string) (uint64, error) {
 	if fl.Free != nil {
 		return fl.Free(dir)
 	}
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, err
-	}
-	return st.Bavail * uint64(st.Bsize), nil
+	st, err := statfs(dir)
+	return st.Bavail * uint64(st.Bsize), err
 }
 
-// allocate makes the file own its blocks from offset on. Where the file system cannot, it does nothing.
+func (fl *Faults) totalBytes(dir string) (uint64, error) {
+	if fl.Total != nil {
+		return fl.Total(dir)
+	}
+	st, err := statfs(dir)
+	return st.Blocks * uint64(st.Bsize), err
+}
+
+func statfs(dir string) (st unix.Statfs_t, err error) {
+	err = unix.Statfs(dir, &st)
+	return st, onFile("statfs", dir, err)
+}
+
+// File systems that never write in place: a file that owns its blocks needs others all the same.
+const (
+	magicBtrfs    = 0x9123683e
+	magicZFS      = 0x2fc12fc1
+	magicBcachefs = 0xca451a4e
+	magicF2FS     = 0xf2f52010
+)
+
+// copiesOnWrite reports whether dir is on a file system that never writes in place.
+func copiesOnWrite(dir string) bool {
+	st, err := statfs(dir)
+	if err != nil {
+		return false
+	}
+	switch uint32(st.Type) {
+	case magicBtrfs, magicZFS, magicBcachefs, magicF2FS:
+		return true
+	}
+	return false
+}
+
+// errNoAllocate: the file system cannot allocate ahead.
+var errNoAllocate = errors.New("the file system cannot allocate ahead")
+
+// allocate makes the file own its blocks from offset on.
 func (fl *Faults) allocate(f *os.File, offset, size int64) error {
 	fallocate := fl.Fallocate
 	if fallocate == nil {
@@ -71,7 +106,7 @@ func (fl *Faults) allocate(f *os.File, offset, size int64) error {
 	}
 	err := fallocate(f, offset, size)
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
-		return nil
+		return errNoAllocate
 	}
 	if err != nil {
 		return &os.PathError{Op: "fallocate", Path: f.Name(), Err: err}
@@ -94,6 +129,11 @@ func (fl *Faults) commitTx(tx *bbolt.Tx) error {
 // noSpace reports whether err means that there is no room on the disk, or in a quota.
 func noSpace(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EFBIG)
+}
+
+// shortage reports whether err means that the system lacks something now that it may have later: room, descriptors, memory.
+func shortage(err error) bool {
+	return noSpace(err) || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOMEM)
 }
 
 // fullWrite reports whether a commit failed for want of room, in a write: a sync that failed

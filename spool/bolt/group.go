@@ -98,10 +98,18 @@ func (s *Store) room(size int) (*group, error) {
 		return nil, ErrClosed
 	case s.full != nil:
 		return nil, s.full
+	case size > s.hardCap && size > s.granted:
+		if s.noGrant != nil {
+			return nil, s.noGrant
+		}
+		return nil, errGroupFull // the committer looks for room first
 	case s.open.bytes > 0 && s.open.bytes+size > s.hardCap:
 		return nil, errGroupFull
-	case s.big > 0 && size <= s.hardCap:
+	case s.granted > 0 && size <= s.hardCap:
 		return nil, errGroupFull // one that needs a group of its own would wait for ever
+	}
+	if size > s.hardCap {
+		s.granted = 0 // it is used
 	}
 	return s.open, nil
 }
@@ -117,11 +125,12 @@ func (s *Store) waitForRoom(ctx context.Context, size int, why error) error {
 		s.roomy = make(chan struct{})
 	}
 	roomy := s.roomy
-	s.wake()
 	big := 0
 	if size > s.hardCap {
 		big = 1
+		s.wanted = max(s.wanted, size)
 	}
+	s.wake()
 	s.big += big
 	s.mu.Unlock()
 	select {
@@ -132,6 +141,7 @@ func (s *Store) waitForRoom(ctx context.Context, size int, why error) error {
 	case <-ctx.Done():
 		s.mu.Lock()
 		if s.big -= big; big > 0 {
+			s.wanted, s.granted = 0, 0 // others ask again
 			s.letIn()
 		}
 		s.mu.Unlock()
@@ -160,6 +170,10 @@ func (s *Store) lane(g *group, topic string) (*lane, error) {
 // roomForTopics refuses n more topics if there would be too many: each takes memory and
 // room on the disk for as long as the spool is there. Under mu.
 func (s *Store) roomForTopics(topic string, n int) error {
+	if s.stateFull {
+		return fmt.Errorf("%w: what the spool keeps about %d topics takes a sixty-fourth of what its files may own (spool.max.bytes, or the disk): raise that, or look for misspelt topics in spoold ls",
+			ErrTooManyTopics, len(s.laneByID))
+	}
 	if len(s.laneByID)+n <= s.opt.MaxTopics {
 		return nil
 	}

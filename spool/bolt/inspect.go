@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/spoold/spoold/spool"
@@ -88,7 +87,7 @@ func (in *Inspection) Segments() []SegmentStats {
 		out = append(out, SegmentStats{Number: info.Number, Path: x.path, Blocks: info.Blocks, Bytes: info.Bytes, Pending: x.pending})
 		total -= x.pending
 	}
-	path := filepath.Join(in.dir, segmentName(in.found.number))
+	path := segmentPath(in.dir, in.found.number)
 	return append(out, SegmentStats{Number: in.found.number, Path: path, Active: true, Blocks: in.found.head.Blocks, Bytes: in.found.index.bytes, Pending: total})
 }
 
@@ -112,6 +111,7 @@ func (in *Inspection) Entries(yield func(EntryInfo) bool) error {
 		number uint64
 		f      *os.File
 		refs   map[spool.LaneID][]ref
+		listed func(spool.LaneID, spool.Index) bool
 	}
 	var sources []source
 	defer func() {
@@ -119,20 +119,16 @@ func (in *Inspection) Entries(yield func(EntryInfo) bool) error {
 			_ = x.f.Close()
 		}
 	}()
-	numbers := []uint64{in.found.number}
-	for _, info := range in.found.state.Segments() {
-		numbers = append(numbers, info.Number)
-	}
-	for _, n := range numbers {
+	for _, n := range in.numbers() {
 		im, err := readFile(in.dir, n, imageParts{bodies: true})
 		if err != nil {
 			return err
 		}
-		f, err := os.Open(filepath.Join(in.dir, segmentName(n)))
+		f, err := os.Open(segmentPath(in.dir, n))
 		if err != nil {
 			return err
 		}
-		x := source{n, f, map[spool.LaneID][]ref{}}
+		x := source{n, f, map[spool.LaneID][]ref{}, in.listed(n)}
 		for id, l := range im.index().lanes {
 			x.refs[id] = l.refs
 		}
@@ -157,7 +153,7 @@ func (in *Inspection) Entries(yield func(EntryInfo) bool) error {
 				continue
 			}
 			info := EntryInfo{Lane: id, Topic: in.found.state.Topic(id), Segment: sources[p.src].number, Block: p.block.number}
-			if err := p.entries(sources[p.src].f, settled, info, yield); err != nil {
+			if err := p.entries(sources[p.src].f, settled, sources[p.src].listed, info, yield); err != nil {
 				if errors.Is(err, errStop) {
 					return nil
 				}
@@ -168,8 +164,28 @@ func (in *Inspection) Entries(yield func(EntryInfo) bool) error {
 	return nil
 }
 
+// numbers are the segments, the active one first.
+func (in *Inspection) numbers() []uint64 {
+	numbers := []uint64{in.found.number}
+	for _, info := range in.found.state.Segments() {
+		numbers = append(numbers, info.Number)
+	}
+	return numbers
+}
+
+// listed tells which entries of a segment count: what was carried out of an older one is in another by now.
+func (in *Inspection) listed(number uint64) func(spool.LaneID, spool.Index) bool {
+	for _, info := range in.found.state.Segments() {
+		if info.Number == number {
+			x := &sealed{info: info}
+			return x.holds
+		}
+	}
+	return func(spool.LaneID, spool.Index) bool { return true }
+}
+
 // entries yields those of one section that have not left.
-func (r *ref) entries(f *os.File, settled *spool.Set, info EntryInfo, yield func(EntryInfo) bool) error {
+func (r *ref) entries(f *os.File, settled *spool.Set, listed func(spool.LaneID, spool.Index) bool, info EntryInfo, yield func(EntryInfo) bool) error {
 	b := make([]byte, r.len)
 	if _, err := f.ReadAt(b, r.block.offset+int64(r.off)); err != nil {
 		return err
@@ -183,7 +199,7 @@ func (r *ref) entries(f *os.File, settled *spool.Set, info EntryInfo, yield func
 	}
 	stop := false
 	err := eachEntry(&sect, func(i spool.Index, raw []byte) {
-		if stop || settled.Contains(i) {
+		if stop || settled.Contains(i) || !listed(info.Lane, i) {
 			return
 		}
 		info.Index, info.Raw = i, raw

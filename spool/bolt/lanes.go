@@ -3,7 +3,6 @@ package bolt
 import (
 	"errors"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 
@@ -98,11 +97,7 @@ func (in *Inspection) Use() ([]LaneUse, error) {
 	for i := range first {
 		first[i] = st.Settled(spool.LaneID(i)).NextAbsent(0)
 	}
-	numbers := []uint64{in.found.number}
-	for _, info := range st.Segments() {
-		numbers = append(numbers, info.Number)
-	}
-	for _, n := range numbers {
+	for _, n := range in.numbers() {
 		im, err := readFile(in.dir, n, imageParts{})
 		if err != nil {
 			return nil, err
@@ -115,7 +110,8 @@ func (in *Inspection) Use() ([]LaneUse, error) {
 }
 
 func (in *Inspection) useOf(im *image, number uint64, first []spool.Index, out []LaneUse) error {
-	f, err := os.Open(filepath.Join(in.dir, segmentName(number)))
+	listed := in.listed(number)
+	f, err := os.Open(segmentPath(in.dir, number))
 	if err != nil {
 		return err
 	}
@@ -127,11 +123,13 @@ func (in *Inspection) useOf(im *image, number uint64, first []spool.Index, out [
 			if r.left(settled) {
 				continue
 			}
-			out[id].Bytes += int64(r.len)
+			if listed(id, r.span.End-1) { // what is carried goes from the first entry on
+				out[id].Bytes += int64(r.len)
+			}
 			if first[id] < r.span.First || first[id] >= r.span.End {
 				continue
 			}
-			err := r.entries(f, settled, EntryInfo{Lane: id, Segment: number, Block: r.block.number}, func(e EntryInfo) bool {
+			err := r.entries(f, settled, listed, EntryInfo{Lane: id, Segment: number, Block: r.block.number}, func(e EntryInfo) bool {
 				x, _, err := spool.NextEntry(e.Raw)
 				if err == nil && e.Index == first[id] {
 					out[id].Oldest = x.Timestamp

@@ -436,7 +436,7 @@ func newCrashRig(t *testing.T, seed uint64, share float64) *crashRig {
 	o := tinyOptions(t.TempDir())
 	o.SegmentBytes, o.GroupBytes = 48<<10, 8<<10
 	c := &crashRig{t: t, rng: rand.New(rand.NewPCG(seed, 1)), m: newModel(), points: map[string]int{}, share: share, pad: strings.Repeat("x", 900)}
-	o.Faults, o.RewriteAfter = &Faults{Point: c.copyAt}, time.Nanosecond
+	o.Faults, o.RewriteAfter = &Faults{Point: c.copyAt}, -1 // else commits of nothing come at any time
 	c.o = o
 	c.l, _ = openLoop(t, o)
 	c.copies = nil

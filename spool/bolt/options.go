@@ -12,13 +12,15 @@ import (
 // every field but Path means the default.
 type Options struct {
 	Path         string        // directory; made with mode 0700 if it is missing
-	SegmentBytes int64         // live bytes at which the active segment is left for a new one; 64 MiB
-	MaxBytes     int64         // above it Append waits, then ErrFull; 8 GiB
+	SegmentBytes int64         // live bytes at which the active segment is left for a new one; 64 MiB, at most a sixteenth of the limit
+	MaxBytes     int64         // what the files may own; above it Append waits, then ErrFull; 8 GiB
 	MinFreeBytes int64         // free space of the file system to leave to others; 1 GiB. Negative: none
-	GroupBytes   int           // a group stops gathering here, and is full at twice that; 1 MiB
-	MaxBatch     int           // largest record or batch, encoded; more than a full group goes in a group of its own; twice GroupBytes
+	GroupBytes   int           // a group stops gathering here, and is full at twice that; 1 MiB, less on a small disk
+	MaxBatch     int           // largest record or batch, encoded; more than a full group goes in a group of its own; twice GroupBytes, at most a quarter of the limit
 	SettleAfter  time.Duration // how long a Write that is not urgent waits for company; 1 s
-	RewriteAfter time.Duration // how long a nearly settled segment may rest before its remains are carried into a newer one; 5 s
+	// RewriteAfter is how long a segment may rest before its remains are carried into a newer one; 5 s. Negative: no time
+	// at all, and only by commits that are made anyway.
+	RewriteAfter time.Duration
 	KeyWindow    time.Duration // how long idempotency keys are known; 24 h, never below 15 min
 	MaxKeys      int           // how many are known; 500,000
 	MaxTopics    int           // how many the spool may ever hold: one is never forgotten; 10,000
@@ -80,6 +82,8 @@ var (
 	// ErrFull: no room within the limits until something is delivered, and
 	// the context ended first. Nothing was stored.
 	ErrFull = errors.New("the spool is full")
+	// ErrTooSmall: the disk, or what the limits leave of it, is too small for a spool. It is also ErrFull.
+	ErrTooSmall = fmt.Errorf("%w: too little room for a spool", ErrFull)
 	// ErrClosed: Close was called. Nothing was stored.
 	ErrClosed = errors.New("the spool is closed")
 	// ErrPoisoned: a commit failed. Whether the record is stored is unknown

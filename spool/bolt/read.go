@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"time"
 	"unsafe"
 
 	"github.com/spoold/spoold/spool"
@@ -29,6 +30,12 @@ func (s *Store) Read(lane spool.LaneID, from spool.Index, max int, buf []byte) (
 	}()
 	for again := 0; ; {
 		more, err := r.step()
+		if shortage(err) {
+			if err := s.waitForMore(err); err != nil {
+				return nil, from, r.buf, err
+			}
+			continue
+		}
 		if errors.Is(err, errMoved) && again < 100 {
 			again++ // it settled, or was carried elsewhere, while we looked
 			continue
@@ -47,6 +54,26 @@ func (s *Store) Read(lane spool.LaneID, from spool.Index, max int, buf []byte) (
 		off += n
 	}
 	return r.out, r.at, r.buf, nil
+}
+
+// shortagePause is how long a read that lacked a descriptor or memory waits before it is tried again.
+const shortagePause = 50 * time.Millisecond
+
+// waitForMore waits before a read is tried again that lacked what the system may have later.
+func (s *Store) waitForMore(err error) error {
+	s.mu.Lock()
+	closing := s.closing || s.err != nil
+	s.mu.Unlock()
+	if closing {
+		return s.closedOr(err)
+	}
+	t := time.NewTimer(shortagePause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.ended:
+	}
+	return nil
 }
 
 var errMoved = errors.New("moved")

@@ -29,8 +29,12 @@ func Open(options Options) (*Store, *spool.Recovered, error) {
 	s := newStore(o, l)
 	r, err := s.start()
 	if err != nil {
+		s.dropNext()
 		if s.active != nil {
 			_ = s.active.db.Close()
+		}
+		if s.dirFile != nil {
+			_ = s.dirFile.Close()
 		}
 		l.release()
 		return nil, nil, err
@@ -59,7 +63,7 @@ func makeDir(dir string) error {
 
 func newStore(o Options, l *lock) *Store {
 	s := &Store{
-		opt: o, dir: o.Path, lock: l, boot: bootID(), hardCap: maxGroupFactor * o.GroupBytes, largest: max(maxGroupFactor*o.GroupBytes, o.MaxBatch),
+		opt: o, dir: o.Path, lock: l, boot: bootID(),
 		lanes:   make(map[string]*lane),
 		coming:  make(map[spool.LaneID]spool.Index),
 		kick:    make(chan struct{}, 1),
@@ -70,31 +74,43 @@ func newStore(o Options, l *lock) *Store {
 	}
 	close(s.past.done)
 	s.keys = spool.NewKeyIndex(spool.KeyRule{Window: o.KeyWindow.Milliseconds(), Floor: keyFloor.Milliseconds(), Max: o.MaxKeys})
-	s.timing.stuckSince = make(map[uint64]stuck)
 	s.open = s.newGroup()
 	return s
 }
 
 // start does what Open promises.
 func (s *Store) start() (*spool.Recovered, error) {
+	var err error
+	if s.dirFile, err = os.Open(s.dir); err != nil {
+		return nil, fmt.Errorf("%w", err)
+	}
 	found, err := survey(s.dir, s.lock, true)
 	if err != nil {
 		return nil, err
 	}
+	if err := s.scale(); err != nil {
+		return nil, err
+	}
 	fresh := found == nil
+	if s.tooSmall != nil && (fresh || found.state.Counters().Pending() == 0) {
+		return nil, s.tooSmall // what is pending is delivered all the same
+	}
 	if fresh {
-		if err := createSegment(s.dir, 1, s.ahead(), s.opt.Faults); err != nil {
+		if err := s.makeFirst(); err != nil {
 			return nil, err
 		}
 		found = &surveyed{number: 1, state: spool.NewState(), head: spool.Head{}}
 	}
 	s.state = found.state
 	s.clock = newClock(&s.opt, found.head)
+	for _, info := range s.state.Segments() {
+		if err := trim(segmentPath(s.dir, info.Number), found.sizes[info.Number]); err != nil {
+			return nil, err
+		}
+		s.sealed = append(s.sealed, newSealed(s.dir, info, s.state))
+	}
 	if err := s.openActive(found); err != nil {
 		return nil, err
-	}
-	for _, info := range s.state.Segments() {
-		s.sealed = append(s.sealed, newSealed(s.dir, info, s.state))
 	}
 	s.loadKeys(found)
 	for i := range s.state.Lanes() {
@@ -109,7 +125,10 @@ func (s *Store) start() (*spool.Recovered, error) {
 	if err := s.lock.write(s.state.Binding.SpoolID); err != nil {
 		return nil, err
 	}
-	s.checkSpace(true)
+	if err := s.checkSpace(true); err != nil {
+		return nil, err
+	}
+	s.lookAgain()
 	st := *s.stats.Load()
 	st.FreeBytes = s.timing.free
 	s.publishLanes(&st, nil)
@@ -117,18 +136,44 @@ func (s *Store) start() (*spool.Recovered, error) {
 	return s.state.Recovered(), nil
 }
 
+// makeFirst makes the first segment of a new spool.
+func (s *Store) makeFirst() error {
+	if err := s.measureLimit(); err != nil {
+		return err
+	}
+	if err := createSegment(s.dir, 1, s.roundUp(s.ahead()), s.opt.Faults); err != nil {
+		return err
+	}
+	return nameSegment(s.dirFile, 1, s.opt.Faults)
+}
+
 func (s *Store) openActive(found *surveyed) error {
-	path := filepath.Join(s.dir, segmentName(found.number))
-	a := &active{number: found.number, head: found.head, index: newIndex(), stateBytes: found.stateBytes}
+	path := segmentPath(s.dir, found.number)
+	// What a former process had allocated ahead is allocated again, as far as it is needed.
+	if err := trim(path, s.roundUp(found.hwm+s.ahead())); err != nil {
+		return err
+	}
+	a, err := s.openSegment(path, found.number)
+	if err != nil {
+		return err
+	}
+	a.head, a.stateBytes, a.hwm, a.allocated = found.head, found.stateBytes, found.hwm, found.hwm
 	if found.index != nil {
 		a.index = found.index
 	}
-	var err error
-	if a.db, a.file, err = openBolt(path, s.mmapSize(), s.opt.Faults); err != nil {
-		return fmt.Errorf("open %s: %w", path, err)
-	}
 	s.active = a
-	a.hwm, a.allocated = found.hwm, found.hwm
+	return nil
+}
+
+// trim ends a file at a size, if it is larger: behind its pages it may own what was allocated ahead.
+func trim(path string, size int64) error {
+	st, err := os.Lstat(path)
+	if err == nil && size > 0 && st.Size() > size {
+		err = os.Truncate(path, size)
+	}
+	if err != nil {
+		return fmt.Errorf("%w", err)
+	}
 	return nil
 }
 
@@ -187,6 +232,7 @@ type surveyed struct {
 	stateBytes int64
 	index      *index
 	hwm        int64
+	sizes      map[uint64]int64 // of older segments, by their pages
 	keys       []surveyKeys
 }
 
@@ -290,6 +336,10 @@ func (v *surveyed) older(dir string, info *spool.SegmentInfo) error {
 		return err
 	}
 	v.addKeys(im)
+	if v.sizes == nil {
+		v.sizes = make(map[uint64]int64)
+	}
+	v.sizes[info.Number] = int64(im.pages.hwm) * pageSize
 	return nil
 }
 

@@ -2,7 +2,6 @@ package bolt
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 
 	"github.com/spoold/spoold/spool"
@@ -17,46 +16,86 @@ func (a *active) info() spool.SegmentInfo {
 	}
 }
 
-// maybeRotate begins a new segment if the group would make the active one too large. The old one
+// rotationDue reports whether a commit with a group goes into a new segment.
+func (s *Store) rotationDue(g *group) bool {
+	a, seg := s.active, s.segmentBytes()
+	live := a.liveBytes()
+	if len(g.sections) > 0 && live > 0 && live+int64(g.bytes) > seg {
+		return true
+	}
+	// Pages that are free inside the file are no room: bbolt needs as many in a row as a block takes.
+	return a.hwm >= seg+seg/2+fileSlack
+}
+
+// halfDead reports whether the active segment would be smaller if it was left: it has more than half a segment, and less
+// than half of it is needed.
+func (s *Store) halfDead() bool {
+	a := s.active
+	return a.hwm > s.segmentBytes()/2+fileSlack && 2*(a.liveBytes()+a.stateBytes) <= a.hwm
+}
+
+// maybeRotate begins a new segment if it is time to. The old one
 // stays what it is: the new one's first commit carries the state over, and from that moment
 // on it counts.
-func (s *Store) maybeRotate(t *transaction, g *group) error {
-	a := s.active
-	if len(g.sections) == 0 || a.liveBytes() == 0 || a.liveBytes()+int64(g.bytes) <= s.opt.SegmentBytes {
+func (s *Store) maybeRotate(t *transaction, g *group, asked bool) error {
+	if !asked && !s.rotationDue(g) {
 		return nil
 	}
-	number := a.number + 1
-	size := 2*s.stateSize() + s.ahead()
-	err := createSegment(s.dir, number, size, s.opt.Faults)
-	if noSpace(err) {
-		// The group is accepted and has its room in the old one; checkSpace refuses more.
-		return nil
+	if s.next == nil {
+		// Before the first commit, or when the disk is short: it goes on in the old one, where there is room for what is accepted.
+		if err := s.prepareNext(); err != nil {
+			return nil //nolint:nilerr // checkSpace meets it again, and says so
+		}
 	}
-	if err != nil {
+	if err := nameSegment(s.dirFile, s.next.number, s.opt.Faults); err != nil {
+		if shortage(err) {
+			return nil
+		}
 		return err
 	}
-	path := filepath.Join(s.dir, segmentName(number))
-	next := &active{number: number, index: newIndex(), allocated: size, stateBytes: a.stateBytes}
-	if next.db, next.file, err = openBolt(path, s.mmapSize(), s.opt.Faults); err != nil {
-		return fmt.Errorf("open segment %d: %w", number, err)
-	}
-	t.from, t.target = a, next
+	t.from, t.target = s.active, s.next
+	s.next = nil
 	return nil
 }
 
-func (s *Store) mmapSize() int64 { return s.opt.SegmentBytes + defaultSegmentBytes }
+// openSegment opens an empty segment.
+func (s *Store) openSegment(path string, number uint64) (*active, error) {
+	a := &active{number: number, index: newIndex()}
+	var err error
+	if a.db, a.file, err = openBolt(path, s.mmapSize(), s.opt.Faults); err != nil {
+		return nil, fmt.Errorf("open segment %d: %w", number, err)
+	}
+	if s.opt.Faults.AllocSize == 0 {
+		// bbolt cuts a file that it grows to its own idea of a size. It must not cut off what was allocated ahead.
+		a.db.AllocSize = int(s.mmapSize())
+	}
+	return a, nil
+}
 
-// stateSize is about what the state takes.
-func (s *Store) stateSize() int64 {
-	return max(s.active.stateBytes, 64<<10)
+// mmapSize is more than a segment becomes: all of it is mapped before it is needed.
+func (s *Store) mmapSize() int64 {
+	return max(s.opt.SegmentBytes, 8*s.stateNow())*3/2 + int64(s.largest) + defaultSegmentBytes
+}
+
+func (s *Store) stateNow() int64 {
+	if s.active == nil {
+		return 0
+	}
+	return s.active.stateBytes
 }
 
 // dropSettled takes segments off the list that hold nothing any more: all their
-// entries have left, or are carried by this commit. Under view.
+// entries have left, or are carried by this commit. Of one that a part is carried of, the list says what is left. Under view.
 func (s *Store) dropSettled(t *transaction) {
 	for _, x := range s.sealed {
 		x.count()
-		carried := t.rewritten != nil && t.rewritten.segment == x.info.Number
+		carried := t.rewritten != nil && t.rewritten.from == x
+		if carried && len(t.rewritten.rest) > 0 && x.pending > 0 {
+			info := x.info
+			info.Extents = t.rewritten.rest
+			s.state.PutSegment(info, &t.changes)
+			continue
+		}
 		if x.pending == 0 || carried {
 			t.dropped = append(t.dropped, x)
 			s.state.DropSegment(x.info.Number, &t.changes)
@@ -84,10 +123,11 @@ func (s *Store) unlink(dropped []*sealed) {
 			_ = removeFile(s.dir, segmentName(x.info.Number))
 		}
 		s.opt.Faults.at("segments unlinked")
+		s.mu.Lock()
+		s.wake() // there is room now
+		s.mu.Unlock()
 	})
 }
 
 // isSealed reports whether a segment is still on the list. Committer only.
-func (s *Store) isSealed(number uint64) bool {
-	return slices.ContainsFunc(s.sealed, func(x *sealed) bool { return x.info.Number == number })
-}
+func (s *Store) isSealed(x *sealed) bool { return slices.Contains(s.sealed, x) }

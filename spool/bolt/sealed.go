@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -17,8 +16,10 @@ import (
 // info and pending are under Store.view; the rest has its own lock.
 type sealed struct {
 	info    spool.SegmentInfo
-	pending int  // entries that have not left
-	dirty   bool // pending is to be counted again
+	bytes   int64  // that the file owns on the disk
+	tend    upkeep // committer only
+	pending int    // entries that have not left
+	dirty   bool   // pending is to be counted again
 	state   *spool.State
 	path    string
 
@@ -32,7 +33,11 @@ type sealed struct {
 }
 
 func newSealed(dir string, info spool.SegmentInfo, state *spool.State) *sealed {
-	x := &sealed{info: info, state: state, path: filepath.Join(dir, segmentName(info.Number)), dirty: true}
+	x := &sealed{info: info, state: state, path: segmentPath(dir, info.Number), dirty: true, bytes: info.Bytes}
+	x.tend.measuredAt = -1
+	if st, err := os.Lstat(x.path); err == nil {
+		x.bytes = st.Size()
+	}
 	x.count()
 	return x
 }

@@ -29,6 +29,8 @@ func segmentName(number uint64) string {
 	return fmt.Sprintf("%s%08d%s", segmentPrefix, number, segmentSuffix)
 }
 
+func segmentPath(dir string, number uint64) string { return filepath.Join(dir, segmentName(number)) }
+
 // segmentNumber reads a file's name.
 func segmentNumber(name string) (uint64, bool) {
 	digits, ok := strings.CutPrefix(name, segmentPrefix)
@@ -42,9 +44,8 @@ func segmentNumber(name string) (uint64, bool) {
 	return n, err == nil && n > 0 && segmentName(n) == name
 }
 
-// createSegment makes an empty segment that is durable under its name before anything
-// refers to it. bbolt's own creation is not power-safe, so it is done
-// under a temporary name, with two commits so that both meta pages are real ones.
+// createSegment makes an empty segment under a temporary name, durably, with size bytes of its own. bbolt's own creation
+// is not power-safe, so it is made with two commits: both meta pages are real ones. nameSegment gives it its name.
 func createSegment(dir string, number uint64, size int64, fl *Faults) (err error) {
 	path := filepath.Join(dir, segmentName(number))
 	temp := path + tempSuffix
@@ -59,7 +60,9 @@ func createSegment(dir string, number uint64, size int64, fl *Faults) (err error
 	if err != nil {
 		return err
 	}
-	err = fl.allocate(f, 0, size)
+	if err = fl.allocate(f, 0, size); errors.Is(err, errNoAllocate) {
+		err = nil
+	}
 	for range 2 {
 		if err == nil {
 			err = db.Update(func(*bbolt.Tx) error { return nil })
@@ -68,15 +71,21 @@ func createSegment(dir string, number uint64, size int64, fl *Faults) (err error
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, db.Close()); err != nil {
-		return err
-	}
+	return errors.Join(err, db.Close())
+}
+
+// nameSegment gives a segment that createSegment made its name, durably. d is the directory.
+func nameSegment(d *os.File, number uint64, fl *Faults) error {
+	path := filepath.Join(d.Name(), segmentName(number))
 	fl.at("segment made")
-	if err := os.Rename(temp, path); err != nil {
-		return err
+	if err := os.Rename(path+tempSuffix, path); err != nil {
+		return fmt.Errorf("create segment %d: %w", number, onFile("rename", path, err))
 	}
 	fl.at("segment renamed")
-	return syncDir(dir)
+	if err := d.Sync(); err != nil {
+		return fmt.Errorf("create segment %d: %w", number, err)
+	}
+	return nil
 }
 
 func syncDir(dir string) error {
@@ -172,7 +181,7 @@ type active struct {
 	head      spool.Head
 	index     *index
 	hwm       int64 // bytes in use, by the last commit
-	allocated int64 // bytes that the file has on disk
+	allocated int64 // bytes that the file owns on disk
 	keyBytes  int64
 	// stateBytes is what the pairs of the state take.
 	stateBytes int64

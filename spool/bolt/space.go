@@ -1,13 +1,16 @@
 package bolt
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"time"
 )
 
-// Room on the disk is had before it is needed: the file owns its blocks for
-// everything that may already have been accepted, and for what must go on when
-// nothing is accepted any more. So a full disk is met here, and not by a commit.
+// Room on the disk is had before it is needed. Records are taken only while the active segment owns room for what is
+// accepted and not committed and for settlements, and while the next segment is there, open, with room for the
+// state and for the remains of an older segment. So rotation and rewriting, which give room back, need none, and a
+// full disk is met here and not by a commit. Every byte that the files own counts against the limit.
 
 const (
 	// stateReserve is what settlements and seals may take on a full disk. What
@@ -15,14 +18,72 @@ const (
 	stateReserve = 2 << 20
 	allocateStep = 1 << 20
 	spaceEvery   = 20 * time.Millisecond
+	minState     = 16 << 10 // what the pairs of the state take, at least
+	minLimit     = 1 << 20  // a spool of less is not worth its overhead
+	minGroup     = 8 << 10
+	fileSlack    = 64 << 10 // of which a file's size says nothing
 )
 
 // ahead is how many bytes the active segment must own beyond what is in use: one group that is
 // being committed, one that is filling, and the reserve.
-func (s *Store) ahead() int64 { return 2*int64(s.largest) + s.reserved() }
+func (s *Store) ahead() int64 { return 2*int64(s.hardCap) + s.reserved() }
 
 // reserved is the reserve, smaller where groups are small.
 func (s *Store) reserved() int64 { return min(stateReserve, 2*int64(s.hardCap)) }
+
+// segmentBytes is the live bytes at which the active segment is left.
+func (s *Store) segmentBytes() int64 {
+	return max(min(s.opt.SegmentBytes, s.timing.limit/16), 8*s.active.stateBytes)
+}
+
+// measureLimit finds out what the files may own.
+func (s *Store) measureLimit() error {
+	free, err := s.opt.Faults.freeBytes(s.dir)
+	if err != nil {
+		return fmt.Errorf("free space: %w", err)
+	}
+	floor := max(s.opt.MinFreeBytes, 0)
+	if s.timing.thin && s.active != nil {
+		floor = max(floor, s.ahead()+s.nextNeed())
+	}
+	s.timing.spaceChecked, s.timing.free = time.Now(), int64(min(free, 1<<62))
+	s.timing.limit = min(s.opt.MaxBytes, s.owned()+s.timing.free-floor)
+	return nil
+}
+
+// scale fits the size of groups and batches to the disk, before anything is made.
+func (s *Store) scale() error {
+	s.timing.thin = copiesOnWrite(s.dir)
+	total, err := s.opt.Faults.totalBytes(s.dir)
+	if err != nil {
+		return fmt.Errorf("size of the file system: %w", err)
+	}
+	most := min(s.opt.MaxBytes, int64(min(total, 1<<62))-max(s.opt.MinFreeBytes, 0))
+	s.tooSmall = nil
+	if most < minLimit {
+		s.tooSmall = fmt.Errorf("%w: the file system of %s has %d bytes, %d are to be left free (spool.min.free.bytes), and a spool may take %d (spool.max.bytes): it needs at least %d",
+			ErrTooSmall, s.dir, total, max(s.opt.MinFreeBytes, 0), s.opt.MaxBytes, minLimit)
+		most = minLimit
+	}
+	s.hardCap = maxGroupFactor * int(min(int64(s.opt.GroupBytes), max(most/256, minGroup)))
+	s.largest = max(s.hardCap, int(min(int64(s.opt.MaxBatch), most/4)))
+	return nil
+}
+
+// owned is what the files have on the disk. Committer only.
+func (s *Store) owned() int64 {
+	n := int64(0)
+	if s.active != nil {
+		n = max(s.active.allocated, s.active.hwm)
+	}
+	if s.next != nil {
+		n += s.next.allocated
+	}
+	for _, x := range s.sealed {
+		n += x.bytes
+	}
+	return n
+}
 
 // giveBack ends a segment that takes no more commits where its pages end: the room it owned ahead is the next one's. No
 // meta page speaks of what is above.
@@ -34,72 +95,145 @@ func (a *active) giveBack() error {
 	return a.file.Truncate(a.hwm)
 }
 
-func (s *Store) allocateStep() int64 { return min(allocateStep, int64(s.hardCap)) }
+// roundUp is a size in steps of allocation.
+func (s *Store) roundUp(n int64) int64 {
+	step := max(min(allocateStep, int64(s.hardCap)/pageSize*pageSize), pageSize)
+	return (n + step - 1) / step * step
+}
 
-// reserve makes the segment own need more bytes than are in use.
-func (s *Store) reserve(a *active, need int64) error {
-	want := a.hwm + need
+// allocate makes a file own its first want bytes.
+func (s *Store) allocate(a *active, want int64) error {
 	if want <= a.allocated {
 		return nil
 	}
-	step := s.allocateStep()
-	want = (want + step - 1) / step * step
-	if err := s.opt.Faults.allocate(a.file, a.allocated, want-a.allocated); err != nil {
+	err := s.opt.Faults.allocate(a.file, a.allocated, want-a.allocated)
+	if errors.Is(err, errNoAllocate) {
+		s.timing.thin, err = true, nil
+	}
+	if err == nil {
+		a.allocated = want
+	}
+	return err
+}
+
+// reserve makes the segment own need more bytes than are in use, whatever the limit is.
+func (s *Store) reserve(a *active, need int64) error { return s.allocate(a, s.roundUp(a.hwm+need)) }
+
+// grow is reserve within the limit.
+func (s *Store) grow(a *active, want int64) error {
+	want = s.roundUp(want)
+	if want <= a.allocated {
+		return nil
+	}
+	if err := s.within(want - a.allocated); err != nil {
 		return err
 	}
-	a.allocated = want
+	if err := s.allocate(a, want); err != nil {
+		return fmt.Errorf("no room ahead: %w", err)
+	}
 	return nil
+}
+
+// within says why the files may not own so many bytes more, or nil.
+func (s *Store) within(more int64) error {
+	own := s.owned()
+	if own+more <= s.timing.limit {
+		return nil
+	}
+	if s.timing.limit == s.opt.MaxBytes {
+		return fmt.Errorf("the spool's files own %d bytes of at most %d (spool.max.bytes), and need %d more", own, s.opt.MaxBytes, more)
+	}
+	return fmt.Errorf("the file system has %d bytes free, %d are to be left (spool.min.free.bytes), and the spool needs %d more",
+		s.timing.free, max(s.opt.MinFreeBytes, 0), more)
+}
+
+// nextNeed is what the next segment must own: the state, which is copied into it, the groups that go there, and half of
+// the largest older file, which is the most that is carried of one.
+func (s *Store) nextNeed() int64 {
+	largest := s.active.hwm
+	for _, x := range s.sealed {
+		largest = max(largest, x.bytes)
+	}
+	return s.roundUp(4*pageSize + 2*max(s.active.stateBytes, minState) + s.ahead() + largest/2)
+}
+
+// prepareNext makes the next segment, or makes it larger.
+func (s *Store) prepareNext() error {
+	need := s.nextNeed()
+	if s.next != nil {
+		return s.grow(s.next, need)
+	}
+	if err := s.within(need); err != nil {
+		return err
+	}
+	number := s.active.number + 1
+	if err := createSegment(s.dir, number, need, s.opt.Faults); err != nil {
+		return err
+	}
+	next, err := s.openSegment(segmentPath(s.dir, number)+tempSuffix, number)
+	if err != nil {
+		return err
+	}
+	next.allocated = need
+	s.next = next
+	return nil
+}
+
+// dropNext removes what prepareNext made.
+func (s *Store) dropNext() {
+	if s.next == nil {
+		return
+	}
+	_ = s.next.db.Close()
+	_ = os.Remove(segmentPath(s.dir, s.next.number) + tempSuffix)
+	s.next = nil
 }
 
 // checkSpace decides whether records are taken. The committer calls it after each commit, and
-// while the spool is full, from time to time.
-func (s *Store) checkSpace(always bool) {
-	why := s.noRoom(always)
+// while the spool is full, from time to time. The error is one of the disk.
+func (s *Store) checkSpace(always bool) error {
+	why, grant, noGrant, broken := s.noRoom(always)
+	if broken != nil {
+		return broken
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.full != nil && why == nil {
+	if s.full != nil && why == nil || grant > s.granted {
 		s.letIn()
 	}
-	s.full = why
-}
-
-// noRoom says why no more records can be taken, or nil.
-func (s *Store) noRoom(always bool) error {
-	if used := s.usedBytes(); used >= s.opt.MaxBytes {
-		return fmt.Errorf("the spool holds %d bytes, its limit is %d (spool.max.bytes)", used, s.opt.MaxBytes)
+	s.full, s.noGrant = why, noGrant
+	if s.granted = grant; s.big == 0 {
+		s.wanted, s.granted = 0, 0
 	}
-	if err := s.reserve(s.active, s.ahead()); err != nil {
-		return fmt.Errorf("no room ahead: %w", err)
-	}
-	if s.opt.MinFreeBytes < 0 {
-		return nil
-	}
-	now := time.Now()
-	if !always && now.Sub(s.timing.spaceChecked) < spaceEvery {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.full == nil {
-			return nil
-		}
-	}
-	s.timing.spaceChecked = now
-	free, err := s.opt.Faults.freeBytes(s.dir)
-	if err != nil {
-		return fmt.Errorf("free space: %w", err)
-	}
-	s.timing.free = int64(free)
-	if int64(free) < s.opt.MinFreeBytes {
-		return fmt.Errorf("the file system has %d bytes free, %d are to be left (spool.min.free.bytes)", free, s.opt.MinFreeBytes)
-	}
+	s.stateFull = max(s.active.stateBytes, 0) > max(s.timing.limit/64, minState)
 	return nil
 }
 
-// usedBytes is what counts against MaxBytes: live blocks of the active segment
-// and the older segments' files. Committer only.
-func (s *Store) usedBytes() int64 {
-	used := s.active.liveBytes()
-	for _, x := range s.sealed {
-		used += x.info.Bytes
+// noRoom says why no more records can be taken, or nil, and how large a batch of its own group may be.
+func (s *Store) noRoom(always bool) (why error, grant int, noGrant, broken error) {
+	s.mu.Lock()
+	wanted, full := s.wanted, s.full != nil
+	s.mu.Unlock()
+	if always || full || time.Since(s.timing.spaceChecked) >= spaceEvery {
+		if err := s.measureLimit(); err != nil {
+			return err, 0, nil, nil
+		}
 	}
-	return used
+	why = s.within(0)
+	if why == nil {
+		why = s.grow(s.active, s.active.hwm+s.ahead())
+	}
+	if why == nil {
+		why = s.prepareNext()
+	}
+	var path *os.PathError
+	if errors.As(why, &path) && !shortage(why) {
+		return why, 0, nil, why
+	}
+	if why == nil && wanted > 0 {
+		if noGrant = s.grow(s.active, s.active.hwm+s.ahead()+int64(wanted)+fileSlack); noGrant == nil {
+			grant = wanted
+		}
+	}
+	return why, grant, noGrant, nil
 }

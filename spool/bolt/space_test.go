@@ -37,7 +37,7 @@ func TestFullDiskRefusesRecordsAndGoesOnSettling(t *testing.T) {
 					if full.Load() {
 						return 999, nil
 					}
-					return 1000, nil
+					return 64 << 20, nil
 				}
 			case "no blocks":
 				o.Faults.Fallocate = func(*os.File, int64, int64) error {
@@ -47,7 +47,7 @@ func TestFullDiskRefusesRecordsAndGoesOnSettling(t *testing.T) {
 					return nil
 				}
 			case "limit":
-				o.MaxBytes = 100 << 10
+				o.MaxBytes = 1 << 20
 			}
 			l, _ := openLoop(t, o)
 			defer l.close()

@@ -8,9 +8,9 @@ import (
 
 // Stats are the spool's numbers as of the last commit.
 type Stats struct {
-	Bytes        int64  // what counts against the limit: live blocks, and older segments
-	Limit        int64  // MaxBytes
-	DiskBytes    int64  // what the files own, about
+	Bytes        int64  // what is needed of the files, about: records that have not left, idempotency keys
+	Limit        int64  // what the files may own: MaxBytes, or less on a small disk
+	DiskBytes    int64  // what the files own: it counts against Limit
 	FreeBytes    int64  // of the file system, as last seen
 	MinFreeBytes int64  // to be left to others
 	Segments     int    // files that hold records or state
@@ -44,13 +44,22 @@ func (s *Store) present(st *Stats) {
 // publishStats is called by the committer after a commit.
 func (s *Store) publishStats(t *transaction) {
 	st := &Stats{
-		Bytes: s.usedBytes(), Limit: s.opt.MaxBytes, MinFreeBytes: max(s.opt.MinFreeBytes, 0),
-		DiskBytes: s.active.allocated, FreeBytes: s.timing.free, Segments: 1 + len(s.sealed),
+		Bytes: s.heldBytes(), Limit: s.opt.MaxBytes, MinFreeBytes: max(s.opt.MinFreeBytes, 0),
+		DiskBytes: s.owned(), FreeBytes: s.timing.free, Segments: 1 + len(s.sealed),
 		Block: t.number, Counters: s.state.Counters(), DeadLetters: s.state.DeadLetters(), Lanes: s.state.Lanes(),
 	}
-	for _, x := range s.sealed {
-		st.DiskBytes += x.info.Bytes
+	if s.timing.limit > 0 {
+		st.Limit = min(st.Limit, s.timing.limit)
 	}
 	s.publishLanes(st, t.touched)
 	s.stats.Store(st)
+}
+
+// heldBytes is what is needed of the files, about. Committer only.
+func (s *Store) heldBytes() int64 {
+	held := s.active.liveBytes()
+	for _, x := range s.sealed {
+		held += x.heldAtMost()
+	}
+	return held
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,38 +15,48 @@ import (
 
 // Store is an open spool. doc.go says who may call what.
 type Store struct {
-	opt     Options
-	dir     string
-	lock    *lock
-	clock   *clock
-	boot    [16]byte
-	hardCap int      // bytes in a group, at most, unless one batch is larger
-	largest int      // bytes of a batch, at most
-	big     int      // batches that wait for a group of their own; under mu
-	past    *Receipt // of what was committed before anybody asked
+	opt      Options
+	dir      string
+	dirFile  *os.File // for its sync
+	lock     *lock
+	clock    *clock
+	boot     [16]byte
+	hardCap  int      // bytes in a group, at most, unless one batch is larger
+	largest  int      // bytes of a batch, at most
+	big      int      // batches that wait for a group of their own; under mu
+	wanted   int      // bytes of the largest of them; under mu
+	granted  int      // bytes of a batch above hardCap that the active segment owns room for; under mu
+	noGrant  error    // why it is not as many as wanted; under mu
+	past     *Receipt // of what was committed before anybody asked
+	tooSmall error    // the disk is too small for a spool; Open only
 
-	mu         sync.Mutex
-	open       *group
-	committing *group // taken by the committer, outcome not known yet
-	spare      []*group
-	lanes      map[string]*lane
-	laneByID   []*lane
-	keys       *spool.KeyIndex
-	writes     []*spool.Write
-	urgent     bool      // one of writes is
-	owedSince  time.Time // when the first of writes came
-	idle       bool      // the committer waits for kick
-	closing    bool
-	err        error         // poisoned
-	over       bool          // the segments are closed, or about to be
-	full       error         // why nothing is taken now
-	roomy      chan struct{} // closed when there may be room
-	rewritten  *rewrite      // a segment's remains, to be carried by the next commit
-	kept       []*lane       // after the end: whose receipts are not answered
+	mu           sync.Mutex
+	open         *group
+	committing   *group // taken by the committer, outcome not known yet
+	spare        []*group
+	lanes        map[string]*lane
+	laneByID     []*lane
+	keys         *spool.KeyIndex
+	writes       []*spool.Write
+	urgent       bool      // one of writes is
+	owedSince    time.Time // when the first of writes came
+	idle         bool      // the committer waits for kick
+	closing      bool
+	err          error         // poisoned
+	over         bool          // the segments are closed, or about to be
+	full         error         // why nothing is taken now
+	stateFull    bool          // no more topics are taken: the state is too large for the limit
+	roomy        chan struct{} // closed when there may be room
+	rewritten    *rewrite      // a part of a segment's remains, to be carried by the next commit
+	rotateNow    bool          // the next commit begins a new segment
+	kept         []*lane       // after the end: whose receipts are not answered
+	measurements []measurement
+	again        bool // the background has done something: tend is to look
 
 	view   sync.RWMutex
 	state  *spool.State
 	active *active
+	next   *active   // the next segment: made, open and with room; nil while that cannot be had. Committer only
 	sealed []*sealed // ascending by number
 	// coming is where the entries begin that state counts already, and that the commit
 	// under way has not made durable: nobody can read them yet.
@@ -66,8 +77,12 @@ type Store struct {
 // timing is what the committer remembers between commits.
 type timing struct {
 	spaceChecked time.Time
-	free         int64            // bytes, when it was checked
-	stuckSince   map[uint64]stuck // by segment
+	free         int64         // bytes of the file system, when it was checked
+	limit        int64         // bytes that the files may own, when it was checked
+	thin         bool          // the file system cannot allocate ahead
+	busySince    time.Time     // the last commit of records or settlements
+	lookAgain    time.Duration // when tend is to be called again if there is no commit; 0: not at all
+	reading      atomic.Bool   // a segment is measured, or its remains are read
 }
 
 // Commit tells what one spool commit made durable.
@@ -196,11 +211,13 @@ func (s *Store) shutdown() {
 	}
 	s.view.Lock()
 	err := s.active.db.Close()
+	s.dropNext()
 	left := s.sealed
 	s.view.Unlock()
 	for _, x := range left {
 		x.unload() // not under view: a reader may hold x and wait for view
 	}
+	_ = s.dirFile.Close()
 	s.lock.release()
 	s.mu.Lock()
 	if err != nil && s.err == nil {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
@@ -42,7 +43,13 @@ func (r *Real) comparePoint() {
 func (r *Real) compareFiles(want int) {
 	list, err := os.ReadDir(r.dir())
 	must(err)
-	if got := len(list) - 1; len(r.life.works) == 0 && got != want { // one is the lock
+	got := -1 // one is the lock
+	for _, e := range list {
+		if !strings.HasSuffix(e.Name(), ".tmp") { // the next segment, which is made ahead
+			got++
+		}
+	}
+	if len(r.life.works) == 0 && got != want {
 		differ("there are %d files, but %d segments", got, want)
 	}
 }
