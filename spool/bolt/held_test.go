@@ -59,9 +59,9 @@ func TestSpaceFollowsWhatIsPendingBesideAStuckTopic(t *testing.T) {
 	defer l.close()
 	big, held := []byte(strings.Repeat("x", 900)), int64(0)
 	at := spool.Index(0)
-	for range 800 {
+	for range 400 {
 		b := &BatchInput{}
-		for range 10 {
+		for range 20 {
 			b.Records = append(b.Records, RecordInput{Topic: "big", Timestamp: 1, Partition: -1, Value: big})
 		}
 		b.Records = append(b.Records, RecordInput{Topic: "stuck", Timestamp: 1, Partition: -1, Value: big[:20]})
@@ -75,15 +75,152 @@ func TestSpaceFollowsWhatIsPendingBesideAStuckTopic(t *testing.T) {
 			t.Fatal(err)
 		}
 		held += 40
-		l.wait(func() bool { return len(l.entries[0]) >= int(at)+10 })
+		l.wait(func() bool { return len(l.entries[0]) >= int(at)+20 })
 		if at >= 300 { // a little later than they came
-			l.s.Submit(&spool.Write{Settle: []spool.Settlement{{Spans: []spool.Span{{First: at - 300, End: at - 290}}, Outcome: spool.OutcomeAcked}}}, false)
+			l.s.Submit(&spool.Write{Settle: []spool.Settlement{{Spans: []spool.Span{{First: at - 300, End: at - 280}}, Outcome: spool.OutcomeAcked}}}, false)
 		}
-		at += 10
+		at += 20
 	}
 	l.settle("big", spool.Span{First: 0, End: at})
 	l.within(held)
-	if got := readAll(t, l.s, 1); len(got) != 800 {
-		t.Errorf("%d records of the stuck topic are left, want 800", len(got))
+	if got := readAll(t, l.s, 1); len(got) != 400 {
+		t.Errorf("%d records of the stuck topic are left, want 400", len(got))
+	}
+}
+
+// smallDisk is a file system of so many bytes for one spool.
+func smallDisk(t testing.TB, dir string, total int64) *Faults {
+	return &Faults{
+		Total: func(string) (uint64, error) { return uint64(total), nil },
+		Free:  func(string) (uint64, error) { return uint64(max(total-ownedOnDisk(t, dir), 0)), nil },
+		Fallocate: func(f *os.File, off, n int64) error {
+			if ownedOnDisk(t, dir)+n > total {
+				return unix.ENOSPC
+			}
+			return unix.Fallocate(int(f.Fd()), 0, off, n)
+		},
+	}
+}
+
+// fill appends until the spool is full, and says how many records were taken.
+func (l *testLoop) fill(topic string, value []byte) (n spool.Index) {
+	l.t.Helper()
+	for {
+		b := &BatchInput{}
+		for range 8 {
+			b.Records = append(b.Records, RecordInput{Topic: topic, Timestamp: 1, Partition: -1, Value: value})
+		}
+		tk, err := l.s.AppendBatch(short(l.t), b)
+		if errors.Is(err, ErrFull) {
+			return n
+		}
+		if err == nil {
+			err = tk.Spooled(context.Background())
+		}
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		n += 8
+	}
+}
+
+// A disk that is smaller than the limit, filled, drained after a restart, several times: each time it takes as much.
+func TestDrainedSpoolOnASmallDiskIsAsGoodAsNew(t *testing.T) {
+	const total = 4 << 20
+	o := tinyOptions(t.TempDir())
+	o.RewriteAfter = time.Millisecond
+	o.Faults = smallDisk(t, o.Path, total)
+	value := []byte(strings.Repeat("x", 3000))
+	var first, end spool.Index
+	for round := range 3 {
+		l, _ := openLoop(t, o)
+		n := l.fill("a", value)
+		if first == 0 {
+			first = n
+		}
+		if n < first*9/10 || n*3000 < total/2 {
+			t.Errorf("round %d: %d records of 3000 bytes are taken by a disk of %d, at first %d", round, n, total, first)
+		}
+		end += n
+		l.close()
+		l, _ = openLoop(t, o)
+		l.settle("a", spool.Span{First: 0, End: end})
+		l.within(0)
+		l.close()
+	}
+}
+
+func TestDiskThatIsTooSmallForASpoolIsRefusedAtTheStart(t *testing.T) {
+	o := tinyOptions(t.TempDir())
+	o.MinFreeBytes = 1 << 30
+	o.Faults = &Faults{Total: func(string) (uint64, error) { return 1 << 29, nil }}
+	_, _, err := Open(o)
+	if !errors.Is(err, ErrTooSmall) || !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "spool.min.free.bytes") {
+		t.Fatalf("Open: %v", err)
+	}
+	o.Faults = nil
+	o.MinFreeBytes = -1
+	l, _ := openLoop(t, o)
+	mustAppend(t, l.s, "a", "x")
+	l.close()
+	o.Faults = &Faults{Total: func(string) (uint64, error) { return 1 << 19, nil }}
+	l, _ = openLoop(t, o) // what is pending is delivered
+	l.settle("a", spool.Span{First: 0, End: 1})
+	l.close()
+	if _, _, err := Open(o); !errors.Is(err, ErrTooSmall) {
+		t.Errorf("Open when drained: %v", err)
+	}
+}
+
+// A process that has no descriptor left refuses records, goes on settling, and reads when there is one again: the outcome
+// of a record was unknown, and the daemon ended.
+func TestLackOfDescriptorsIsWaitedFor(t *testing.T) {
+	o := tinyOptions(t.TempDir())
+	o.RewriteAfter = time.Hour
+	l, _ := openLoop(t, o)
+	defer l.close()
+	value := []byte(strings.Repeat("x", 3000))
+	n := spool.Index(0)
+	put := func() error {
+		tk, err := l.s.Append(short(t), "a", 1, -1, nil, value, nil)
+		if err == nil {
+			n++
+			err = tk.Spooled(context.Background())
+		}
+		return err
+	}
+	for l.s.Stats().Segments < 3 {
+		if err := put(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var was unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	none := was
+	none.Cur = 0
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	for err == nil {
+		err = put()
+	}
+	if !errors.Is(err, ErrFull) || !errors.Is(err, unix.EMFILE) {
+		t.Errorf("without a descriptor: %v", err)
+	}
+	l.settle("a", spool.Span{First: 0, End: 1})
+	read := make(chan int)
+	go func() { read <- len(readAll(t, l.s, 0)) }()
+	l.settle("a", spool.Span{First: 1, End: 2})
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-read; got < int(n)-2 {
+		t.Errorf("%d records are read of %d", got, n-2)
+	}
+	if _, err := l.s.Append(context.Background(), "a", 1, -1, nil, value, nil); err != nil {
+		t.Errorf("with descriptors again: %v", err)
 	}
 }

@@ -167,12 +167,16 @@ func (s *Store) openActive(found *surveyed) error {
 
 // trim ends a file at a size, if it is larger: behind its pages it may own what was allocated ahead.
 func trim(path string, size int64) error {
-	st, err := os.Lstat(path)
-	if err == nil && size > 0 && st.Size() > size {
-		err = os.Truncate(path, size)
-	}
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return fmt.Errorf("%w", err)
+	}
+	st, err := f.Stat()
+	if err == nil && size > 0 && st.Size() > size {
+		err = f.Truncate(size)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("bolt: %w", err)
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func short(t *testing.T) context.Context {
+func short(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Millisecond)
 	t.Cleanup(cancel)
 	return ctx
