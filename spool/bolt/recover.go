@@ -176,7 +176,7 @@ func trim(path string, size int64) error {
 		err = f.Truncate(size)
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("bolt: %w", err)
+		return fmt.Errorf("%w", err)
 	}
 	return nil
 }
