@@ -57,9 +57,13 @@ func (x Script) taste() taste {
 // options keep files small, so that a state is cheap and segments come and go.
 func (x Script) options(dir string) bolt.Options {
 	t := x.taste()
+	rewrite := time.Millisecond
+	if x.Scene != "" {
+		rewrite = -1 // with the commits of the scene, and no others
+	}
 	return bolt.Options{
 		Path: dir, SegmentBytes: t.segment, GroupBytes: 4 << 10, MaxBatch: 16 << 10, MinFreeBytes: -1,
-		SettleAfter: 2 * time.Millisecond, RewriteAfter: time.Millisecond,
+		SettleAfter: 2 * time.Millisecond, RewriteAfter: rewrite,
 		Faults: &bolt.Faults{AllocSize: t.grow},
 	}
 }

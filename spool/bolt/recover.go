@@ -173,7 +173,7 @@ func trim(path string, size int64) error {
 	}
 	st, err := f.Stat()
 	if err == nil && size > 0 && st.Size() > size {
-		err = f.Truncate(size)
+		err = errors.Join(f.Truncate(size), f.Sync())
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("%w", err)

@@ -170,6 +170,9 @@ func (s *Store) prepareNext() error {
 	if err := createSegment(s.dir, number, need, s.opt.Faults); err != nil {
 		return err
 	}
+	if err := s.dirFile.Sync(); err != nil {
+		return err
+	}
 	next, err := s.openSegment(segmentPath(s.dir, number)+tempSuffix, number)
 	if err != nil {
 		return err
