@@ -34,8 +34,11 @@ func (s *Store) Stats() Stats {
 func (s *Store) present(st *Stats) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.full != nil {
+	switch {
+	case s.full != nil:
 		st.Full = s.full.Error()
+	case s.big > 0 && s.noGrant != nil: // smaller ones are taken
+		st.Full = s.noGrant.Error()
 	}
 	now := s.clock.now().Age
 	st.Keys, st.KeysAge = s.keys.Len(), time.Duration(now-s.keys.OldestAge(now))*time.Millisecond
