@@ -37,7 +37,7 @@ func (s *Store) present(st *Stats) {
 	switch {
 	case s.full != nil:
 		st.Full = s.full.Error()
-	case s.big > 0 && s.noGrant != nil: // smaller ones are taken
+	case s.noGrant != nil: // the last large record was refused; smaller ones are taken
 		st.Full = s.noGrant.Error()
 	}
 	now := s.clock.now().Age
