@@ -73,6 +73,7 @@ func (p *Producer) newLoop(store loop.Store, rec *spool.Recovered) *loop.Loop {
 		MetadataMaxAgeMs:  c.MetadataMaxAge.Milliseconds(),
 		MarginMs:          c.ProducerStateMargin.Milliseconds(),
 		AutoCreate:        c.TopicsCreate,
+		CheckCluster:      p.env.CheckCluster,
 		Seed:              p.env.Seed,
 	}
 	core := newCore(c.TransactionalID, common, c.TransactionTimeout.Milliseconds(), rec)

@@ -30,4 +30,7 @@ type Env struct {
 	// AdoptSpool takes over a spool that was moved here on purpose from another
 	// machine or directory. It is recorded in the spool.
 	AdoptSpool bool
+	// CheckCluster stops the Producer with a *ForeignClusterError when the first cluster that it reaches is another one
+	// than the spool belongs to. Without it that is an outage: nothing is sent there, records are taken, and other addresses are tried.
+	CheckCluster bool
 }

@@ -21,6 +21,7 @@ type Hooks struct {
 	RecordDeadLettered func(RecordDeadLettered)
 	LinkChanged        func(LinkChanged)
 	TopicTrouble       func(TopicTrouble)
+	TopicRecreated     func(TopicRecreated)
 	EpochBumped        func(EpochBumped)
 	CopyUnchecked      func(CopyUnchecked)
 	Recovery           func(Recovery)
@@ -105,6 +106,12 @@ type TopicTrouble struct {
 	Topic   string
 	Code    ErrorCode
 	Message string
+}
+
+// TopicRecreated: a topic was deleted and created anew while nothing of it was in doubt. Its records go to the new one.
+type TopicRecreated struct {
+	Topic    string
+	From, To string // ids of the former and of the new topic
 }
 
 // EpochBumped: a partition went on at sequence 0 of the next producer epoch.

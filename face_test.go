@@ -323,6 +323,8 @@ func TestEveryEventReachesItsHook(t *testing.T) {
 			RecordDeadLettered{Topic: tp, Partition: 1, Index: 2, Code: 6, Message: "m"}},
 		{sender.LinkChanged{Up: true, Err: "e"}, LinkChanged{Up: true, Err: "e"}},
 		{sender.TopicTrouble{Topic: tp, Code: protocol.NotLeaderOrFollower, Message: "m"}, TopicTrouble{Topic: tp, Code: 6, Message: "m"}},
+		{sender.TopicRecreated{Topic: tp, From: protocol.TopicID{1}, To: protocol.TopicID{2}},
+			TopicRecreated{Topic: tp, From: protocol.TopicID{1}.String(), To: protocol.TopicID{2}.String()}},
 		{sender.EpochBumped{Topic: tp, Partition: 1, Identity: protocol.ProducerIdentity{ID: 2, Epoch: 3}, Why: "w"},
 			EpochBumped{Topic: tp, Partition: 1, ProducerID: 2, ProducerEpoch: 3, Why: "w"}},
 		{sender.CopyUnchecked{Unasked: 1}, CopyUnchecked{Unasked: 1}},

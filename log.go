@@ -53,6 +53,10 @@ func (l *logger) hooks(h Hooks) Hooks {
 		l.line(slog.LevelWarn, "topic cannot be delivered to for now, its records are spooled",
 			"event", "topic.trouble", "topic", e.Topic, "err", e.Code.String()+" "+e.Message)
 	})
+	on(&h.TopicRecreated, func(e TopicRecreated) {
+		l.line(slog.LevelWarn, "topic was deleted and created anew with nothing in doubt, its records go to the new one",
+			"event", "topic.recreated", "topic", e.Topic, "former_id", e.From, "id", e.To)
+	})
 	on(&h.EpochBumped, func(e EpochBumped) {
 		l.line(slog.LevelInfo, "partition goes on in the next producer epoch",
 			"event", "epoch.bumped", "topic", e.Topic, "partition", e.Partition, "producer", fmt.Sprintf("%d/%d", e.ProducerID, e.ProducerEpoch), "why", e.Why)

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spoold/spoold/internal/quietlog"
 	"github.com/spoold/spoold/sender/loop"
 	"github.com/spoold/spoold/spool/bolt"
 )
@@ -34,6 +35,7 @@ func openWith(cfg Config, env Env, seam func(*bolt.Store) loop.Store, pause time
 		p.interceptors.close()
 		return nil, err
 	}
+	p.room.log = slog.New(quietlog.Wrap(p.env.Logger.Handler()))
 	p.callbacks = newCallbacks(cfg.CallbacksMax, &p.env.Hooks)
 	e, err := p.open(nil)
 	if err != nil {

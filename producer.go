@@ -21,6 +21,7 @@ type Producer struct {
 	env       Env
 	keeper    *secure.Keeper // certificates and credentials
 	callbacks *callbacks
+	room      roomLog
 	opened    time.Time
 
 	interceptors *interceptors
@@ -160,19 +161,24 @@ type ResolveChoice string
 const (
 	Resend     ResolveChoice = "resend"      // send them again: may duplicate
 	Delivered  ResolveChoice = "delivered"   // count them as acked: may lose
-	DeadLetter ResolveChoice = "dead-letter" // put them aside
+	DeadLetter ResolveChoice = "dead-letter" // put them aside, and with them what waits and cannot leave
+
+	// DeadLetterWaiting is DeadLetter, and puts aside all that waits behind it as well.
+	DeadLetterWaiting ResolveChoice = "dead-letter-waiting"
 )
 
 // Resolution is what Resolve did.
 type Resolution struct {
 	Partitions []int32 // that were parked, and are not any more
-	Records    int     // that were in doubt there
+	Records    int     // that were in doubt there, or waited and were put aside
 }
 
-// Resolve releases a parked partition, or all of a topic's with partition -1. It speaks only of
-// sealed records in doubt; those behind them are delivered as always. It returns when choice and
-// effect are on disk, in one commit. The error says that nothing was parked there or that the choice is
-// none, and nothing was changed; ErrClosed and the context's error leave open whether it was done.
+// Resolve releases a parked partition, or all of a topic's with partition -1. It speaks of
+// sealed records in doubt; those behind them are delivered as always. DeadLetter also puts aside records that wait and
+// cannot leave: for a topic that is gone or may not be written, or a partition that the topic does not have.
+// DeadLetterWaiting does so with everything of the topic or partition that waits. It returns when choice and
+// effect are on disk. The error says that nothing was parked or waits there or that the choice is
+// none, and nothing was changed; ErrClosed and the context's error leave open whether it was done, and what was begun goes on.
 // Safe for concurrent use.
 func (p *Producer) Resolve(ctx context.Context, topic string, partition int32, c ResolveChoice) (Resolution, error) {
 	e, err := p.current()

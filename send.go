@@ -43,12 +43,14 @@ func (p *Producer) send(ctx context.Context, r *Record) (Delivery, error) {
 		t, err := e.store.Append(noWait, r.Topic, timestamp, r.Partition.Number(), r.Key, r.Value, r.Headers)
 		if errors.Is(err, bolt.ErrFull) {
 			ended := p.meter.blocked()
+			p.room.full(e.store.Stats())
 			wait, cancel := context.WithTimeoutCause(ctx, p.cfg.MaxBlock, errMaxBlock)
 			t, err = e.store.Append(wait, r.Topic, timestamp, r.Partition.Number(), r.Key, r.Value, r.Headers)
 			cancel()
 			ended()
 		}
 		if err == nil {
+			p.room.taken()
 			return Delivery{t, timestamp}, nil
 		}
 		if err = p.afterRefusal(ctx, e, err); err != nil {
@@ -84,12 +86,14 @@ func (p *Producer) sendBatch(ctx context.Context, b *Batch) (Deliveries, error) 
 		t, err := e.store.AppendBatch(noWait, in)
 		if errors.Is(err, bolt.ErrFull) {
 			ended := p.meter.blocked()
+			p.room.full(e.store.Stats())
 			wait, cancel := context.WithTimeoutCause(ctx, p.cfg.MaxBlock, errMaxBlock)
 			t, err = e.store.AppendBatch(wait, in)
 			cancel()
 			ended()
 		}
 		if err == nil {
+			p.room.taken()
 			return Deliveries{t, in.Records}, nil
 		}
 		if err = p.afterRefusal(ctx, e, err); err != nil {

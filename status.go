@@ -70,6 +70,8 @@ type TopicStatus struct {
 	OldestAgeSeconds float64           `json:"oldest_age_seconds"` // of the oldest pending record; 0: none
 	State            string            `json:"state"`              // "delivering", "idle", "waiting", "unknown-topic", "parked", "resolving"
 	Detail           string            `json:"detail,omitempty"`
+	Trouble          string            `json:"trouble,omitempty"`         // why pending records cannot leave though the cluster is reached
+	PartitionCount   int32             `json:"partition_count,omitempty"` // of the topic; 0: not known yet
 	Partitions       []PartitionStatus `json:"partitions"`
 }
 
@@ -179,7 +181,8 @@ func (p *Producer) status(s *loop.Snapshot) *Status {
 
 // topicStatus puts together what the sender knows of a topic and what the spool has counted.
 func topicStatus(t *sender.TopicStatus, s *loop.Snapshot, since int64) TopicStatus {
-	ts := TopicStatus{Topic: t.Topic, State: t.State, Detail: t.Detail, Partitions: make([]PartitionStatus, 0, len(t.Partitions))}
+	ts := TopicStatus{Topic: t.Topic, State: t.State, Detail: t.Detail, Trouble: t.Trouble, PartitionCount: t.PartitionCount,
+		Partitions: make([]PartitionStatus, 0, len(t.Partitions))}
 	ts.count(s.Lanes[t.Lane].Counters)
 	if ts.Pending > 0 && int(t.Lane) < len(s.Ages) {
 		ts.OldestAgeSeconds = grown(s.Ages[t.Lane], since)

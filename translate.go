@@ -60,6 +60,8 @@ func (h *Hooks) tell(event sender.Event, latency time.Duration) {
 		call(h, h.LinkChanged, LinkChanged(e))
 	case sender.TopicTrouble:
 		call(h, h.TopicTrouble, TopicTrouble{Topic: e.Topic, Code: ErrorCode(e.Code), Message: e.Message})
+	case sender.TopicRecreated:
+		call(h, h.TopicRecreated, TopicRecreated{Topic: e.Topic, From: e.From.String(), To: e.To.String()})
 	case sender.EpochBumped:
 		call(h, h.EpochBumped, EpochBumped{
 			Topic: e.Topic, Partition: e.Partition, ProducerID: int64(e.Identity.ID), ProducerEpoch: int16(e.Identity.Epoch), Why: e.Why,

@@ -11,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/spoold/spoold"
 )
@@ -151,7 +153,63 @@ func TestADirectoryThatCannotBeMadeIsToldWithItsOwnExitCode(t *testing.T) {
 	}
 }
 
-func TestASpoolOfAnotherClusterIsRefusedAndNothingIsSent(t *testing.T) {
+// The broker is replaced by one of another cluster, at the same address.
+func TestAnotherClusterIsAnOutageAndNothingIsSentThere(t *testing.T) {
+	t.Parallel()
+	one := newCluster(t, kfake.SeedTopics(1, "t"), kfake.ClusterID("one"))
+	other := newCluster(t, kfake.SeedTopics(1, "t"), kfake.ClusterID("other"))
+	var elsewhere atomic.Bool
+	p, err := spoold.Open(one.config(t, t.TempDir()), spoold.Env{Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if elsewhere.Load() {
+			addr = other.ListenAddrs()[0]
+		}
+		return one.link.dial(ctx, network, addr)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeNow(t, p) })
+	send(t, p, "t", 0, 1)
+	flush(t, p)
+	elsewhere.Store(true)
+	one.link.down()
+	one.link.up()
+	send(t, p, "t", 1, 1)
+	eventually(t, "the link is down for the other cluster", func() bool {
+		st := p.Status()
+		return st.Link == "down" && strings.Contains(st.LinkError, "cluster other")
+	})
+	send(t, p, "t", 2, 1)
+	if high := other.PartitionInfo("t", 0).HighWatermark; high != 0 || p.Status().State != "running" {
+		t.Errorf("%d records were sent to the other cluster, the producer is %s", high, p.Status().State)
+	}
+	elsewhere.Store(false)
+	flush(t, p)
+	one.read(t, "t", 3)
+}
+
+func TestARecreatedTopicWithNothingInDoubtIsBoundAnew(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, kfake.SeedTopics(1, "t"))
+	var anew atomic.Int32
+	p, err := spoold.Open(c.config(t, t.TempDir()), spoold.Env{Dial: c.link.dial,
+		Hooks: spoold.Hooks{TopicRecreated: func(spoold.TopicRecreated) { anew.Add(1) }}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeNow(t, p) })
+	send(t, p, "t", 0, 5)
+	flush(t, p)
+	c.recreate(t, "t", 2)
+	send(t, p, "t", 5, 5)
+	flush(t, p)
+	if n := anew.Load(); n != 1 || p.Status().State != "running" {
+		t.Errorf("told %d times", n)
+	}
+	c.read(t, "t", 5)
+}
+
+func TestASpoolOfAnotherClusterIsRefusedAtTheStartWhenAsked(t *testing.T) {
 	t.Parallel()
 	one := newCluster(t, kfake.SeedTopics(1, "t"), kfake.ClusterID("one"))
 	other := newCluster(t, kfake.SeedTopics(1, "t"), kfake.ClusterID("other"))
@@ -161,7 +219,7 @@ func TestASpoolOfAnotherClusterIsRefusedAndNothingIsSent(t *testing.T) {
 	flush(t, p)
 	closeNow(t, p)
 
-	p, err := spoold.Open(other.config(t, dir), spoold.Env{})
+	p, err := spoold.Open(other.config(t, dir), spoold.Env{CheckCluster: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,4 +290,21 @@ func TestARecordThatTheBrokerFindsTooLargeIsADeadLetterAndHoldsNobodyUp(t *testi
 	}
 	flush(t, p)
 	c.expectValues(t, "t", 5)
+}
+
+// recreate deletes a topic and makes it anew.
+func (c *cluster) recreate(t *testing.T, topic string, partitions int32) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	if _, err := admin.DeleteTopic(patient(t), topic); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin.CreateTopic(patient(t), partitions, 1, nil, topic); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -186,7 +186,7 @@ func TestASplitBatchKeepsRecordsSequencesAndTimestamps(t *testing.T) {
 	feedAll(t, a, l, lg)
 	b := l.Partition(0).Pop()
 	b.Identity, b.Base = protocol.ProducerIdentity{ID: 9, Epoch: 1}, 2147483645
-	left, right, err := b.Split()
+	left, right, err := b.Split(b.Count / 2)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -78,14 +78,28 @@ func (b *Batch) Indexes(yield func(int, spool.Index) bool) {
 	}
 }
 
-// Split cuts the batch in two halves that keep every record's sequence (as
-// Kafka's ProducerBatch.split does). It needs at least two records and the bytes.
-func (b *Batch) Split() (left, right *Batch, err error) {
-	if b.Count < 2 {
-		return nil, nil, fmt.Errorf("a batch of %d records cannot be split", b.Count)
+// Timestamp is that of the record at a place, ms. It needs the bytes.
+func (b *Batch) Timestamp(place int32) (int64, error) {
+	rest := b.Records()
+	for {
+		delta, _, r, err := cutRecord(rest)
+		if err != nil {
+			return 0, err
+		}
+		if rest = r; place == 0 {
+			return b.FirstTimestamp + delta, nil
+		}
+		place--
 	}
-	half := b.Count / 2
-	left, right = b.sibling(b.Base), b.sibling(b.Base.Next(int(half)))
+}
+
+// Split cuts the batch before the record at a place into two that keep every record's sequence (as
+// Kafka's ProducerBatch.split does). Neither may be empty. It needs the bytes.
+func (b *Batch) Split(place int32) (left, right *Batch, err error) {
+	if place < 1 || place >= b.Count {
+		return nil, nil, fmt.Errorf("a batch of %d records cannot be split before number %d", b.Count, place)
+	}
+	left, right = b.sibling(b.Base), b.sibling(b.Base.Next(int(place)))
 	rest := b.Records()
 	for n, i := range b.Indexes {
 		var body []byte
@@ -93,7 +107,7 @@ func (b *Batch) Split() (left, right *Batch, err error) {
 		if delta, body, rest, err = cutRecord(rest); err != nil {
 			return nil, nil, err
 		}
-		if int32(n) < half {
+		if int32(n) < place {
 			left.add(i, b.FirstTimestamp+delta, body)
 		} else {
 			right.add(i, b.FirstTimestamp+delta, body)

@@ -105,7 +105,7 @@ func (w *world) checkCopies(wl *worldLane, b *Batch) {
 	if !bytes.Equal(again.Batch.Records(), b.Records()) || again.Batch.MaxTimestamp != b.MaxTimestamp || again.Batch.FirstTimestamp != b.FirstTimestamp {
 		w.t.Fatalf("batch of %v, read back, is another", b.Spans)
 	}
-	left, right, err := b.Split()
+	left, right, err := b.Split(b.Count / 2)
 	if b.Count < 2 {
 		if err == nil {
 			w.t.Fatal("one record is cut in two")

@@ -36,6 +36,7 @@ type Lane struct {
 	unblocked int                  // of parts: how many can be written to
 	touched   []*Partition         // got their first batch, or were passed over instead, since Touched
 	Closed    bool                 // the lane is parked as a whole: takes nothing
+	limit     sizeLimit
 }
 
 // NewLane begins a lane. frontier is one above the highest entry that was ever
@@ -75,6 +76,9 @@ func (l *Lane) Settle(a *Accumulator, spans []spool.Span) {
 	l.prune(l.settled.Low())
 	a.WakeLanes()
 }
+
+// Left reports whether entry i has left.
+func (l *Lane) Left(i spool.Index) bool { return l.settled.Contains(i) }
 
 // Settled is the index below which all have left.
 func (l *Lane) Settled() spool.Index { return l.settled.Low() }
@@ -232,6 +236,24 @@ func (l *Lane) Evict(a *Accumulator, p *Partition) {
 	p.queue, p.queued = p.queue[:0], 0
 }
 
+// evictAll gives all queues back to the spool.
+func (l *Lane) evictAll(a *Accumulator) {
+	for _, p := range l.parts {
+		l.Evict(a, p)
+	}
+	for _, p := range l.beyond {
+		l.Evict(a, p)
+	}
+}
+
+// Reread gives all queues back to the spool and has the lane read from its first entry that has not left or been sealed. Partitions
+// that the topic does not have are forgotten until an entry for them is met again.
+func (l *Lane) Reread(a *Accumulator) {
+	l.evictAll(a)
+	l.beyond = nil
+	l.pos = 0
+}
+
 // EvictBlocked gives up what blocked partitions hold and reports how much it was.
 func (l *Lane) EvictBlocked(a *Accumulator) int {
 	before := a.used
@@ -252,12 +274,7 @@ func (l *Lane) EvictBlocked(a *Accumulator) int {
 // new one. What all queues hold is given back, also those of partitions that the
 // topic did not have, and does not have now.
 func (l *Lane) ResetFacts(a *Accumulator, n int32) {
-	for _, p := range l.parts {
-		l.Evict(a, p)
-	}
-	for _, p := range l.beyond {
-		l.Evict(a, p)
-	}
+	l.evictAll(a)
 	l.facts, l.fresh, l.stickyAt, l.runBytes = spool.Facts{}, spool.Facts{}, 0, 0
 	l.parts, l.beyond, l.count, l.unblocked = nil, nil, 0, 0
 	l.pos = 0
@@ -282,6 +299,7 @@ func (l *Lane) Feed(a *Accumulator, now int64, sections []spool.Section) (all bo
 	if l.count == 0 || l.Closed {
 		return false, nil
 	}
+	l.limit.grow(now, a.cfg.BatchSize)
 	for k := range sections {
 		if all, err = l.feed(a, now, &sections[k]); !all || err != nil {
 			return false, err
@@ -346,7 +364,7 @@ func (l *Lane) place(a *Accumulator, now int64, i spool.Index, e *spool.Entry) (
 		}
 		p.passed, p.returning = false, false
 	}
-	if p.blocked && p.queued >= 2*a.cfg.BatchSize || !p.add(a, now, i, e) {
+	if p.blocked && p.queued >= 2*l.batchSize(a) || !p.add(a, now, i, e) {
 		// A partition that cannot be written must not hold the others up, but
 		// where none can, reading on would only pass over everything.
 		if !p.blocked || l.unblocked == 0 {

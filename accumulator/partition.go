@@ -50,7 +50,7 @@ func (p *Partition) overflows(a *Accumulator, size int) bool {
 		return false
 	}
 	b := p.queue[n-1]
-	return b.full || len(b.Buf)+size > a.cfg.BatchSize
+	return b.full || len(b.Buf)+size > p.lane.batchSize(a)
 }
 
 // add puts a record into the open batch or a new one. It reports false if the
@@ -59,7 +59,7 @@ func (p *Partition) add(a *Accumulator, now int64, i spool.Index, e *spool.Entry
 	size := len(e.Body) + spool.RecordHead
 	if n := len(p.queue); n > 0 {
 		b := p.queue[n-1]
-		if !b.full && len(b.Buf)+size <= a.cfg.BatchSize {
+		if !b.full && len(b.Buf)+size <= p.lane.batchSize(a) {
 			if !a.grow(b, size) {
 				return false
 			}
@@ -79,7 +79,7 @@ func (p *Partition) add(a *Accumulator, now int64, i spool.Index, e *spool.Entry
 		created: now, Buf: buf,
 	}
 	b.add(i, e.Timestamp, e.Body)
-	b.full = len(b.Buf) >= a.cfg.BatchSize
+	b.full = len(b.Buf) >= p.lane.batchSize(a)
 	if len(p.queue) == 0 {
 		p.lane.touched = append(p.lane.touched, p)
 	}

@@ -19,6 +19,31 @@ func (l *Lane) choose(a *Accumulator, i spool.Index, e *spool.Entry) *Partition 
 	return l.Partition(l.stickyFor(a, i, len(e.Body)+spool.RecordHead))
 }
 
+// PlacedAt is the partition that entry i belongs to, as far as that is decided: by the record itself, or by the lane's
+// facts. It decides nothing.
+func (l *Lane) PlacedAt(i spool.Index, e *spool.Entry) (n int32, ok bool) {
+	if e.Partition >= 0 {
+		return e.Partition, true
+	}
+	if i >= l.frontier {
+		return 0, false
+	}
+	if e.HasKey {
+		c := l.facts.Counts
+		at := sort.Search(len(c), func(k int) bool { return c[k].From > i }) - 1
+		if at < 0 {
+			return 0, false
+		}
+		return int32(protocol.Murmur2(e.Key)&0x7fffffff) % c[at].Count, true
+	}
+	s := l.facts.Sticky
+	at := sort.Search(len(s), func(k int) bool { return s[k].From > i }) - 1
+	if at < 0 {
+		return 0, false
+	}
+	return s[at].Partition, true
+}
+
 // countAt is the number of partitions that keys of entry i are spread over.
 func (l *Lane) countAt(i spool.Index) int32 {
 	c := l.facts.Counts
@@ -48,7 +73,7 @@ func (l *Lane) stickyFor(a *Accumulator, i spool.Index, size int) int32 {
 			p := l.Partition(s[last].Partition)
 			stuck := p.blocked && l.unblocked > 0
 			// A run is a batch full; batches that linger sent half full add up to one.
-			full := p.overflows(a, size) || p.Empty() && l.runBytes >= a.cfg.BatchSize
+			full := p.overflows(a, size) || p.Empty() && l.runBytes >= l.batchSize(a)
 			if !stuck && !full || l.count == 1 {
 				l.runBytes += size
 				return p.ID

@@ -29,6 +29,9 @@ func (m *Machine) Answered(e *Env, b *Sealed, a Answer) (refresh bool) {
 		b.code, b.message, b.bad = a.Code, a.Message, a.Bad
 		if !a.NeverWritten && appended && !planted.Is(planted.DoubtForgotten) {
 			b.maybe++
+			if !a.Lost && a.Code == protocol.UnknownTopicID {
+				b.unknownID++
+			}
 		}
 		e.Retries++
 		e.event(BatchRetried{Topic: m.Lane.Topic, Partition: m.ID, Code: a.Code})
@@ -86,13 +89,14 @@ func (m *Machine) settle(e *Env, offset protocol.Offset, how string) {
 	bytes := 0
 	if b.Batch != nil {
 		bytes = len(b.Batch.Buf)
+		m.Lane.Took(bytes)
 	}
 	e.event(BatchAcked{
 		Topic: m.Lane.Topic, Partition: m.ID, Records: int(b.Seal.Count), Bytes: bytes,
 		Offset: offset, Recovered: b.found, How: how,
 	})
 	e.recycle(b)
-	m.attempts, m.retryAt = 0, 0
+	m.attempts, m.retryAt, m.healing, m.Progress = 0, 0, 0, e.Now.Age
 	if wentBack {
 		m.parkLower(e, offset, last)
 	}

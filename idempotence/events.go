@@ -66,13 +66,16 @@ type EpochBumped struct {
 	Why       string
 }
 
-// RefusedError says that the cluster refused a record for good.
+// RefusedError says that the cluster refused a record for good, or that an operator put it aside.
 type RefusedError struct {
-	Code    string // Kafka's name of it
+	Code    string // Kafka's name of it; "": the cluster was not asked, or does not refuse it
 	Message string // the broker's words, or ""
 }
 
 func (e *RefusedError) Error() string {
+	if e.Code == "" {
+		return "an operator put the record aside: " + e.Message
+	}
 	if e.Message == "" {
 		return "the cluster refused the record for good: " + e.Code
 	}
@@ -87,4 +90,6 @@ const (
 	ResolveResend     Choice = "resend"
 	ResolveDelivered  Choice = "delivered"
 	ResolveDeadLetter Choice = "dead-letter"
+	// ResolveDeadLetterWaiting is dead-letter, and with what is in doubt all that waits behind it.
+	ResolveDeadLetterWaiting Choice = "dead-letter-waiting"
 )

@@ -16,6 +16,8 @@ type Machine struct {
 	Queue *accumulator.Partition
 	// Detail is why the partition waits, for status. Whoever drives the machine may set it.
 	Detail string
+	// Progress is the Age of the last ack.
+	Progress int64
 
 	seq   protocol.Sequences
 	park  spool.Park
@@ -42,6 +44,7 @@ type Machine struct {
 	retryAt   int64
 	pausing   bool // the resolver's pause is under way until retryAt
 	attempts  int
+	healing   int  // how often the front waited for time to pass, since the last ack
 	exhausted bool // no epoch is left under its producer id
 	dirty     bool // in Steps.Changed
 }

@@ -33,7 +33,7 @@ func (m *Machine) Resolve(e *Env, c Choice) {
 			e.Deliver = append(e.Deliver, spool.Delivery{
 				Lane: m.Lane.ID, Spans: b.Seal.Spans, Partition: m.ID, Offset: b.offset, Timestamp: -1,
 			})
-		case c == ResolveDeadLetter:
+		case c == ResolveDeadLetter || c == ResolveDeadLetterWaiting:
 			if b.message == "" {
 				b.message = "resolved by the operator: " + m.park.Reason
 			}

@@ -26,7 +26,7 @@ var legal = [numPhases][numPhases]bool{
 	Unknown:     {Resolving: true, Parked: true},
 	Ready:       {Muted: true, Resolving: true, ReadingTail: true, Unknown: true, Parked: true},
 	Muted:       {Ready: true, Unknown: true, Parked: true},
-	Resolving:   {Ready: true, Parked: true},
+	Resolving:   {Ready: true, Parked: true, Unknown: true}, // Unknown: the topic was created anew
 	ReadingTail: {Ready: true, Parked: true},
 	Parked:      {Unknown: true},
 }

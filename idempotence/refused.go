@@ -16,16 +16,26 @@ import (
 func (m *Machine) refused(e *Env, final bool) {
 	b := m.window[0]
 	m.enter(Ready)
+	if (b.code == protocol.MessageTooLarge || b.code == protocol.RecordListTooLarge) && b.Seal.Count > 1 && b.Batch != nil {
+		m.Lane.TooLarge(e.Now.Age, len(b.Batch.Buf))
+	}
 	bad := b.badRecords()
+	if len(bad) == 0 && b.Seal.Count > 1 {
+		m.split(e, b.Seal.Count/2, final)
+		return
+	}
+	if len(bad) == 0 {
+		bad = []int32{0}
+	}
+	stay := m.forGood(e, b, bad)
 	switch {
-	case len(bad) == 0 && b.Seal.Count > 1:
-		m.split(e, final)
+	case e.Damage != nil:
+	case len(stay) == 0:
+		m.waitForTime(e, bad[0], final)
 	case !final:
 		m.keepRefused(e)
 	default:
-		if len(bad) == 0 {
-			bad = []int32{0}
-		}
+		bad = stay
 		// Their sequences are never given to others, and what was sealed above them cannot enter the log any
 		// more: it goes on in the next epoch.
 		m.deadLetter(e, b, bad)
@@ -36,9 +46,9 @@ func (m *Machine) refused(e *Env, final bool) {
 // badRecords is which records the broker named, ascending and in range.
 func (b *Sealed) badRecords() []int32 {
 	var bad []int32
-	for _, n := range b.bad {
-		if n >= 0 && n < b.Seal.Count && !slices.Contains(bad, n) {
-			bad = append(bad, n)
+	for _, r := range b.bad {
+		if r.Place >= 0 && r.Place < b.Seal.Count && !slices.Contains(bad, r.Place) {
+			bad = append(bad, r.Place)
 		}
 	}
 	slices.Sort(bad)
@@ -54,17 +64,17 @@ func (b *Sealed) allRecords() []int32 {
 	return all
 }
 
-// split cuts the front in two, to find the record that is refused. Every record
-// keeps its sequence, so this is safe with any number of copies about.
-func (m *Machine) split(e *Env, final bool) {
+// split cuts the front in two before the record at a place, to find the record that is refused, or to have it wait. Every record
+// keeps its sequence, so this is safe with any number of copies about. It returns the second half, or nil where the spool is damaged.
+func (m *Machine) split(e *Env, place int32, final bool) *Sealed {
 	b := m.window[0]
 	if b.Batch == nil {
 		panic(fmt.Sprintf("idempotence: %s-%d: a batch without bytes was refused", m.Lane.Topic, m.ID))
 	}
-	left, right, err := b.Batch.Split()
+	left, right, err := b.Batch.Split(place)
 	if err != nil {
 		e.Damage = err
-		return
+		return nil
 	}
 	e.Splits++
 	e.recycle(b)
@@ -87,17 +97,19 @@ func (m *Machine) split(e *Env, final bool) {
 		m.enter(Unknown)
 	}
 	e.audit("%s-%d: batch of %d records at sequence %d was refused (%v) and cut in two", m.Lane.Topic, m.ID, b.Seal.Count, b.Seal.Base, b.code)
+	return halves[1]
 }
 
 // deadLetter takes the records of b at the places bad out of the way.
 func (m *Machine) deadLetter(e *Env, b *Sealed, bad []int32) {
-	err := &RefusedError{Code: b.code.String(), Message: b.message}
 	k, n := 0, int32(0)
 	for _, sp := range b.Seal.Spans {
 		for i := sp.First; i < sp.End; i++ {
 			if k < len(bad) && bad[k] == n {
+				why := b.why(n)
+				err := &RefusedError{Code: b.code.String(), Message: why}
 				e.Write.DeadLetters = append(e.Write.DeadLetters, spool.DeadLetter{
-					Lane: m.Lane.ID, Index: i, Partition: m.ID, Code: b.code, Message: b.message,
+					Lane: m.Lane.ID, Index: i, Partition: m.ID, Code: b.code, Message: why,
 					Attempts: int32(b.copies), At: e.Now.Wall,
 				})
 				one := []spool.Span{{First: i, End: i + 1}}
@@ -105,7 +117,7 @@ func (m *Machine) deadLetter(e *Env, b *Sealed, bad []int32) {
 				e.Deliver = append(e.Deliver, spool.Delivery{
 					Lane: m.Lane.ID, Spans: one, Partition: m.ID, Offset: protocol.NoOffset, Timestamp: -1, Err: err,
 				})
-				e.event(RecordDeadLettered{Topic: m.Lane.Topic, Partition: m.ID, Index: i, Code: b.code, Message: b.message})
+				e.event(RecordDeadLettered{Topic: m.Lane.Topic, Partition: m.ID, Index: i, Code: b.code, Message: why})
 				k++
 			}
 			n++

@@ -130,6 +130,9 @@ func (m *Machine) limit(e *Env, candidate int64, unanswered bool, oldest int64) 
 	if planted.Is(planted.WideWindow) {
 		return 8
 	}
+	if m.waitsForTime() {
+		return 1 // what stands behind a record that waits cannot enter the log before it
+	}
 	margin := protocol.Margin{Wall: e.Now.Wall, Ms: e.MarginMs}
 	mayAsk := m.mayAsk && len(m.refusedMaybe) == 0
 	return min(inFlightLimit(&m.seq, margin, mayAsk, oldest, unanswered, candidate), e.MaxInFlight)
@@ -167,7 +170,7 @@ func (m *Machine) oldest(sent bool) int64 {
 // NextToSend is the next batch to put on the wire, or nil.
 func (m *Machine) NextToSend(e *Env) *Sealed {
 	if m.phase == Resolving {
-		if b := m.resend; b != nil && !b.sent && b.durable && b.Batch != nil {
+		if b := m.resend; b != nil && !b.sent && b.durable && b.Batch != nil && !m.waits(e, b) {
 			return b
 		}
 		return nil
@@ -178,6 +181,9 @@ func (m *Machine) NextToSend(e *Env) *Sealed {
 	for _, b := range m.window {
 		if b.sent || b.acked {
 			continue
+		}
+		if m.waits(e, b) {
+			return nil
 		}
 		if !b.durable && !planted.Is(planted.SendBeforeSeal) || b.Batch == nil {
 			return nil

@@ -16,13 +16,17 @@ type Sealed struct {
 	found   bool // sealed by an earlier process
 	copies  int  // ever written to a socket by this process
 	maybe   int  // copies that may have been appended, answers notwithstanding
-	acked   bool
-	offset  protocol.Offset
-	stamp   int64 // LogAppendTime, or -1
+	// unknownID: of maybe, those that were answered UNKNOWN_TOPIC_ID.
+	unknownID int
+	acked     bool
+	offset    protocol.Offset
+	stamp     int64 // LogAppendTime, or -1
+	notUntil  int64 // Age: it waits for time to pass, see waitForTime
+	waitsFor  string
 	// The last answer, if it was an error.
 	code    protocol.ErrorCode
 	message string
-	bad     []int32 // records that the answer named
+	bad     []BadRecord // records that the answer named
 }
 
 // Durable says that the seal is on disk.
@@ -31,15 +35,33 @@ func (b *Sealed) Durable() { b.durable = true }
 // inDoubt reports whether a copy may be in the log that no answer accounts for.
 func (b *Sealed) inDoubt() bool { return b.maybe > 0 || b.found }
 
+// why is what the broker said of the record at a place.
+func (b *Sealed) why(place int32) string {
+	for _, r := range b.bad {
+		if r.Place == place && r.Message != "" {
+			return r.Message
+		}
+	}
+	return b.message
+}
+
 // reason is why the batch was not acked, for people; "" if nothing is known.
 func (b *Sealed) reason() string {
 	switch {
 	case b.code != 0 && b.message != "":
 		return b.code.String() + ": " + b.message
+	case b.code != 0 && len(b.bad) > 0 && b.bad[0].Message != "":
+		return b.code.String() + ": " + b.bad[0].Message
 	case b.code != 0:
 		return b.code.String()
 	}
 	return b.message
+}
+
+// BadRecord is a record that a broker refuses.
+type BadRecord struct {
+	Place   int32 // in the batch
+	Message string
 }
 
 // Answer is what came back for one copy of one batch.
@@ -48,8 +70,8 @@ type Answer struct {
 	Offset  protocol.Offset
 	Stamp   int64 // LogAppendTime, or -1
 	Message string
-	Bad     []int32 // records that are named, by their place in the batch
-	Lost    bool    // no answer came
+	Bad     []BadRecord // records that are named
+	Lost    bool        // no answer came
 	// NeverWritten: with Lost, not a byte of it has left this host.
 	NeverWritten bool
 }

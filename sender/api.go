@@ -112,4 +112,6 @@ const (
 	ResolveResend     = idempotence.ResolveResend
 	ResolveDelivered  = idempotence.ResolveDelivered
 	ResolveDeadLetter = idempotence.ResolveDeadLetter
+
+	ResolveDeadLetterWaiting = idempotence.ResolveDeadLetterWaiting
 )

@@ -1,6 +1,8 @@
 package sender
 
 import (
+	"slices"
+
 	"github.com/spoold/spoold/idempotence"
 	"github.com/spoold/spoold/sender/cluster"
 	"github.com/spoold/spoold/spool"
@@ -15,7 +17,7 @@ func (s *Sender) viewChanged() {
 		case cluster.ClusterBound:
 			s.e.Write.ClusterID, s.e.Urgent = c.Text, true
 		case cluster.ClusterForeign:
-			s.stop = &ForeignClusterError{Bound: s.view.ID(), Found: c.Text}
+			s.foreign(&ForeignClusterError{Bound: s.view.ID(), Found: c.Text})
 		case cluster.MetadataTaken:
 			s.acc.WakeLanes()
 		case cluster.ExpirationRead:
@@ -24,6 +26,13 @@ func (s *Sender) viewChanged() {
 		default:
 			s.topicChanged(s.lanes[c.Topic.Number], &c)
 		}
+	}
+}
+
+// foreign: the brokers are of another cluster. That is an outage, unless the operator wants to know at the start.
+func (s *Sender) foreign(err *ForeignClusterError) {
+	if s.cfg.CheckCluster && s.view.Generation() == 0 {
+		s.stop = err
 	}
 }
 
@@ -38,6 +47,7 @@ func (s *Sender) topicChanged(l *lane, c *cluster.Change) {
 			p.Block(&s.e, true)
 		}
 	case cluster.TopicReturned:
+		l.undecided = l.undecided && !c.Up
 		l.acc.Closed = !c.Up // if it was the same topic after all, records for partitions that are not parked go on
 	case cluster.TopicBound:
 		s.e.Write.Bindings = append(s.e.Write.Bindings, spool.LaneBinding{Lane: l.id, TopicID: l.remote.Bound})
@@ -66,16 +76,25 @@ func (s *Sender) leaderChanged(p *partition, epoch bool) {
 	}
 }
 
-// recreated parks the whole lane: its records were meant for another topic of that name.
+// recreated: the topic is another one of that name now. Where nothing of the lane is in doubt, its records go to the new one. Else
+// what is in doubt was meant for the former one: those partitions are parked, and the whole lane waits. It is decided when all that is
+// on the wire is answered.
 func (s *Sender) recreated(l *lane) {
 	l.acc.Closed = true
-	for k := int32(len(l.parts)); k < max(l.remote.Count, 1); k++ {
-		s.partition(l, k)
+	l.undecided = slices.ContainsFunc(l.parts, func(p *partition) bool { return p.OnWire() > 0 })
+	if l.undecided {
+		return
 	}
-	for _, p := range l.parts {
-		if p.Phase() != idempotence.Parked {
-			p.ParkFor(s.env(p), spool.ParkTopicRecreated, "the topic was "+l.remote.Bound.String()+" and is now "+l.remote.Current.String())
-			p.check = cluster.LeaderCheck{}
+	change := "the topic was " + l.remote.Bound.String() + " and is now " + l.remote.Current.String()
+	if slices.ContainsFunc(l.parts, func(p *partition) bool { return p.MayBeInFormer() }) {
+		for _, p := range l.parts {
+			if p.Phase() != idempotence.Parked && p.MayBeInFormer() {
+				p.ParkFor(s.env(p), spool.ParkTopicRecreated, change)
+			}
 		}
+		return
 	}
+	s.event(TopicRecreated{Topic: l.topic, From: l.remote.Bound, To: l.remote.Current})
+	s.audit("topic %s was created anew, with nothing in doubt: %s", l.topic, change)
+	s.newIncarnation(l)
 }

@@ -37,3 +37,10 @@ type DamageError struct{ Err error }
 
 func (e *DamageError) Error() string { return e.Err.Error() }
 func (e *DamageError) Unwrap() error { return e.Err }
+
+// NotParkedError says that there is nothing to resolve.
+type NotParkedError struct{ What string }
+
+func (e *NotParkedError) Error() string {
+	return "resolve: nothing is in doubt, and nothing waits that cannot leave: " + e.What
+}

@@ -40,6 +40,13 @@ type Recovery struct {
 	Partitions int    // that have such batches
 }
 
+// TopicRecreated says that a topic is another one of that name now, and that its records go there: nothing of it was
+// in doubt.
+type TopicRecreated struct {
+	Topic    string
+	From, To protocol.TopicID
+}
+
 // Status is the core's view of delivery, one topic at a time.
 type Status struct {
 	ClusterID string
@@ -85,14 +92,17 @@ const (
 
 // TopicStatus is one lane.
 type TopicStatus struct {
-	Lane       spool.LaneID
-	Topic      string
-	TopicID    protocol.TopicID
-	End        spool.Index
-	Settled    spool.Index // all below have left
-	State      string      // "delivering", "idle", "waiting", "unknown-topic", "parked", "resolving"
-	Detail     string
-	Partitions []PartitionStatus
+	Lane    spool.LaneID
+	Topic   string
+	TopicID protocol.TopicID
+	End     spool.Index
+	Settled spool.Index // all below have left
+	State   string      // "delivering", "idle", "waiting", "unknown-topic", "parked", "resolving"
+	Detail  string
+	Trouble string // why records cannot leave though the cluster is reached: for an operator, or for time, to mend; ""
+	// PartitionCount is how many partitions the topic has; 0: not known.
+	PartitionCount int32
+	Partitions     []PartitionStatus
 }
 
 // PartitionStatus is one partition that something was ever sent to, or that is parked.

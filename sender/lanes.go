@@ -25,6 +25,11 @@ type lane struct {
 	bytes   int    // asked for by it
 	stalled uint64 // Accumulator.Wakes when the lane could take nothing more; 0: it could
 	flushTo spool.Index
+
+	undecided bool // the topic was recreated, and what becomes of the lane waits for what is on the wire
+
+	sweeping bool  // see Sweep: nothing is read back meanwhile
+	since    int64 // Age since which something of it is pending
 }
 
 func (s *Sender) addLane(id spool.LaneID, topic string, bound protocol.TopicID, acc *accumulator.Lane) *lane {
@@ -108,7 +113,10 @@ func (s *Sender) committedSection(sec *spool.Section) {
 		return
 	}
 	first, end := sec.Spans[0].First, sec.Spans[len(sec.Spans)-1].End
-	live := l.acc.Live() && l.feedID == 0 && l.acc.End == first
+	if !l.acc.Pending() {
+		l.since = s.now.Age
+	}
+	live := l.acc.Live() && l.feedID == 0 && l.acc.End == first && !l.sweeping
 	l.acc.End = max(l.acc.End, end)
 	l.remote.Pending = l.acc.Pending()
 	if !live || s.stop != nil {
@@ -150,7 +158,7 @@ func (s *Sender) feed() {
 			l.bytes = 0
 			l.stalled = 0
 		}
-		if l.acc.Partitions() == 0 || l.acc.Closed || l.feedID != 0 {
+		if l.acc.Partitions() == 0 || l.acc.Closed || l.feedID != 0 || l.sweeping {
 			continue
 		}
 		from := l.acc.Position()

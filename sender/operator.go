@@ -5,6 +5,7 @@ import (
 
 	"github.com/spoold/spoold/idempotence"
 	"github.com/spoold/spoold/internal/planted"
+	"github.com/spoold/spoold/sender/cluster"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -25,20 +26,28 @@ func (s *Sender) Resolve(now spool.Time, topic string, n int32, c Choice) (*Effe
 		return s.end(), r, fmt.Errorf("resolve: no record was ever spooled for topic %q", topic)
 	}
 	switch c {
-	case ResolveResend, ResolveDelivered, ResolveDeadLetter:
+	case ResolveResend, ResolveDelivered, ResolveDeadLetter, ResolveDeadLetterWaiting:
 	default:
 		return s.end(), r, fmt.Errorf("resolve: %q is not a choice: resend, delivered or dead-letter", c)
 	}
-	if n >= 0 && (int(n) >= len(l.parts) || l.parts[n].Phase() != idempotence.Parked) {
-		return s.end(), r, fmt.Errorf("resolve: %s-%d is not parked", topic, n)
+	putAside := c == ResolveDeadLetter || c == ResolveDeadLetterWaiting
+	if n >= 0 && (int(n) >= len(l.parts) || l.parts[n].Phase() != idempotence.Parked && !(putAside && l.parts[n].RefusedForNow())) {
+		return s.end(), r, &NotParkedError{fmt.Sprintf("%s-%d is not parked", topic, n)}
 	}
 	for _, p := range l.parts {
-		if p.Phase() == idempotence.Parked && (n < 0 || p.ID == n) && p.OnWire() > 0 {
+		if (p.Phase() == idempotence.Parked || putAside && p.RefusedForNow()) && (n < 0 || p.ID == n) && p.OnWire() > 0 {
 			return s.end(), r, fmt.Errorf("resolve: %s-%d still waits for the answer to a request: try again in a moment", topic, p.ID)
 		}
 	}
 	recreated := l.remote.Recreated
 	for _, p := range l.parts {
+		if putAside && (n < 0 || p.ID == n) && p.RefusedForNow() {
+			r.Partitions = append(r.Partitions, p.ID)
+			r.Records += p.SetAside(s.env(p), c)
+			s.took(p)
+			s.activate(p)
+			continue
+		}
 		if p.Phase() == idempotence.Parked && (n < 0 || p.ID == n) {
 			// One that is the same topic after all was parked for the word of a broker that did not have it yet and knew a former
 			// one, and records of other partitions went on to it.
@@ -51,7 +60,7 @@ func (s *Sender) Resolve(now spool.Time, topic string, n int32, c Choice) (*Effe
 		}
 	}
 	if len(r.Partitions) == 0 {
-		return s.end(), r, fmt.Errorf("resolve: no partition of %q is parked", topic)
+		return s.end(), r, &NotParkedError{"no partition of " + topic + " is parked"}
 	}
 	if recreated {
 		s.newIncarnation(l)
@@ -63,6 +72,11 @@ func (s *Sender) Resolve(now spool.Time, topic string, n int32, c Choice) (*Effe
 // partitions are resolved: facts, offsets and sequences begin anew.
 func (s *Sender) newIncarnation(l *lane) {
 	for _, p := range l.parts {
+		if p.Phase() != idempotence.Parked && p.MayBeInFormer() {
+			p.ParkFor(s.env(p), spool.ParkTopicRecreated, "the topic was created anew")
+		}
+	}
+	for _, p := range l.parts {
 		if p.Phase() == idempotence.Parked {
 			return
 		}
@@ -70,6 +84,10 @@ func (s *Sender) newIncarnation(l *lane) {
 	s.view.Rebind(l.remote)
 	l.acc.Closed = false
 	for _, p := range l.parts {
+		if p.Seals() > 0 || p.Phase() != idempotence.Unknown { // it had nothing in doubt when others were parked
+			p.BeginAnew(s.env(p))
+			p.check, p.needMeta = cluster.LeaderCheck{}, 0
+		}
 		p.Rebind(s.env(p))
 	}
 	if planted.Is(planted.FewerPartitions) {

@@ -17,6 +17,7 @@ type partition struct {
 	question question            // see open
 	cloned   bool                // its leader has answered the clone check
 	active   bool                // in Sender.active
+	since    int64               // Age since which it is
 }
 
 // question is what is asked for a machine. All of it is void once the machine is in another round.

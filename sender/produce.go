@@ -31,7 +31,7 @@ func (s *Sender) produceTo(b *cluster.Broker) bool {
 	size := 0
 	for k := range s.active {
 		p := s.active[(k+s.turn)%len(s.active)]
-		if leader, _ := p.leader(); leader != b.ID || p.lane.remote.Uncertain() {
+		if leader, _ := p.leader(); leader != b.ID || p.lane.remote.Uncertain() || p.lane.remote.Recreated {
 			continue
 		}
 		next := p.NextToSend(s.env(p))
@@ -80,6 +80,11 @@ func (s *Sender) onProduce(q *request, resp Response) {
 		}
 		s.took(p)
 	}
+	for _, p := range q.parts {
+		if p.lane.undecided {
+			s.recreated(p.lane)
+		}
+	}
 }
 
 // findAnswer sets a to the part of a response that answers b, if there is one.
@@ -99,10 +104,11 @@ func (s *Sender) findAnswer(r *kmsg.ProduceResponse, p *partition, b *idempotenc
 				a.Message = *rp.ErrorMessage
 			}
 			for _, e := range rp.ErrorRecords {
-				a.Bad = append(a.Bad, e.RelativeOffset)
+				bad := idempotence.BadRecord{Place: e.RelativeOffset}
 				if e.ErrorMessage != nil {
-					a.Message = *e.ErrorMessage
+					bad.Message = *e.ErrorMessage
 				}
+				a.Bad = append(a.Bad, bad)
 			}
 			if l := rp.CurrentLeader; a.Code != protocol.None { // KIP-951
 				s.view.Leads(p.lane.remote, p.ID, l.LeaderID, l.LeaderEpoch)

@@ -1,6 +1,8 @@
 package sender
 
 import (
+	"errors"
+
 	"github.com/spoold/spoold/idempotence"
 	"github.com/spoold/spoold/sender/cluster"
 	"github.com/spoold/spoold/spool"
@@ -69,6 +71,10 @@ func (s *Sender) Handle(now spool.Time, resp Response) *Effects {
 	delete(s.reqs, resp.ID)
 	if connect := q.kind == reqView && q.view.Message == nil; resp.Err != nil && !connect {
 		s.view.Unanswered(q.broker)
+	}
+	var foreign *ForeignClusterError
+	if errors.As(resp.Err, &foreign) {
+		s.foreign(foreign)
 	}
 	switch q.kind {
 	case reqView:

@@ -3,6 +3,7 @@ package sender_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/spoold/spoold/protocol"
@@ -264,12 +265,30 @@ func TestS08AnEpochIsRaisedOnDiskBeforeAnythingGoesOutUnderIt(t *testing.T) {
 	}
 }
 
-func TestS15AnotherClusterIsRefused(t *testing.T) {
+func TestS15AnotherClusterIsAnOutage(t *testing.T) {
+	w, p := scenario(1)
+	w.produce(1)
+	w.delivered(t)
+	right := w.cluster.id
+	w.cluster.id = "another"
+	w.crash(scenarioCfg)
+	w.produce(1)
+	w.run(5000)
+	if st := w.s.Status(w.now); len(p.log) != 1 || st.LinkUp || !strings.Contains(st.LinkErr, "another") {
+		t.Errorf("%d batches in the log, link up %v: %s", len(p.log), st.LinkUp, st.LinkErr)
+	}
+	w.cluster.id = right
+	w.delivered(t)
+}
+
+func TestS15AnotherClusterIsRefusedAtTheStartWhenAsked(t *testing.T) {
 	w, _ := scenario(1)
 	w.produce(1)
 	w.delivered(t)
 	w.cluster.id = "another"
-	w.crash(scenarioCfg)
+	cfg := scenarioCfg
+	cfg.CheckCluster = true
+	w.crash(cfg)
 	w.produce(1)
 	w.untilFatal()
 	var foreign *sender.ForeignClusterError
@@ -278,10 +297,26 @@ func TestS15AnotherClusterIsRefused(t *testing.T) {
 	}
 }
 
-func TestS16ARecreatedTopicParksItsLaneAtStartAndAfterResolveBeginsAnew(t *testing.T) {
-	w, _ := scenario(1)
-	w.produce(4)
-	w.delivered(t)
+func TestS16ARecreatedTopicWithNothingInDoubtIsBoundAnew(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		w, _ := scenario(1)
+		w.produce(4)
+		w.delivered(t)
+		fresh := w.cluster.create("a", 2)
+		if restart {
+			w.crash(scenarioCfg)
+		}
+		w.produce(3)
+		w.until(t, "delivery", func() bool { return w.pending() == 0 || w.parkOf().Parked() })
+		if n := len(fresh.parts[0].log) + len(fresh.parts[1].log); n == 0 || w.parkOf().Parked() {
+			t.Errorf("restart %v: %d batches in the new topic, %+v", restart, n, w.parkOf())
+		}
+	}
+}
+
+func TestS16ARecreatedTopicParksWhatIsInDoubtAndTheLaneWaits(t *testing.T) {
+	w, p := scenario(1)
+	w.doubt(t, p, 4)
 	w.cluster.create("a", 2)
 	w.crash(scenarioCfg)
 	w.produce(3)
@@ -291,7 +326,7 @@ func TestS16ARecreatedTopicParksItsLaneAtStartAndAfterResolveBeginsAnew(t *testi
 		t.Fatalf("%d batches went to the new topic without an operator", n)
 	}
 	e, got, err := w.s.Resolve(w.now, "a", -1, sender.ResolveResend)
-	if err != nil || len(got.Partitions) != 2 {
+	if err != nil || len(got.Partitions) != 1 {
 		t.Fatalf("Resolve = %+v, %v", got, err)
 	}
 	w.carry(e)

@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 
@@ -24,6 +25,7 @@ type Config struct {
 	MetadataMaxAgeMs  int64 // 300000
 	MarginMs          int64 // see protocol.Margin; 20 hours
 	FinishOnly        bool  // seal nothing: end with ErrFinished once nothing is sealed or parked
+	CheckCluster      bool  // stop when the first cluster that is reached is another one than the spool's
 	AutoCreate        bool  // ask the cluster to create topics that it does not have
 	Seed              uint64
 }
@@ -260,7 +262,7 @@ func (s *Sender) retire() {
 
 func (s *Sender) activate(p *partition) {
 	if !p.active {
-		p.active = true
+		p.active, p.since = true, s.now.Age
 		s.active = append(s.active, p)
 	}
 }
@@ -334,3 +336,7 @@ func (s *Sender) durable(upTo uint64) {
 func (s *Sender) Splits() int64 { return s.e.Splits }
 
 func (s *Sender) event(e Event) { s.e.Events = append(s.e.Events, e) }
+
+func (s *Sender) audit(format string, args ...any) {
+	s.e.Write.Audit = append(s.e.Write.Audit, spool.AuditEntry{At: s.now.Wall, What: fmt.Sprintf(format, args...)})
+}

@@ -43,16 +43,20 @@ func (s *Sender) topicStatus(l *lane) TopicStatus {
 		resolving = resolving || ps.State == "resolving"
 		t.Partitions = append(t.Partitions, ps)
 	}
-	if n, ok := l.acc.Beyond(); ok && pending {
-		t.Detail = "records wait for partition " + itoa(n) + ", the topic has " + itoa(l.acc.Partitions())
+	t.PartitionCount = l.acc.Partitions()
+	if pending {
+		t.Trouble = s.topicTrouble(l)
+		t.Detail = t.Trouble
 	}
 	switch {
 	case parked:
 		t.State = "parked"
 	case pending && l.remote.Code != protocol.None:
-		t.State, t.Detail = "unknown-topic", l.remote.Code.String()
+		t.State = "unknown-topic"
 	case pending && !s.view.Link().Up:
 		t.State, t.Detail = "waiting", s.view.Link().Err
+	case pending && t.Trouble != "":
+		t.State = "waiting"
 	case resolving:
 		t.State = "resolving"
 	case pending:
@@ -80,4 +84,34 @@ func (s *Sender) partitionStatus(p *partition) PartitionStatus {
 		ps.State, ps.Detail = "resolving", "refused, and perhaps in the log: decided after the next record's ack"
 	}
 	return ps
+}
+
+// stuckAfter is how long records of a topic wait, with the link up and nothing of the topic leaving, before that is
+// trouble, in ms.
+const stuckAfter = 60_000
+
+// topicTrouble says why records of l that wait cannot leave, or "". It counts on an operator, or on time.
+func (s *Sender) topicTrouble(l *lane) string {
+	if l.remote.Code != protocol.None {
+		return l.remote.Code.String() + ": " + s.view.Advice(l.remote.Code)
+	}
+	if n, ok := l.acc.Beyond(); ok {
+		return "records wait for partition " + itoa(n) + ", the topic has " + itoa(l.acc.Partitions())
+	}
+	link := s.view.Link()
+	if !link.Up {
+		return ""
+	}
+	progress := max(l.since, link.Since)
+	for _, p := range l.parts {
+		progress = max(progress, p.Progress)
+		stuck := s.now.Age-max(p.since, p.Progress, link.Since) >= stuckAfter
+		if p.active && p.Phase() != idempotence.Parked && p.Detail != "" && (p.RefusedForNow() || stuck) {
+			return "partition " + itoa(p.ID) + ": " + p.Detail
+		}
+	}
+	if s.now.Age-progress >= stuckAfter {
+		return "no record of the topic has left for " + itoa(int32((s.now.Age-progress)/1000)) + " s"
+	}
+	return ""
 }

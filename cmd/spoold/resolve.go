@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +31,7 @@ type choiceText struct {
 type doubt struct {
 	Topic   string                   `json:"topic"`
 	Parked  []spoold.PartitionStatus `json:"parked"`
+	Trouble string                   `json:"trouble,omitempty"` // of records that are not in doubt
 	Choices []doubtChoice            `json:"choices"`
 }
 
@@ -51,7 +53,7 @@ type decided struct {
 var choices = []choiceText{
 	{"resend", spoold.Resend, "send the records in doubt again", "a record that did arrive is there twice, and one that was refused stands behind what followed it"},
 	{"delivered", spoold.Delivered, "count the records in doubt as acked", "a record that did not arrive is lost"},
-	{"dead-letter", spoold.DeadLetter, "put the records in doubt aside", "a record that did not arrive is missing until somebody replays it"},
+	{"dead-letter", spoold.DeadLetter, "put the records in doubt aside, or those that wait and cannot leave", "a record that did not arrive is missing until somebody replays it"},
 }
 
 func resolveCommand(w *world) *cli.Command {
@@ -59,16 +61,18 @@ func resolveCommand(w *world) *cli.Command {
 	for _, ch := range choices {
 		flags = append(flags, &cli.BoolFlag{Name: ch.flag, Usage: ch.does + "; risk: " + ch.risks})
 	}
+	flags = append(flags, &cli.BoolFlag{Name: "waiting", Usage: "with --dead-letter: also all records that wait behind those in doubt, whatever they wait for"})
 	return &cli.Command{
 		Name:      "resolve",
-		Usage:     "say what is to become of the records in doubt of a parked partition",
+		Usage:     "say what is to become of the records in doubt of a parked partition, or put aside what cannot leave",
 		ArgsUsage: "TOPIC[:PARTITION]",
-		UsageText: "spoold resolve TOPIC[:PARTITION] --resend|--delivered|--dead-letter [--spool DIR | -c FILE]\n\n" +
+		UsageText: "spoold resolve TOPIC[:PARTITION] --resend|--delivered|--dead-letter [--waiting] [--spool DIR | -c FILE]\n\n" +
 			"Example: look at what is in doubt, compare with the topic, then decide:\n\n" +
 			"   spoold resolve orders:2\n   spoold resolve orders:2 --resend",
 		Description: "A partition is parked when spoold cannot know whether records that it sent are on the cluster, and guessing would lose or\n" +
 			"double them. Only these records are decided on: those behind them are delivered as always. The decision is recorded in the\n" +
-			"spool. It works with the daemon running or not. Without a choice it changes nothing, shows what is in doubt and what each\n" +
+			"spool. Where records wait that cannot leave (the topic is gone or may not be written, or it has no such partition), --dead-letter\n" +
+			"puts those aside; --waiting does so with everything that waits. It works with the daemon running or not. Without a choice it changes nothing, shows what is in doubt and what each\n" +
 			"choice risks, and on a terminal asks.",
 		Flags:  flags,
 		Action: func(c *cli.Context) error { return resolve(w, c) },
@@ -95,15 +99,15 @@ func resolve(w *world, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	parked, err := parkedOf(s, topic, partition)
+	t, parked, err := troubledTopic(s, topic, partition, choice)
 	if err != nil {
 		return err
 	}
 	if choice == "" {
 		if c.Bool("json") {
-			err = printDoubt(w, topic, parked)
+			err = printDoubt(w, t, parked)
 		} else {
-			showDoubt(w, topic, parked)
+			showDoubt(w, t, parked)
 		}
 		if err != nil {
 			return err
@@ -116,8 +120,19 @@ func resolve(w *world, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if len(parked) == 0 && r.Records == 0 {
+		return exitf(exitUsage, "resolve: %s: no record waits there that cannot leave", c.Args().First())
+	}
 	if c.Bool("json") {
-		return json.NewEncoder(w.stdout).Encode(decided{topic, r.Partitions, choice, r.Records})
+		return json.NewEncoder(w.stdout).Encode(decided{topic, append([]int32{}, r.Partitions...), choice, r.Records})
+	}
+	if len(parked) == 0 {
+		_, err = fmt.Fprintf(w.stdout, "%s: %s put to the dead letters; recorded in the spool\n", topic, plural(r.Records, "record"))
+		return err
+	}
+	if choice == spoold.DeadLetterWaiting {
+		_, err = fmt.Fprintf(w.stdout, "%s: %s in doubt or waiting put to the dead letters; recorded in the spool\n", topic, plural(r.Records, "record"))
+		return err
 	}
 	_, err = fmt.Fprintf(w.stdout, "%s: %s for %s in doubt on %s; recorded in the spool\n", topic, choice, plural(r.Records, "record"), plural(len(r.Partitions), "partition"))
 	return err
@@ -150,46 +165,71 @@ func chosen(c *cli.Context) (spoold.ResolveChoice, error) {
 		}
 		choice = ch.choice
 	}
+	if c.Bool("waiting") {
+		if choice != spoold.DeadLetter {
+			return "", usagef("resolve: --waiting goes with --dead-letter only: what is not in doubt can be neither resent nor counted as delivered")
+		}
+		choice = spoold.DeadLetterWaiting
+	}
 	return choice, nil
 }
 
-// parkedOf finds the parked partitions that are meant.
-func parkedOf(s *spoold.Status, topic string, partition int32) ([]spoold.PartitionStatus, error) {
-	for i := range s.Topics {
-		if s.Topics[i].Topic != topic {
-			continue
-		}
-		var parked []spoold.PartitionStatus
-		for _, p := range s.Topics[i].Partitions {
-			if p.ParkReason != "" && (partition < 0 || p.Partition == partition) {
-				parked = append(parked, p)
-			}
-		}
-		if len(parked) == 0 && s.Topics[i].State != "parked" {
-			where := topic
-			if partition >= 0 {
-				where = fmt.Sprintf("%s:%d", topic, partition)
-			}
-			for _, p := range s.Topics[i].Partitions {
-				if p.InDoubt > 0 && s.State == "stopped" && (partition < 0 || p.Partition == partition) {
-					return nil, exitf(exitUsage, "resolve: %s is not parked: the broker was not asked yet about %s that may have arrived; the next start does, and finds out or parks it",
-						where, plural(p.InDoubt, "record"))
-				}
-			}
-			return nil, exitf(exitUsage, "resolve: %s is not parked: there is nothing to decide", where)
-		}
-		return parked, nil
+// troubledTopic finds the topic and its parked partitions that are meant. It is an error if there is nothing to decide.
+func troubledTopic(s *spoold.Status, topic string, partition int32, choice spoold.ResolveChoice) (*spoold.TopicStatus, []spoold.PartitionStatus, error) {
+	i := slices.IndexFunc(s.Topics, func(t spoold.TopicStatus) bool { return t.Topic == topic })
+	if i < 0 {
+		return nil, nil, exitf(exitUsage, "resolve: the spool %s holds no topic %q; see spoold ls", s.SpoolPath, topic)
 	}
-	return nil, exitf(exitUsage, "resolve: the spool %s holds no topic %q; see spoold ls", s.SpoolPath, topic)
+	t := &s.Topics[i]
+	meant := func(p *spoold.PartitionStatus) bool { return partition < 0 || p.Partition == partition }
+	var parked []spoold.PartitionStatus
+	for _, p := range t.Partitions {
+		if p.ParkReason != "" && meant(&p) {
+			parked = append(parked, p)
+		}
+	}
+	switch {
+	case len(parked) > 0, choice == spoold.DeadLetterWaiting && t.Pending > 0:
+		return t, parked, nil
+	case t.Trouble != "" && (choice == "" || choice == spoold.DeadLetter):
+		return t, nil, nil
+	}
+	where := topic
+	if partition >= 0 {
+		where = fmt.Sprintf("%s:%d", topic, partition)
+	}
+	if t.Trouble != "" {
+		return nil, nil, exitf(exitUsage, "resolve: %s is not parked: no record is in doubt, so there is nothing to %s; %s. Use --dead-letter to put aside what waits",
+			where, choice, t.Trouble)
+	}
+	for _, p := range t.Partitions {
+		if p.InDoubt > 0 && s.State == "stopped" && meant(&p) {
+			return nil, nil, exitf(exitUsage, "resolve: %s is not parked: the broker was not asked yet about %s that may have arrived; the next start does, and finds out or parks it",
+				where, plural(p.InDoubt, "record"))
+		}
+	}
+	if t.State == "parked" && partition >= 0 {
+		return nil, nil, exitf(exitUsage, "resolve: %s is not parked, but another partition of the topic is: see spoold status --topic %s", where, topic)
+	}
+	if t.Pending > 0 {
+		return nil, nil, exitf(exitUsage, "resolve: %s is not parked: there is nothing to decide; %s pending, and --dead-letter --waiting puts them aside", where, plural(t.Pending, "record"))
+	}
+	return nil, nil, exitf(exitUsage, "resolve: %s is not parked: there is nothing to decide", where)
 }
 
-func showDoubt(w *world, topic string, parked []spoold.PartitionStatus) {
+func showDoubt(w *world, t *spoold.TopicStatus, parked []spoold.PartitionStatus) {
+	if len(parked) == 0 {
+		fmt.Fprintf(w.stdout, "%s: %s pending, none in doubt\n  %s\n\n", t.Topic, plural(t.Pending, "record"), t.Trouble)
+		ch := choices[len(choices)-1]
+		fmt.Fprintf(w.stdout, "  --%-12s put those that cannot leave to the dead letters. Without it they wait until they can leave.\n", ch.flag)
+		return
+	}
 	for _, p := range parked {
 		since := ""
 		if p.ParkedAt > 0 {
 			since = " since " + time.UnixMilli(p.ParkedAt).Format(time.RFC3339)
 		}
-		fmt.Fprintf(w.stdout, "%s:%d is parked%s: %s\n", topic, p.Partition, since, p.ParkReason)
+		fmt.Fprintf(w.stdout, "%s:%d is parked%s: %s\n", t.Topic, p.Partition, since, p.ParkReason)
 		if p.Detail != "" {
 			fmt.Fprintf(w.stdout, "  seen: %s\n", p.Detail)
 		}
@@ -209,8 +249,8 @@ func showDoubt(w *world, topic string, parked []spoold.PartitionStatus) {
 	}
 }
 
-func printDoubt(w *world, topic string, parked []spoold.PartitionStatus) error {
-	d := doubt{Topic: topic, Parked: parked}
+func printDoubt(w *world, t *spoold.TopicStatus, parked []spoold.PartitionStatus) error {
+	d := doubt{Topic: t.Topic, Parked: append([]spoold.PartitionStatus{}, parked...), Trouble: t.Trouble}
 	for _, ch := range choices {
 		d.Choices = append(d.Choices, doubtChoice{ch.flag, ch.does, ch.risks})
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -40,6 +39,7 @@ func serveCommand(w *world) *cli.Command {
 			spoolFlag("spool.path; default: serve under the user's state directory"),
 			httpFlag(), adminFlag(),
 			&cli.BoolFlag{Name: "dev", Usage: "start an embedded development broker and deliver to it"},
+			&cli.BoolFlag{Name: "check-cluster", Usage: "stop with exit code 65 when the first cluster that is reached is not the one that the spool belongs to; else that is an outage"},
 			&cli.BoolFlag{Name: "adopt-spool", Usage: "take over a spool that was moved here on purpose from another machine or directory"},
 		},
 		Action: func(c *cli.Context) error {
@@ -127,6 +127,8 @@ type daemon struct {
 	reread func() (*settings, error) // file and flags, as they are now
 	adopt  bool
 
+	checkCluster bool
+
 	producer *spoold.Producer
 	metrics  *otel.Metrics
 	http     *httpin.Server // nil: off
@@ -197,7 +199,7 @@ func (d *daemon) wait(ctx context.Context, hangup <-chan os.Signal) error {
 }
 
 func (d *daemon) open(ctx context.Context) (err error) {
-	env := spoold.Env{Logger: d.log, Hooks: d.metrics.Hooks(), AdoptSpool: d.adopt}
+	env := spoold.Env{Logger: d.log, Hooks: d.metrics.Hooks(), AdoptSpool: d.adopt, CheckCluster: d.checkCluster}
 	// `demo` runs its daemon behind a link that it can cut.
 	if via := d.w.env(link.Env); via != "" {
 		env.Dial = link.Dialer(via)
@@ -240,7 +242,7 @@ func (d *daemon) listenHTTP(ctx context.Context) error {
 	case ln == nil && !listens(addr):
 		return nil
 	}
-	h := httpin.New(d.s.http(), sink{d.producer}, d.metrics.Ingress("http"))
+	h := httpin.New(d.s.http(), newSink(d.producer), d.metrics.Ingress("http"))
 	limit := int(d.s.own.HTTPMaxConnections)
 	if ln != nil {
 		d.http = httpin.On(ln, h, limit, d.log)
@@ -298,39 +300,4 @@ func (d *daemon) closeServers(ctx context.Context) {
 	if d.socket != nil {
 		d.socket.Close()
 	}
-}
-
-// sink is a producer as the HTTP ingest needs it.
-type sink struct{ p *spoold.Producer }
-
-func (s sink) SendBatch(ctx context.Context, b spoold.Batch) (httpin.Deliveries, error) {
-	if b.Key == "" && len(b.Records) == 1 {
-		d, err := s.p.Send(ctx, b.Records[0])
-		return one(d), err
-	}
-	d, err := s.p.SendBatch(ctx, b)
-	if err != nil {
-		return nil, err
-	}
-	return many{d}, nil
-}
-
-// one is the delivery of a request of one record without a key.
-type one spoold.Delivery
-
-func (d one) Spooled(ctx context.Context) error { return spoold.Delivery(d).Spooled(ctx) }
-
-func (d one) Acked(ctx context.Context, _ int) (spoold.Ack, error) {
-	return spoold.Delivery(d).Acked(ctx)
-}
-
-func (one) Duplicate() bool { return false }
-
-type many struct{ spoold.Deliveries }
-
-func (d many) Acked(ctx context.Context, i int) (spoold.Ack, error) {
-	if i >= d.Len() {
-		return spoold.Ack{}, fmt.Errorf("record %d of %d", i, d.Len())
-	}
-	return d.At(i).Acked(ctx)
 }

@@ -179,8 +179,7 @@ func severity(s *spoold.Status, pid int) int {
 
 func troubled(s *spoold.Status) bool {
 	for i := range s.Topics {
-		switch s.Topics[i].State {
-		case "parked", "unknown-topic":
+		if s.Topics[i].State == "parked" || s.Topics[i].Trouble != "" {
 			return true
 		}
 		for j := range s.Topics[i].Partitions {

@@ -36,7 +36,7 @@ func FuzzWhatWeWriteIsReadTheSameByKgo(f *testing.F) {
 			base = base.Next(int(b.Count))
 			halves := []*accumulator.Batch{b}
 			if b.Count > 1 && p.Below(4) == 3 {
-				left, right, err := b.Split()
+				left, right, err := b.Split(b.Count / 2)
 				if err != nil {
 					t.Fatal(err)
 				}

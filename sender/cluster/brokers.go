@@ -139,6 +139,17 @@ func (v *View) updateBrokers(list []kmsg.MetadataResponseBroker) {
 	}
 }
 
+// listed is how many brokers metadata named last.
+func (v *View) listed() int {
+	n := 0
+	for _, b := range v.brokers {
+		if b.listed {
+			n++
+		}
+	}
+	return n
+}
+
 // unreachable says why no broker of the cluster can be connected to although a bootstrap server answers, or "":
 // typically an advertised name that does not resolve here. Brokers that no connection was tried to yet do
 // not count.

@@ -85,6 +85,9 @@ func (v *View) leads(t *Topic, n, leader, epoch int32) {
 func (v *View) Way(t *Topic, n int32) (w Way, o Obstacle, ok bool) {
 	p := t.partition(n)
 	leader := p.leader
+	if v.foreign != "" {
+		return Way{}, Obstacle{Why: v.link.Err, Hold: Gathered}, false
+	}
 	if t.Recreated || t.Uncertain() || t.Code != protocol.None && leader < 0 {
 		return Way{}, Obstacle{Hold: PassedBy}, false
 	}
@@ -121,5 +124,5 @@ func (v *View) Way(t *Topic, n int32) (w Way, o Obstacle, ok bool) {
 func (v *View) Usable(t *Topic, n int32, w Way) bool {
 	b := v.Broker(w.Broker)
 	leader, _ := t.Leader(n)
-	return b != nil && b.Up && b.connection == w.connection && leader == w.Broker
+	return v.foreign == "" && b != nil && b.Up && b.connection == w.connection && leader == w.Broker
 }

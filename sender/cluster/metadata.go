@@ -122,8 +122,12 @@ func (v *View) onMetadata(from int32, a Answer) {
 		return
 	}
 	if r.ClusterID != nil && !v.rightCluster(*r.ClusterID) {
+		m.want = true
+		v.askAgainLater()
+		v.linkIs(false, "a broker of cluster "+v.foreign+" answered, but this spool belongs to cluster "+v.id+": nothing is sent there")
 		return
 	}
+	v.foreign = ""
 	if !m.creating {
 		m.gen++
 		m.at = v.now
@@ -161,7 +165,7 @@ func (v *View) askAgainLater() {
 	v.wake(m.retryAt)
 }
 
-// rightCluster binds the spool at first contact and refuses any other cluster after.
+// rightCluster binds the spool at first contact. Any other cluster after that is an outage of the right one.
 func (v *View) rightCluster(id string) bool {
 	switch v.id {
 	case id:
@@ -174,6 +178,7 @@ func (v *View) rightCluster(id string) bool {
 	if planted.Is(planted.ForeignCluster) {
 		return true
 	}
+	v.foreign = id
 	v.change(Change{Kind: ClusterForeign, Text: id})
 	return false
 }

@@ -23,7 +23,9 @@ type Topic struct {
 	Count     int32              // partitions of Current
 	Recreated bool               // Current is another topic than Bound
 
-	candidate  protocol.TopicID // seen once in place of Bound: nothing is sent until it is seen again, or not
+	candidate  protocol.TopicID // seen in place of Bound: nothing is sent until it is confirmed, or not seen any more
+	shownBy    int32            // a broker that was asked by itself and showed candidate; or AnyBroker
+	shownSince int64            // Age at which it was seen first
 	absentAt   int32            // the last broker that was asked by itself and did not have the topic; or AnyBroker
 	absent     bool             // two such brokers did not
 	reported   protocol.ErrorCode
@@ -94,9 +96,7 @@ func (v *View) updateTopic(t *Topic, mt *kmsg.MetadataResponseTopic) (again bool
 	case t.Bound.IsZero():
 		t.Bound = id
 		v.change(Change{Kind: TopicBound, Topic: t})
-	case t.candidate != id:
-		// One broker that is behind is not believed, but nothing is sent either.
-		t.candidate = id
+	case !v.confirmsRecreated(t, id):
 		return true
 	default:
 		t.candidate = protocol.TopicID{}
@@ -119,6 +119,30 @@ func (v *View) updateTopic(t *Topic, mt *kmsg.MetadataResponseTopic) (again bool
 	return again
 }
 
+// confirmsRecreated reports whether two brokers have shown that t has another id, each when it was asked by itself: one that is
+// cut off from the others may show what the topic was once. Where there is one broker, twice is enough, and so it is where no
+// other answers within metadata.max.age.ms.
+func (v *View) confirmsRecreated(t *Topic, id protocol.TopicID) bool {
+	m := &v.meta
+	from := AnyBroker
+	if m.responderGen == m.gen && !m.creating {
+		from = m.responder
+	}
+	if t.candidate != id {
+		t.candidate, t.shownBy, t.shownSince = id, from, v.now
+	} else if v.listed() < 2 || v.now-t.shownSince >= v.cfg.MetadataMaxAgeMs ||
+		t.shownBy != AnyBroker && from != AnyBroker && from != t.shownBy {
+		return true
+	}
+	if t.shownBy == AnyBroker {
+		t.shownBy = from
+	}
+	if other, _ := v.other(t.shownBy); other != nil && m.from == AnyBroker {
+		m.from = other.ID
+	}
+	return false
+}
+
 func (v *View) topicFailed(t *Topic) {
 	if v.meta.creating {
 		t.creations++
@@ -126,7 +150,7 @@ func (v *View) topicFailed(t *Topic) {
 	c := Change{Kind: TopicFailed, Topic: t, Code: t.Code}
 	if t.Pending && t.reported != t.Code && !(t.missing() && v.cfg.AutoCreate && t.creations < createTries) {
 		t.reported = t.Code
-		c.Text = advice(t.Code, v.cfg.AutoCreate)
+		c.Text = v.Advice(t.Code)
 	}
 	for n := range t.partitions {
 		t.partitions[n].leader = -1
@@ -152,12 +176,13 @@ func (v *View) Absent(t *Topic) bool {
 	return t.absent || len(v.brokers) < 2
 }
 
-func advice(c protocol.ErrorCode, autoCreate bool) string {
+// Advice is what an operator may do about a topic that metadata has that code for.
+func (v *View) Advice(c protocol.ErrorCode) string {
 	switch c.Class() {
 	case protocol.Authorization:
 		return "this principal may not describe the topic: grant it WRITE; its records stay spooled"
 	case protocol.RefreshRetriable:
-		if autoCreate {
+		if v.cfg.AutoCreate {
 			return "the topic does not exist, and the cluster does not create it (auto.create.topics.enable); create it: its records stay spooled and are sent then"
 		}
 		return "the topic does not exist: create it; its records stay spooled and are sent then"

@@ -28,6 +28,7 @@ type View struct {
 	link    Link
 
 	askedExpiration bool
+	foreign         string // id of another cluster that metadata came from last; nothing is sent meanwhile
 
 	requests []Request
 	changes  []Change
@@ -158,7 +159,8 @@ const (
 	LinkChanged ChangeKind = iota + 1
 	// ClusterBound: Text is the id of the cluster, met for the first time.
 	ClusterBound
-	// ClusterForeign: Text is the id of a cluster that is not the one that the spool is bound to.
+	// ClusterForeign: Text is the id of a cluster that is not the one that the spool is bound to. Until the right one
+	// answers, there is no way to any partition.
 	ClusterForeign
 	// MetadataTaken: a response was taken; the changes of its topics follow.
 	MetadataTaken

@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -182,36 +183,53 @@ func TestPartitionBehindAnUnreachableBrokerIsPassedBy(t *testing.T) {
 	}
 }
 
-func TestRecreatedTopicIsBelievedTheSecondTime(t *testing.T) {
+func TestRecreatedTopicIsBelievedWhenTwoBrokersShowIt(t *testing.T) {
 	r := newRig(t, nil)
 	a := r.Follow("a", protocol.TopicID{})
 	if c := kinds(r.metadata(r.asked(), topic("a", id(1), [2]int32{1, 1}))); c[TopicBound].Topic != a || a.Bound != id(1) {
 		t.Fatalf("bound to %v", a.Bound)
 	}
-	ask := func(tid protocol.TopicID) map[ChangeKind]Change {
+	for n := range int32(3) {
+		r.connect(n)
+	}
+	// ask asks once more, and gives whom.
+	ask := func(tid protocol.TopicID) (int32, map[ChangeKind]Change) {
 		r.after(2000)
 		r.Want()
-		return kinds(r.metadata(r.asked(), topic("a", tid, [2]int32{1, 1})))
+		q := r.asked()
+		return q.Broker, kinds(r.metadata(q, topic("a", tid, [2]int32{1, 1})))
+	}
+	// recreated shows the id until it is believed, and gives the brokers that were asked by themselves.
+	recreated := func(tid protocol.TopicID) (asked []int32) {
+		for range 5 {
+			from, c := ask(tid)
+			if from != AnyBroker {
+				asked = append(asked, from)
+			}
+			if c[TopicRecreated].Topic == a {
+				return asked
+			}
+			if a.Recreated || !a.Uncertain() {
+				t.Errorf("not believed yet: recreated %v, uncertain %v", a.Recreated, a.Uncertain())
+			}
+			if _, o, ok := r.Way(a, 0); ok || o.Hold != PassedBy {
+				t.Error("there is a way to an uncertain topic")
+			}
+		}
+		t.Fatal("it is never believed")
+		return nil
 	}
 	ask(id(2))
-	if a.Recreated || !a.Uncertain() {
-		t.Errorf("seen once: recreated %v, uncertain %v", a.Recreated, a.Uncertain())
-	}
-	if _, o, ok := r.Way(a, 0); ok || o.Hold != PassedBy {
-		t.Error("there is a way to an uncertain topic")
-	}
 	if ask(id(1)); a.Recreated || a.Uncertain() {
 		t.Errorf("seen under its own id again: recreated %v, uncertain %v", a.Recreated, a.Uncertain())
 	}
-	ask(id(2))
-	if c := ask(id(2)); c[TopicRecreated].Topic != a || !a.Recreated {
-		t.Errorf("seen twice: recreated %v", a.Recreated)
+	if asked := recreated(id(2)); len(asked) != 2 || asked[0] == asked[1] {
+		t.Errorf("asked %v by themselves, want two brokers", asked)
 	}
-	if c := ask(id(1)); !c[TopicReturned].Up || a.Recreated {
+	if _, c := ask(id(1)); !c[TopicReturned].Up || a.Recreated {
 		t.Errorf("seen under its own id: recreated %v", a.Recreated)
 	}
-	ask(id(2))
-	ask(id(2))
+	recreated(id(2))
 	if r.Rebind(a); a.Bound != id(2) || a.Recreated || !a.Same() {
 		t.Errorf("bound anew to %v, recreated %v", a.Bound, a.Recreated)
 	}
@@ -299,11 +317,31 @@ func TestThrottleIsObeyedAndBounded(t *testing.T) {
 	}
 }
 
-func TestAnotherClusterIsForeign(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.ID = "elsewhere" })
-	c := kinds(r.metadata(r.asked()))
-	if c[ClusterForeign].Text != "here" || r.Generation() != 0 || len(r.Brokers()) != 0 {
-		t.Errorf("changes %+v, generation %d, %d brokers", c, r.Generation(), len(r.Brokers()))
+func TestAnotherClusterIsAnOutageUntilTheRightOneAnswers(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.ID = "here" })
+	a := r.Follow("a", protocol.TopicID{})
+	r.metadata(r.asked(), topic("a", id(1), [2]int32{1, 1}))
+	r.connect(1)
+	if _, _, ok := r.Way(a, 0); !ok {
+		t.Fatal("there is no way to the leader")
+	}
+	r.Want()
+	r.after(2000)
+	q := r.asked()
+	m := kmsg.NewPtrMetadataResponse()
+	m.ClusterID = kmsg.StringPtr("elsewhere")
+	r.Handle(q, Answer{Message: m})
+	c := kinds(r.Changes())
+	if c[ClusterForeign].Text != "elsewhere" || r.Link().Up || !strings.Contains(r.Link().Err, "elsewhere") || r.Generation() != 1 {
+		t.Errorf("changes %+v, link %+v, generation %d", c, r.Link(), r.Generation())
+	}
+	if w, o, ok := r.Way(a, 0); ok || r.Usable(a, 0, w) || !strings.Contains(o.Why, "elsewhere") {
+		t.Errorf("there is a way: %+v", o)
+	}
+	r.after(2000)
+	r.metadata(r.asked(), topic("a", id(1), [2]int32{1, 1})) // asked again by itself
+	if _, _, ok := r.Way(a, 0); !ok || !r.Link().Up {
+		t.Errorf("there is no way to the right cluster: %+v", r.Link())
 	}
 }
 

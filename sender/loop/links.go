@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -103,16 +104,13 @@ func (l *Loop) dial(k *link, addrs []string) {
 		} else {
 			err = sleep(l.ctx, wait)
 		}
-		var faults error
+		var faults dialFaults
 		for i := 0; err == nil && c == nil && i < len(addrs); i++ {
 			var fault error
 			if c, fault = l.opt.dial(l.ctx, addrs[i], timeout); fault != nil {
 				c = nil
-				if faults == nil || !conn.Lasting(faults) || l.ctx.Err() != nil {
-					faults = fault // a refusal says more than that another one is not there
-				}
-				if i == len(addrs)-1 || l.ctx.Err() != nil {
-					err = faults
+				if faults = append(faults, fault); i == len(addrs)-1 || l.ctx.Err() != nil {
+					err = faults.all()
 				}
 			}
 		}
@@ -127,6 +125,27 @@ func (l *Loop) dial(k *link, addrs []string) {
 		stop()
 		l.inbox.post(func() { l.lost(k) })
 	})
+}
+
+// dialFaults are why addresses that were tried one after the other could not be connected to.
+type dialFaults []error
+
+func (f dialFaults) Error() string {
+	texts := make([]string, len(f))
+	for i, err := range f {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (f dialFaults) Unwrap() []error { return f }
+
+// all is the one fault, or all of them in one line.
+func (f dialFaults) all() error {
+	if len(f) == 1 {
+		return f[0]
+	}
+	return f
 }
 
 // connected takes the result of dial.
@@ -239,7 +258,8 @@ func (l *Loop) refuseWaiting(err error) {
 
 func (l *Loop) noServer(err error) error {
 	var refusal *conn.SecurityError
-	if errors.As(err, &refusal) {
+	var foreign *sender.ForeignClusterError
+	if errors.As(err, &refusal) || errors.As(err, &foreign) {
 		return fmt.Errorf("none of %d bootstrap servers can be used: %w", len(l.opt.Servers), err)
 	}
 	return fmt.Errorf("none of %d bootstrap servers answers: %w", len(l.opt.Servers), err)

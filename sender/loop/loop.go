@@ -76,6 +76,8 @@ type Loop struct {
 	over     chan struct{} // closed when run has returned
 	err      error         // why; valid once over is closed
 
+	clusterID atomic.Pointer[string] // that the spool is bound to; nil: none yet. The loop writes it, dialers read it
+
 	ctx    context.Context // ends with the loop: dialers and their pauses
 	cancel context.CancelFunc
 	ended  sync.WaitGroup // dialers, each of which then watches over its connection
@@ -100,6 +102,7 @@ type Loop struct {
 	awaited   uint64 // last urgent Write
 	submitted uint64 // last Write
 	resolves  []resolving
+	sweep     *sweep // records that an operator puts aside; nil: none
 	durable   uint64 // every Write up to this one is
 	closing   bool   // what is sealed goes out, and answers come; nothing else
 	stopAfter uint64 // Write to make durable before stopping
@@ -125,6 +128,7 @@ func New(core Core, store Store, rec *spool.Recovered, opt Options) *Loop {
 	if l.opt.dial == nil {
 		l.opt.dial = l.dialConn
 	}
+	l.bindCluster(rec.ClusterID)
 	l.feeder = &feeder{read: store.Read, fed: l.fed}
 	l.now = store.Now()
 	l.ageBacklog()
@@ -237,6 +241,10 @@ func (l *Loop) fed(f sender.Fed, buf []byte, err error) {
 			l.finish(fmt.Errorf("read back lane %d from %d: %w", f.Lane, f.From, err))
 			return
 		}
+		if f.ID == sweepFeed {
+			l.swept(&f, buf)
+			return
+		}
 		effects := l.core.Fed(l.now, &f)
 		l.feeder.give(buf)
 		l.carry(effects)
@@ -251,6 +259,7 @@ func (l *Loop) carry(e *sender.Effects) {
 	l.changed = true
 	if e.Write != nil {
 		l.submitted = e.Write.ID
+		l.bindCluster(e.Write.ClusterID)
 		if e.Urgent {
 			l.awaited = e.Write.ID
 		}

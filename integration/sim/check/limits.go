@@ -113,8 +113,8 @@ func (f *facts) failStop() (out []Violation) {
 	return out
 }
 
-// copiesAreNoticed: a process that is led to another cluster stops; one stops for that, or for being a copy, only where it
-// is. (That a copy which would do harm stops is what P1 and P2 show.)
+// copiesAreNoticed: a process that is led to another cluster shows that, or stops for it where it was told to; one stops for that, or
+// for being a copy, only where it is. (That a copy which would do harm stops is what P1 and P2 show.)
 func (f *facts) copiesAreNoticed() (out []Violation) {
 	moved, restored := make([]bool, f.h.Hosts), make([]bool, f.h.Hosts)
 	for i := range f.h.Events {

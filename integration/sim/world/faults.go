@@ -3,6 +3,7 @@ package world
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spoold/spoold/integration/sim/broker"
 	"github.com/spoold/spoold/integration/sim/check"
@@ -159,13 +160,19 @@ func (h *host) abroad() {
 	h.start()
 	life, began := h.life, w.ag.Now()
 	w.ag.After(abroadMs, func() {
-		if h.life == life && h.up && h.apart <= began && h.paused <= began {
+		if h.life == life && h.up && h.apart <= began && h.paused <= began && !h.showsForeign() {
 			w.event(check.Event{Kind: check.Moved, Host: h.id, N: 1})
 		}
 		h.end(check.Killed, false, "led back")
 		h.cluster = w.cluster
 		h.start()
 	})
+}
+
+// showsForeign reports whether status says that the brokers are of another cluster.
+func (h *host) showsForeign() bool {
+	st := h.core.Status(h.now())
+	return !st.LinkUp && strings.Contains(st.LinkErr, "another-cluster")
 }
 
 // abroadMs is how long a host is led to another cluster: time enough to notice.

@@ -18,6 +18,10 @@ import (
 // spoold.ErrUnknown.
 type Sink interface {
 	SendBatch(context.Context, spoold.Batch) (Deliveries, error)
+	// Partitions is how many partitions the topic has, as far as that is known now; 0: it is not.
+	Partitions(topic string) int32
+	// RetryAfter is how many seconds a client should wait when the spool is full.
+	RetryAfter() int
 }
 
 // Deliveries is what becomes of the records of one SendBatch.
@@ -114,6 +118,9 @@ func (h *Handler) serve(p *parse, w http.ResponseWriter, r *http.Request) *fault
 	if f := p.run(t, format); f != nil {
 		return f
 	}
+	if f := h.missing(p.records); f != nil {
+		return f
+	}
 	if how.acked {
 		if h.waiters.Add(1) > int64(h.cfg.MaxWaiters) {
 			h.waiters.Add(-1)
@@ -146,6 +153,25 @@ func (h *Handler) serve(p *parse, w http.ResponseWriter, r *http.Request) *fault
 	}
 	p.answer = answerSpooled(p.answer[:0], p.records)
 	reply(w, p.answer)
+	return nil
+}
+
+// missing refuses records for a partition that the topic is known not to have: it may never get it.
+func (h *Handler) missing(records []spoold.Record) *fault {
+	count := int32(-1)
+	for i := range records {
+		n := records[i].Partition.Number()
+		if n < 0 {
+			continue
+		}
+		if count < 0 {
+			count = h.sink.Partitions(records[i].Topic)
+		}
+		if count > 0 && n >= count {
+			return faultf(404, 40402, "Partition %d not found: topic %s has %d, numbered from 0; nothing was spooled (a partition that was just added is known within metadata.max.age.ms)",
+				n, records[i].Topic, count)
+		}
+	}
 	return nil
 }
 
@@ -200,7 +226,7 @@ const maxKey = 255
 
 // send hands the batch on, and waits for room in the spool no longer than AdmitTimeout.
 func (h *Handler) send(ctx context.Context, batch spoold.Batch) (Deliveries, *fault) {
-	admit, cancel := context.WithTimeoutCause(ctx, h.cfg.AdmitTimeout, spoold.ErrFull)
+	admit, cancel := context.WithTimeoutCause(ctx, h.cfg.AdmitTimeout, errNoRoom)
 	defer cancel()
 	d, err := h.sink.SendBatch(admit, batch)
 	switch {
@@ -209,7 +235,22 @@ func (h *Handler) send(ctx context.Context, batch spoold.Batch) (Deliveries, *fa
 	case admit.Err() != nil && ctx.Err() == nil && errors.Is(err, admit.Err()):
 		err = spoold.ErrFull
 	}
-	return nil, sendFault(err)
+	f := sendFault(err)
+	if f.code == 42901 {
+		f.retryAfter(h.sink.RetryAfter())
+	}
+	return nil, f
+}
+
+var errNoRoom = errors.New("nothing left the spool meanwhile")
+
+// fullFault says why the spool is full, as the spool says it.
+func fullFault(err error) *fault {
+	why := strings.TrimSuffix(strings.TrimPrefix(err.Error(), spoold.ErrFull.Error()), ": "+errNoRoom.Error())
+	if why = strings.TrimPrefix(why, ": "); why != "" {
+		why = ": " + why
+	}
+	return faultf(429, 42901, "The spool is full: nothing was spooled, send again later%s", why)
 }
 
 func closingFault() *fault {
@@ -222,7 +263,7 @@ func sendFault(err error) *fault {
 	case errors.Is(err, spoold.ErrUnknown):
 		return faultf(500, 50002, "It is not known whether the records are spooled: send them again with the same Idempotency-Key (%v)", err)
 	case errors.Is(err, spoold.ErrFull):
-		return faultf(429, 42901, "The spool is full: nothing was spooled, send again later").retryAfter(5)
+		return fullFault(err)
 	case errors.Is(err, spoold.ErrKeyReused):
 		return faultf(422, 42209, "This Idempotency-Key came with other records before: use a new key for a new request")
 	case errors.Is(err, spoold.ErrKeyWindow):

@@ -24,7 +24,11 @@ type fakeSink struct {
 	keys    map[string]bool
 	err     error
 	acks    func(i int) (spoold.Ack, error) // nil: never acked
+	count   int32                           // of the partitions of every topic
 }
+
+func (s *fakeSink) Partitions(string) int32 { return s.count }
+func (s *fakeSink) RetryAfter() int         { return 7 }
 
 func (s *fakeSink) SendBatch(_ context.Context, b spoold.Batch) (Deliveries, error) {
 	s.mu.Lock()
@@ -374,6 +378,8 @@ func BenchmarkServeOneRecord(b *testing.B) {
 
 type nullSink struct{}
 
+func (nullSink) Partitions(string) int32 { return 0 }
+func (nullSink) RetryAfter() int         { return 1 }
 func (nullSink) SendBatch(context.Context, spoold.Batch) (Deliveries, error) {
 	return fakeDeliveries{}, nil
 }

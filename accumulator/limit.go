@@ -1,0 +1,57 @@
+package accumulator
+
+// sizeLimit is how large a batch the topic takes, as refusals have shown (max.message.bytes, which a broker applies after
+// compression; these are bytes before it). It grows again carefully: the topic's limit may have been raised, or records
+// may compress better than those that were refused.
+type sizeLimit struct {
+	bytes    int   // 0: none is known
+	taken    int   // the largest batch that was acked since; a refusal of a smaller one forgets it
+	growAt   int64 // Age
+	refusals int
+}
+
+const (
+	leastLimit  = 512     // bytes: a batch of one record goes whatever its size is
+	growAfterMs = int64(600_000) // after the first refusal; twice as long after each further one
+	growMostMs  = 64 * growAfterMs
+)
+
+// TooLarge notes that a batch of more than one record was refused for its size in bytes.
+func (l *Lane) TooLarge(now int64, size int) {
+	s := &l.limit
+	if s.taken >= size {
+		s.taken = 0
+	}
+	if limit := max(size/2, s.taken, leastLimit); s.bytes == 0 || limit < s.bytes {
+		s.bytes = limit
+	}
+	s.growAt = now + min(growAfterMs<<min(s.refusals, 6), growMostMs)
+	s.refusals++
+}
+
+// Took notes that a batch of so many bytes was acked.
+func (l *Lane) Took(size int) {
+	if l.limit.bytes > 0 {
+		l.limit.taken = max(l.limit.taken, size)
+	}
+}
+
+// batchSize is how many bytes a batch may have now.
+func (l *Lane) batchSize(a *Accumulator) int {
+	if l.limit.bytes == 0 {
+		return a.cfg.BatchSize
+	}
+	return min(l.limit.bytes, a.cfg.BatchSize)
+}
+
+// grow raises the limit by an eighth when it is time to try.
+func (s *sizeLimit) grow(now int64, most int) {
+	if s.bytes == 0 || now < s.growAt {
+		return
+	}
+	s.bytes += s.bytes / 8
+	s.growAt = now + min(growAfterMs<<min(max(s.refusals-1, 0), 6), growMostMs)
+	if s.bytes >= most {
+		*s = sizeLimit{}
+	}
+}

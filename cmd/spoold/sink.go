@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/cmd/spoold/internal/httpin"
+)
+
+// sink is a producer as the HTTP ingest needs it.
+type sink struct {
+	p *spoold.Producer
+
+	mu         sync.Mutex
+	looked     time.Time // when the status was looked at
+	linkUp     bool
+	partitions map[string]int32 // by topic
+}
+
+func newSink(p *spoold.Producer) *sink { return &sink{p: p} }
+
+// look is what is known of the cluster, at most a second old. It takes the lock, which the caller gives back.
+func (s *sink) look() {
+	s.mu.Lock()
+	if time.Since(s.looked) < time.Second {
+		return
+	}
+	st := s.p.Peek()
+	s.looked, s.linkUp, s.partitions = time.Now(), st.Link == "up", make(map[string]int32, len(st.Topics))
+	for i := range st.Topics {
+		s.partitions[st.Topics[i].Topic] = st.Topics[i].PartitionCount
+	}
+}
+
+// Partitions is how many partitions topic has; 0: not known.
+func (s *sink) Partitions(topic string) int32 {
+	s.look()
+	defer s.mu.Unlock()
+	return s.partitions[topic]
+}
+
+// Seconds after which a full spool may have room again.
+const (
+	retryDraining = 5
+	retryAway     = 30
+)
+
+// RetryAfter is how many seconds a client should wait when the spool is full: longer while nothing can be delivered.
+func (s *sink) RetryAfter() int {
+	s.look()
+	defer s.mu.Unlock()
+	if s.linkUp {
+		return retryDraining
+	}
+	return retryAway
+}
+
+func (s *sink) SendBatch(ctx context.Context, b spoold.Batch) (httpin.Deliveries, error) {
+	if b.Key == "" && len(b.Records) == 1 {
+		d, err := s.p.Send(ctx, b.Records[0])
+		return one(d), err
+	}
+	d, err := s.p.SendBatch(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	return many{d}, nil
+}
+
+// one is the delivery of a request of one record without a key.
+type one spoold.Delivery
+
+func (d one) Spooled(ctx context.Context) error { return spoold.Delivery(d).Spooled(ctx) }
+
+func (d one) Acked(ctx context.Context, _ int) (spoold.Ack, error) {
+	return spoold.Delivery(d).Acked(ctx)
+}
+
+func (one) Duplicate() bool { return false }
+
+type many struct{ spoold.Deliveries }
+
+func (d many) Acked(ctx context.Context, i int) (spoold.Ack, error) {
+	if i >= d.Len() {
+		return spoold.Ack{}, fmt.Errorf("record %d of %d", i, d.Len())
+	}
+	return d.At(i).Acked(ctx)
+}

@@ -1,0 +1,87 @@
+package idempotence
+
+import (
+	"slices"
+
+	"github.com/spoold/spoold/protocol"
+)
+
+// A record whose timestamp is ahead of the broker's clock, as a host with a fast clock stamps it, is refused now and taken
+// later. It waits under its sequence, and with it what stands behind it in its partition: order is kept.
+
+const (
+	healFirstMs = 5_000   // between the first tries
+	healLastMs  = 300_000 // at most
+	// staleMs is how much older than this host's clock a record must be for its refusal to be for good: it was too old
+	// when it came, and gets older.
+	staleMs = 3_600_000
+)
+
+// heals reports whether time heals the refusal of the record at a place. It needs the batch's bytes.
+func (m *Machine) heals(e *Env, b *Sealed, place int32) bool {
+	if b.code != protocol.InvalidTimestamp || b.Batch == nil {
+		return false
+	}
+	stamp, err := b.Batch.Timestamp(place)
+	if err != nil {
+		e.Damage = err
+		return false
+	}
+	return stamp > e.Now.Wall-staleMs
+}
+
+// forGood leaves, of the refused records of b, those that time does not heal.
+func (m *Machine) forGood(e *Env, b *Sealed, bad []int32) (stay []int32) {
+	for _, place := range bad {
+		if !m.heals(e, b, place) {
+			stay = append(stay, place)
+		}
+	}
+	return stay
+}
+
+// waitForTime has the front of the window wait from the record at a place on. What is before it goes at once. final: no copy
+// is unaccounted for, so the seal may be taken for new whenever it is sent again.
+func (m *Machine) waitForTime(e *Env, place int32, final bool) {
+	b := m.window[0]
+	code, why := b.code, b.why(place)
+	if place > 0 {
+		if b = m.split(e, place, final); b == nil {
+			return
+		}
+		b.code, b.message = code, why
+	} else if final {
+		b.Seal.SealedAt, b.Seal.SealedAge = e.Now.Wall, e.Now.Age
+		b.durable = false
+		m.putSeal(e, b)
+	}
+	pause := int64(healFirstMs)
+	for range m.healing {
+		pause = min(2*pause, healLastMs)
+	}
+	b.notUntil = e.Now.Age + pause
+	b.waitsFor = code.String() + ": the timestamp is ahead of the broker's clock; it is tried again until that is no longer so"
+	if why != "" {
+		b.waitsFor += " (" + why + ")"
+	}
+	e.Wake(b.notUntil)
+	if m.healing++; m.healing == 1 {
+		e.event(TopicTrouble{Topic: m.Lane.Topic, Code: code, Message: b.waitsFor})
+	}
+	if !final || m.doubtful() || slices.ContainsFunc(m.window, func(b *Sealed) bool { return b.Batch == nil }) {
+		m.enter(Unknown) // the resolver goes on with the rest, once this one is taken
+	}
+}
+
+// waits reports whether b is not to be sent yet.
+func (m *Machine) waits(e *Env, b *Sealed) bool {
+	if e.Now.Age >= b.notUntil {
+		return false
+	}
+	m.Detail = b.waitsFor
+	e.Wake(b.notUntil)
+	return true
+}
+
+// waitsForTime reports whether the front of the window does.
+func (m *Machine) waitsForTime() bool { return len(m.window) > 0 && m.window[0].notUntil > 0 }

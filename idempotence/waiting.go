@@ -1,0 +1,73 @@
+package idempotence
+
+import (
+	"slices"
+
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/spool"
+)
+
+// RefusedForNow reports whether what is sealed was refused, every copy of it, for a reason that only an operator can
+// change: nothing of it is in the log.
+func (m *Machine) RefusedForNow() bool {
+	if m.phase != Ready || len(m.window) == 0 || m.doubtful() || m.overtaken() {
+		return false
+	}
+	if m.waitsForTime() {
+		return true
+	}
+	class := m.window[0].code.Class()
+	return class == protocol.Authorization || class == protocol.Fatal || class == protocol.Misfit
+}
+
+// SetAside carries out an operator's choice to dead-letter what is RefusedForNow, without a copy on the wire.
+func (m *Machine) SetAside(e *Env, c Choice) (n int) {
+	if b := m.window[0]; b.notUntil > 0 {
+		bad := b.badRecords()
+		if len(bad) == 0 {
+			bad = []int32{0}
+		}
+		m.deadLetter(e, b, bad)
+		e.audit("resolve %s-%d --%s: %d records that wait for time to pass (%s)", m.Lane.Topic, m.ID, c, len(bad), m.Detail)
+		m.reseal(e, m.window, "put aside by the operator: "+m.Detail)
+		m.attempts, m.retryAt, m.healing, m.Detail = 0, 0, 0, ""
+		return len(bad)
+	}
+	n = records(m.window)
+	for _, b := range m.window {
+		if b.code == protocol.None {
+			b.code, b.message = m.window[0].code, m.window[0].message // it stands behind that one
+		}
+		m.deadLetter(e, b, b.allRecords())
+	}
+	e.audit("resolve %s-%d --%s: %d records that the cluster does not take (%s)", m.Lane.Topic, m.ID, c, n, m.Detail)
+	m.reseal(e, m.window, "put aside by the operator: "+m.Detail)
+	m.attempts, m.retryAt, m.Detail = 0, 0, ""
+	return n
+}
+
+// MayBeInFormer reports whether records that are not settled may have been seen in a topic that was deleted and created anew. A copy
+// that went by the topic's id and was answered UNKNOWN_TOPIC_ID is nowhere, or was in a log that was deleted before its
+// replicas had it: no reader has seen it, and it cannot turn up in the new topic.
+func (m *Machine) MayBeInFormer() bool {
+	return m.phase == Parked || len(m.refusedMaybe) > 0 ||
+		slices.ContainsFunc(m.window, func(b *Sealed) bool { return b.acked || b.found || b.maybe > b.unknownID })
+}
+
+// BeginAnew has the partition go on at sequence 0 of the next epoch in a topic that was created anew, with no copy on the wire and
+// nothing that MayBeInFormer.
+func (m *Machine) BeginAnew(e *Env) {
+	m.enter(Unknown)
+	m.resolver = nil
+	m.forget()
+	m.way, m.Detail, m.attempts, m.retryAt = 0, "", 0, 0
+	m.reseal(e, m.window, "the topic was created anew")
+}
+
+// Sealed is the entries that are sealed and not settled.
+func (m *Machine) Sealed() (spans []spool.Span) {
+	for _, b := range slices.Concat(m.refusedMaybe, m.window) {
+		spans = append(spans, b.Seal.Spans...)
+	}
+	return spans
+}

@@ -1,0 +1,134 @@
+package sender
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/spool"
+)
+
+// Waiting says which records of a lane an operator puts aside although nothing of them is in doubt: they are not
+// sealed, and wait for something that may never come.
+type Waiting struct {
+	Lane  spool.LaneID
+	Topic string
+	From  spool.Index // where to begin to read
+	End   spool.Index // records that come later are not meant
+	Why   string      // what they wait for
+
+	all    bool    // whatever partition they are for
+	beyond bool    // those for partitions that the topic does not have
+	parts  []int32 // those for these partitions
+}
+
+// Waiting finds what c means for topic and partition n (all of them if it is -1) beyond what is in doubt, or nil.
+// DeadLetter means records that cannot leave: for a topic that is not there or may not be written, or for a partition that the
+// topic does not have. DeadLetterWaiting means all that are not sealed.
+func (s *Sender) Waiting(topic string, n int32, c Choice) *Waiting {
+	l := s.byTopic[topic]
+	if l == nil || c != ResolveDeadLetter && c != ResolveDeadLetterWaiting {
+		return nil
+	}
+	w := &Waiting{Lane: l.id, Topic: topic, From: l.acc.Settled(), End: l.acc.End, Why: s.topicTrouble(l)}
+	every := c == ResolveDeadLetterWaiting || l.remote.Code != protocol.None
+	_, beyond := l.acc.Beyond()
+	switch {
+	case every && n < 0:
+		w.all = true
+	case every || beyond && n >= l.acc.Partitions():
+		w.parts = []int32{n}
+	case n < 0:
+		w.beyond = beyond
+	}
+	for _, p := range l.parts {
+		if (n < 0 || p.ID == n) && p.RefusedForNow() {
+			w.parts = append(w.parts, p.ID)
+		}
+	}
+	if !w.all && !w.beyond && len(w.parts) == 0 {
+		return nil
+	}
+	if w.Why == "" {
+		w.Why = "the operator's decision"
+	}
+	return w
+}
+
+// Sweep dead-letters those of some records that w means, and reports how many it was. It is called for all records from w.From
+// to w.End, in order and without a pause by anything but Writes; last: these are the last of them.
+func (s *Sender) Sweep(now spool.Time, w *Waiting, sections []spool.Section, last bool) (*Effects, int) {
+	s.begin(now)
+	l := s.lane(w.Lane)
+	if !l.sweeping {
+		s.unqueue(l)
+	}
+	l.sweeping = !last
+	sealed := spool.NewSet(0)
+	for _, p := range l.parts {
+		for _, sp := range p.Sealed() {
+			sealed.Add(sp)
+		}
+	}
+	refused := &RefusedError{Message: w.Why}
+	code := l.remote.Code
+	if code == protocol.None && w.beyond {
+		code = protocol.UnknownTopicOrPartition
+	}
+	if code != protocol.None {
+		refused.Code = code.String()
+	}
+	count := 0
+	for k := range sections {
+		rest := sections[k].Bytes
+		for _, sp := range sections[k].Spans {
+			for i := sp.First; i < sp.End; i++ {
+				e, r, err := spool.NextEntry(rest)
+				if err != nil {
+					s.stop = &DamageError{fmt.Errorf("entry %d of topic %q: %w", i, l.topic, err)}
+					return s.end(), count
+				}
+				rest = r
+				if i < w.From || i >= w.End || l.acc.Left(i) || sealed.Contains(i) {
+					continue
+				}
+				n, placed := l.acc.PlacedAt(i, &e)
+				if !w.means(l, n, placed) {
+					continue
+				}
+				s.putAside(l, i, n, code, refused)
+				count++
+			}
+		}
+	}
+	if count > 0 {
+		s.audit("resolve %s: %d records that waited were put to the dead letters (%s)", l.topic, count, w.Why)
+	}
+	return s.end(), count
+}
+
+func (w *Waiting) means(l *lane, n int32, placed bool) bool {
+	return w.all || placed && (w.beyond && n >= l.acc.Partitions() || slices.Contains(w.parts, n))
+}
+
+// unqueue gives what l's queues hold back to the spool: it is read again, but for what is put aside.
+func (s *Sender) unqueue(l *lane) {
+	l.acc.Reread(s.acc)
+	l.feedID, s.feeding, l.bytes, l.stalled = 0, s.feeding-l.bytes, 0, 0
+	s.acc.WakeLanes()
+}
+
+func (s *Sender) putAside(l *lane, i spool.Index, n int32, code protocol.ErrorCode, refused *RefusedError) {
+	w := &s.e.Write
+	w.DeadLetters = append(w.DeadLetters, spool.DeadLetter{
+		Lane: l.id, Index: i, Partition: n, Code: code, Message: "put aside by the operator: " + refused.Message, At: s.now.Wall,
+	})
+	one := []spool.Span{{First: i, End: i + 1}}
+	w.Settle = append(w.Settle, spool.Settlement{Lane: l.id, Spans: one, Outcome: spool.OutcomeDeadLettered})
+	l.acc.Settle(s.acc, one)
+	l.remote.Pending = l.acc.Pending()
+	s.e.Deliver = append(s.e.Deliver, spool.Delivery{
+		Lane: l.id, Spans: one, Partition: n, Offset: protocol.NoOffset, Timestamp: -1, Err: refused,
+	})
+	s.e.Urgent = true
+}
