@@ -54,6 +54,7 @@ type Config struct {
 	SpoolPath         string
 	SpoolMaxBytes     int64
 	SpoolMinFreeBytes int64
+	TimestampAhead    time.Duration // timestamp.ahead.max.ms; 0: however far
 	SpoolSettle       time.Duration
 	SpoolSegmentBytes int64
 	SpoolMaxTopics    int64

@@ -139,6 +139,9 @@ var ownKeys = []row{
 		Field: func(c *Config) any { return &c.SpoolMinFreeBytes }},
 	{Spec: spec{Name: "spool.settle.ms", Kind: keytable.Millis, Default: "1000", Min: 1, Max: 3600_000, Help: "Quiet after which acks that are not on disk yet get a commit of their own."},
 		Field: func(c *Config) any { return &c.SpoolSettle }},
+	{Spec: spec{Name: "timestamp.ahead.max.ms", Kind: keytable.Millis, Default: "3600000", Min: 0, Max: 1 << 53,
+		Help: "How far a record's own timestamp may be ahead of this host's clock; else it is refused, unless the clock is before the program's build or the spool's last change. 0: however far."},
+		Field: func(c *Config) any { return &c.TimestampAhead }},
 	{Spec: spec{Name: "spool.segment.bytes", Kind: keytable.Size, Default: "64MiB", Min: 64 << 10, Max: 4 << 30, Help: "Live bytes at which a new segment file is begun."},
 		Field: func(c *Config) any { return &c.SpoolSegmentBytes }},
 

@@ -35,6 +35,7 @@ func openWith(cfg Config, env Env, seam func(*bolt.Store) loop.Store, pause time
 		p.interceptors.close()
 		return nil, err
 	}
+	p.notBefore = notBefore(cfg.SpoolPath)
 	p.room.log = slog.New(quietlog.Wrap(p.env.Logger.Handler()))
 	p.callbacks = newCallbacks(cfg.CallbacksMax, &p.env.Hooks)
 	e, err := p.open(nil)

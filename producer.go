@@ -22,6 +22,7 @@ type Producer struct {
 	keeper    *secure.Keeper // certificates and credentials
 	callbacks *callbacks
 	room      roomLog
+	notBefore time.Time // see checkAhead
 	opened    time.Time
 
 	interceptors *interceptors

@@ -170,6 +170,9 @@ func (p *Producer) check(r *Record) error {
 	if !r.Timestamp.IsZero() && r.Timestamp.UnixMilli() < 0 {
 		return fmt.Errorf("%w: its timestamp %v is before 1970, which Kafka cannot keep", ErrInvalidRecord, r.Timestamp)
 	}
+	if err := p.checkAhead(r); err != nil {
+		return err
+	}
 	size := protocol.BatchHeaderSize + spool.RecordSize(spool.BodySize(r.Key, r.Value, r.Headers), 0, 0)
 	if int64(size) > p.cfg.MaxRequestSize {
 		return fmt.Errorf("%w: %d bytes for topic %s, max.request.size is %d (and the topic's max.message.bytes must allow it)",
