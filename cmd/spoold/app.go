@@ -154,6 +154,9 @@ func permute(app *cli.App, args []string) []string {
 			rest = append(rest, a)
 			continue
 		}
+		if a == "--help" || a == "-h" {
+			return append(slices.Clone(args[:at]), a) // of the command, whatever else is there
+		}
 		flags = append(flags, a)
 		name := strings.TrimLeft(a, "-")
 		if takesValue[name] && i+1 < len(args) {

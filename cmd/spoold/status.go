@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -93,6 +94,9 @@ func lookAt(ctx context.Context, dir string) (s *spoold.Status, pid int, err err
 		return s, pid, err
 	}
 	s, err = spoold.Inspect(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, exitf(exitUsage, "there is no spool in %s: nothing was ever spooled there; --spool DIR or -c FILE name another one", dir)
+	}
 	var locked *spoold.LockedError
 	if errors.As(err, &locked) {
 		return nil, 0, fmt.Errorf("%w, which answers no questions (it is no daemon, or it is just starting or stopping)", err)
