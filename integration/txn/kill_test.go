@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -146,11 +147,15 @@ func TestAClusterThatIsKilledWholeLosesAndDoublesNothing(t *testing.T) {
 				}
 			}
 			_ = x.p.Kill()
-			for b := range 3 {
-				if err := c.Start(t.Context(), b); err != nil {
-					t.Fatal(err)
-				}
+			var started sync.WaitGroup
+			for b := range 3 { // together: none of them is there for clients before the controllers have a majority
+				started.Go(func() {
+					if err := c.Start(t.Context(), b); err != nil {
+						t.Error(err)
+					}
+				})
 			}
+			started.Wait()
 			l.collect(x)
 			_ = x.wait()
 		}

@@ -19,7 +19,7 @@ import (
 // is left open anywhere.
 func (l *ledger) verify(t *testing.T, c *kafka.Cluster) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 120*time.Second)
 	defer cancel()
 	high, err := c.Admin().ListEndOffsets(ctx, topics...)
 	if err != nil {
@@ -31,7 +31,7 @@ func (l *ledger) verify(t *testing.T, c *kafka.Cluster) {
 	}
 	left := 0
 	high.Each(func(o kadm.ListedOffset) {
-		if s, _ := stable.Lookup(o.Topic, o.Partition); s.Offset != o.Offset {
+		if s, _ := stable.Lookup(o.Topic, o.Partition); s.Offset < o.Offset {
 			t.Errorf("%s-%d: the last stable offset is %d, the log ends at %d: a transaction hangs", o.Topic, o.Partition, s.Offset, o.Offset)
 		}
 		if o.Offset > 0 {
