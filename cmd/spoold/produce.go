@@ -25,13 +25,13 @@ func produceCommand(w *world) *cli.Command {
 			"spoold flush to deliver what is pending, and give the rest of the input to a new run. Exit codes: 0 all that was waited for\n" +
 			"happened; 1 a record over the limit (--too-long fail), or dead letters; 69 the cluster did not answer in time and the records\n" +
 			"stay spooled; 75 spool locked or full; 78 configuration; 64 usage.",
-		Flags: append(shapeFlags(),
+		Flags: append(append(shapeFlags(), unitFlags()...),
 			&cli.StringFlag{Name: "D", Value: `\n`, Usage: "records are separated by `DELIM`; \\n, \\t, \\0 and \\xHH are understood"},
 			&cli.StringFlag{Name: "l", Usage: "read `FILE` instead of stdin, each record once"},
 			&cli.BoolFlag{Name: "again", Usage: "with -l: send the file from its beginning, whatever was sent of it before"},
 			tooLongFlag(),
 			spoolFlag("default: one per cluster and topic under the user's state directory"),
-			&cli.StringFlag{Name: "wait", Value: "acked", Usage: "come back when all records are `spooled` or acked"},
+			&cli.StringFlag{Name: "wait", Value: "acked", Usage: "come back when all records are `spooled` or acked; under a transactional id acked means committed"},
 			&cli.DurationFlag{Name: "timeout", Value: 5 * time.Minute, Usage: "the longest wait for the cluster"},
 			jsonFlag(),
 		),
@@ -56,6 +56,9 @@ type produceOpts struct {
 	timeout time.Duration
 	exact   bool // --spool was given: no other directory will do
 	json    bool
+
+	transactional bool
+	unitRecords   int // records of one transaction; 0: all
 }
 
 func produceOptions(w *world, c *cli.Context) (o produceOpts, s *settings, err error) {
@@ -79,6 +82,9 @@ func produceOptions(w *world, c *cli.Context) (o produceOpts, s *settings, err e
 		return o, nil, err
 	}
 	if o.acked, err = waitAcked(c); err != nil {
+		return o, nil, err
+	}
+	if err := unitOptions(w, c, s, &o); err != nil {
 		return o, nil, err
 	}
 	if o.timeout <= 0 {
@@ -146,6 +152,10 @@ func produce(ctx context.Context, w *world, s *settings, o produceOpts) (err err
 		return err
 	}
 	run := &produceRun{w: w, o: o, dirs: d, begin: time.Now()}
+	if o.transactional {
+		run.units = &unitSender{p: d.own, every: o.unitRecords}
+		regular = false
+	}
 	if n := d.recovered(); n > 0 {
 		fmt.Fprintf(w.stderr, "spoold: %s of an earlier run to be delivered first, from %s\n", plural(n, "record"), d.where())
 	}

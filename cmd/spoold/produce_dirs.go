@@ -82,6 +82,9 @@ func openDirs(ctx context.Context, s *settings, f *family, job *fileJob, log *sl
 func (d *produceDirs) openOne(ctx context.Context, dir string, log *slog.Logger) error {
 	cfg := d.cfg
 	cfg.SpoolPath = dir
+	if cfg.TransactionalID == "" {
+		cfg.TransactionalID = transactionalIDOf(dir)
+	}
 	env := spoold.Env{Hooks: spoold.Hooks{RecordDeadLettered: d.refused.hook}, Logger: log}
 	if d.own == nil {
 		env.Dial = d.gatedDial

@@ -30,6 +30,8 @@ type produceRun struct {
 	progress atomic.Pointer[follow.Follower] // while a file is read: it knows what was sent
 	skipped  int64                           // records that were too long
 	keep     *follow.Keeper                  // takes one
+
+	units *unitSender // under a transactional id
 }
 
 // interruptGrace is how long acks are waited for after SIGINT.
@@ -40,7 +42,11 @@ func (r *produceRun) stream(ctx context.Context, in io.Reader) error {
 	if err := r.feed(ctx, in); err != nil {
 		return err
 	}
-	if r.sent.Load() > 0 {
+	if r.units != nil {
+		if err := r.endUnits(ctx); err != nil {
+			return err
+		}
+	} else if r.sent.Load() > 0 {
 		// Not under ctx: the sync is short, and its end is the answer.
 		if err := r.last.Spooled(context.WithoutCancel(ctx)); err != nil {
 			return err
@@ -231,6 +237,9 @@ func readChunks(ctx context.Context, in io.Reader) (<-chan []byte, <-chan error)
 
 // send hands one record on. It waits only while the spool is full.
 func (r *produceRun) send(ctx context.Context, line []byte) error {
+	if r.units != nil {
+		return r.sendUnit(ctx, line)
+	}
 	rec := r.o.shape.record(line)
 	d, err := r.dirs.own.Send(ctx, rec)
 	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {

@@ -210,6 +210,7 @@ var flagKeys = []struct{ flag, key string }{
 	{"http", "http.listen"},
 	{"admin", "admin.listen"},
 	{"z", "compression.type"},
+	{"transactional-id", "transactional.id"},
 }
 
 // flags applies a command's flags: -X first, so that a flag of its own wins.

@@ -125,6 +125,11 @@ func waitAcked(c *cli.Context) (bool, error) {
 	switch wait := c.String("wait"); wait {
 	case "acked":
 		return true, nil
+	case "committed":
+		if c.String("transactional-id") == "" {
+			return false, usagef("%s: --wait committed is about transactions: use it with --transactional-id ID", c.Command.Name)
+		}
+		return true, nil
 	case "spooled":
 		return false, nil
 	default:
