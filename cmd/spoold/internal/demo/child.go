@@ -46,7 +46,7 @@ type child struct {
 }
 
 // startChild runs `exe serve` on the spool and waits until it accepts records.
-func startChild(ctx context.Context, exe, spool, logPath string, brokers []string, via string) (*child, error) {
+func startChild(ctx context.Context, exe, spool, logPath string, brokers []string, via, transactionalID string) (*child, error) {
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
@@ -56,7 +56,7 @@ func startChild(ctx context.Context, exe, spool, logPath string, brokers []strin
 		Path: exe,
 		// The name matters when exe is more than one program.
 		Args: []string{"spoold", "serve", "--spool", spool, "-b", strings.Join(brokers, ","), "--http", "127.0.0.1:0", "--admin", "off",
-			"-X", "log.format=json", "-X", "spool.min.free.bytes=16MiB"},
+			"-X", "log.format=json", "-X", "spool.min.free.bytes=16MiB", "-X", "transactional.id=" + transactionalID},
 		Env:         append(os.Environ(), link.Env+"="+via),
 		SysProcAttr: dieWithParent(),
 	}

@@ -25,20 +25,26 @@ type Options struct {
 	Bootstrap []string // a real cluster; empty: an embedded broker
 	Exe       string   // this program: the child runs `Exe serve`
 	Out       io.Writer
+	// TransactionalID: each request is a transaction of two records under two keys; "": of one record.
+	TransactionalID string
 }
 
 // Result is what was counted.
 type Result struct {
-	Records    int     `json:"records"`
-	Kills      int     `json:"kills"`
-	Lost       int     `json:"lost"`
-	Duplicated int     `json:"duplicated"`
-	Reordered  int     `json:"reordered"`
-	Seconds    float64 `json:"seconds"`
+	Records    int `json:"records"`
+	Kills      int `json:"kills"`
+	Lost       int `json:"lost"`
+	Duplicated int `json:"duplicated"`
+	Reordered  int `json:"reordered"`
+	// HalfVisible are transactions of which a reader sees one record and not the other; nil: there are none.
+	HalfVisible *int    `json:"half_visible,omitempty"`
+	Seconds     float64 `json:"seconds"`
 }
 
-// OK reports whether nothing was lost, duplicated or reordered.
-func (r Result) OK() bool { return r.Lost == 0 && r.Duplicated == 0 && r.Reordered == 0 }
+// OK reports whether nothing was lost, duplicated, reordered or half visible.
+func (r Result) OK() bool {
+	return r.Lost == 0 && r.Duplicated == 0 && r.Reordered == 0 && (r.HalfVisible == nil || *r.HalfVisible == 0)
+}
 
 const (
 	partitions = 3
@@ -87,6 +93,11 @@ func Run(ctx context.Context, o Options) (res Result, err error) {
 	defer func() { p.child.kill() }()
 
 	p.ledger = newLedger(p.topic, clients, o.Seed)
+	p.ledger.pairs = o.TransactionalID != ""
+	if p.ledger.pairs && len(o.Bootstrap) > 0 {
+		// A cluster remembers which spool an id belongs to, and this one is gone after the run.
+		p.o.TransactionalID = fmt.Sprintf("%s-%08x", o.TransactionalID, rand.Uint32())
+	}
 	defer p.ledger.close()
 	if err := p.perform(ctx); err != nil {
 		return res, err
@@ -99,7 +110,11 @@ func Run(ctx context.Context, o Options) (res Result, err error) {
 	if !res.OK() {
 		verdict = "FAILED"
 	}
-	fmt.Fprintf(o.Out, " read back: lost %d   duplicated %d   out of order %d       %s\n", res.Lost, res.Duplicated, res.Reordered, verdict)
+	half := ""
+	if res.HalfVisible != nil {
+		half = fmt.Sprintf("   half visible %d", *res.HalfVisible)
+	}
+	fmt.Fprintf(o.Out, " read back: lost %d   duplicated %d   out of order %d%s       %s\n", res.Lost, res.Duplicated, res.Reordered, half, verdict)
 	return res, nil
 }
 
@@ -225,11 +240,12 @@ func (p *play) produce(ctx context.Context, n, killAt int) error {
 	if killAt > 0 {
 		kill = p.child.kill
 	}
-	return p.ledger.send(ctx, p.child.url, n, killAt, kill)
+	per := p.ledger.perRequest()
+	return p.ledger.send(ctx, p.child.url, n/per, (killAt+per-1)/per, kill)
 }
 
 func (p *play) start(ctx context.Context) (err error) {
-	p.child, err = startChild(ctx, p.o.Exe, filepath.Join(p.dir, "spool"), filepath.Join(p.dir, "daemon.log"), p.broker, p.link.Addr())
+	p.child, err = startChild(ctx, p.o.Exe, filepath.Join(p.dir, "spool"), filepath.Join(p.dir, "daemon.log"), p.broker, p.link.Addr(), p.o.TransactionalID)
 	return err
 }
 

@@ -19,6 +19,7 @@ type ledger struct {
 	topic   string
 	seed    uint64
 	clients []*client
+	pairs   bool // a request is a transaction: of two records, under two keys
 	http    http.Client
 }
 
@@ -46,7 +47,15 @@ func (l *ledger) begun() (n int) {
 	for _, c := range l.clients {
 		n += c.next
 	}
-	return n
+	return n * l.perRequest()
+}
+
+// perRequest is how many records one request has.
+func (l *ledger) perRequest() int {
+	if l.pairs {
+		return 2
+	}
+	return 1
 }
 
 // open is how many of them were not answered.
@@ -56,7 +65,7 @@ func (l *ledger) open() (n int) {
 			n++
 		}
 	}
-	return n
+	return n * l.perRequest()
 }
 
 // key and value of a record follow from who sent it: the ledger needs no copy of them.
@@ -113,7 +122,11 @@ func (l *ledger) send(ctx context.Context, url string, n, killAt int, kill func(
 // every further send the same request.
 func (l *ledger) post(ctx context.Context, url string, c *client, killed func() bool) error {
 	number := c.next - 1
-	body := fmt.Appendf(nil, `{"records":[{"key":%q,"value":%s}]}`, l.key(c.id), l.value(c.id, number))
+	body := fmt.Appendf(nil, `{"records":[{"key":%q,"value":%s}`, l.key(c.id), l.value(c.id, number))
+	if l.pairs {
+		body = fmt.Appendf(body, `,{"key":%q,"value":%s}`, l.key(c.id)+second, l.value(c.id, number))
+	}
+	body = append(body, "]}"...)
 	// A key is a JSON value here too: its bytes in Kafka are "c001" with the quotes.
 	for attempt := 0; ; attempt++ {
 		status, answer, err := l.try(ctx, url, fmt.Sprintf("%d-%d", c.id, number), body)
@@ -162,7 +175,11 @@ type sent struct {
 	Run    uint64 `json:"run"`
 	Client int    `json:"client"`
 	Number int    `json:"number"`
+	Second bool   `json:"-"` // of the two records of a transaction
 }
+
+// second is what the key of a transaction's second record ends in.
+const second = "b"
 
 // identify says which record of the ledger this is, byte for byte.
 func (l *ledger) identify(key, value []byte) (sent, bool) {
@@ -171,5 +188,9 @@ func (l *ledger) identify(key, value []byte) (sent, bool) {
 		s.Number < 0 || s.Number >= l.clients[s.Client].next {
 		return s, false
 	}
-	return s, string(value) == l.value(s.Client, s.Number) && string(key) == `"`+l.key(s.Client)+`"`
+	name := l.key(s.Client)
+	if s.Second = l.pairs && string(key) == `"`+name+second+`"`; s.Second {
+		name += second
+	}
+	return s, string(value) == l.value(s.Client, s.Number) && string(key) == `"`+name+`"`
 }

@@ -45,7 +45,8 @@ func (e *UnavailableError) Unwrap() error { return e.err }
 // one too many.
 func readBack(ctx context.Context, brokers []string, topic string, l *ledger, res *Result) error {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(topic),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords()) // a transaction's marker is the last record of a partition
 	if err != nil {
 		return fmt.Errorf("demo: read back: %w", err)
 	}
@@ -74,7 +75,9 @@ func readBack(ctx context.Context, brokers []string, topic string, l *ledger, re
 			}
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
-			count.add(r.Partition, r.Key, r.Value)
+			if !r.Attrs.IsControl() {
+				count.add(r.Partition, r.Key, r.Value)
+			}
 			if r.Offset+1 >= left[r.Partition] {
 				delete(left, r.Partition)
 			}
@@ -84,7 +87,7 @@ func readBack(ctx context.Context, brokers []string, topic string, l *ledger, re
 	return nil
 }
 
-// tally compares what is read with what was sent.
+// tally compares what is read with what was sent. Each client counts once for each record of its requests.
 type tally struct {
 	l          *ledger
 	seen       []map[int]bool // by client, by number
@@ -95,7 +98,8 @@ type tally struct {
 }
 
 func newTally(l *ledger) *tally {
-	t := &tally{l: l, seen: make([]map[int]bool, len(l.clients)), last: make([]int, len(l.clients)), partition: make([]int32, len(l.clients))}
+	n := len(l.clients) * l.perRequest()
+	t := &tally{l: l, seen: make([]map[int]bool, n), last: make([]int, n), partition: make([]int32, n)}
 	for i := range t.seen {
 		t.seen[i], t.last[i], t.partition[i] = map[int]bool{}, -1, -1
 	}
@@ -104,21 +108,39 @@ func newTally(l *ledger) *tally {
 
 func (t *tally) add(partition int32, key, value []byte) {
 	s, ok := t.l.identify(key, value)
+	at := s.Client
+	if s.Second {
+		at += len(t.l.clients)
+	}
 	switch {
-	case !ok || t.seen[s.Client][s.Number]:
+	case !ok || t.seen[at][s.Number]:
 		t.duplicated++
 		return
-	case s.Number < t.last[s.Client], t.partition[s.Client] != -1 && t.partition[s.Client] != partition:
+	case s.Number < t.last[at], t.partition[at] != -1 && t.partition[at] != partition:
 		t.reordered++
 	}
-	t.seen[s.Client][s.Number] = true
-	t.last[s.Client] = max(t.last[s.Client], s.Number)
-	t.partition[s.Client] = partition
+	t.seen[at][s.Number] = true
+	t.last[at] = max(t.last[at], s.Number)
+	t.partition[at] = partition
 }
 
 func (t *tally) into(res *Result) {
 	res.Duplicated, res.Reordered = t.duplicated, t.reordered
+	half := 0
 	for i, c := range t.l.clients {
 		res.Lost += c.next - len(t.seen[i])
+		if !t.l.pairs {
+			continue
+		}
+		other := t.seen[i+len(t.l.clients)]
+		res.Lost += c.next - len(other)
+		for number := range c.next {
+			if t.seen[i][number] != other[number] {
+				half++
+			}
+		}
+	}
+	if t.l.pairs {
+		res.HalfVisible = &half
 	}
 }
