@@ -5,6 +5,7 @@ package txn_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,7 +39,7 @@ func (l *ledger) verify(t *testing.T, c *kafka.Cluster) {
 			left++
 		}
 	})
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.Direct()), kgo.ConsumeTopics(topics...), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(c.Direct(), ",")...), kgo.ConsumeTopics(topics...), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(100*time.Millisecond), kgo.KeepControlRecords())
 	if err != nil {
 		t.Fatal(err)
