@@ -41,6 +41,7 @@ type Config struct {
 	AdmitTimeout time.Duration // how long a request waits for room in the spool: then 429
 	MaxWaiters   int           // requests that wait for acks at a time
 	BodyBudget   int64         // bytes that all bodies above 16 KiB share
+	Units        bool          // records are delivered in Kafka transactions
 }
 
 // DefaultConfig is what c and the listener's own keys say, with bounds of our own for the rest.
@@ -51,6 +52,7 @@ func DefaultConfig(c *spoold.Config, maxBodyBytes, maxConnections int64) Config 
 		AdmitTimeout: min(c.MaxBlock, time.Second),
 		MaxWaiters:   int(max(maxConnections/2, 1)),
 		BodyBudget:   max(48<<20, 4*maxBodyBytes+1<<20),
+		Units:        c.TransactionalID != "",
 	}
 }
 
@@ -107,7 +109,10 @@ func (h *Handler) serve(p *parse, w http.ResponseWriter, r *http.Request) *fault
 	if f != nil {
 		return f
 	}
-	format, f := formatOf(r.Header.Get("Content-Type"))
+	if t.unit && !h.cfg.Units {
+		return faultf(409, 40901, "Units need Kafka transactions: set transactional.id")
+	}
+	format, f := t.formatOf(r.Header.Get("Content-Type"))
 	if f != nil {
 		return f
 	}
@@ -115,7 +120,7 @@ func (h *Handler) serve(p *parse, w http.ResponseWriter, r *http.Request) *fault
 		return f
 	}
 	defer h.unread(p)
-	if f := p.run(t, format); f != nil {
+	if f := p.runFor(t, format); f != nil {
 		return f
 	}
 	if f := h.missing(p.records); f != nil {
@@ -142,7 +147,7 @@ func (h *Handler) serve(p *parse, w http.ResponseWriter, r *http.Request) *fault
 	if d.Duplicate() {
 		h.hooks.Duplicate()
 	} else {
-		h.hooks.Spooled(t.topic, len(p.records))
+		h.spooled(t, p.records)
 	}
 	if how.acked {
 		return h.answerAcked(p, w, r, d)
@@ -206,6 +211,11 @@ func (h *Handler) ask(r *http.Request) (target, manner, *fault) {
 		switch wait := q.Get("wait"); wait {
 		case "", "spooled":
 		case "acked":
+			how.acked = true
+		case "committed":
+			if !h.cfg.Units {
+				return t, how, faultf(400, 40002, "Bad Request: wait=committed needs Kafka transactions: set transactional.id, or wait=acked")
+			}
 			how.acked = true
 		default:
 			return t, how, faultf(400, 40002, "Bad Request: wait=%s: it must be spooled or acked", clip(wait))

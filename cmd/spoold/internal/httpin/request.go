@@ -57,10 +57,14 @@ type target struct {
 	topic     string
 	partition spoold.Partition
 	path      string // in one spelling: half of an idempotency key's scope
+	unit      bool   // POST /units: each record names its topic
 }
 
 // targetOf reads /topics/{topic} and /topics/{topic}/partitions/{partition}.
 func targetOf(path string) (target, *fault) {
+	if path == unitsPath {
+		return target{path: path, unit: true}, nil
+	}
 	rest, ok := strings.CutPrefix(path, "/topics/")
 	if !ok {
 		return target{}, faultf(404, 404, "HTTP 404 Not Found: records go to POST /topics/{topic}")
@@ -183,6 +187,7 @@ const (
 	hasPartition
 	hasTimestamp
 	hasHeaders
+	hasTopic
 )
 
 func (p *parse) record(t target, f format, raw []byte) *fault {
@@ -216,6 +221,9 @@ func (p *parse) record(t target, f format, raw []byte) *fault {
 		case `"headers"`:
 			bit = hasHeaders
 			r.Headers, err = p.headersOf(value, at)
+		case `"topic"`:
+			bit = hasTopic
+			r.Topic, err = topicOf(t, value, at)
 		default:
 			err = faultf(422, 422, "Unrecognized field: %s in records[%d]", clip(string(name)), at)
 		}
@@ -226,6 +234,9 @@ func (p *parse) record(t target, f format, raw []byte) *fault {
 			return faultf(400, 40002, "Bad Request: %s is twice in records[%d]", name, at)
 		}
 		seen |= bit
+	}
+	if t.unit && seen&hasTopic == 0 {
+		return faultf(422, 42206, `Payload error. records[%d] has no "topic"`, at)
 	}
 	p.records = append(p.records, r)
 	return nil
