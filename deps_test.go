@@ -43,7 +43,7 @@ var edges = map[string][]string{
 	// Delivery under a transactional id: sender's counterpart, with the same calls and effects.
 	"sender/transaction": {"protocol", "spool", "accumulator", "txn", "sender", "sender/cluster"},
 	"sender/loop":        {"protocol", "protocol/codec", "protocol/conn", "spool", "spool/bolt", "accumulator", "sender"},
-	".":                  {"internal/keytable", "internal/quietlog", "protocol", "protocol/codec", "protocol/conn", "protocol/conn/secure", "spool", "spool/bolt", "sender", "sender/loop", "sender/transaction"},
+	".":                  {"internal/keytable", "internal/quietlog", "protocol", "protocol/codec", "protocol/conn", "protocol/conn/secure", "spool", "spool/bolt", "sender", "sender/loop", "sender/transaction", "txn"},
 	"otel":               {"."},
 	"cmd/spoold":         {".", "internal/keytable", "internal/quietlog", "otel", "spool", "spool/bolt", "cmd/spoold/internal/…"},
 	// Reads configuration keys by a table, for the root and the command.

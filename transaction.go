@@ -8,7 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spoold/spoold/sender/loop"
 	"github.com/spoold/spoold/spool"
+	"github.com/spoold/spoold/txn"
 )
 
 var (
@@ -31,6 +33,7 @@ type Transaction struct {
 	mu      sync.Mutex
 	records []Record
 	bytes   int64
+	groups  []txn.GroupOffsets
 	over    string // how it ended; "": it is open
 }
 
@@ -96,7 +99,8 @@ func (t *Transaction) SendBatch(ctx context.Context, records []Record) error {
 }
 
 // Commit ends the transaction: it returns once the transaction is on the local disk, synced, from where
-// it is delivered whatever happens. Commitment tells when the Kafka transaction that carries it was
+// it is delivered whatever happens; one with SendOffsets returns once it was committed on the cluster, or was
+// aborted (ErrAborted), or ctx has ended and nobody knows yet (ErrUnknown: ask Commitment). Commitment tells when the Kafka transaction that carries it was
 // committed. With an error the transaction stays open and Commit may be called again, unless the error is
 // ErrUnknown (the disk failed, it may be spooled or not) or ErrTransactionOver.
 func (t *Transaction) Commit(ctx context.Context) (Commitment, error) {
@@ -104,6 +108,9 @@ func (t *Transaction) Commit(ctx context.Context) (Commitment, error) {
 	defer t.mu.Unlock()
 	if t.over != "" {
 		return Commitment{}, t.overError()
+	}
+	if len(t.groups) > 0 {
+		return t.commitOnline(ctx)
 	}
 	if len(t.records) == 0 {
 		t.close("committed")
@@ -139,7 +146,7 @@ func (t *Transaction) close(how string) {
 	t.over = how
 	t.timer.Stop()
 	t.p.units.give(t.bytes)
-	t.records, t.bytes = nil, 0
+	t.records, t.bytes, t.groups = nil, 0, nil
 }
 
 func (t *Transaction) overError() error {
@@ -149,8 +156,9 @@ func (t *Transaction) overError() error {
 // Commitment is a committed transaction: a value that can be asked, any number of times and from any
 // goroutine, what became of it.
 type Commitment struct {
-	d     Deliveries
-	empty bool
+	d      Deliveries
+	empty  bool
+	online *loop.Online // not spooled
 }
 
 // Spooled waits as Delivery.Spooled does. After Commit without an error it returns at once.
@@ -165,6 +173,9 @@ func (c Commitment) Spooled(ctx context.Context) error {
 // *RefusedError): the cluster refused one of the records for good, so all of them are dead letters now.
 // ErrClosed: the Producer was closed first; the next Open delivers it. The context's error: not yet.
 func (c Commitment) Committed(ctx context.Context) error {
+	if c.online != nil {
+		return onlineCommitted(ctx, c.online)
+	}
 	if c.empty {
 		return nil
 	}

@@ -26,6 +26,8 @@ type Effects struct {
 	// Recycle are batches that nothing refers to any more.
 	Recycle []*accumulator.Batch
 	Events  []Event
+	// Ended are units that were not spooled and have ended.
+	Ended []OnlineEnd
 	// Stop ends the producer: nothing more may be sent (P10, P11). The Write beside it is
 	// made durable first.
 	Stop error

@@ -1,5 +1,23 @@
 package sender
 
+import "github.com/spoold/spoold/txn"
+
+// OnlineUnit is a client's transaction that commits consumer offsets with its records: it is not
+// spooled, but delivered at once, after all that was committed before it, or aborted.
+type OnlineUnit struct {
+	ID      uint64 // chosen by who gives it, and not given before
+	Topics  []string
+	Entries [][]byte // of each of Topics, see spool.AppendEntry
+	Groups  []txn.GroupOffsets
+}
+
+// OnlineEnd says what became of an OnlineUnit.
+type OnlineEnd struct {
+	ID        uint64
+	Committed bool
+	Why       string // it was aborted
+}
+
 // TransactionEnded says that a transaction of ours ended.
 type TransactionEnded struct {
 	ID         string // transactional id

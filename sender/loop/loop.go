@@ -108,6 +108,8 @@ type Loop struct {
 	stopAfter uint64 // Write to make durable before stopping
 	stopWith  error
 	finished  bool
+	online    map[uint64]*Online // units that are not spooled, by id
+	onlineID  uint64
 }
 
 // New makes a loop over a store that was just opened. The core belongs to the
@@ -265,6 +267,7 @@ func (l *Loop) carry(e *sender.Effects) {
 		}
 		l.store.Submit(e.Write, e.Urgent)
 	}
+	l.onlineEnded(e.Ended)
 	if e.Stop != nil {
 		l.deliver(e.Deliver)
 		l.report(e.Events)

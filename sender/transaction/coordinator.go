@@ -115,11 +115,14 @@ func (s *Sender) viewChanged() {
 				s.event(sender.TopicTrouble{Topic: c.Topic.Name, Code: c.Code, Message: c.Text})
 			}
 		case cluster.TopicBound:
-			s.w.Bindings = append(s.w.Bindings, spool.LaneBinding{Lane: s.lanes[c.Topic.Number].id, TopicID: c.Topic.Bound})
+			if s.followed[c.Topic.Number].guest {
+				continue
+			}
+			s.w.Bindings = append(s.w.Bindings, spool.LaneBinding{Lane: s.followed[c.Topic.Number].id, TopicID: c.Topic.Bound})
 		case cluster.TopicRecreated:
-			s.recreated(s.lanes[c.Topic.Number])
+			s.recreated(s.followed[c.Topic.Number])
 		case cluster.TopicUpdated:
-			if l := s.lanes[c.Topic.Number]; l.missing >= 0 && l.missing < l.remote.Count {
+			if l := s.followed[c.Topic.Number]; l.missing >= 0 && l.missing < l.remote.Count {
 				l.missing = -1
 			}
 		}
@@ -141,8 +144,10 @@ func (s *Sender) recreated(l *lane) {
 	for _, p := range l.parts {
 		p.identity, p.offset = protocol.NoIdentity, -1
 	}
-	s.w.Bindings = append(s.w.Bindings, spool.LaneBinding{Lane: l.id, TopicID: l.remote.Bound, ResetFacts: true})
-	s.urgent = true
+	if !l.guest {
+		s.w.Bindings = append(s.w.Bindings, spool.LaneBinding{Lane: l.id, TopicID: l.remote.Bound, ResetFacts: true})
+		s.urgent = true
+	}
 }
 
 // reachMs is how long a coordinator that is not connected is waited for before it is looked up again.

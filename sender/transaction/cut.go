@@ -23,6 +23,8 @@ type cut struct {
 	acked   []acked
 	parts   map[*partition]*written
 
+	online *online // the unit that it carries alone, and that is not spooled
+
 	key     string // topic of the progress key
 	ordinal uint64
 	failed  bool // it will be aborted once nothing of it is on the wire

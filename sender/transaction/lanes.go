@@ -17,6 +17,7 @@ type lane struct {
 	remote    *cluster.Topic
 	end       spool.Index // one above the last committed entry
 	settled   *spool.Set
+	guest     bool        // nothing was ever spooled for the topic: it has no LaneID
 	recovered spool.Index // entries below it were spooled by an earlier process
 	flushTo   spool.Index
 
@@ -57,6 +58,7 @@ const (
 func (s *Sender) addLane(id spool.LaneID, topic string, bound protocol.TopicID) *lane {
 	l := &lane{id: id, topic: topic, remote: s.view.Follow(topic, bound), settled: spool.NewSet(0), missing: -1}
 	s.lanes = append(s.lanes, l)
+	s.followed = append(s.followed, l)
 	s.byTopic[topic] = l
 	return l
 }
@@ -87,9 +89,14 @@ func (s *Sender) Committed(now spool.Time, c *spool.Committed) *sender.Effects {
 	s.enter(now)
 	s.durable(c.Writes)
 	for _, n := range c.Lanes {
-		if s.byTopic[n.Topic] == nil {
+		l := s.byTopic[n.Topic]
+		switch {
+		case l == nil:
 			s.addLane(n.ID, n.Topic, protocol.TopicID{})
 			s.view.Want()
+		case l.guest:
+			l.guest, l.id = false, n.ID
+			s.lanes = append(s.lanes, l)
 		}
 	}
 	// All ends first: a unit may have entries in sections that come later.
@@ -243,6 +250,10 @@ func (s *Sender) admit(l *lane, i spool.Index, e *spool.Entry) bool {
 		}
 		x := s.lanes[r.Lane]
 		n += r.Count
+		if s.waitsForOnline(r.Lane, r.First) {
+			l.why = cutFull
+			return false
+		}
 		if s.now.Age < x.retryAt || !s.writable(x) {
 			l.why, l.waitFor = noTopic, nil
 			l.retryAt = max(l.retryAt, x.retryAt)
@@ -354,8 +365,7 @@ func (s *Sender) place(l *lane, i spool.Index, e *spool.Entry) bool {
 		l.why = noMemory
 		return false
 	}
-	l.in.bytes += len(e.Body)
-	if l.in.bytes >= s.cfg.MaxBytes {
+	if l.in.bytes += len(e.Body); l.in.bytes >= s.cfg.MaxBytes {
 		l.in.full = true
 	}
 	return true

@@ -22,6 +22,7 @@ type deadUnit struct {
 func (s *Sender) refused(f *flight, a answer, detail string) {
 	l := f.part.lane
 	switch {
+	case f.cut.online != nil: // it is not spooled: its client learns why
 	case len(a.bad) > 0 || f.batch.Count == 1:
 		for n, i := range f.batch.Indexes {
 			if f.batch.Count == 1 || contains(a.bad, int32(n)) {

@@ -62,7 +62,13 @@ func (s *Sender) begin() {
 		s.wake(s.shape.pauseUntil)
 		return
 	}
-	if c.records == 0 {
+	var o *online
+	if len(s.queue) > 0 && c.records == 0 {
+		if o = s.queue[0]; !s.turnOf(o) {
+			return
+		}
+	}
+	if c.records == 0 && o == nil {
 		if s.known.KeyTopic == "" {
 			return
 		}
@@ -72,10 +78,16 @@ func (s *Sender) begin() {
 		}
 	}
 	key, known := s.keyTopic(c)
+	if key == "" && o != nil {
+		key = o.lanes[0].topic
+	}
 	if key == "" {
 		return
 	}
 	if !known || c.records == 0 {
+		if !known {
+			o = nil // first a base for its progress
+		}
 		c = newCut() // it carries progress alone: the first on its key, or a repetition
 		c.fix()
 	}
@@ -92,8 +104,8 @@ func (s *Sender) begin() {
 		}},
 	})
 	s.sending = c
-	if from := s.fill.since; from > 0 && c == s.fill {
-		s.fill.beganAt = s.now.Age
+	if o != nil {
+		s.beginOnline(c, o)
 	}
 	s.open()
 }
@@ -214,6 +226,9 @@ func (s *Sender) ended() {
 	}
 	committed := s.m.Outcome() == txn.Committed
 	s.outcome(committed, c)
+	if c.online != nil {
+		s.endOnline(c.online, committed, "the coordinator aborted it")
+	}
 	c.ordinal = 0
 	m := s.m
 	s.then = append(s.then, func() {
@@ -254,6 +269,10 @@ func (s *Sender) outcome(committed bool, c *cut) {
 		e.Ms = s.now.Age - c.beganAt
 	}
 	s.event(e)
+	if s.undecided != nil && c == nil {
+		s.endOnline(s.undecided, committed, "it was aborted")
+		s.undecided = nil
+	}
 	s.known.Decision.Cut, s.known.Decision.Partitions = nil, nil
 	if s.m != nil {
 		s.known.Identity = s.m.Identity()
@@ -263,6 +282,9 @@ func (s *Sender) outcome(committed bool, c *cut) {
 
 // deliver says that records are committed, and where they are, if that is known.
 func (s *Sender) deliver(d *spool.Decision, c *cut) {
+	if c != nil && c.online != nil {
+		return
+	}
 	if c == nil {
 		for _, r := range d.Cut {
 			s.eff.Deliver = append(s.eff.Deliver, spool.Delivery{
@@ -337,7 +359,9 @@ func (s *Sender) aborted() {
 	})
 	s.bury(c.dead)
 	s.sending = nil
-	if len(c.dead) == 0 {
+	if c.online != nil {
+		s.endOnline(c.online, false, c.why)
+	} else if len(c.dead) == 0 {
 		s.shape.aborts++
 		s.shape.pauseUntil = s.now.Age + s.backoff.After(s.shape.aborts)
 	}
@@ -346,7 +370,7 @@ func (s *Sender) aborted() {
 
 // again has everything that has not left the spool read and sent again.
 func (s *Sender) again() {
-	for _, l := range s.lanes {
+	for _, l := range s.followed {
 		for _, p := range l.parts {
 			for _, f := range p.queue {
 				if f.sent {

@@ -64,16 +64,20 @@ type Sender struct {
 	spoolID     string
 	incarnation uint64
 
-	lanes   []*lane // by LaneID
-	byTopic map[string]*lane
-	calls   uint64
-	turn    int // where the next look begins, so that no lane and no partition starves
+	lanes    []*lane // by LaneID
+	followed []*lane // the same and those of topics that nothing was spooled for, by the number of their topic
+	byTopic  map[string]*lane
+	calls    uint64
+	turn     int // where the next look begins, so that no lane and no partition starves
 
 	m     *txn.Machine
 	known spool.Transaction // as it is on disk, or is about to be
 	phase phase
 	begun beginning // how far the start has come
 	trial trouble   // why nothing goes on, for people
+
+	queue     []*online // units that are not spooled, and wait for their turn
+	undecided *online   // was decided, and its outcome is not known yet
 
 	fill    *cut // takes admissions, or is full
 	sending *cut // the open transaction's; nil: none is open. The same as fill while it grows
@@ -188,6 +192,10 @@ func (s *Sender) Flush(now spool.Time) *sender.Effects {
 func (s *Sender) Closing(now spool.Time) *sender.Effects {
 	s.enter(now)
 	s.closing = true
+	for _, o := range s.queue {
+		s.endOnline(o, false, "the spool is closed")
+	}
+	s.queue = nil
 	return s.end()
 }
 
@@ -218,6 +226,7 @@ func (s *Sender) enter(now spool.Time) {
 	clear(e.Recycle)
 	*e = sender.Effects{
 		Requests: e.Requests[:0], Deliver: e.Deliver[:0], Feed: e.Feed[:0], Recycle: e.Recycle[:0], Events: e.Events[:0],
+		Ended: e.Ended[:0],
 	}
 }
 

@@ -68,6 +68,12 @@ func (t *trouble) say(detail string) { t.detail = detail }
 // restart begins the start procedure.
 func (s *Sender) restart() {
 	s.begun = beginning{id: s.begun.id + 1, group: -1, owner: -1, deciding: s.begun.deciding, retryAt: s.begun.retryAt, attempts: s.begun.attempts}
+	if c := s.sending; c != nil && c.online != nil {
+		s.endOnline(c.online, false, s.trial.detail) // commit was never sent
+	}
+	if c := s.ending; c != nil && c.online != nil {
+		s.undecided = c.online
+	}
 	s.m, s.phase = nil, looking
 	s.sending, s.ending = nil, nil
 	s.again()

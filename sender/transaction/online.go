@@ -1,0 +1,134 @@
+package transaction
+
+import (
+	"fmt"
+
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/sender"
+	"github.com/spoold/spoold/spool"
+	"github.com/spoold/spoold/txn"
+)
+
+// online is a unit that is not spooled, because it commits consumer offsets with its records. It has
+// a transaction of its own, after all that was spooled before it came, and ends with that.
+type online struct {
+	unit  *sender.OnlineUnit
+	lanes []*lane
+	after []spool.Index // by LaneID: what goes before it
+}
+
+// Online takes a unit. What becomes of it is said by Effects.Ended.
+func (s *Sender) Online(now spool.Time, u *sender.OnlineUnit) *sender.Effects {
+	s.enter(now)
+	o := &online{unit: u}
+	for _, l := range s.lanes {
+		o.after = append(o.after, l.end)
+	}
+	for _, topic := range u.Topics {
+		l := s.byTopic[topic]
+		if l == nil {
+			l = &lane{topic: topic, guest: true, remote: s.view.Follow(topic, protocol.TopicID{}), settled: spool.NewSet(0), missing: -1}
+			s.followed = append(s.followed, l)
+			s.byTopic[topic] = l
+			s.view.Want()
+		}
+		l.remote.Pending = true
+		o.lanes = append(o.lanes, l)
+	}
+	switch {
+	case s.closing || s.stop != nil:
+		s.endOnline(o, false, "the spool is closed")
+	case s.phase == fenced:
+		s.endOnline(o, false, "another producer has the transactional id: "+s.known.Fenced)
+	default:
+		s.queue = append(s.queue, o)
+	}
+	return s.end()
+}
+
+// Cancel aborts a unit, unless it was decided on.
+func (s *Sender) Cancel(now spool.Time, id uint64) *sender.Effects {
+	s.enter(now)
+	for i, o := range s.queue {
+		if o.unit.ID == id {
+			s.queue = append(s.queue[:i:i], s.queue[i+1:]...)
+			s.endOnline(o, false, "its context ended")
+			s.release(cutFull)
+			return s.end()
+		}
+	}
+	if c := s.sending; c != nil && c.online != nil && c.online.unit.ID == id {
+		s.fail(c, protocol.None, "its context ended")
+	}
+	return s.end()
+}
+
+func (s *Sender) endOnline(o *online, committed bool, why string) {
+	if committed {
+		why = ""
+	}
+	for _, l := range o.lanes {
+		l.remote.Pending = l.settled.Low() < l.end
+	}
+	s.eff.Ended = append(s.eff.Ended, sender.OnlineEnd{ID: o.unit.ID, Committed: committed, Why: why})
+}
+
+// waitsForOnline reports whether an entry comes after the unit whose turn is next.
+func (s *Sender) waitsForOnline(lane spool.LaneID, i spool.Index) bool {
+	if len(s.queue) == 0 {
+		return false
+	}
+	after := s.queue[0].after
+	return int(lane) >= len(after) || i >= after[lane]
+}
+
+// turnOf reports whether all that goes before o has left, and its topics can be written to.
+func (s *Sender) turnOf(o *online) bool {
+	for id, end := range o.after {
+		if l := s.lanes[id]; min(l.settled.NextAbsent(0), l.end) < end {
+			return false
+		}
+	}
+	for _, l := range o.lanes {
+		if s.now.Age < l.retryAt || !s.writable(l) {
+			s.wake(s.now.Age + s.cfg.RetryBackoffMs)
+			s.trial.say(fmt.Sprintf("a transaction waits for topic %s: %s", l.topic, l.detail))
+			return false
+		}
+	}
+	return true
+}
+
+// beginOnline puts the unit into the transaction that was just begun.
+func (s *Sender) beginOnline(c *cut, o *online) {
+	s.queue = s.queue[1:]
+	c.online = o
+	for _, g := range o.unit.Groups {
+		s.m.AddOffsets(txn.GroupOffsets{Group: g.Group, Offsets: append([]txn.Offset(nil), g.Offsets...)})
+	}
+	for i, l := range o.lanes {
+		in := l.in
+		l.in = c
+		for n, rest := spool.Index(0), o.unit.Entries[i]; len(rest) > 0 && !c.failed; n++ {
+			e, r, err := spool.NextEntry(rest)
+			if err != nil {
+				s.fail(c, protocol.None, err.Error())
+				break
+			}
+			rest = r
+			c.records++
+			if !s.place(l, n, &e) {
+				s.fail(c, protocol.None, "the transaction does not fit into buffer.memory")
+			}
+		}
+		l.in = in
+		for _, p := range l.parts {
+			if p.open != nil {
+				p.open.batch.Finish()
+				p.open = nil
+			}
+		}
+		c.lanes = append(c.lanes, l)
+	}
+	s.release(cutFull)
+}
