@@ -33,7 +33,12 @@ func kills(few int) int {
 
 func cluster(t *testing.T, version, brokers int) *kafka.Cluster {
 	t.Helper()
-	c := kafka.Run(t, kafka.Options{Brokers: brokers, FormatArgs: []string{"-f", fmt.Sprint("transaction.version=", version)}})
+	return clusterOf(t, kafka.Options{Brokers: brokers, FormatArgs: []string{"-f", fmt.Sprint("transaction.version=", version)}})
+}
+
+func clusterOf(t *testing.T, o kafka.Options) *kafka.Cluster {
+	t.Helper()
+	c := kafka.Run(t, o)
 	for _, topic := range topics {
 		if err := c.CreateTopic(t.Context(), topic, 3, nil); err != nil {
 			t.Fatal(err)
@@ -162,4 +167,31 @@ func TestAClusterThatIsKilledWholeLosesAndDoublesNothing(t *testing.T) {
 		l.drain(t, set)
 		l.verify(t, c)
 	})
+}
+
+// The one broker is killed, and so is the process. Kafka 3.9.1 keeps its transactions through that; 4.3.1
+// with one broker loses their markers.
+func TestKillsOfTheOneBrokerOfKafka39(t *testing.T) {
+	rng := seed(t)
+	c := clusterOf(t, kafka.Options{Version: "3.9.1"})
+	set, l := settings(t, c), &ledger{spooled: map[int]bool{}, next: 1}
+	for i := range kills(4) {
+		x := startChild(t, set, l.next, 1<<20, "PAUSE=1ms")
+		time.Sleep(time.Duration(500+rng.IntN(1500)) * time.Millisecond)
+		if err := c.Kill(0); err != nil {
+			t.Fatal(err)
+		}
+		if i%2 == 0 {
+			_ = x.p.Kill()
+		}
+		if err := c.Start(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(rng.IntN(2000)) * time.Millisecond)
+		_ = x.p.Kill()
+		l.collect(x)
+		_ = x.wait()
+	}
+	l.drain(t, set)
+	l.verify(t, c)
 }
