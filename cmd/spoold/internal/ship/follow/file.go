@@ -213,6 +213,25 @@ func (f *file) fillGzip(max int) (int, error) {
 	return n, err
 }
 
+// open opens the candidate's file. fs.ErrNotExist: it was renamed after it was listed.
+func (c *candidate) open() (*os.File, error) {
+	h, err := openRegular(c.name.Path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := h.Stat()
+	if err == nil {
+		if id, _ := idOf(info); id != c.id {
+			err = fs.ErrNotExist
+		}
+	}
+	if err != nil {
+		_ = h.Close()
+		return nil, err
+	}
+	return h, nil
+}
+
 func clone(p *ship.Position) *ship.Position {
 	q := *p
 	return &q
@@ -220,7 +239,7 @@ func clone(p *ship.Position) *ship.Position {
 
 // fits reports whether the file at a candidate's path is the one that p was made from.
 func fits(c *candidate, p *ship.Position) (bool, error) {
-	h, err := openRegular(c.name.Path)
+	h, err := c.open()
 	if err != nil {
 		return false, err
 	}
@@ -228,9 +247,6 @@ func fits(c *candidate, p *ship.Position) (bool, error) {
 	info, err := h.Stat()
 	if err != nil {
 		return false, err
-	}
-	if id, _ := idOf(info); id != c.id {
-		return false, fs.ErrNotExist
 	}
 	if c.gzip && !p.Ignored && p.Gzip && p.FileID == c.id {
 		return fitsHead(h, p.Head)
@@ -288,7 +304,7 @@ func readBefore(c *candidate, p *ship.Position) (bool, error) {
 	if c.gzip || c.size >= p.Offset || c.size < int64(len(p.Head)) || len(p.Head) == 0 {
 		return false, nil
 	}
-	h, err := openRegular(c.name.Path)
+	h, err := c.open()
 	if err != nil {
 		return false, err
 	}
@@ -306,7 +322,7 @@ func beginsWith(h *os.File, first []byte) (bool, error) {
 
 // begins reports whether the candidate's content begins with these bytes.
 func begins(c *candidate, first []byte) (bool, error) {
-	h, err := openRegular(c.name.Path)
+	h, err := c.open()
 	if err != nil {
 		return false, err
 	}
@@ -323,12 +339,12 @@ func copyOf(c, of *candidate) (yes, sure bool, err error) {
 	if c.gzip || of.gzip || c.size == 0 || c.size > of.size {
 		return false, true, nil
 	}
-	theirs, err := openRegular(c.name.Path)
+	theirs, err := c.open()
 	if err != nil {
 		return false, false, err
 	}
 	defer theirs.Close()
-	h, err := openRegular(of.name.Path)
+	h, err := of.open()
 	if err != nil {
 		return false, false, err
 	}

@@ -24,13 +24,32 @@ type candidate struct {
 // finder looks for files. It remembers which directories had nothing new.
 type finder struct {
 	o        *Options
+	wait     bool                 // until directories do not change
 	links    bool                 // a path is a symbolic link: changes of its file are not notified
 	searched map[string]time.Time // directories whose files were all compared with missing ones, and their time of change
 }
 
-// find lists the files that the patterns name, and the rotated files of the same logs. positions are those
-// that are known: files that have another name now are looked for in their directories.
+// restless is how long a directory must not have changed to be listed as it is: a file that is renamed meanwhile may be
+// listed twice, or not at all.
+const restless = 10 * time.Millisecond
+
+// find lists the files that the patterns name, and the rotated files of the same logs. known are the files of
+// positions: those that have another name now are looked for in their directories.
 func (w *finder) find(known map[ship.FileID]string) (list []candidate, dirs []string) {
+	for try := 0; ; try++ {
+		begin := time.Now()
+		list, dirs = w.list(known)
+		if try >= 5 || w.o.Single || !w.wait || !slices.ContainsFunc(dirs, func(dir string) bool {
+			info, err := os.Stat(dir)
+			return err == nil && info.ModTime().After(begin.Add(-restless))
+		}) {
+			return list, dirs
+		}
+		time.Sleep(restless)
+	}
+}
+
+func (w *finder) list(known map[ship.FileID]string) (list []candidate, dirs []string) {
 	seen := make(map[ship.FileID]bool)
 	add := func(path string, explicit bool) {
 		info, err := os.Stat(path)

@@ -29,6 +29,7 @@ type Follower struct {
 	logs      map[string]bool             // of which something was read, or that were looked for before
 	seen      map[string]bool             // names of notes of patterns that were looked for before
 	seenNotes map[string]bool             // those that were sent
+	blocked   map[string]bool             // logs of which a file could not be placed in this scan: the others wait
 	byLog     map[string][]*ship.Position // as the current scan found it
 	active    map[string]*candidate       // likewise: the files that are written now
 	held      map[uint64]*file            // likewise: the files of positions
@@ -63,7 +64,7 @@ func New(o Options, sink Sink) (*Follower, error) {
 		return nil, err
 	}
 	w := &Follower{o: o.withDefaults(), sink: sink, now: time.Now, problems: make(map[string]error), seen: make(map[string]bool)}
-	w.find = &finder{o: &w.o, searched: make(map[string]time.Time)}
+	w.find = &finder{o: &w.o, wait: true, searched: make(map[string]time.Time)}
 	return w, nil
 }
 

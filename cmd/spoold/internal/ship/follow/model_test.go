@@ -127,6 +127,7 @@ func (r *rig) start() {
 		r.t.Fatal(err)
 	}
 	w.watch = &watcher{scan: true}
+	w.find.wait = false
 	w.now = func() time.Time { return r.clock }
 	if err := w.load(); err != nil {
 		r.t.Fatal(err)

@@ -14,6 +14,9 @@ import (
 
 // turn reads some of a log: of its oldest file that has something. It reports whether there may be more at once.
 func (w *Follower) turn(ctx context.Context, g *group) (more bool, err error) {
+	if w.blocked[g.base] {
+		return false, nil
+	}
 	// All sizes before the first byte: where a later file has something, its writer is done with the earlier ones.
 	for _, f := range g.files {
 		f.look()

@@ -42,7 +42,7 @@ func (w *Follower) scan(ctx context.Context) error {
 		c := &left[i]
 		p, follow, err := w.place(c)
 		if err != nil {
-			w.fail(c.name.Path, err)
+			w.unplaced(c, err)
 			continue
 		}
 		if p == nil {
@@ -81,6 +81,7 @@ func (w *Follower) known() map[ship.FileID]string {
 
 // index sorts what is known, and what was found, by log.
 func (w *Follower) index(list []candidate) {
+	w.blocked = make(map[string]bool)
 	w.active = make(map[string]*candidate)
 	for i := range list {
 		if c := &list[i]; !c.name.Rotated() {
@@ -128,7 +129,7 @@ func (w *Follower) recognise(list []candidate) (left []candidate) {
 		p, err := w.fitting(c, byFile[c.id])
 		switch {
 		case err != nil:
-			w.fail(c.name.Path, err)
+			w.unplaced(c, err)
 		case p == nil:
 			w.wasCut(c, byFile[c.id])
 			left = append(left, *c)
@@ -142,9 +143,22 @@ func (w *Follower) recognise(list []candidate) (left []candidate) {
 	return left
 }
 
+// unplaced: nothing is known of a file that was renamed or removed after it was listed. The next scan lists it anew.
+func (w *Follower) unplaced(c *candidate, err error) {
+	if errors.Is(err, fs.ErrNotExist) {
+		w.watch.scan = true
+		w.blocked[c.name.Base] = true
+		return
+	}
+	w.fail(c.name.Path, err)
+}
+
 // found takes note of where a followed file is now. false: it holds other bytes than those that were read.
 func (w *Follower) found(f *file, c *candidate) bool {
 	f.missing = false
+	if f.h == nil && !w.same(f, c) {
+		return false
+	}
 	if f.name.Path == c.name.Path {
 		f.look()
 		return !f.unread() || f.intact()
@@ -153,6 +167,18 @@ func (w *Follower) found(f *file, c *candidate) bool {
 	f.named(c)
 	f.look()
 	return !f.unread() || f.intact()
+}
+
+// same reports whether a closed file is the candidate. Its number may have been given to another file since.
+func (w *Follower) same(f *file, c *candidate) bool {
+	if c.gzip != f.read.Gzip {
+		return false
+	}
+	if c.size == f.size && c.modified.Equal(f.modified) || f.pos.Offset == 0 {
+		return true
+	}
+	ok, err := fits(c, f.pos)
+	return ok || err != nil
 }
 
 // named gives the file a candidate's name. A name that does not look like its log is used to open it only: it
@@ -173,11 +199,7 @@ func (w *Follower) fitting(c *candidate, positions []*ship.Position) (*ship.Posi
 		if p.Offset == 0 {
 			continue // nothing of its file is known
 		}
-		ok, err := fits(c, p)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, nil // renamed or removed meanwhile: the next scan knows
-		}
-		if ok || err != nil {
+		if ok, err := fits(c, p); ok || err != nil {
 			return p, err
 		}
 	}
@@ -204,6 +226,13 @@ func (w *Follower) place(c *candidate) (p *ship.Position, follow bool, err error
 		w.adopted(c, old)
 		old.FileID, old.Path, old.Gzip = c.id, c.name.Path, c.gzip
 		return old, !old.Ignored, nil
+	}
+	info, err := os.Stat(c.name.Path)
+	if err != nil {
+		return nil, false, err
+	}
+	if id, _ := idOf(info); id != c.id {
+		return nil, false, fs.ErrNotExist
 	}
 	p = &ship.Position{ID: w.nextID, FileID: c.id, Path: c.name.Path, Gzip: c.gzip}
 	w.nextID++
@@ -242,7 +271,10 @@ func (w *Follower) continues(c *candidate) (p *ship.Position, wait bool, err err
 			if q.Offset == 0 {
 				ok, err = begins(c, f.first)
 			}
-			if err != nil || !ok {
+			if err != nil {
+				return nil, false, err
+			}
+			if !ok {
 				continue
 			}
 			f.look()
@@ -255,6 +287,22 @@ func (w *Follower) continues(c *candidate) (p *ship.Position, wait bool, err err
 			}
 		}
 	}
+	// What is listed may have been compressed, or copied, since.
+	for _, f := range w.files {
+		if f.missing || f.name.Base != c.name.Base || !c.name.Rotated() || f.read.Gzip && f.h == nil && !c.gzip {
+			continue
+		}
+		ok, err := fits(c, f.pos)
+		if f.pos.Offset == 0 {
+			ok, err = len(f.first) > 0, nil
+			if ok {
+				ok, err = begins(c, f.first)
+			}
+		}
+		if ok || err != nil {
+			return nil, true, err
+		}
+	}
 	if log := w.active[c.name.Base]; log != nil && c.name.Rotated() {
 		f := w.files[log.id]
 		switch copied, sure, err := copyOf(c, log); {
@@ -265,6 +313,7 @@ func (w *Follower) continues(c *candidate) (p *ship.Position, wait bool, err err
 			return nil, true, nil
 		case !sure:
 			w.watch.scan = true
+			w.blocked[c.name.Base] = true
 			return nil, true, nil
 		}
 	}
@@ -340,7 +389,7 @@ const seenPrefix = "seen-"
 
 // ignore makes p the position at the end of a file that is not to be read.
 func ignore(c *candidate, p *ship.Position) error {
-	h, err := openRegular(c.name.Path)
+	h, err := c.open()
 	if err != nil {
 		return err
 	}
