@@ -188,6 +188,10 @@ const MaxPartition = 1<<17 - 1
 // MaxTopicLength is how many bytes a topic's name may have.
 const MaxTopicLength = 249
 
+// CheckTopic reports whether records may be sent to a topic of this name: ErrInvalidRecord, with the rule that it
+// breaks.
+func CheckTopic(name string) error { return checkTopic(name) }
+
 // checkTopic is Kafka's rule for names (Topic.validate), and keeps off its internal topics.
 func checkTopic(name string) error {
 	if len(name) == 0 || len(name) > MaxTopicLength || name == "." || name == ".." {

@@ -109,5 +109,12 @@ func (s *settings) rows(withDefaults bool) []page.Setting {
 		value, _ := s.get(key)
 		rows = append(rows, page.Setting{Key: key, Value: value, Source: source})
 	}
+	for _, sec := range s.sections() {
+		for _, k := range shipKeys {
+			if value, said := sec.said[k.name]; said {
+				rows = append(rows, page.Setting{Key: shipPrefix + sec.name + "." + k.name, Value: value, Source: sec.source[k.name]})
+			}
+		}
+	}
 	return rows
 }

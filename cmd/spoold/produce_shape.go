@@ -49,6 +49,9 @@ func shape(c *cli.Context) (s recordShape, err error) {
 	if topic == "" {
 		return s, usagef("%s: no topic is given: use -t TOPIC", name)
 	}
+	if err := spoold.CheckTopic(topic); err != nil {
+		return s, usagef("%s: -t: %w", name, err)
+	}
 	s = recordShape{template: spoold.Record{Topic: topic}, null: c.Bool("Z")}
 	if c.IsSet("K") {
 		if s.keyDelim, err = delimiter(name, "K", c.String("K")); err != nil {
@@ -84,12 +87,11 @@ func shape(c *cli.Context) (s recordShape, err error) {
 
 // tooLong reads tooLongFlag.
 func tooLong(c *cli.Context) (follow.Policy, error) {
-	switch p := follow.Policy(c.String("too-long")); p {
-	case follow.Fail, follow.Skip, follow.DeadLetter:
-		return p, nil
-	default:
-		return "", usagef("%s: --too-long %s: it must be fail, skip or dead-letter", c.Command.Name, p)
+	p, err := policy(c.String("too-long"))
+	if err != nil {
+		return "", usagef("%s: --too-long %s: %w", c.Command.Name, c.String("too-long"), err)
 	}
+	return p, nil
 }
 
 // record is a line as a record. It shares the line's bytes.

@@ -138,7 +138,10 @@ type daemon struct {
 	warnings *page.Warnings
 	history  *page.History // nil: there is no page
 	manager  *service.Manager
-	failed   chan error // a listener ended by itself
+
+	stopFollowing func() // of files
+
+	failed chan error // a listener ended by itself
 }
 
 // run starts everything, waits for a reason to stop, and stops it all.
@@ -158,6 +161,10 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	opened := time.Since(begin)
 	status := d.producer.Status()
 	if err := d.listen(ctx); err != nil {
+		d.closeServers(ctx)
+		return errors.Join(err, d.producer.Close(ctx))
+	}
+	if d.stopFollowing, err = d.followFiles(ctx); err != nil {
 		d.closeServers(ctx)
 		return errors.Join(err, d.producer.Close(ctx))
 	}
@@ -275,6 +282,7 @@ func (d *daemon) stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.s.own.ShutdownTimeout)
 	defer cancel()
 	d.closeServers(ctx)
+	d.stopFollowing()
 	err := d.producer.Close(ctx)
 	if d.producer.Err() != nil {
 		return nil // run has it

@@ -20,6 +20,7 @@ type settings struct {
 	own    daemonConfig
 	source map[string]string // by name; what is not there is a default
 	file   string            // "": none
+	ship   map[string]*shipSection
 
 	faults []error
 	broken bool              // the file could not be read as what it is: what is missing may stand in it
@@ -37,6 +38,12 @@ func (s *settings) layer(once bool) { s.spelt, s.once = map[string]string{}, onc
 
 // set gives key its value. source is where it was said: file:line, or a flag. Faults are kept for validate.
 func (s *settings) set(key, value, source string) {
+	if strings.HasPrefix(key, shipPrefix) {
+		if err := s.setShip(key, value, source); err != nil {
+			s.faults = append(s.faults, err)
+		}
+		return
+	}
 	name, ofDaemon := s.name(key)
 	switch other, twice := s.spelt[name]; {
 	case twice && other != key:
@@ -138,6 +145,7 @@ func (s *settings) validate() error {
 	if s.broken {
 		return joinCoded(errs)
 	}
+	errs = append(errs, s.validateShip()...)
 	for _, err := range split(s.cfg.Validate()) {
 		var fault *spoold.ConfigError
 		if errors.As(err, &fault) {

@@ -232,6 +232,21 @@ func (c *candidate) open() (*os.File, error) {
 	return h, nil
 }
 
+// begin reads the candidate's first bytes.
+func (c *candidate) begin() ([]byte, error) {
+	h, err := c.open()
+	if err != nil {
+		return nil, err
+	}
+	defer h.Close()
+	first := make([]byte, min(c.size, ship.HeadSize))
+	n, err := h.ReadAt(first, 0)
+	if err == io.EOF {
+		err = nil
+	}
+	return first[:n], err
+}
+
 func clone(p *ship.Position) *ship.Position {
 	q := *p
 	return &q

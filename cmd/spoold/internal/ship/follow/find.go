@@ -18,7 +18,8 @@ type candidate struct {
 	size     int64
 	modified time.Time
 	gzip     bool
-	explicit bool // a pattern names it; otherwise it is a rotated file of a log that one names
+	first    []byte // its first bytes
+	explicit bool   // a pattern names it; otherwise it is a rotated file of a log that one names
 }
 
 // finder looks for files. It remembers which directories had nothing new.
@@ -65,7 +66,7 @@ func (w *finder) list(known map[ship.FileID]string) (list []candidate, dirs []st
 		if w.o.Single {
 			name = ship.Name{Path: path, Base: path}
 		}
-		list = append(list, candidate{name, id, info.Size(), info.ModTime(), name.Gzip, explicit})
+		list = append(list, candidate{name: name, id: id, size: info.Size(), modified: info.ModTime(), gzip: name.Gzip, explicit: explicit})
 	}
 	paths, watch := w.expand()
 	w.links = false

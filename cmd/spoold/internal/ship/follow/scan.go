@@ -96,7 +96,7 @@ func (w *Follower) index(list []candidate) {
 	for _, p := range w.positions {
 		base := w.nameOf(p.Path).Base
 		w.logs[base] = true
-		if f := w.held[p.ID]; p.Offset > 0 || f != nil && len(f.first) > 0 {
+		if f := w.held[p.ID]; p.Offset > 0 || f != nil && (len(f.first) > 0 || f.h != nil) {
 			w.byLog[base] = append(w.byLog[base], p)
 		}
 	}
@@ -227,12 +227,8 @@ func (w *Follower) place(c *candidate) (p *ship.Position, follow bool, err error
 		old.FileID, old.Path, old.Gzip = c.id, c.name.Path, c.gzip
 		return old, !old.Ignored, nil
 	}
-	info, err := os.Stat(c.name.Path)
-	if err != nil {
-		return nil, false, err
-	}
-	if id, _ := idOf(info); id != c.id {
-		return nil, false, fs.ErrNotExist
+	if c.first, err = c.begin(); err != nil || len(c.first) == 0 {
+		return nil, false, err // it was truncated this moment: the next scan sees what is there then
 	}
 	p = &ship.Position{ID: w.nextID, FileID: c.id, Path: c.name.Path, Gzip: c.gzip}
 	w.nextID++
@@ -417,14 +413,11 @@ func (w *Follower) follow(c *candidate, p *ship.Position) {
 		delete(w.cutFrom, c.id)
 	}
 	delete(w.cut, p.ID)
-	if p.Offset == 0 && !p.Gzip && f.open() == nil {
-		f.first = make([]byte, min(c.size, ship.HeadSize))
-		if n, err := f.h.ReadAt(f.first, 0); err != nil {
-			f.first = f.first[:n]
-		}
-		if len(w.files) >= w.o.MaxOpen {
-			f.close()
-		}
+	if p.Offset == 0 && !p.Gzip {
+		f.first = c.first
+	}
+	if !p.Gzip && len(w.files) < w.o.MaxOpen {
+		_ = f.open() // so that it can be read to its end if it is removed; whoever reads it reports an error
 	}
 	w.files[c.id] = f
 	w.stats.files.Store(int64(len(w.files)))

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/cmd/spoold/internal/ship"
+	"github.com/spoold/spoold/cmd/spoold/internal/ship/follow"
+)
+
+// shipKey is one option of a ship section.
+type shipKey struct {
+	name string
+	set  func(s *shipSection, value string) error
+}
+
+// shipSection is what the daemon's configuration says under ship.NAME.
+type shipSection struct {
+	name   string
+	shape  recordShape
+	follow follow.Options
+	said   map[string]string // option → value
+	source map[string]string // option → where it was said
+}
+
+// shipKeys are the options of a section, in the order in which they are printed.
+var shipKeys = []shipKey{
+	{"topic", func(s *shipSection, v string) error { s.shape.template.Topic = v; return nil }},
+	{"files", func(s *shipSection, v string) error {
+		for f := range strings.SplitSeq(v, ",") {
+			if f = strings.TrimSpace(f); f != "" {
+				s.follow.Patterns = append(s.follow.Patterns, f)
+			}
+		}
+		return nil
+	}},
+	{"key.delimiter", func(s *shipSection, v string) (err error) {
+		s.shape.keyDelim, err = delimiter("config", "K", v)
+		return err
+	}},
+	{"key.file", boolKey(func(s *shipSection) *bool { return &s.shape.keyFile })},
+	{"header.file", boolKey(func(s *shipSection) *bool { return &s.shape.file })},
+	{"header.offset", boolKey(func(s *shipSection) *bool { return &s.shape.offset })},
+	{"multiline.start", func(s *shipSection, v string) error {
+		re, err := regexp.Compile(v)
+		if err == nil {
+			s.follow.Format.Starts = re.Match
+		}
+		return err
+	}},
+	{"too.long", func(s *shipSection, v string) (err error) {
+		s.follow.TooLong, err = policy(v)
+		return err
+	}},
+	{"keep.cr", func(s *shipSection, v string) error {
+		keep, err := strconv.ParseBool(v)
+		s.follow.Format.TrimCR = !keep
+		return err
+	}},
+	{"poll", durationKey(func(s *shipSection) *time.Duration { return &s.follow.Poll })},
+	{"quiet", durationKey(func(s *shipSection) *time.Duration { return &s.follow.Quiet })},
+	{"remember", func(s *shipSection, v string) (err error) {
+		s.follow.Remember, err = strconv.Atoi(v)
+		if err == nil && s.follow.Remember < 1 {
+			err = errors.New("it must be above 0")
+		}
+		return err
+	}},
+}
+
+func boolKey(field func(*shipSection) *bool) func(*shipSection, string) error {
+	return func(s *shipSection, v string) (err error) {
+		*field(s), err = strconv.ParseBool(v)
+		return err
+	}
+}
+
+func durationKey(field func(*shipSection) *time.Duration) func(*shipSection, string) error {
+	return func(s *shipSection, v string) (err error) {
+		*field(s), err = time.ParseDuration(v)
+		if err == nil && *field(s) <= 0 {
+			err = errors.New("it must be above 0")
+		}
+		return err
+	}
+}
+
+// policy is what becomes of a line that is too long.
+func policy(v string) (follow.Policy, error) {
+	p := follow.Policy(v)
+	if p != follow.Fail && p != follow.Skip && p != follow.DeadLetter {
+		return "", errors.New("it must be fail, skip or dead-letter")
+	}
+	return p, nil
+}
+
+const shipPrefix = "ship."
+
+// setShip gives an option of a section its value.
+func (s *settings) setShip(key, value, source string) error {
+	name, option, ok := strings.Cut(strings.TrimPrefix(key, shipPrefix), ".")
+	if !ok || name == "" {
+		return exitf(exitConfig, "%s: %s: want ship.NAME.OPTION", source, key)
+	}
+	at := slices.IndexFunc(shipKeys, func(k shipKey) bool { return k.name == option })
+	if at < 0 {
+		var names []string
+		for _, k := range shipKeys {
+			names = append(names, k.name)
+		}
+		return exitf(exitConfig, "%s: %s: unknown option of a ship section; there are %s", source, key, strings.Join(names, ", "))
+	}
+	if s.ship == nil {
+		s.ship = make(map[string]*shipSection)
+	}
+	sec := s.ship[name]
+	if sec == nil {
+		sec = &shipSection{name: name, said: map[string]string{}, source: map[string]string{}}
+		sec.shape.template.Topic = name
+		sec.follow.Format = ship.Format{Delim: []byte("\n"), TrimCR: true}
+		s.ship[name] = sec
+	}
+	if option == "files" {
+		sec.follow.Patterns = nil // said again: instead of what was said before
+	}
+	if err := shipKeys[at].set(sec, value); err != nil {
+		return exitf(exitConfig, "%s: %s: %q: %w", source, key, value, err)
+	}
+	sec.said[option], sec.source[option] = value, source
+	return nil
+}
+
+// sections are the ship sections, by name.
+func (s *settings) sections() []*shipSection {
+	var list []*shipSection
+	for _, name := range slices.Sorted(maps.Keys(s.ship)) {
+		list = append(list, s.ship[name])
+	}
+	return list
+}
+
+// validateShip checks each section as a whole.
+func (s *settings) validateShip() []error {
+	var errs []error
+	for _, sec := range s.sections() {
+		where := ""
+		for _, source := range sec.source {
+			where = source
+		}
+		if src := sec.source["files"]; src != "" {
+			where = src
+		}
+		if len(sec.follow.Patterns) == 0 {
+			errs = append(errs, exitf(exitConfig, "%s: ship.%s: no files are given: ship.%s.files", where, sec.name, sec.name))
+			continue
+		}
+		if sec.shape.keyFile && sec.shape.keyDelim != nil {
+			errs = append(errs, exitf(exitConfig, "%s: ship.%s: key.file and key.delimiter both say what the key is", where, sec.name))
+		}
+		if _, err := follow.New(sec.follow, nil); err != nil {
+			errs = append(errs, exitf(exitConfig, "%s: ship.%s: %w", where, sec.name, err))
+		}
+		if err := spoold.CheckTopic(sec.shape.template.Topic); err != nil {
+			errs = append(errs, exitf(exitConfig, "%s: ship.%s: %w", where, sec.name, err))
+		}
+	}
+	return errs
+}
+
+// followFiles follows the files of every section until stop is called, which waits for them.
+func (d *daemon) followFiles(ctx context.Context) (stop func(), err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var all sync.WaitGroup
+	stop = func() { cancel(); all.Wait() }
+	for _, sec := range d.s.sections() {
+		log := d.log.With("section", sec.name)
+		o := sec.follow
+		bindFollow(&o, &d.s.cfg, "section "+sec.name, log)
+		o.Record, o.Format.Max = sec.shape.of, sec.shape.maxLine(d.s.cfg.MaxRequestSize)
+		f, err := follow.New(o, sinkOf{d.producer})
+		if err != nil {
+			stop()
+			return nil, exitf(exitConfig, "ship.%s: %w", sec.name, err)
+		}
+		log.Info("following files", "event", "ship.start", "topic", sec.shape.template.Topic, "files", o.Patterns)
+		all.Go(func() {
+			if err := f.Run(ctx); err != nil && d.producer.Err() == nil {
+				log.Error(fmt.Sprintf("the files of section %s are not followed any more", sec.name), "event", "ship.stopped", "err", err)
+			}
+		})
+	}
+	return stop, nil
+}
