@@ -41,7 +41,7 @@ states:
 inject:
 	CRASH_SECONDS=5400 go test -tags crash -count=1 -v -timeout 2h ./integration/inject
 crash-ci:
-	go test -tags crash -count=1 -v -timeout 20m -p 1 ./integration/crash ./integration/crashstates ./integration/inject ./integration/lossy ./integration/soak
+	go test -tags crash -count=1 -v -timeout 20m -p 1 ./integration/crash ./integration/crashstates ./integration/inject ./integration/lossy ./integration/soak ./integration/ship
 	cd integration/plot && go test ./...
 power:
 	go test -tags crash -count=1 -v -timeout 60m ./integration/lossy -cuts 1000

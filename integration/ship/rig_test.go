@@ -24,7 +24,7 @@ import (
 )
 
 var (
-	kills = flag.Int("kills", 40, "how often ship is killed, and about how often produce -l is")
+	kills = flag.Int("kills", 10, "how often ship is killed, and about how often produce -l is")
 	seed  = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the run")
 	logs  = flag.Int("logs", 3, "how many logs are written")
 )
