@@ -263,7 +263,7 @@ func (r *Resolver) notFound(now spool.Time) {
 		r.phase = sending
 	case !r.inside(now, b):
 		r.park(spool.ParkOutsideMargin, fmt.Sprintf(
-			"batch at sequence %d is not in the log and too old to be sent again: the broker could not tell a late copy", b.Base))
+			"batch at sequence %d is not in the log and cannot be sent again: %s, and the broker could not tell a late copy", b.Base, r.outside(now, b)))
 	case r.f.Settled != protocol.NoSequence && m.Inside(r.f.LastMaxTimestamp):
 		r.park(spool.ParkStateForgotten, fmt.Sprintf(
 			"the leader has forgotten producer %v, which it acked up to sequence %d less than %d minutes ago", r.f.Identity, r.f.Settled, r.f.MarginMs/60_000))

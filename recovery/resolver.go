@@ -231,6 +231,15 @@ func (r *Resolver) inside(now spool.Time, b *Batch) bool {
 	return planted.Is(planted.NoMargin) || m.Inside(b.MaxTimestamp) && now.Age-b.SealedAge < r.f.MarginMs
 }
 
+// outside says why a batch is not inside the margin.
+func (r *Resolver) outside(now spool.Time, b *Batch) string {
+	if age := now.Age - b.SealedAge; age >= r.f.MarginMs {
+		return fmt.Sprintf("it was made %d s ago, and the margin is %d s", age/1000, r.f.MarginMs/1000)
+	}
+	return fmt.Sprintf("the timestamp of its newest record is %d s off this host's clock, the margin is %d s, and brokers forget a producer by the timestamps of its records",
+		(now.Wall-b.MaxTimestamp)/1000, r.f.MarginMs/1000)
+}
+
 func (r *Resolver) finish(s Step) { r.phase, r.end = ended, s }
 
 func (r *Resolver) park(reason, detail string) {
