@@ -72,7 +72,7 @@ func produceOptions(w *world, c *cli.Context) (o produceOpts, s *settings, err e
 		return o, nil, usagef("produce: no broker is given: use -b HOST:PORT")
 	}
 	o = produceOpts{
-		file: c.String("l"), again: c.Bool("again"), timeout: c.Duration("timeout"),
+		file: expandHome(c.String("l")), again: c.Bool("again"), timeout: c.Duration("timeout"),
 		exact: c.IsSet("spool") || s.source["spool.path"] != "", json: c.Bool("json"),
 	}
 	if o.shape, err = shape(c); err != nil {

@@ -45,6 +45,9 @@ func (s *settings) set(key, value, source string) {
 		return
 	}
 	name, ofDaemon := s.name(key)
+	if name == "spool.path" {
+		value = expandHome(value)
+	}
 	switch other, twice := s.spelt[name]; {
 	case twice && other != key:
 		s.fault(name, source, fmt.Errorf("%s and %s are the same key: give one of them", other, key))
@@ -248,6 +251,7 @@ func (s *settings) flags(c *cli.Context) error {
 // loadSettings reads a file. Faults of single values are kept for validate.
 func loadSettings(file string) (*settings, error) {
 	s := newSettings()
+	file = expandHome(file)
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, exitf(exitConfig, "config: %w", err)

@@ -100,7 +100,8 @@ func (r *shipRun) files(c *cli.Context) error {
 	if r.follow.TooLong, err = tooLong(c); err != nil {
 		return err
 	}
-	for _, p := range r.follow.Patterns {
+	for i, p := range r.follow.Patterns {
+		r.follow.Patterns[i] = expandHome(p)
 		if p == "-" {
 			return usagef("ship: - is not a file: for lines on stdin use spoold produce")
 		}

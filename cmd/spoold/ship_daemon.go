@@ -38,7 +38,7 @@ var shipKeys = []shipKey{
 	{"files", func(s *shipSection, v string) error {
 		for f := range strings.SplitSeq(v, ",") {
 			if f = strings.TrimSpace(f); f != "" {
-				s.follow.Patterns = append(s.follow.Patterns, f)
+				s.follow.Patterns = append(s.follow.Patterns, expandHome(f))
 			}
 		}
 		return nil
