@@ -4,6 +4,7 @@ SEEDS ?= 1000000
 STATES ?= 5000000
 REQUESTS ?= 100000
 SOAK ?= 3h
+KILLS ?= 300
 LINT = bin/golangci-lint-2.15.0
 GREMLINS = bin/gremlins-0.6.0
 # Packages whose own tests must find 85 % of the small mistakes that gremlins makes in them.
@@ -11,7 +12,7 @@ MUTATE ?= protocol protocol/codec protocol/conn recovery spool accumulator
 # Folders with tests against real Kafka: they need Java 17 and Maven, and fail without.
 KAFKA = $(shell grep -rlE '^//go:build kafka' --include='*_test.go' . | xargs -n1 dirname | sort -u)
 
-.PHONY: build test race sim plant differ sim-ci fuzz kafka crash states inject power soak crash-ci mutate bench vet lint check browser dist dist-test
+.PHONY: build test race sim plant differ sim-ci fuzz kafka crash states inject power soak ship crash-ci mutate bench vet lint check browser dist dist-test
 
 build:
 	go build -o bin/spoold ./cmd/spoold
@@ -45,6 +46,8 @@ crash-ci:
 	cd integration/plot && go test ./...
 power:
 	go test -tags crash -count=1 -v -timeout 60m ./integration/lossy -cuts 1000
+ship:
+	go test -tags crash -count=1 -v -timeout 60m ./integration/ship -kills $(KILLS) -logs 8
 soak:
 	go test -tags crash -count=1 -v -timeout 0 ./integration/soak -time $(SOAK) -out .cache/soak; was=$$?; cd integration/plot && go run . -in ../../.cache/soak -out ../../.cache/soak/soak.png && exit $$was
 bench:

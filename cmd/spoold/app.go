@@ -60,13 +60,14 @@ func newApp(w *world) *cli.App {
 		Version:   version().Version,
 		Reader:    w.stdin, Writer: w.stdout, ErrWriter: w.stderr,
 		Suggest:                   true,
-		HideHelpCommand:           true,
+		HideHelpCommand:           true,                     // there is one of our own,
+		Flags:                     []cli.Flag{cli.HelpFlag}, // for which the library would leave this out
 		DisableSliceFlagSeparator: true,
 		ExitErrHandler:            func(*cli.Context, error) {}, // Run does it
 		OnUsageError:              usageFault,
 		Commands: []*cli.Command{
 			demoCommand(w), serveCommand(w), produceCommand(w), shipCommand(w), flushCommand(w), statusCommand(w), lsCommand(w),
-			resolveCommand(w), txnCommand(w), configCommand(w), versionCommand(w),
+			resolveCommand(w), txnCommand(w), configCommand(w), versionCommand(w), helpCommand(w), completionCommand(w), manCommand(w),
 		},
 	}
 	app.Action = func(c *cli.Context) error {

@@ -28,7 +28,7 @@ func run(t *testing.T, stdin string, args ...string) (code int, stdout, stderr s
 }
 
 func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
-	for _, command := range [][]string{{}, {"demo"}, {"serve"}, {"produce"}, {"status"}, {"ls"}, {"resolve"}, {"config"}, {"config", "print"}, {"version"}} {
+	for _, command := range [][]string{{}, {"demo"}, {"serve"}, {"produce"}, {"ship"}, {"flush"}, {"help"}, {"completion"}, {"man"}, {"status"}, {"ls"}, {"resolve"}, {"config"}, {"config", "print"}, {"version"}} {
 		code, out, errs := run(t, "", append(command, "--help")...)
 		if code != 0 || errs != "" || !strings.Contains(out, "Example") {
 			t.Errorf("%v --help: code %d, stderr %q, stdout:\n%s", command, code, errs, out)
@@ -41,7 +41,7 @@ func TestOnlyThisIssuesCommandsAreThere(t *testing.T) {
 	for _, c := range newApp(&world{}).Commands {
 		names = append(names, c.Name)
 	}
-	if got := strings.Join(names, " "); got != "demo serve produce ship flush status ls resolve txn config version" {
+	if got := strings.Join(names, " "); got != "demo serve produce ship flush status ls resolve txn config version help completion man" {
 		t.Errorf("commands: %s", got)
 	}
 }
