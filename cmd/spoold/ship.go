@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"regexp"
 	"time"
 
@@ -104,6 +105,9 @@ func (r *shipRun) files(c *cli.Context) error {
 		r.follow.Patterns[i] = expandHome(p)
 		if p == "-" {
 			return usagef("ship: - is not a file: for lines on stdin use spoold produce")
+		}
+		if info, err := os.Stat(r.follow.Patterns[i]); err == nil && !info.IsDir() && !info.Mode().IsRegular() {
+			return usagef("ship: %s is not a regular file: a pipe or a device cannot be followed; spoold produce reads one", p)
 		}
 	}
 	for name, ok := range map[string]bool{"poll": r.follow.Poll > 0, "quiet": r.follow.Quiet > 0, "remember": r.follow.Remember > 0} {

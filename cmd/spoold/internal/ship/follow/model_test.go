@@ -310,7 +310,7 @@ func (r *rig) compare() {
 
 var (
 	firstSeed = flag.Uint64("seed", 0, "run this history only")
-	histories = flag.Uint64("histories", 40, "how many to run")
+	histories = flag.Uint64("histories", 12, "how many to run")
 )
 
 // Law: whatever happens to log, follower and spool, the spool holds each line once, in order. The follower is looked
