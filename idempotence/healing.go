@@ -60,13 +60,14 @@ func (m *Machine) waitForTime(e *Env, place int32, final bool) {
 		pause = min(2*pause, healLastMs)
 	}
 	b.notUntil = e.Now.Age + pause
-	b.waitsFor = code.String() + ": the timestamp is ahead of the broker's clock; it is tried again until that is no longer so"
+	text := "the timestamp is ahead of the broker's clock; it is tried again until that is no longer so"
 	if why != "" {
-		b.waitsFor += " (" + why + ")"
+		text += " (" + why + ")"
 	}
+	b.waitsFor = code.String() + ": " + text
 	e.Wake(b.notUntil)
 	if m.healing++; m.healing == 1 {
-		e.event(TopicTrouble{Topic: m.Lane.Topic, Code: code, Message: b.waitsFor})
+		e.event(TopicTrouble{Topic: m.Lane.Topic, Code: code, Message: text})
 	}
 	if !final || m.doubtful() || slices.ContainsFunc(m.window, func(b *Sealed) bool { return b.Batch == nil }) {
 		m.enter(Unknown) // the resolver goes on with the rest, once this one is taken
