@@ -276,7 +276,7 @@ func TestInnerErrorsBecomePublicOnes(t *testing.T) {
 		if !errors.Is(got, s.public) || !strings.Contains(got.Error(), s.inner.Error()) {
 			t.Errorf("%v becomes %v", s.inner, got)
 		}
-		if public(got) != got {
+		if public(got) != got { //nolint:errorlint // the very same value
 			t.Errorf("%v is wrapped twice", s.inner)
 		}
 	}
@@ -290,7 +290,7 @@ func TestInnerErrorsBecomePublicOnes(t *testing.T) {
 			t.Errorf("%T becomes %T", inner, got)
 		}
 	}
-	if err := public(syscall.EIO); err != syscall.EIO {
+	if err := public(syscall.EIO); err != syscall.EIO { //nolint:errorlint // the very same value
 		t.Errorf("a system's error becomes %v", err)
 	}
 }

@@ -177,7 +177,7 @@ func TestARecordThatIsNotTakenIsAcknowledgedWithTheError(t *testing.T) {
 	if !errors.Is(one, ErrInvalidRecord) || !errors.Is(two, ErrInvalidRecord) {
 		t.Errorf("Send = %v, SendBatch = %v", one, two)
 	}
-	if len(r.acks) != 3 || !errors.Is(r.acks[0].Err, ErrInvalidRecord) || r.acks[1].Err != two || len(p.callbacks.slots) != 0 {
+	if len(r.acks) != 3 || !errors.Is(r.acks[0].Err, ErrInvalidRecord) || !errors.Is(r.acks[1].Err, two) || len(p.callbacks.slots) != 0 {
 		t.Errorf("acknowledgements %+v", r.acks)
 	}
 }

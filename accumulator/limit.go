@@ -11,7 +11,7 @@ type sizeLimit struct {
 }
 
 const (
-	leastLimit  = 512     // bytes: a batch of one record goes whatever its size is
+	leastLimit  = 512            // bytes: a batch of one record goes whatever its size is
 	growAfterMs = int64(600_000) // after the first refusal; twice as long after each further one
 	growMostMs  = 64 * growAfterMs
 )

@@ -23,7 +23,7 @@ func startUnreachable(t *testing.T) string {
 	t.Helper()
 	bootstrap := ""
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders"), kfake.ListenFn(func(network, addr string) (net.Listener, error) {
-		ln, err := net.Listen(network, addr) //nolint:noctx // kfake's signature has no context
+		ln, err := net.Listen(network, addr)
 		if err != nil {
 			return nil, err
 		}

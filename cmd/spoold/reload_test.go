@@ -53,7 +53,7 @@ func TestADaemonGoesOnWhenItsStandardErrorIsClosed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("spoold", "serve", "--spool", spool, "-b", "127.0.0.1:1", "--http", "off", "--admin", "off", "-X", "spool.min.free.bytes=1MiB") //nolint:gosec,noctx // ourselves
+	cmd := exec.Command("spoold", "serve", "--spool", spool, "-b", "127.0.0.1:1", "--http", "off", "--admin", "off", "-X", "spool.min.free.bytes=1MiB") //nolint:gosec // ourselves
 	cmd.Stderr = write
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

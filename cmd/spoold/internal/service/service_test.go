@@ -34,8 +34,8 @@ func TestWatchdogIsResetOnlyWhileTheDaemonIsHealthy(t *testing.T) {
 		{At: at.Add(time.Second), Status: "again"},
 		{At: at.Add(2 * time.Second), Err: errors.New("sync failed")},
 	}
-	tick, ctx, cancel := make(chan time.Time), context.Background(), func() {}
-	ctx, cancel = context.WithCancel(ctx)
+	tick := make(chan time.Time)
+	ctx, cancel := context.WithCancel(context.Background())
 	next := 0
 	done := make(chan struct{})
 	go func() {
