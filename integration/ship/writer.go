@@ -112,11 +112,9 @@ func (w *Writer) copyTruncate() error {
 	return os.Truncate(w.path(""), 0)
 }
 
-// kept is how many rotated files there are before the oldest is removed.
-const kept = 30
-
+// shift moves the rotated files on by one. None is removed: on a slow machine it might not have been read yet.
 func (w *Writer) shift() error {
-	for n := kept; n >= 1; n-- {
+	for n := w.Renames + w.Copies; n >= 1; n-- {
 		for _, ext := range []string{"", ".gz"} {
 			err := os.Rename(w.path(fmt.Sprintf(".%d%s", n, ext)), w.path(fmt.Sprintf(".%d%s", n+1, ext)))
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
