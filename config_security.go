@@ -282,6 +282,10 @@ func (p *Producer) secure() error {
 	if p.keeper, err = secure.New(s); err != nil {
 		return credentialError(err)
 	}
+	if p.cfg.SecurityProtocol == "SASL_PLAINTEXT" && s.SASL != nil && !strings.HasPrefix(s.SASL.Mechanism, "SCRAM") {
+		p.env.Logger.Warn("the password or token goes to brokers unencrypted: anybody on the way can read it", "event", "security.unencrypted",
+			"security.protocol", p.cfg.SecurityProtocol, "sasl.mechanism", s.SASL.Mechanism)
+	}
 	return nil
 }
 

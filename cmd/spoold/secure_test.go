@@ -90,7 +90,7 @@ func TestProduceSaysWhyNothingIsDelivered(t *testing.T) {
 		for _, s := range set {
 			args = append(args, "-X", s)
 		}
-		cmd := exec.Command("spoold", args...) //nolint:gosec,noctx // ourselves
+		cmd := exec.Command("spoold", args...) //nolint:gosec // ourselves
 		cmd.Stdin = strings.NewReader("one\n")
 		out, _ := cmd.CombinedOutput() // the exit code says it
 		return string(out), cmd.ProcessState.ExitCode()

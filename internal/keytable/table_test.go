@@ -74,7 +74,7 @@ func TestAValueIsTakenReadBackOrRefused(t *testing.T) {
 		{"later", "no", "", "", ""},
 		{"later", "null", "", "", ""},
 		{"later", "yes", "", "", "not yet"},
-		{"nmae", "x", "", "", "did you mean name?"},
+		{"namee", "x", "", "", "did you mean name?"},
 		{"something.else", "x", "", "", "unknown key"},
 	} {
 		var c config

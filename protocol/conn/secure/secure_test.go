@@ -144,6 +144,17 @@ func TestEveryKindOfKeystoreHoldsTheSameKey(t *testing.T) {
 	}
 }
 
+func TestAnExpiredCertificateOfThisClientIsSaidWhenItIsAskedFor(t *testing.T) {
+	late := pki.New(t, "authority").Issue(t, "client", -time.Hour)
+	c, err := (&TLS{Chain: string(late.CertPEM), Key: string(late.KeyPEM)}).settings(&files{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.GetClientCertificate(nil); err == nil || !strings.Contains(err.Error(), "CN=client) expired at") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestWhatIsWrongWithAStoreIsSaidWithItsKeyAndNoSecret(t *testing.T) {
 	s := newStores(t)
 	other := s.ca.Issue(t, "other", time.Hour)

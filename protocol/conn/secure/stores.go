@@ -67,7 +67,7 @@ func (s *Store) trusted(f *files) ([]*x509.Certificate, error) {
 		if certs, err = pkcs12.DecodeTrustStore(content, password); err != nil && !errors.Is(err, pkcs12.ErrIncorrectPassword) {
 			// Not Java's kind of trust store, but openssl's, which marks no certificate as trusted.
 			var blocks []*pem.Block
-			if blocks, err = pkcs12.ToPEM(content, password); err == nil {
+			if blocks, err = pkcs12.ToPEM(content, password); err == nil { //nolint:staticcheck // DecodeChain wants a private key, and there is none
 				certs, err = blockCertificates(blocks)
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Store is one store of certificates or keys: a file, or PEM text.
@@ -94,7 +95,12 @@ func (t *TLS) settings(f *files) (*tls.Config, error) {
 	}
 	if own != nil {
 		// Also where the broker's list of authorities does not name its issuer: the broker says so, then, in words.
-		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return own, nil }
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			if own.Leaf.NotAfter.Before(time.Now()) { // a broker would say less of it
+				return nil, fmt.Errorf("this client's certificate (%s) expired at %s: put a new one where ssl.keystore.location or the keys in its place say", own.Leaf.Subject, own.Leaf.NotAfter.UTC().Format(time.RFC3339))
+			}
+			return own, nil
+		}
 	}
 	if t.AnyHost {
 		roots := c.RootCAs
