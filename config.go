@@ -35,7 +35,9 @@ type Config struct {
 	GzipLevel          int64
 	LZ4Level           int64
 	ZstdLevel          int64
-	CompressionLevel   int64 // of whatever codec; -1: the three above
+	PartitionerClass   string // partitioner.class: a name of Kafka's, librdkafka's or sarama's; "": the built-in one
+	IgnoreKeys         bool   // partitioner.ignore.keys
+	CompressionLevel   int64  // of whatever codec; -1: the three above
 	MetadataMaxAge     time.Duration
 	RetryBackoff       time.Duration
 	RetryBackoffMax    time.Duration
@@ -164,8 +166,28 @@ func (c *Config) validate(own bool) error {
 	if c.SpoolMaxBytes < 2*c.SpoolSegmentBytes {
 		fault("spool.max.bytes", "must hold at least two segments of spool.segment.bytes (%d)", c.SpoolSegmentBytes)
 	}
+	if c.IgnoreKeys && c.PartitionerClass != "" {
+		fault("partitioner.ignore.keys", "is for the built-in partitioner, and partitioner.class is %s: give one of them", c.PartitionerClass)
+	}
 	c.checkSecurity(own, fault)
 	return errors.Join(errs...)
+}
+
+// partitioners by the names that other clients have for them.
+var partitioners = map[string]protocol.Partitioner{
+	"": protocol.ByKafka, "murmur2_random": protocol.ByKafka, "org.apache.kafka.clients.producer.internals.DefaultPartitioner": protocol.ByKafka,
+	"RoundRobinPartitioner": protocol.RoundRobin, "org.apache.kafka.clients.producer.RoundRobinPartitioner": protocol.RoundRobin,
+	"org.apache.kafka.clients.producer.UniformStickyPartitioner": protocol.Sticky, "random": protocol.Sticky,
+	"murmur2": protocol.ByMurmur2, "consistent": protocol.ByCRC32, "consistent_random": protocol.ByCRC32OrSticky,
+	"fnv1a": protocol.ByFNV1a, "fnv1a_random": protocol.ByFNV1aOrSticky, "sarama": protocol.ByFNV1aOrSticky,
+}
+
+// partitioner is partitioner.class and partitioner.ignore.keys.
+func (c *Config) partitioner() protocol.Partitioner {
+	if c.IgnoreKeys {
+		return protocol.Sticky
+	}
+	return partitioners[c.PartitionerClass]
 }
 
 // codec is the compression.type as a number with its level.

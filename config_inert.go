@@ -137,12 +137,6 @@ var refusedKeys = []why{
 	{"this is not supported yet: no partition is left out for what its broker does", [][]string{
 		{"partitioner.availability.timeout.ms", "0"},
 	}},
-	{"this is not supported yet: a record with a key goes where its key says", [][]string{
-		{"partitioner.ignore.keys", "false"},
-	}},
-	{"only Kafka's built-in partitioner is supported: leave this out", [][]string{
-		{"partitioner.class", "org.apache.kafka.clients.producer.internals.DefaultPartitioner"},
-	}},
 	{"two-phase commit is not supported", [][]string{
 		{"transaction.two.phase.commit.enable", "false"},
 	}},
@@ -180,8 +174,5 @@ var refusedKeys = []why{
 	}},
 	{"a gap cannot be: a record that is refused for good is put aside as a dead letter", [][]string{
 		{"enable.gapless.guarantee", "false"},
-	}},
-	{"only murmur2_random is supported, which places records as Java's client does: leave this out", [][]string{
-		{"partitioner", "murmur2_random"},
 	}},
 }

@@ -2,6 +2,8 @@ package spoold
 
 import (
 	"errors"
+	"maps"
+	"slices"
 
 	"github.com/spoold/spoold/internal/keytable"
 )
@@ -89,6 +91,11 @@ var kafkaKeys = []row{
 	{Spec: spec{Name: "max.request.size", Aliases: []string{"message.max.bytes"}, Kafka: true, Kind: keytable.Size, Default: "1MiB", Min: 1024, Max: 256 << 20,
 		Help: "Largest record (as it stands in a batch, not compressed) and largest Produce request of more than one batch."},
 		Field: func(c *Config) any { return &c.MaxRequestSize }},
+	{Spec: spec{Name: "partitioner.class", Aliases: []string{"partitioner"}, Kafka: true, Kind: keytable.Choice, Choices: partitionerNames(),
+		Help: "Where records go that name no partition. Not given, or murmur2_random: as Kafka's client places them, by murmur2 of the key, and without a key where the ones before went until a batch is full. RoundRobinPartitioner; librdkafka's consistent (CRC-32), consistent_random (its default), murmur2, fnv1a, fnv1a_random, random; sarama (fnv1a_random). With another one, records of a key that wait may go to another partition than those before: change it when nothing is pending."},
+		Field: func(c *Config) any { return &c.PartitionerClass }},
+	{Spec: spec{Name: "partitioner.ignore.keys", Kafka: true, Kind: keytable.Bool, Default: "false", Help: "Place records with a key as those without one."},
+		Field: func(c *Config) any { return &c.IgnoreKeys }},
 	{Spec: spec{Name: "compression.type", Aliases: []string{"compression.codec"}, Kafka: true, Kind: keytable.Choice, Default: "none", Choices: []string{"none", "gzip", "snappy", "lz4", "zstd"},
 		Help: "Codec of the batches that are sent."},
 		Field: func(c *Config) any { return &c.CompressionType }},
@@ -168,6 +175,11 @@ var ownKeys = []row{
 		Field: func(c *Config) any { return &c.UnitMemory }},
 	{Spec: spec{Name: "callbacks.max", Kind: keytable.Int, Default: "16384", Min: 1, Max: 10_000_000, Help: "Callbacks of SendFunc that may be outstanding; the next one waits (max.block.ms). Library only."},
 		Field: func(c *Config) any { return &c.CallbacksMax }},
+}
+
+// partitionerNames are the values of partitioner.class.
+func partitionerNames() []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(partitioners)), func(name string) bool { return name == "" })
 }
 
 func acksRule(c *Config) error {

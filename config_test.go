@@ -129,9 +129,8 @@ func TestSetRefusesWithTheKeyAndWhatToDo(t *testing.T) {
 		{"ssl.enabled.protocols", "TLSv1.1,TLSv1.3", "leaves out a version"},
 		{"ssl.cipher.suites", "TLS_NONE", "no cipher suite TLS_NONE"},
 		{"ssl.truststore.type", "DER", "must be one of JKS"},
-		{"partitioner.ignore.keys", "true", "not supported yet"},
 		{"compression.level", "0", "-1"},
-		{"partitioner.class", "org.example.Mine", "built-in partitioner"},
+		{"partitioner.class", "org.example.Mine", "must be one of RoundRobinPartitioner"},
 		{"enable.ssl.certificate.verification", "false", "always looked at"},
 	} {
 		c := validConfig()

@@ -66,6 +66,7 @@ func (p *Producer) newLoop(store loop.Store, rec *spool.Recovered) *loop.Loop {
 		BufferMemory:      int(c.BufferMemory),
 		MaxRequestSize:    int(c.MaxRequestSize),
 		MaxInFlight:       int(c.MaxInFlight),
+		Partitioner:       c.partitioner(),
 		LingerMs:          c.Linger.Milliseconds(),
 		RequestTimeoutMs:  c.RequestTimeout.Milliseconds(),
 		RetryBackoffMs:    c.RetryBackoff.Milliseconds(),

@@ -11,6 +11,7 @@ type Config struct {
 	BatchSize    int   // bytes of a batch, header included; one larger record goes alone
 	BufferMemory int   // bytes of all batches together, queued and in flight
 	LingerMs     int64 // how long a batch waits for company; 0: not at all
+	Partitioner  protocol.Partitioner
 	Seed         uint64
 }
 

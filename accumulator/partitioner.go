@@ -3,7 +3,6 @@ package accumulator
 import (
 	"sort"
 
-	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -12,9 +11,8 @@ func (l *Lane) choose(a *Accumulator, i spool.Index, e *spool.Entry) *Partition 
 	switch {
 	case e.Partition >= 0:
 		return l.Partition(e.Partition)
-	case e.HasKey:
-		n := l.countAt(i)
-		return l.Partition(int32(protocol.Murmur2(e.Key)&0x7fffffff) % n)
+	case !a.cfg.Partitioner.Sticks(e.Key, e.HasKey):
+		return l.Partition(a.cfg.Partitioner.Choose(e.Key, uint64(i), l.countAt(i)))
 	}
 	return l.Partition(l.stickyFor(a, i, len(e.Body)+spool.RecordHead))
 }

@@ -27,6 +27,7 @@ type Config struct {
 	FinishOnly        bool  // seal nothing: end with ErrFinished once nothing is sealed or parked
 	CheckCluster      bool  // stop when the first cluster that is reached is another one than the spool's
 	AutoCreate        bool  // ask the cluster to create topics that it does not have
+	Partitioner       protocol.Partitioner
 	Seed              uint64
 }
 
@@ -102,7 +103,7 @@ func New(cfg Config, rec *spool.Recovered) *Sender {
 	s := &Sender{
 		cfg: cfg,
 		acc: accumulator.New(accumulator.Config{
-			BatchSize: cfg.BatchSize, BufferMemory: cfg.BufferMemory, LingerMs: cfg.LingerMs, Seed: cfg.Seed,
+			BatchSize: cfg.BatchSize, BufferMemory: cfg.BufferMemory, LingerMs: cfg.LingerMs, Partitioner: cfg.Partitioner, Seed: cfg.Seed,
 		}),
 		byTopic:  make(map[string]*lane),
 		former:   rec.Former,

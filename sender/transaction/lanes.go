@@ -339,7 +339,7 @@ func (s *Sender) look(l *lane) bool {
 // place puts one entry into a batch of its partition. It reports false if there is no room, or no
 // such partition.
 func (s *Sender) place(l *lane, i spool.Index, e *spool.Entry) bool {
-	n := s.choose(l, e)
+	n := s.choose(l, i, e)
 	if n >= l.remote.Count {
 		l.missing = n
 		l.detail = fmt.Sprintf("records wait for partition %d, the topic has %d", n, l.remote.Count)
@@ -371,15 +371,15 @@ func (s *Sender) place(l *lane, i spool.Index, e *spool.Entry) bool {
 	return true
 }
 
-// choose is the partitioner: explicit, by key as Kafka's own client, or the same one until its
+// choose is the partitioner: explicit, by key, or the same one until its
 // batch is full.
-func (s *Sender) choose(l *lane, e *spool.Entry) int32 {
+func (s *Sender) choose(l *lane, i spool.Index, e *spool.Entry) int32 {
 	count := l.remote.Count
 	switch {
 	case e.Partition >= 0:
 		return e.Partition
-	case e.HasKey:
-		return int32(protocol.Murmur2(e.Key)&0x7fffffff) % count
+	case !s.cfg.Partitioner.Sticks(e.Key, e.HasKey):
+		return s.cfg.Partitioner.Choose(e.Key, uint64(i), count)
 	}
 	if l.sticky >= count {
 		l.sticky = 0
