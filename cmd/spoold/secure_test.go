@@ -13,6 +13,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"github.com/spoold/spoold"
 	"github.com/spoold/spoold/integration/pki"
 )
 
@@ -77,6 +78,25 @@ func TestAWrongPasswordIsSaidAndMendedWithoutARestart(t *testing.T) {
 		if strings.Contains(shown, secret) {
 			t.Errorf("%s is shown", secret)
 		}
+	}
+}
+
+func TestTheClusterIsAskedForItsIDWithCredentials(t *testing.T) {
+	t.Parallel()
+	addr, ca := secureBroker(t)
+	cfg := spoold.DefaultConfig()
+	for k, v := range map[string]string{"bootstrap.servers": addr, "security.protocol": "SASL_SSL", "ssl.ca.location": ca, "sasl.mechanism": "SCRAM-SHA-512",
+		"sasl.username": "alice", "sasl.password": "right-password"} {
+		if err := cfg.Set(k, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if id, err := spoold.ClusterID(t.Context(), cfg); err != nil || id == "" {
+		t.Errorf("ClusterID = %q, %v", id, err)
+	}
+	cfg.SASL.Password = "${env:NOT_SET_ANYWHERE}"
+	if _, err := spoold.ClusterID(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "NOT_SET_ANYWHERE") {
+		t.Errorf("ClusterID = %v", err)
 	}
 }
 
