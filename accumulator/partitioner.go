@@ -3,6 +3,7 @@ package accumulator
 import (
 	"sort"
 
+	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -19,20 +20,20 @@ func (l *Lane) choose(a *Accumulator, i spool.Index, e *spool.Entry) *Partition 
 
 // PlacedAt is the partition that entry i belongs to, as far as that is decided: by the record itself, or by the lane's
 // facts. It decides nothing.
-func (l *Lane) PlacedAt(i spool.Index, e *spool.Entry) (n int32, ok bool) {
+func (l *Lane) PlacedAt(p protocol.Partitioner, i spool.Index, e *spool.Entry) (n int32, ok bool) {
 	if e.Partition >= 0 {
 		return e.Partition, true
 	}
 	if i >= l.frontier {
 		return 0, false
 	}
-	if e.HasKey {
+	if !p.Sticks(e.Key, e.HasKey) {
 		c := l.facts.Counts
 		at := sort.Search(len(c), func(k int) bool { return c[k].From > i }) - 1
 		if at < 0 {
 			return 0, false
 		}
-		return int32(protocol.Murmur2(e.Key)&0x7fffffff) % c[at].Count, true
+		return p.Choose(e.Key, uint64(i), c[at].Count), true
 	}
 	s := l.facts.Sticky
 	at := sort.Search(len(s), func(k int) bool { return s[k].From > i }) - 1

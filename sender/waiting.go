@@ -92,7 +92,7 @@ func (s *Sender) Sweep(now spool.Time, w *Waiting, sections []spool.Section, las
 				if i < w.From || i >= w.End || l.acc.Left(i) || sealed.Contains(i) {
 					continue
 				}
-				n, placed := l.acc.PlacedAt(i, &e)
+				n, placed := l.acc.PlacedAt(s.cfg.Partitioner, i, &e)
 				if !w.means(l, n, placed) {
 					continue
 				}
