@@ -161,6 +161,7 @@ func (s *Sender) coordinate() {
 	}
 	if m.State() == txn.FatalError {
 		s.broken()
+		s.wake(s.now.Age + 1) // to go on from there
 		return
 	}
 	if s.begun.held == nil {

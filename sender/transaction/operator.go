@@ -27,7 +27,7 @@ func (s *Sender) operate(word sender.TransactionWord) error {
 		s.audit("txn abort: transaction %d of %d records", s.sending.ordinal, s.sending.records)
 		s.fail(s.sending, 0, "aborted by the operator")
 	case sender.TransactionCommitted, sender.TransactionAborted:
-		if s.phase != parked {
+		if s.phase != parked && !(d.Open() && d.Park.Parked()) { // parked now, or by an earlier process that nothing was found out after
 			return fmt.Errorf("no transaction is parked: there is nothing to resolve")
 		}
 		committed := word == sender.TransactionCommitted

@@ -136,6 +136,7 @@ func New(cfg Config, rec *spool.Recovered) *Sender {
 		l := s.addLane(r.ID, r.Topic, r.TopicID)
 		l.end, l.settled = r.End, r.Settled.Clone()
 		l.recovered = r.End
+		l.remote.Pending = l.pending() > 0
 		l.rewind()
 	}
 	if rec.Stopped != "" {
