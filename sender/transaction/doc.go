@@ -18,7 +18,8 @@
 // Files, in the order a record meets them: lanes.go (from the spool into batches), cut.go (what one
 // transaction carries), produce.go (requests and answers), running.go (begin, decide, end),
 // refused.go (records that the cluster does not take), coordinator.go (requests of the transactional
-// id), start.go (what a start does first), fencing.go, operator.go and status.go.
+// id), start.go and found.go (what a start does first, and what it finds),
+// online.go (units that are not spooled), fencing.go, operator.go and status.go.
 //
 // The package is pure: no clock, lock, goroutine or channel.
 package transaction

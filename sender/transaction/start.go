@@ -9,7 +9,6 @@ import (
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/sender/cluster"
-	"github.com/spoold/spoold/spool"
 	"github.com/spoold/spoold/txn"
 )
 
@@ -385,58 +384,4 @@ func (s *Sender) go_() {
 		t := s.known
 		s.w.Transaction = &t
 	}
-}
-
-// copied: this spool was restored, or it has a clone that was used.
-func (s *Sender) copied(why string) {
-	reason := fmt.Sprintf("transactional id %s: %s", s.known.ID, why)
-	s.w.Stop, s.urgent = reason, true
-	s.stop = &sender.StoppedError{Reason: reason}
-}
-
-// park has the decided transaction wait for an operator.
-func (s *Sender) park(why string) {
-	s.phase = parked
-	s.known.Decision.Park = spool.Park{Reason: spool.ParkOutcomeUnknown, Detail: why, At: s.now.Wall}
-	s.put()
-	s.trial.say(why)
-	s.event(sender.TransactionTrouble{ID: s.cfg.ID, Message: fmt.Sprintf("nobody can tell whether transaction %d was committed: %s: look at its topics, then spoold txn resolve --committed or --aborted", s.known.Decision.Ordinal, why)})
-}
-
-// progressOf is what an answer to OffsetFetch says, in any of its versions.
-func progressOf(r *kmsg.OffsetFetchResponse) (protocol.ErrorCode, []txn.Progress) {
-	var list []txn.Progress
-	code := protocol.ErrorCode(r.ErrorCode)
-	one := func(topic string, partition int32, offset int64, metadata *string, errorCode int16) {
-		p := txn.Progress{TopicPartition: protocol.TopicPartition{Topic: topic, Partition: partition}, Ordinal: offset}
-		if metadata != nil {
-			p.Metadata = *metadata
-		}
-		switch c := protocol.ErrorCode(errorCode); {
-		case c == protocol.UnstableOffsetCommit:
-			p.Unstable = true
-		case c != protocol.None && code == protocol.None:
-			code = c
-		}
-		list = append(list, p)
-	}
-	for _, g := range r.Groups {
-		if g.ErrorCode != 0 {
-			code = protocol.ErrorCode(g.ErrorCode)
-		}
-		for _, t := range g.Topics {
-			for _, p := range t.Partitions {
-				one(t.Topic, p.Partition, p.Offset, p.Metadata, p.ErrorCode)
-			}
-		}
-	}
-	for _, t := range r.Topics {
-		for _, p := range t.Partitions {
-			one(t.Topic, p.Partition, p.Offset, p.Metadata, p.ErrorCode)
-		}
-	}
-	if code == protocol.GroupIDNotFound {
-		code = protocol.None // nothing was ever committed
-	}
-	return code, list
 }
