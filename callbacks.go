@@ -13,11 +13,14 @@ import (
 // delivered all the same: Hooks.BatchAcked tells. If SendFunc returns an error, f is not
 // called. Safe for concurrent use.
 func (p *Producer) SendFunc(ctx context.Context, r Record, f func(Ack, error)) error {
-	if p.interceptors.none() {
+	if p.plain {
 		_, err := p.sendFunc(ctx, &r, f)
 		return err
 	}
-	_, err := p.sendIntercepted(ctx, r, f)
+	if f == nil {
+		f = func(Ack, error) {} // it is one of callbacks.max all the same
+	}
+	_, err := p.sendObserved(ctx, r, f)
 	return err
 }
 
@@ -153,7 +156,7 @@ func (c *callbacks) look(waiting []callback, all, over bool) []callback {
 		// seen to be acked is seen, too. So those of a partition are called in order.
 		for i := len(window) - 1; i >= 0; i-- {
 			w := &window[i]
-			w.ack, w.err, w.answered = w.delivery.poll()
+			w.ack, w.err, w.answered = w.delivery.TryAcked()
 			if !w.answered && over {
 				w.err, w.answered = ErrClosed, true
 			}

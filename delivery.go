@@ -43,8 +43,11 @@ func (d Delivery) Acked(ctx context.Context) (Ack, error) {
 	return d.ack(a), nil
 }
 
-// poll is Acked without waiting; ok is false if there is no answer yet.
-func (d Delivery) poll() (a Ack, err error, ok bool) {
+// TryAcked is Acked without waiting; ok is false while there is no answer.
+func (d Delivery) TryAcked() (a Ack, err error, ok bool) {
+	if d.isZero() {
+		return Ack{}, errNoRecord, true
+	}
 	b, err, ok := d.ticket.Poll()
 	if !ok || err != nil {
 		return Ack{}, public(err), ok

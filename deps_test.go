@@ -92,6 +92,7 @@ var owners = []struct {
 }{
 	{"go.etcd.io/bbolt", []string{"spool/bolt"}},
 	{"go.opentelemetry.io/", []string{"otel", "cmd/spoold/…"}},
+	{"google.golang.org/grpc", []string{"otel"}},
 	{"github.com/prometheus/", []string{"otel", "cmd/spoold/…"}},
 	{"github.com/urfave/cli/", []string{"cmd/spoold"}},
 	{"github.com/twmb/franz-go/pkg/kfake", []string{"cmd/spoold/…", "integration/…"}},

@@ -27,6 +27,8 @@ type Env struct {
 	// them over: it closes them if it fails, and Producer.Close does otherwise. With interceptors, Send
 	// counts against callbacks.max as SendFunc does.
 	Interceptors []Interceptor
+	// Tracer follows records. nil: nobody does.
+	Tracer Tracer
 	// AdoptSpool takes over a spool that was moved here on purpose from another
 	// machine or directory. It is recorded in the spool.
 	AdoptSpool bool

@@ -71,7 +71,7 @@ func (in *interceptors) onSendOf(ctx context.Context, one Interceptor, r Record)
 	return changed
 }
 
-// pending is the part of an Acknowledgement that is known when the record is sent.
+// pendingAcknowledgement is the part of an Acknowledgement that is known when the record is sent.
 func pendingAcknowledgement(r *Record) Acknowledgement {
 	a := Acknowledgement{Topic: r.Topic, Partition: r.Partition}
 	if len(r.Headers) > 0 {
@@ -110,11 +110,16 @@ func (in *interceptors) failed(one Interceptor, method string, err error) {
 	call(in.hooks, in.hooks.InterceptorFailed, InterceptorFailed{Interceptor: fmt.Sprintf("%T", one), Method: method, Err: err})
 }
 
-// sendIntercepted is Send where there are interceptors; f may be nil.
-func (p *Producer) sendIntercepted(ctx context.Context, r Record, f func(Ack, error)) (Delivery, error) {
-	r = p.interceptors.onSend(ctx, r)
-	acknowledged := pendingAcknowledgement(&r)
-	d, err := p.sendFunc(ctx, &r, func(a Ack, err error) {
+// sendAcknowledged sends one record and reports its outcome to interceptors; f may be nil.
+func (p *Producer) sendAcknowledged(ctx context.Context, r *Record, f func(Ack, error)) (Delivery, error) {
+	if p.interceptors.none() {
+		if f == nil {
+			return p.send(ctx, r)
+		}
+		return p.sendFunc(ctx, r, f)
+	}
+	acknowledged := pendingAcknowledgement(r)
+	d, err := p.sendFunc(ctx, r, func(a Ack, err error) {
 		acknowledged.Ack, acknowledged.Err = a, err
 		p.interceptors.onAcknowledgement(acknowledged)
 		if f != nil {
@@ -128,16 +133,16 @@ func (p *Producer) sendIntercepted(ctx context.Context, r Record, f func(Ack, er
 	return d, err
 }
 
-// sendBatchIntercepted is SendBatch where there are interceptors. A batch is one of
+// sendBatchAcknowledged sends a batch and reports its outcome to interceptors. A batch is one of
 // callbacks.max, however many records it has.
-func (p *Producer) sendBatchIntercepted(ctx context.Context, b Batch) (Deliveries, error) {
-	records := make([]Record, len(b.Records))
-	acknowledged := make([]Acknowledgement, len(records))
-	for i := range records {
-		records[i] = p.interceptors.onSend(ctx, b.Records[i])
-		acknowledged[i] = pendingAcknowledgement(&records[i])
+func (p *Producer) sendBatchAcknowledged(ctx context.Context, b *Batch) (Deliveries, error) {
+	if p.interceptors.none() {
+		return p.sendBatch(ctx, b)
 	}
-	b.Records = records
+	acknowledged := make([]Acknowledgement, len(b.Records))
+	for i := range b.Records {
+		acknowledged[i] = pendingAcknowledgement(&b.Records[i])
+	}
 	refused := func(err error) {
 		for i := range acknowledged {
 			acknowledged[i].Err = err
@@ -148,7 +153,7 @@ func (p *Producer) sendBatchIntercepted(ctx context.Context, b Batch) (Deliverie
 		refused(err)
 		return Deliveries{}, err
 	}
-	ds, err := p.sendBatch(ctx, &b)
+	ds, err := p.sendBatch(ctx, b)
 	if err != nil || ds.Len() == 0 {
 		p.callbacks.leave(1)
 		if err != nil {

@@ -126,6 +126,12 @@ func TestInterceptorsSeeRecordsAndTheirAcks(t *testing.T) {
 	if a.ends != 1 || b.ends != 1 {
 		t.Errorf("closed %d and %d times, want once each", a.ends, b.ends)
 	}
+	a.onSend = func(Record) (Record, error) { t.Error("called after Close"); return Record{}, nil }
+	_, one := p.Send(context.Background(), Record{Topic: "t"})
+	_, two := p.SendBatch(context.Background(), Batch{Records: []Record{{Topic: "t"}}})
+	if !errors.Is(one, ErrClosed) || !errors.Is(two, ErrClosed) {
+		t.Errorf("Send and SendBatch after Close = %v, %v", one, two)
+	}
 }
 
 func TestAFailingInterceptorIsReportedAndPassedBy(t *testing.T) {

@@ -31,6 +31,7 @@ func openWith(cfg Config, env Env, seam func(*bolt.Store) loop.Store, pause time
 	}
 	p.meter = newMeter(time.Now)
 	p.interceptors = &interceptors{list: slices.Clone(env.Interceptors), hooks: &p.env.Hooks}
+	p.plain = p.interceptors.none() && env.Tracer == nil
 	if err := p.secure(); err != nil {
 		p.interceptors.close()
 		return nil, err

@@ -25,6 +25,7 @@ type Producer struct {
 	notBefore time.Time // see checkAhead
 	opened    time.Time
 
+	plain        bool // neither interceptors nor a tracer
 	interceptors *interceptors
 	meter        *meter
 

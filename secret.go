@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/spoold/spoold/protocol/conn/secure"
 )
 
 // Secret is a text that nothing prints: not fmt, whatever the verb, not a logger, not encoding/json. Reveal it
@@ -39,6 +41,9 @@ func (s *Secret) UnmarshalText(text []byte) error {
 	*s = Secret(text)
 	return nil
 }
+
+// Follow is the secret itself, or what it refers to now. An error has no secret in it.
+func (s Secret) Follow() (string, error) { return secure.Expand(string(s)) }
 
 // Reveal is the secret itself, or the reference to it.
 func (s Secret) Reveal() string { return string(s) }

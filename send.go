@@ -20,10 +20,10 @@ import (
 // be. ErrClosed, or ErrUnknown after a disk failure: this Producer takes no more.
 // Safe for concurrent use.
 func (p *Producer) Send(ctx context.Context, r Record) (Delivery, error) {
-	if !p.interceptors.none() {
-		return p.sendIntercepted(ctx, r, nil)
+	if p.plain {
+		return p.send(ctx, &r)
 	}
-	return p.send(ctx, &r)
+	return p.sendObserved(ctx, r, nil)
 }
 
 func (p *Producer) send(ctx context.Context, r *Record) (Delivery, error) {
@@ -64,10 +64,10 @@ func (p *Producer) send(ctx context.Context, r *Record) (Delivery, error) {
 // deliveries are those of the first batch; ErrKeyReused if that one had other
 // records. ErrKeyWindow: too many keys within 15 minutes, try again later. Otherwise as Send.
 func (p *Producer) SendBatch(ctx context.Context, b Batch) (Deliveries, error) {
-	if !p.interceptors.none() {
-		return p.sendBatchIntercepted(ctx, b)
+	if p.plain {
+		return p.sendBatch(ctx, &b)
 	}
-	return p.sendBatch(ctx, &b)
+	return p.sendBatchObserved(ctx, b)
 }
 
 func (p *Producer) sendBatch(ctx context.Context, b *Batch) (Deliveries, error) {

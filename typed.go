@@ -82,6 +82,11 @@ func (p *TypedProducer[K, V]) SendBatch(ctx context.Context, b TypedBatch[K, V])
 	return p.producer.SendBatch(ctx, batch)
 }
 
+// Record is r with its key and value serialized, for Transaction.Send. A *SerializationError if one of them fails.
+func (p *TypedProducer[K, V]) Record(ctx context.Context, r TypedRecord[K, V]) (Record, error) {
+	return p.serialize(ctx, &r)
+}
+
 func (p *TypedProducer[K, V]) serialize(ctx context.Context, r *TypedRecord[K, V]) (Record, error) {
 	// A serializer may append headers, but not write into the caller's array.
 	headers := r.Headers[:len(r.Headers):len(r.Headers)]

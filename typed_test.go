@@ -121,4 +121,10 @@ func TestAFailingSerializerLeavesNothingQueued(t *testing.T) {
 	if n := p.Status().Accepted; n != 0 {
 		t.Errorf("%d records were taken", n)
 	}
+	if _, err := typed.Record(patient(t), record{Topic: "t", Value: 1}); !errors.As(err, &s) {
+		t.Errorf("Record = %v", err)
+	}
+	if r, err := typed.Record(patient(t), record{Topic: "t"}); err != nil || r.Topic != "t" || string(r.Value) != "v" {
+		t.Errorf("Record = %+v, %v", r, err)
+	}
 }

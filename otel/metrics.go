@@ -14,6 +14,7 @@ import (
 	exporter "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
 	sdk "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/resource"
 
 	"github.com/spoold/spoold"
 )
@@ -52,8 +53,9 @@ var (
 	bytesBuckets   = []float64{256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20}
 )
 
-// New makes the instruments. version is spoold's. readers get them beside Prometheus.
-func New(version string, readers ...sdk.Reader) (*Metrics, error) {
+// New makes the instruments. version is spoold's. With an Export that has a Reader they are exported, too; nil: for
+// Prometheus alone.
+func New(version string, e *Export) (*Metrics, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	reader, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithoutScopeInfo(),
@@ -62,8 +64,14 @@ func New(version string, readers ...sdk.Reader) (*Metrics, error) {
 		return nil, err
 	}
 	options := []sdk.Option{sdk.WithReader(reader)}
-	for _, r := range readers {
-		options = append(options, sdk.WithReader(r))
+	switch {
+	case e != nil && e.Resource != nil:
+		options = append(options, sdk.WithResource(e.Resource))
+	default:
+		options = append(options, sdk.WithResource(resource.NewSchemaless(serviceAttributes(version)...)))
+	}
+	if e != nil && e.Reader != nil {
+		options = append(options, sdk.WithReader(e.Reader))
 	}
 	m := &Metrics{provider: sdk.NewMeterProvider(options...), registry: registry}
 	m.meter = m.provider.Meter("github.com/spoold/spoold")
@@ -100,6 +108,14 @@ func New(version string, readers ...sdk.Reader) (*Metrics, error) {
 	}
 	return m, nil
 }
+
+// serviceAttributes say in target_info and to receivers of OTLP what this is.
+func serviceAttributes(version string) []attribute.KeyValue {
+	return []attribute.KeyValue{attribute.String("service.name", "spoold"), attribute.String("service.version", version)}
+}
+
+// Shutdown exports what is left, until ctx ends.
+func (m *Metrics) Shutdown(ctx context.Context) error { return m.provider.Shutdown(ctx) }
 
 // Handler answers /metrics.
 func (m *Metrics) Handler() http.Handler {

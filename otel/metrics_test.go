@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"net/http/httptest"
 	"os"
 	"slices"
@@ -34,7 +35,7 @@ func busy() *spoold.Status {
 func everything(t *testing.T) (*Metrics, []metricdata.Metrics) {
 	t.Helper()
 	reader := sdk.NewManualReader()
-	m, err := New("v1", reader)
+	m, err := New("v1", &Export{Reader: reader})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,6 +194,30 @@ func replace(t *testing.T, section, want string) {
 		t.Fatalf("%s, section %s, is not what the code says: run go test ./otel -update, and explain the difference.\ngot:\n%s\nwant:\n%s", metricsPage, section, got, want)
 	}
 	if err := os.WriteFile(metricsPage, []byte(before+begin+want+end+after), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const rulesFile = "../deploy/prometheus/kafka-producer.rules.yml"
+
+// The recording rules name what they record as jmx_exporter names the metrics of Apache Kafka's producer, so
+// that dashboards for that one show something.
+func TestTheRecordingRulesAreKafkasMetrics(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("# Apache Kafka's producer metrics, under the names that jmx_exporter gives them, from those of spoold.\n" +
+		"# Written by go test ./otel -update.\ngroups:\n  - name: spoold-kafka-producer\n    rules:\n")
+	names := slices.Sorted(maps.Keys(KafkaExpressions))
+	for _, name := range names {
+		fmt.Fprintf(&b, "      - record: kafka_producer_producer_metrics_%s\n        expr: %s\n", strings.ReplaceAll(name, "-", "_"), KafkaExpressions[name])
+	}
+	got, err := os.ReadFile(rulesFile)
+	if err == nil && string(got) == b.String() {
+		return
+	}
+	if !*update {
+		t.Fatalf("%s is not what the code says: run go test ./otel -update, and explain the difference", rulesFile)
+	}
+	if err := os.WriteFile(rulesFile, []byte(b.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

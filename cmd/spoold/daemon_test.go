@@ -62,11 +62,16 @@ type running struct {
 
 func startDaemon(t *testing.T, spool string, args ...string) *running {
 	t.Helper()
+	return startDaemonEnv(t, func(string) string { return "" }, spool, args...)
+}
+
+func startDaemonEnv(t *testing.T, env func(string) string, spool string, args ...string) *running {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	d := &running{log: &lines{}, spool: spool, cancel: cancel, code: make(chan int, 1)}
 	args = append([]string{"spoold", "serve", "--spool", spool, "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "-X", "spool.min.free.bytes=1MiB"}, args...)
 	go func() {
-		d.code <- Main{}.Run(ctx, args, strings.NewReader(""), io.Discard, d.log, func(string) string { return "" })
+		d.code <- Main{}.Run(ctx, args, strings.NewReader(""), io.Discard, d.log, env)
 	}()
 	t.Cleanup(func() { d.stop(t) })
 	await(t, func() bool { return d.log.event("ready") != nil || len(d.code) > 0 })

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/spoold/spoold"
 	"github.com/spoold/spoold/internal/keytable"
 )
 
@@ -18,6 +19,11 @@ type daemonConfig struct {
 	LogLevel           string
 	LogFormat          string
 	ShutdownTimeout    time.Duration
+	OTLPEndpoint       string
+	OTLPProtocol       string
+	OTLPHeaders        spoold.Secret
+	OTLPCertificate    string
+	TracesPerThousand  int64
 }
 
 func defaultDaemonConfig() daemonConfig {
@@ -47,6 +53,16 @@ var daemonTable = keytable.New([]daemonRow{
 		Field: func(c *daemonConfig) any { return &c.LogFormat }},
 	{Spec: spec{Name: "shutdown.timeout", Kind: keytable.Duration, Default: "20s", Min: 0, Max: 3600_000, Help: "How long a stop waits for answers from the cluster. The rest stays spooled."},
 		Field: func(c *daemonConfig) any { return &c.ShutdownTimeout }},
+	{Spec: spec{Name: "otel.exporter.otlp.endpoint", Kind: keytable.Text, Help: "URL of an OpenTelemetry receiver of metrics and traces, such as http://localhost:4318. Without it the OTEL_ environment variables say whether and where to."},
+		Field: func(c *daemonConfig) any { return &c.OTLPEndpoint }},
+	{Spec: spec{Name: "otel.exporter.otlp.protocol", Kind: keytable.Choice, Default: "http/protobuf", Choices: []string{"http/protobuf", "grpc"}, Help: "How the receiver is spoken to, if its endpoint is given here."},
+		Field: func(c *daemonConfig) any { return &c.OTLPProtocol }},
+	{Spec: spec{Name: "otel.exporter.otlp.headers", Kind: keytable.Text, Secret: true, Help: "name=value of headers for the receiver, separated by commas."},
+		Field: func(c *daemonConfig) any { return &c.OTLPHeaders }},
+	{Spec: spec{Name: "otel.exporter.otlp.certificate", Kind: keytable.Text, Help: "PEM file of the authorities that the receiver's certificate may be from. Without it: the system's."},
+		Field: func(c *daemonConfig) any { return &c.OTLPCertificate }},
+	{Spec: spec{Name: "otel.traces.per.thousand", Kind: keytable.Int, Default: "10", Min: 0, Max: 1000, Help: "Of the records that come without a trace, how many of a thousand begin one, where traces are exported; at most 100 a second. OTEL_TRACES_SAMPLER decides instead if it is set."},
+		Field: func(c *daemonConfig) any { return &c.TracesPerThousand }},
 })
 
 func checkListen(addr string) error {

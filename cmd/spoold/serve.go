@@ -17,7 +17,6 @@ import (
 	"github.com/spoold/spoold/cmd/spoold/internal/link"
 	"github.com/spoold/spoold/cmd/spoold/internal/page"
 	"github.com/spoold/spoold/cmd/spoold/internal/service"
-	"github.com/spoold/spoold/otel"
 )
 
 func serveCommand(w *world) *cli.Command {
@@ -129,15 +128,15 @@ type daemon struct {
 
 	checkCluster bool
 
-	producer *spoold.Producer
-	metrics  *otel.Metrics
-	http     *httpin.Server // nil: off
-	admin    *admin.Server  // nil: off
-	socket   *admin.Server
-	page     *page.Page // nil: off, as admin is
-	warnings *page.Warnings
-	history  *page.History // nil: there is no page
-	manager  *service.Manager
+	producer  *spoold.Producer
+	telemetry *telemetry
+	http      *httpin.Server // nil: off
+	admin     *admin.Server  // nil: off
+	socket    *admin.Server
+	page      *page.Page // nil: off, as admin is
+	warnings  *page.Warnings
+	history   *page.History // nil: there is no page
+	manager   *service.Manager
 
 	stopFollowing func() // of files
 
@@ -152,9 +151,10 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	d.limitMemory()
 	d.failed = make(chan error, 1)
 	d.manager = service.New(d.log)
-	if d.metrics, err = otel.New(spoold.Version()); err != nil {
+	if d.telemetry, err = newTelemetry(ctx, d.w, &d.s.own, d.log); err != nil {
 		return err
 	}
+	defer d.telemetry.shutdown(ctx, d.log)
 	if err := d.open(ctx); err != nil {
 		return err
 	}
@@ -206,7 +206,8 @@ func (d *daemon) wait(ctx context.Context, hangup <-chan os.Signal) error {
 }
 
 func (d *daemon) open(ctx context.Context) (err error) {
-	env := spoold.Env{Logger: d.log, Hooks: d.metrics.Hooks(), AdoptSpool: d.adopt, CheckCluster: d.checkCluster}
+	env := spoold.Env{Logger: d.log, AdoptSpool: d.adopt, CheckCluster: d.checkCluster}
+	d.telemetry.observe(&env)
 	// `demo` runs its daemon behind a link that it can cut.
 	if via := d.w.env(link.Env); via != "" {
 		env.Dial = link.Dialer(via)
@@ -214,7 +215,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if d.producer, err = spoold.Open(d.s.cfg, env); err != nil {
 		return err
 	}
-	if err := d.metrics.Watch(d.producer.Peek); err != nil {
+	if err := d.telemetry.metrics.Watch(d.producer.Peek); err != nil {
 		return errors.Join(err, d.producer.Close(ctx))
 	}
 	return nil
@@ -226,13 +227,13 @@ func (d *daemon) listen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.socket = admin.Serve(ln, admin.Private(d.producer, d.metrics.Handler()), d.log)
+	d.socket = admin.Serve(ln, admin.Private(d.producer, d.telemetry.metrics.Handler()), d.log)
 	if addr := d.s.own.AdminListen; listens(addr) {
 		ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 		if err != nil {
 			return exitf(exitCannotCreate, "admin.listen: %w", err)
 		}
-		d.page = d.newPage(admin.Public(d.producer, d.metrics.Handler()))
+		d.page = d.newPage(admin.Public(d.producer, d.telemetry.metrics.Handler()))
 		d.admin = admin.Serve(ln, d.page, d.log)
 	}
 	return d.listenHTTP(ctx)
@@ -249,7 +250,9 @@ func (d *daemon) listenHTTP(ctx context.Context) error {
 	case ln == nil && !listens(addr):
 		return nil
 	}
-	h := httpin.New(d.s.http(), newSink(d.producer), d.metrics.Ingress("http"))
+	cfg := d.s.http()
+	cfg.Context = d.telemetry.requestContext()
+	h := httpin.New(cfg, newSink(d.producer), d.telemetry.metrics.Ingress("http"))
 	limit := int(d.s.own.HTTPMaxConnections)
 	if ln != nil {
 		d.http = httpin.On(ln, h, limit, d.log)

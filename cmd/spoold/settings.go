@@ -60,6 +60,9 @@ func (s *settings) set(key, value, source string) {
 	var err error
 	if ofDaemon {
 		if _, err = daemonTable.Set(&s.own, key, value); err != nil {
+			if _, known, _ := daemonTable.Find(key); known.Secret {
+				value = ""
+			}
 			err = &spoold.ConfigError{Key: name, Value: value, What: err.Error()}
 		}
 	} else {

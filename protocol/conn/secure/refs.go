@@ -59,6 +59,9 @@ func (f *files) stamp() uint64 {
 	return h.Sum64()
 }
 
+// Expand replaces the references ${env:NAME} and ${file:PATH} in a text by what they refer to now.
+func Expand(text string) (string, error) { return new(files).expand(text) }
+
 // expand replaces the references ${env:NAME} and ${file:PATH} in a text. A file's last line end is left out.
 func (f *files) expand(text string) (string, error) {
 	var out strings.Builder

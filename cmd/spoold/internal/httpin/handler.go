@@ -42,6 +42,8 @@ type Config struct {
 	MaxWaiters   int           // requests that wait for acks at a time
 	BodyBudget   int64         // bytes that all bodies above 16 KiB share
 	Units        bool          // records are delivered in Kafka transactions
+	// Context is what a request's records are sent under: the request's own, with a trace. nil: the request's own.
+	Context func(*http.Request) context.Context
 }
 
 // DefaultConfig is what c and the listener's own keys say, with bounds of our own for the rest.
@@ -137,7 +139,11 @@ func (h *Handler) serve(p *parse, w http.ResponseWriter, r *http.Request) *fault
 	if how.key != "" {
 		batch.Key = t.path + "\n" + how.key
 	}
-	d, f := h.send(r.Context(), batch)
+	ctx := r.Context()
+	if h.cfg.Context != nil {
+		ctx = h.cfg.Context(r)
+	}
+	d, f := h.send(ctx, batch)
 	if f != nil {
 		return f
 	}
