@@ -14,6 +14,9 @@ func (s *Sender) viewChanged() {
 		switch c.Kind {
 		case cluster.LinkChanged:
 			s.event(LinkChanged{Up: c.Up, Err: c.Text})
+			if c.Up {
+				s.foreignCluster = ""
+			}
 		case cluster.ClusterBound:
 			s.e.Write.ClusterID, s.e.Urgent = c.Text, true
 		case cluster.ClusterForeign:
@@ -33,6 +36,10 @@ func (s *Sender) viewChanged() {
 func (s *Sender) foreign(err *ForeignClusterError) {
 	if s.cfg.CheckCluster && s.view.Generation() == 0 {
 		s.stop = err
+	}
+	if s.foreignCluster != err.Found { // the link may have been down already, for another reason
+		s.foreignCluster = err.Found
+		s.event(LinkChanged{Err: err.Error()})
 	}
 }
 

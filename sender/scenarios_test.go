@@ -277,6 +277,15 @@ func TestS15AnotherClusterIsAnOutage(t *testing.T) {
 	if st := w.s.Status(w.now); len(p.log) != 1 || st.LinkUp || !strings.Contains(st.LinkErr, "another") {
 		t.Errorf("%d batches in the log, link up %v: %s", len(p.log), st.LinkUp, st.LinkErr)
 	}
+	told := 0
+	for _, e := range w.told {
+		if l, ok := e.(sender.LinkChanged); ok && strings.Contains(l.Err, "another") {
+			told++
+		}
+	}
+	if told == 0 || told > 2 {
+		t.Errorf("the other cluster was reported %d times", told)
+	}
 	w.cluster.id = right
 	w.delivered(t)
 }

@@ -69,7 +69,10 @@ type Sender struct {
 	byTopic map[string]*lane
 	active  []*partition // those with anything to do, in no order that matters
 	view    *cluster.View
-	turn    int // where the next drain begins, so that none starves
+	// foreignCluster is the id of another cluster that was met last and reported, since the link was up.
+	foreignCluster string
+
+	turn int // where the next drain begins, so that none starves
 
 	former   protocol.ProducerIdentity // of the last start that had one
 	identity protocol.ProducerIdentity // of this start; valid once it is durable
