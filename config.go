@@ -39,6 +39,7 @@ type Config struct {
 	IgnoreKeys         bool   // partitioner.ignore.keys
 	CompressionLevel   int64  // of whatever codec; -1: the three above
 	MetadataMaxAge     time.Duration
+	MetadataMaxIdle    time.Duration
 	RetryBackoff       time.Duration
 	RetryBackoffMax    time.Duration
 	ReconnectBackoff   time.Duration

@@ -59,9 +59,6 @@ var ignoredKeys = []why{
 	{"all addresses of a name are tried", [][]string{
 		{"client.dns.lookup", "use_all_dns_ips"},
 	}},
-	{"a topic with spooled records is never forgotten", [][]string{
-		{"metadata.max.idle.ms", "300000"},
-	}},
 	{"spoold always goes back to bootstrap.servers", [][]string{
 		{"metadata.recovery.strategy", "rebootstrap"}, {"metadata.recovery.rebootstrap.trigger.ms", "300000"},
 	}},

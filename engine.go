@@ -72,6 +72,7 @@ func (p *Producer) newLoop(store loop.Store, rec *spool.Recovered) *loop.Loop {
 		RetryBackoffMs:    c.RetryBackoff.Milliseconds(),
 		RetryBackoffMaxMs: c.RetryBackoffMax.Milliseconds(),
 		MetadataMaxAgeMs:  c.MetadataMaxAge.Milliseconds(),
+		MetadataMaxIdleMs: c.MetadataMaxIdle.Milliseconds(),
 		MarginMs:          c.ProducerStateMargin.Milliseconds(),
 		AutoCreate:        c.TopicsCreate,
 		CheckCluster:      p.env.CheckCluster,

@@ -1,9 +1,12 @@
 package accumulator
 
 import (
+	"cmp"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/spool"
 )
 
 // Config bounds an Accumulator. All must be positive.
@@ -23,6 +26,9 @@ type Accumulator struct {
 	free  [][]byte
 	rng   *rand.Rand
 	wakes uint64 // see WakeLanes
+	// Lanes with something to do: those whose cursor may have to go back, and those with facts that no Write holds.
+	rewinds, fresh []*Lane
+	held           int // bytes in queues of partitions that are blocked
 	// Hurry makes every batch ready at once (flush, close).
 	Hurry bool
 }
@@ -40,6 +46,33 @@ func (a *Accumulator) Used() int { return a.used }
 
 // WakeLanes says that there may be room again, or a way to a partition, for lanes that could take nothing more.
 func (a *Accumulator) WakeLanes() { a.wakes++ }
+
+// Rewinds moves the cursor of each lane back to the first entry that was passed over for a partition that can be
+// written again, and calls yield for those that have moved.
+func (a *Accumulator) Rewinds(yield func(*Lane)) {
+	for _, l := range a.rewinds {
+		if l.due = false; l.Rewind() {
+			yield(l)
+		}
+	}
+	clear(a.rewinds)
+	a.rewinds = a.rewinds[:0]
+}
+
+// FreshFacts calls yield with the facts that no Write holds yet, by lane; they are handed out once.
+func (a *Accumulator) FreshFacts(yield func(spool.LaneFacts)) {
+	slices.SortFunc(a.fresh, func(x, y *Lane) int { return cmp.Compare(x.ID, y.ID) })
+	for _, l := range a.fresh {
+		if f, ok := l.FreshFacts(); ok {
+			yield(spool.LaneFacts{Lane: l.ID, Facts: f})
+		}
+	}
+	clear(a.fresh)
+	a.fresh = a.fresh[:0]
+}
+
+// Held is how many bytes wait for partitions that are blocked: what EvictBlocked may give back.
+func (a *Accumulator) Held() int { return a.held }
 
 // Wakes is another number after each WakeLanes, and never 0.
 func (a *Accumulator) Wakes() uint64 { return a.wakes + 1 }

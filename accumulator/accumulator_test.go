@@ -56,10 +56,10 @@ func TestBatchTakesOneOversizedRecordButNoSecond(t *testing.T) {
 	lg.add(nil, []byte("small"), -1)
 	feedAll(t, a, l, lg)
 	p := l.Partition(0)
-	if b := p.Pop(); b.Count != 1 {
+	if b := p.Pop(a); b.Count != 1 {
 		t.Errorf("the first batch holds %d records, want the large one alone", b.Count)
 	}
-	if b := p.Pop(); b.Count != 1 || b.Spans[0] != (spool.Span{First: 1, End: 2}) {
+	if b := p.Pop(a); b.Count != 1 || b.Spans[0] != (spool.Span{First: 1, End: 2}) {
 		t.Errorf("the second batch is %+v", b.Spans)
 	}
 }
@@ -142,7 +142,7 @@ func TestAStickyRunFillsABatchAndMovesOn(t *testing.T) {
 			used++
 		}
 		for !p.Empty() {
-			b := p.Pop()
+			b := p.Pop(a)
 			batches++
 			if len(b.Spans) != 1 {
 				t.Errorf("partition %d: a batch is made of %d runs, want 1", i, len(b.Spans))
@@ -184,7 +184,7 @@ func TestASplitBatchKeepsRecordsSequencesAndTimestamps(t *testing.T) {
 		lg.add([]byte{byte(i)}, fmt.Appendf(nil, "value %d", i), 0)
 	}
 	feedAll(t, a, l, lg)
-	b := l.Partition(0).Pop()
+	b := l.Partition(0).Pop(a)
 	b.Identity, b.Base = protocol.ProducerIdentity{ID: 9, Epoch: 1}, 2147483645
 	left, right, err := b.Split(b.Count / 2)
 	if err != nil {
@@ -221,7 +221,7 @@ func TestPartitionsTakeTheirRecordsInOrderEachOnceWhateverIsBlockedOrEvicted(t *
 		last := map[int32]spool.Index{}
 		var held []*Batch
 		pop := func(p *Partition) {
-			b := p.Pop()
+			b := p.Pop(a)
 			for _, i := range b.Indexes {
 				if prev, ok := where[i]; ok && prev != p.ID {
 					t.Fatalf("seed %d: entry %d went to partition %d and to %d", seed, i, prev, p.ID)
@@ -299,7 +299,7 @@ func TestALaneWhoseTopicIsANewOneHandsOutNothingThatHasLeft(t *testing.T) {
 	}
 	feedAll(t, a, l, lg)
 	for _, p := range []int32{0, 1} { // all are sealed, then all settled but for record 3, which is given back
-		l.Partition(p).Pop()
+		l.Partition(p).Pop(a)
 	}
 	l.Untake(a, l.Partition(1), []spool.Span{{First: 3, End: 4}})
 	l.ResetFacts(a, 2)
@@ -312,7 +312,7 @@ func TestALaneWhoseTopicIsANewOneHandsOutNothingThatHasLeft(t *testing.T) {
 	}
 	for _, p := range []int32{0, 1} {
 		for b := l.Partition(p).Head(); b != nil; b = l.Partition(p).Head() {
-			if l.Partition(p).Pop(); p != 1 || b.Count != 1 || b.Spans[0].First != 3 {
+			if l.Partition(p).Pop(a); p != 1 || b.Count != 1 || b.Spans[0].First != 3 {
 				t.Errorf("partition %d got %v, want record 3 alone on partition 1", p, b.Spans)
 			}
 		}
@@ -371,7 +371,7 @@ func TestBuilderMakesTheSameBatchAgain(t *testing.T) {
 		lg.add([]byte{byte(i)}, fmt.Appendf(nil, "v%d", i), -1)
 	}
 	feedAll(t, a, l, lg)
-	b := l.Partition(1).Pop()
+	b := l.Partition(1).Pop(a)
 	seal := spool.Seal{Count: b.Count, Spans: b.Spans}
 	bu := NewBuilder("t", &seal)
 	for {
@@ -416,7 +416,7 @@ func BenchmarkFeed(b *testing.B) {
 					}
 					for k := range int32(6) {
 						for p := l.Partition(k); !p.Empty(); {
-							a.Recycle(p.Pop())
+							a.Recycle(p.Pop(a))
 						}
 					}
 					l.prune(l.End)

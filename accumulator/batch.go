@@ -189,6 +189,7 @@ func (bu *Builder) Feed(s *spool.Seal, sections []spool.Section, next spool.Inde
 		if bu.Batch.Count != s.Count {
 			return false, fmt.Errorf("seal at sequence %d counts %d records, its spans %d", s.Base, s.Count, bu.Batch.Count)
 		}
+		bu.Batch.Buf = append(make([]byte, 0, len(bu.Batch.Buf)), bu.Batch.Buf...) // what it grew to is not held
 		return true, nil
 	}
 	if bu.at < next {

@@ -37,6 +37,7 @@ type Lane struct {
 	touched   []*Partition         // got their first batch, or were passed over instead, since Touched
 	Closed    bool                 // the lane is parked as a whole: takes nothing
 	limit     sizeLimit
+	due       bool // in Accumulator.rewinds
 }
 
 // NewLane begins a lane. frontier is one above the highest entry that was ever
@@ -187,8 +188,20 @@ func (l *Lane) Block(a *Accumulator, p *Partition, blocked bool) {
 	p.blocked = blocked
 	if blocked {
 		l.unblocked--
+		a.held += p.queued
 	} else {
 		l.unblocked++
+		a.held -= p.queued
+	}
+	if !blocked && p.passed {
+		l.rewindSoon(a)
+	}
+}
+
+func (l *Lane) rewindSoon(a *Accumulator) {
+	if !l.due {
+		l.due = true
+		a.rewinds = append(a.rewinds, l)
 	}
 }
 
@@ -216,7 +229,7 @@ func (l *Lane) Rewind() bool {
 func (l *Lane) Untake(a *Accumulator, p *Partition, spans []spool.Span) {
 	for _, sp := range spans {
 		l.taken.Remove(sp)
-		p.passOver(sp.First)
+		p.passOver(a, sp.First)
 	}
 	l.Evict(a, p)
 }
@@ -228,12 +241,13 @@ func (l *Lane) Evict(a *Accumulator, p *Partition) {
 			if !planted.Is(planted.EvictedTaken) {
 				l.taken.Remove(sp)
 			}
-			p.passOver(sp.First)
+			p.passOver(a, sp.First)
 		}
 		a.Recycle(b)
 	}
 	clear(p.queue)
-	p.queue, p.queued = p.queue[:0], 0
+	p.enqueued(a, -p.queued)
+	p.queue = p.queue[:0]
 }
 
 // evictAll gives all queues back to the spool.

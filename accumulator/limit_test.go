@@ -37,7 +37,7 @@ func (l *limited) offer(batches int) (refused int) {
 			}
 			l.next++
 		}
-		b := p.Pop()
+		b := p.Pop(l.a)
 		if size := len(b.Buf); size > l.most {
 			refused++
 			l.l.TooLarge(l.now, size)

@@ -24,11 +24,22 @@ type Partition struct {
 }
 
 // passOver notes that the entry at i waits in the spool.
-func (p *Partition) passOver(i spool.Index) {
+func (p *Partition) passOver(a *Accumulator, i spool.Index) {
 	if !p.passed || i < p.passedFrom {
 		p.passedFrom = i
 	}
 	p.passed, p.returning = true, false
+	if !p.blocked {
+		p.lane.rewindSoon(a)
+	}
+}
+
+// enqueued notes that n bytes more, or less, are in the queue.
+func (p *Partition) enqueued(a *Accumulator, n int) {
+	p.queued += n
+	if p.blocked {
+		a.held += n
+	}
 }
 
 // Queued is how many bytes wait to be sealed.
@@ -65,7 +76,7 @@ func (p *Partition) add(a *Accumulator, now int64, i spool.Index, e *spool.Entry
 			}
 			before := len(b.Buf)
 			b.add(i, e.Timestamp, e.Body)
-			p.queued += len(b.Buf) - before
+			p.enqueued(a, len(b.Buf)-before)
 			return true
 		}
 		b.full = true
@@ -84,7 +95,7 @@ func (p *Partition) add(a *Accumulator, now int64, i spool.Index, e *spool.Entry
 		p.lane.touched = append(p.lane.touched, p)
 	}
 	p.queue = append(p.queue, b)
-	p.queued += len(b.Buf)
+	p.enqueued(a, len(b.Buf))
 	return true
 }
 
@@ -111,10 +122,10 @@ func (p *Partition) Ready(a *Accumulator, now int64) (ready bool, at int64) {
 }
 
 // Pop takes the head out of the queue. It takes no more records.
-func (p *Partition) Pop() *Batch {
+func (p *Partition) Pop(a *Accumulator) *Batch {
 	b := p.queue[0]
 	b.full = true
-	p.queued -= len(b.Buf)
+	p.enqueued(a, -len(b.Buf))
 	p.hint = len(b.Buf)
 	copy(p.queue, p.queue[1:])
 	p.queue[len(p.queue)-1] = nil

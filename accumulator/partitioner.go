@@ -13,7 +13,7 @@ func (l *Lane) choose(a *Accumulator, i spool.Index, e *spool.Entry) *Partition 
 	case e.Partition >= 0:
 		return l.Partition(e.Partition)
 	case !a.cfg.Partitioner.Sticks(e.Key, e.HasKey):
-		return l.Partition(a.cfg.Partitioner.Choose(e.Key, uint64(i), l.countAt(i)))
+		return l.Partition(a.cfg.Partitioner.Choose(e.Key, uint64(i), l.countAt(a, i)))
 	}
 	return l.Partition(l.stickyFor(a, i, len(e.Body)+spool.RecordHead))
 }
@@ -44,7 +44,7 @@ func (l *Lane) PlacedAt(p protocol.Partitioner, i spool.Index, e *spool.Entry) (
 }
 
 // countAt is the number of partitions that keys of entry i are spread over.
-func (l *Lane) countAt(i spool.Index) int32 {
+func (l *Lane) countAt(a *Accumulator, i spool.Index) int32 {
 	c := l.facts.Counts
 	last := len(c) - 1
 	if last < 0 || i >= l.frontier && i >= c[last].From && c[last].Count != l.count {
@@ -53,6 +53,7 @@ func (l *Lane) countAt(i spool.Index) int32 {
 			f.From = 0
 		}
 		l.facts.Counts = append(l.facts.Counts, f)
+		l.freshFact(a)
 		l.fresh.Counts = append(l.fresh.Counts, f)
 		return l.count
 	}
@@ -60,6 +61,13 @@ func (l *Lane) countAt(i spool.Index) int32 {
 		last--
 	}
 	return c[last].Count
+}
+
+// freshFact notes that the lane has facts that no Write holds.
+func (l *Lane) freshFact(a *Accumulator) {
+	if len(l.fresh.Counts)+len(l.fresh.Sticky) == 0 {
+		a.fresh = append(a.fresh, l)
+	}
 }
 
 // stickyFor is the partition of the sticky run that entry i is in. At the frontier a
@@ -84,6 +92,7 @@ func (l *Lane) stickyFor(a *Accumulator, i spool.Index, size int) int32 {
 			return f.Partition
 		}
 		l.facts.Sticky = append(s, f)
+		l.freshFact(a)
 		l.fresh.Sticky = append(l.fresh.Sticky, f)
 		l.stickyAt = last + 1
 		return f.Partition

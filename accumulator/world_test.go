@@ -204,7 +204,7 @@ func (w *world) seal(wl *worldLane, n int32) bool {
 		}
 		return false
 	}
-	b := p.Pop()
+	b := p.Pop(w.a)
 	for _, other := range w.lanes {
 		if f, ok := other.l.FreshFacts(); ok {
 			other.addFacts(w.t, f)

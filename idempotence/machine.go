@@ -42,7 +42,8 @@ type Machine struct {
 	round    uint64    // see Round
 
 	retryAt   int64
-	pausing   bool // the resolver's pause is under way until retryAt
+	blockedAt int64 // Age since which the queue is blocked, or not
+	pausing   bool  // the resolver's pause is under way until retryAt
 	attempts  int
 	healing   int  // how often the front waited for time to pass, since the last ack
 	exhausted bool // no epoch is left under its producer id
@@ -197,7 +198,32 @@ func (m *Machine) Backoff(e *Env) int64 {
 // Block says whether records may be taken for the partition, or others may use the memory.
 func (m *Machine) Block(e *Env, blocked bool) {
 	if m.Queue.Blocked() != blocked {
+		m.blockedAt = e.Now.Age
 		m.Lane.Block(e.Accumulator, m.Queue, blocked)
+	}
+}
+
+// MayGiveBack reports whether the partition has waited for longer than a back-off, nothing of it is on the wire, and
+// it holds the bytes of sealed batches. If it holds some and has not waited for so long, it is looked at again then.
+func (m *Machine) MayGiveBack(e *Env) bool {
+	if !m.Queue.Blocked() || m.onWire > 0 || !slices.ContainsFunc(m.window, func(b *Sealed) bool { return b.Batch != nil }) {
+		return false
+	}
+	if at := m.blockedAt + e.RetryBackoffMaxMs; e.Now.Age < at {
+		e.Wake(at)
+		return false
+	}
+	return true
+}
+
+// GiveBack gives up the bytes of sealed batches, if it may, and keeps their seals: they are read back from the spool
+// when they can be sent.
+func (m *Machine) GiveBack(e *Env) {
+	if !m.MayGiveBack(e) {
+		return
+	}
+	for _, b := range m.window {
+		e.recycle(b)
 	}
 }
 

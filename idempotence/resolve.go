@@ -64,8 +64,33 @@ func (m *Machine) Advance(e *Env, way uint64) Want {
 	}
 	if m.phase == Ready {
 		m.drain(e)
+		w = m.bytesBack(e)
 	}
 	return w
+}
+
+// bytesBack asks for the bytes of the next batch to be sent, if they were given up.
+func (m *Machine) bytesBack(e *Env) Want {
+	if e.Now.Age < m.retryAt || e.Closing {
+		return Want{}
+	}
+	for _, b := range m.window {
+		if !b.sent && !b.acked {
+			if b.Batch == nil {
+				return m.readBack(b)
+			}
+			break
+		}
+	}
+	return Want{}
+}
+
+// readBack reads a batch's entries from the spool.
+func (m *Machine) readBack(b *Sealed) Want {
+	if m.build == nil || m.build.batch != b {
+		m.build = &building{batch: b, builder: accumulator.NewBuilder(m.Lane.Topic, &b.Seal)}
+	}
+	return Want{Do: ReadBack, Batch: b, Index: m.build.builder.Next()}
 }
 
 // beginResolving asks the leader before anything (more) is sent.
@@ -147,6 +172,9 @@ func (m *Machine) resolve(e *Env, way uint64) Want {
 		case recovery.Stop:
 			return Want{Do: Stop, Detail: step.Detail}
 		case recovery.Hole:
+			if b := m.window[0]; b.Batch == nil && b.Seal.Count > 1 && len(b.badRecords()) == 0 {
+				return m.readBack(b) // to be cut in two
+			}
 			m.seq.Known = step.Known && m.seq.Settled != protocol.NoSequence
 			m.refused(e, step.Final)
 		case recovery.Done:
@@ -217,10 +245,7 @@ func (m *Machine) paused(e *Env) bool {
 // stepResend puts one batch on the wire again, under its own identity, after its bytes were read back if need be.
 func (m *Machine) stepResend(e *Env, b *Sealed) Want {
 	if b.Batch == nil {
-		if m.build == nil || m.build.batch != b {
-			m.build = &building{batch: b, builder: accumulator.NewBuilder(m.Lane.Topic, &b.Seal)}
-		}
-		return Want{Do: ReadBack, Batch: b, Index: m.build.builder.Next()}
+		return m.readBack(b)
 	}
 	if m.resend != b {
 		m.resend = b

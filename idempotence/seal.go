@@ -25,7 +25,7 @@ func (m *Machine) drain(e *Env) {
 	}
 	m.Block(e, false)
 	for m.maySeal(e, m.Queue.Head()) {
-		m.seal(e, m.Queue.Pop())
+		m.seal(e, m.Queue.Pop(e.Accumulator))
 	}
 }
 

@@ -56,6 +56,7 @@ func (s *Sender) topicChanged(l *lane, c *cluster.Change) {
 	case cluster.TopicReturned:
 		l.undecided = l.undecided && !c.Up
 		l.acc.Closed = !c.Up // if it was the same topic after all, records for partitions that are not parked go on
+		s.wantFeed(l)
 	case cluster.TopicBound:
 		s.e.Write.Bindings = append(s.e.Write.Bindings, spool.LaneBinding{Lane: l.id, TopicID: l.remote.Bound})
 		s.e.Urgent = true
@@ -66,6 +67,7 @@ func (s *Sender) topicChanged(l *lane, c *cluster.Change) {
 		for n := range l.remote.Count {
 			s.partition(l, n)
 		}
+		s.wantFeed(l)
 	case cluster.LeaderChanged:
 		s.leaderChanged(s.partition(l, c.Partition), c.Up)
 	}

@@ -19,7 +19,9 @@ type cloneCheck struct {
 	until    int64 // Age at which those that have not answered are waited for no more; 0: not begun
 	retryAt  int64
 	attempts int
+	looked   int64          // Age of the last look at all partitions
 	asked    map[int32]bool // brokers that have a question to answer
+	changed  bool           // something that the check looks at, since it did
 }
 
 // perQuestion bounds the partitions in one question: the answer names every producer of each.
@@ -34,6 +36,14 @@ func (s *Sender) cloneChecked() bool {
 	if c.over {
 		return true
 	}
+	if !c.changed && s.now.Age < c.until && (c.retryAt < c.looked || s.now.Age < c.retryAt) {
+		s.wake(c.until)
+		if s.now.Age < c.retryAt {
+			s.wake(c.retryAt)
+		}
+		return false
+	}
+	c.changed, c.looked = false, s.now.Age
 	missing := 0
 	for _, l := range s.lanes {
 		if !l.mustAnswer() {

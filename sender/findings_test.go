@@ -43,7 +43,7 @@ func TestABatchThatCouldNotBeWrittenIsNotSentAgainAtOnce(t *testing.T) {
 func TestAnOutageLongerThanMetadataMaxAgeIsWaitedOutAndNotSpunThrough(t *testing.T) {
 	value := []byte("v")
 	entry := spool.AppendEntry(nil, 1, protocol.NoPartition, nil, value, nil, spool.BodySize(nil, value, nil))
-	s := sender.New(sender.Config{Seed: 1}, &spool.Recovered{Incarnation: 1, Former: protocol.NoIdentity})
+	s := sender.New(whole(sender.Config{Seed: 1}), &spool.Recovered{Incarnation: 1, Former: protocol.NoIdentity})
 	now := spool.Time{Wall: 1_700_000_000_000, Age: 1}
 	type due struct {
 		at  int64

@@ -21,10 +21,12 @@ type lane struct {
 
 	backlog bool // at a start: records of it are pending
 
-	feedID  uint64 // of the Feed under way, or 0
-	bytes   int    // asked for by it
-	stalled uint64 // Accumulator.Wakes when the lane could take nothing more; 0: it could
-	flushTo spool.Index
+	feedID   uint64 // of the Feed under way, or 0
+	bytes    int    // asked for by it
+	stalled  uint64 // Accumulator.Wakes when the lane could take nothing more; 0: it could
+	queued   bool   // in Sender.behind or Sender.stalled
+	flushTo  spool.Index
+	flushing bool // not all below flushTo has left
 
 	undecided bool // the topic was recreated, and what becomes of the lane waits for what is on the wire
 
@@ -48,7 +50,7 @@ func (s *Sender) restoreLane(r *spool.Lane) {
 	acc.RestoreSettled(r.Settled)
 	l := s.addLane(r.ID, r.Topic, r.TopicID, acc)
 	l.backlog = acc.Pending()
-	l.remote.Pending = l.backlog
+	s.view.SetPending(l.remote, l.backlog)
 }
 
 func (s *Sender) lane(id spool.LaneID) *lane {
@@ -118,11 +120,13 @@ func (s *Sender) committedSection(sec *spool.Section) {
 	}
 	live := l.acc.Live() && l.feedID == 0 && l.acc.End == first && !l.sweeping
 	l.acc.End = max(l.acc.End, end)
-	l.remote.Pending = l.acc.Pending()
-	if !live || s.stop != nil {
+	s.view.SetPending(l.remote, l.acc.Pending())
+	if s.stop != nil {
 		return
 	}
-	s.into(l, []spool.Section{*sec})
+	if !live || !s.into(l, []spool.Section{*sec}) {
+		s.wantFeed(l)
+	}
 }
 
 // into feeds sections to l and wakes the partitions that got something.
@@ -144,70 +148,6 @@ func (s *Sender) into(l *lane, sections []spool.Section) bool {
 	return all
 }
 
-// feed asks for what lanes that are behind may take now.
-func (s *Sender) feed() {
-	if s.closing {
-		return
-	}
-	chunk := min(max(s.cfg.BufferMemory/8, 256), 1<<20)
-	starving := false
-	for k := range s.lanes {
-		l := s.lanes[(k+s.turn)%len(s.lanes)]
-		if l.acc.Rewind() {
-			l.feedID, s.feeding = 0, s.feeding-l.bytes // an answer under way begins in the wrong place
-			l.bytes = 0
-			l.stalled = 0
-		}
-		if l.acc.Partitions() == 0 || l.acc.Closed || l.feedID != 0 || l.sweeping {
-			continue
-		}
-		from := l.acc.Position()
-		if from >= l.acc.End {
-			continue
-		}
-		if l.stalled != 0 && l.stalled == s.acc.Wakes() {
-			starving = true
-			continue
-		}
-		if !s.acc.Room(s.feeding+chunk) && s.acc.Used()+s.feeding > 0 {
-			starving = true
-			continue
-		}
-		s.feedID++
-		l.feedID, l.bytes = s.feedID, chunk
-		s.feeding += chunk
-		s.eff.Feed = append(s.eff.Feed, Feed{ID: s.feedID, Lane: l.id, From: from, Bytes: chunk})
-	}
-	if starving {
-		s.makeRoom(chunk)
-	}
-}
-
-// makeRoom gives up what partitions hold that cannot be written to anyway, if
-// another one could use the room: one stuck topic stops nobody else.
-func (s *Sender) makeRoom(chunk int) {
-	if s.acc.Room(s.feeding+chunk) || !s.anyWritable() {
-		return
-	}
-	freed := 0
-	for _, l := range s.lanes {
-		freed += l.acc.EvictBlocked(s.acc)
-	}
-	if freed > 0 {
-		s.acc.WakeLanes()
-		s.wake(s.now.Age + 1)
-	}
-}
-
-func (s *Sender) anyWritable() bool {
-	for _, l := range s.lanes {
-		if l.acc.Position() < l.acc.End && l.acc.Writable() {
-			return true
-		}
-	}
-	return false
-}
-
 // Fed takes the answer to a Feed.
 func (s *Sender) Fed(now spool.Time, f *Fed) *Effects {
 	s.begin(now)
@@ -226,18 +166,6 @@ func (s *Sender) Fed(now spool.Time, f *Fed) *Effects {
 	if s.into(l, f.Sections) {
 		l.acc.Skip(f.Next)
 	}
+	s.wantFeed(l)
 	return s.end()
-}
-
-// flushed ends a flush when all that it was for has left or cannot leave.
-func (s *Sender) flushed() {
-	if s.flushing {
-		s.flushing = false
-		for _, l := range s.lanes {
-			if l.acc.Settled() < l.flushTo {
-				s.flushing = true
-			}
-		}
-	}
-	s.acc.Hurry = s.flushing
 }

@@ -97,7 +97,9 @@ func (s *Sender) newIncarnation(l *lane) {
 	for _, p := range l.parts {
 		p.Queue = l.acc.Partition(p.ID)
 	}
-	l.feedID, s.feeding, l.bytes = 0, s.feeding-l.bytes, 0
+	s.cancelFeed(l)
+	l.stalled = 0
+	s.wantFeed(l)
 	s.e.Write.Bindings = append(s.e.Write.Bindings, spool.LaneBinding{Lane: l.id, TopicID: l.remote.Bound, ResetFacts: true})
 	s.e.Urgent = true
 }

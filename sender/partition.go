@@ -59,7 +59,7 @@ func (s *Sender) env(p *partition) *idempotence.Env {
 // core ends.
 func (s *Sender) took(p *partition) {
 	l := p.lane
-	l.remote.Pending = l.acc.Pending()
+	s.left(l)
 	if n := p.Sequences(); !s.clones.over && n.LastOffset >= 0 {
 		l.remote.Expected = max(l.remote.Expected, p.ID+1)
 	}
@@ -68,6 +68,15 @@ func (s *Sender) took(p *partition) {
 	}
 	if s.e.Damage != nil && s.stop == nil {
 		s.stop = &DamageError{s.e.Damage}
+	}
+}
+
+// left notes that entries of l may have left.
+func (s *Sender) left(l *lane) {
+	s.view.SetPending(l.remote, l.acc.Pending())
+	if l.flushing && l.acc.Settled() >= l.flushTo {
+		l.flushing = false
+		s.flushing--
 	}
 }
 
@@ -161,11 +170,34 @@ func (s *Sender) readBack(p *partition, want *idempotence.Want) {
 	if q.batch != want.Batch {
 		q.batch, q.feed = want.Batch, 0
 	}
-	if q.feed == 0 {
-		s.feedID++
-		q.feed = s.feedID
-		s.eff.Feed = append(s.eff.Feed, Feed{ID: s.feedID, Lane: p.lane.id, From: want.Index, Bytes: 1 << 20})
+	if q.feed != 0 || !s.mayReadBack(p, want.Batch) {
+		return
 	}
+	s.feedID++
+	q.feed = s.feedID
+	s.eff.Feed = append(s.eff.Feed, Feed{ID: s.feedID, Lane: p.lane.id, From: want.Index, Bytes: 1 << 20})
+}
+
+// extra is the one batch that may be read back although there is no room for it.
+type extra struct {
+	p     *partition
+	batch *idempotence.Sealed
+}
+
+// mayReadBack reports whether there is room for the bytes of b. One batch at a time may always be read back.
+func (s *Sender) mayReadBack(p *partition, b *idempotence.Sealed) bool {
+	room := func() bool { return s.acc.Room(s.feeding + s.cfg.BatchSize) }
+	if room() || s.extra.batch == b {
+		return true
+	}
+	s.giveUp()
+	if x := s.extra; room() {
+		return true
+	} else if x.batch != nil && (x.batch.Batch != nil || x.p.open().batch == x.batch && x.p.question.feed != 0) {
+		return false
+	}
+	s.extra = extra{p, b}
+	return true
 }
 
 // readingBack is the partition that a Feed was asked for, or nil.

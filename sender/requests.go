@@ -69,6 +69,7 @@ func (s *Sender) Handle(now spool.Time, resp Response) *Effects {
 		return s.end()
 	}
 	delete(s.reqs, resp.ID)
+	s.clones.changed = true
 	if connect := q.kind == reqView && q.view.Message == nil; resp.Err != nil && !connect {
 		s.view.Unanswered(q.broker)
 	}
@@ -103,6 +104,7 @@ func (s *Sender) Handle(now spool.Time, resp Response) *Effects {
 func (s *Sender) Disconnected(now spool.Time, id int32, err error) *Effects {
 	s.begin(now)
 	s.view.Disconnected(id, err)
+	s.clones.changed = true
 	s.viewChanged()
 	return s.end()
 }

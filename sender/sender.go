@@ -12,48 +12,25 @@ import (
 	"github.com/spoold/spoold/spool"
 )
 
-// Config is what the sender goes by. Zero values are replaced by Kafka's defaults.
+// Config is what the sender goes by. All of it must be given: defaults are those of the configuration keys, in the
+// root package.
 type Config struct {
-	BatchSize         int   // bytes; 16384
-	BufferMemory      int   // bytes of batches in memory; 32 MiB
-	MaxRequestSize    int   // bytes of one Produce request, but for its first batch; 1 MiB
-	MaxInFlight       int   // requests per connection, 1 to 5; 5
-	LingerMs          int64 // 0 means 0
-	RequestTimeoutMs  int64 // 30000
-	RetryBackoffMs    int64 // 100
-	RetryBackoffMaxMs int64 // 1000
-	MetadataMaxAgeMs  int64 // 300000
-	MarginMs          int64 // see protocol.Margin; 20 hours
+	BatchSize         int   // bytes
+	BufferMemory      int   // bytes of batches in memory
+	MaxRequestSize    int   // bytes of one Produce request, but for its first batch
+	MaxInFlight       int   // requests per connection, and batches per partition: 1 to idempotence.MaxInFlight
+	LingerMs          int64 // 0: none
+	RequestTimeoutMs  int64
+	RetryBackoffMs    int64
+	RetryBackoffMaxMs int64
+	MetadataMaxAgeMs  int64
+	MetadataMaxIdleMs int64 // a topic that no record waits for is not asked about after this time
+	MarginMs          int64 // see protocol.Margin
 	FinishOnly        bool  // seal nothing: end with ErrFinished once nothing is sealed or parked
 	CheckCluster      bool  // stop when the first cluster that is reached is another one than the spool's
 	AutoCreate        bool  // ask the cluster to create topics that it does not have
 	Partitioner       protocol.Partitioner
 	Seed              uint64
-}
-
-func (c Config) withDefaults() Config {
-	def := func(v *int64, d int64) {
-		if *v <= 0 {
-			*v = d
-		}
-	}
-	defInt := func(v *int, d int) {
-		if *v <= 0 {
-			*v = d
-		}
-	}
-	defInt(&c.BatchSize, 16384)
-	defInt(&c.BufferMemory, 32<<20)
-	defInt(&c.MaxRequestSize, 1<<20)
-	if c.MaxInFlight < 1 || c.MaxInFlight > idempotence.MaxInFlight {
-		c.MaxInFlight = idempotence.MaxInFlight
-	}
-	def(&c.RequestTimeoutMs, 30_000)
-	def(&c.RetryBackoffMs, 100)
-	def(&c.RetryBackoffMaxMs, 1000)
-	def(&c.MetadataMaxAgeMs, 300_000)
-	def(&c.MarginMs, 20*3600*1000)
-	return c
 }
 
 // Sender is the whole producer but for IO. Not safe for concurrent use: the loop
@@ -83,13 +60,17 @@ type Sender struct {
 	reqID   uint64
 	feedID  uint64
 	feeding int // bytes asked for and not here yet
+	// Lanes that are behind, in turn, and those that could take nothing when Accumulator.Wakes was stalledAt.
+	behind, stalled []*lane
+	stalledAt       uint64
+	extra           extra
 
 	e       idempotence.Env // with the Write that is being composed, and all else that machines left
 	then    []func()        // to do when the Write is durable
 	writeID uint64
 	writes  []pendingWrite
 
-	flushing bool
+	flushing int  // lanes of which not all has left that Flush was for
 	closing  bool // see Closing
 	stop     error
 }
@@ -102,7 +83,6 @@ type pendingWrite struct {
 
 // New makes a sender from what a start found. rec is not kept.
 func New(cfg Config, rec *spool.Recovered) *Sender {
-	cfg = cfg.withDefaults()
 	s := &Sender{
 		cfg: cfg,
 		acc: accumulator.New(accumulator.Config{
@@ -116,7 +96,7 @@ func New(cfg Config, rec *spool.Recovered) *Sender {
 	s.backoff = protocol.Backoff{Ms: cfg.RetryBackoffMs, MaxMs: cfg.RetryBackoffMaxMs, Rand: rand.New(rand.NewPCG(cfg.Seed, rec.Incarnation))}
 	s.view = cluster.New(cluster.Config{
 		ID: rec.ClusterID, AutoCreate: cfg.AutoCreate, RetryBackoffMs: cfg.RetryBackoffMs,
-		MetadataMaxAgeMs: cfg.MetadataMaxAgeMs, Backoff: &s.backoff,
+		MetadataMaxAgeMs: cfg.MetadataMaxAgeMs, MetadataMaxIdleMs: cfg.MetadataMaxIdleMs, Backoff: &s.backoff,
 	})
 	s.e = idempotence.Env{Accumulator: s.acc, Config: idempotence.Config{
 		MaxInFlight: cfg.MaxInFlight, MarginMs: cfg.MarginMs, RetryBackoffMaxMs: cfg.RetryBackoffMaxMs, Backoff: &s.backoff,
@@ -135,6 +115,7 @@ func New(cfg Config, rec *spool.Recovered) *Sender {
 			p.Restored()
 		}
 		l.remote.Expected = l.knownPartitions()
+		s.wantFeed(l)
 	}
 	if rec.Stopped != "" {
 		s.stop = &StoppedError{Reason: rec.Stopped, Recorded: true}
@@ -168,9 +149,12 @@ func (s *Sender) Tick(now spool.Time) *Effects {
 // Flush makes everything spooled so far ready at once, until it has left.
 func (s *Sender) Flush(now spool.Time) *Effects {
 	s.begin(now)
-	s.flushing = true
 	for _, l := range s.lanes {
 		l.flushTo = l.acc.End
+		if !l.flushing && l.acc.Pending() {
+			l.flushing = true
+			s.flushing++
+		}
 	}
 	return s.end()
 }
@@ -216,7 +200,7 @@ func (s *Sender) end() *Effects {
 
 // progress is the Sender's runOnce: whatever can be done now is done.
 func (s *Sender) progress() {
-	s.flushed()
+	s.acc.Hurry = s.flushing > 0
 	for _, p := range s.active {
 		s.advance(p)
 		if s.stop != nil {
@@ -238,11 +222,6 @@ func (s *Sender) progress() {
 
 // control asks for what everything else needs: metadata, then a producer id.
 func (s *Sender) control() {
-	for _, l := range s.lanes {
-		if l.acc.Partitions() == 0 && l.acc.Pending() {
-			s.view.Want()
-		}
-	}
 	s.view.Update()
 	if s.view.Generation() > 0 && (s.cloneChecked() || s.mayUseIdentity()) {
 		s.askIdentity()
@@ -299,8 +278,8 @@ func (s *Sender) emit() {
 	}
 	clear(e.Changed)
 	e.Changed = e.Changed[:0]
-	if len(e.Sealed) > 0 {
-		s.addFacts()
+	if len(e.Sealed) > 0 { // the facts that sealed records were placed by are durable with them
+		s.acc.FreshFacts(func(f spool.LaneFacts) { w.Facts = append(w.Facts, f) })
 	}
 	if w.Empty() {
 		return
@@ -311,15 +290,6 @@ func (s *Sender) emit() {
 	s.writes = append(s.writes, pendingWrite{id: out.ID, sealed: e.Sealed, then: s.then})
 	eff.Write, eff.Urgent = &out, e.Urgent
 	e.Write, e.Sealed, s.then, e.Urgent = spool.Write{}, nil, nil, false
-}
-
-// addFacts makes the facts that sealed records were placed by durable with them.
-func (s *Sender) addFacts() {
-	for _, l := range s.lanes {
-		if f, ok := l.acc.FreshFacts(); ok {
-			s.e.Write.Facts = append(s.e.Write.Facts, spool.LaneFacts{Lane: l.id, Facts: f})
-		}
-	}
 }
 
 // durable is told which Writes were committed.

@@ -24,6 +24,14 @@ func (s *Sender) Status(now spool.Time) Status {
 	return st
 }
 
+// Settled is the index of a lane below which all have left; 0 for a lane that was not announced yet.
+func (s *Sender) Settled(id spool.LaneID) spool.Index {
+	if int(id) >= len(s.lanes) {
+		return 0
+	}
+	return s.lanes[id].acc.Settled()
+}
+
 // Buffered is how many bytes batches and what is being read back take: what buffer.memory bounds, but
 // for one batch that is larger than all of it.
 func (s *Sender) Buffered() int { return s.acc.Used() + s.feeding }

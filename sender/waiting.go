@@ -64,6 +64,7 @@ func (s *Sender) Sweep(now spool.Time, w *Waiting, sections []spool.Section, las
 		s.unqueue(l)
 	}
 	l.sweeping = !last
+	s.wantFeed(l)
 	sealed := spool.NewSet(0)
 	for _, p := range l.parts {
 		for _, sp := range p.Sealed() {
@@ -114,8 +115,10 @@ func (w *Waiting) means(l *lane, n int32, placed bool) bool {
 // unqueue gives what l's queues hold back to the spool: it is read again, but for what is put aside.
 func (s *Sender) unqueue(l *lane) {
 	l.acc.Reread(s.acc)
-	l.feedID, s.feeding, l.bytes, l.stalled = 0, s.feeding-l.bytes, 0, 0
+	s.cancelFeed(l)
+	l.stalled = 0
 	s.acc.WakeLanes()
+	s.wantFeed(l)
 }
 
 func (s *Sender) putAside(l *lane, i spool.Index, n int32, code protocol.ErrorCode, refused *RefusedError) {
@@ -126,7 +129,7 @@ func (s *Sender) putAside(l *lane, i spool.Index, n int32, code protocol.ErrorCo
 	one := []spool.Span{{First: i, End: i + 1}}
 	w.Settle = append(w.Settle, spool.Settlement{Lane: l.id, Spans: one, Outcome: spool.OutcomeDeadLettered})
 	l.acc.Settle(s.acc, one)
-	l.remote.Pending = l.acc.Pending()
+	s.left(l)
 	s.e.Deliver = append(s.e.Deliver, spool.Delivery{
 		Lane: l.id, Spans: one, Partition: n, Offset: protocol.NoOffset, Timestamp: -1, Err: refused,
 	})

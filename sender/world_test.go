@@ -94,7 +94,7 @@ func (w *world) start(cfg sender.Config) {
 	w.life++
 	w.conns = map[int32]*modelConn{}
 	w.writes, w.records, w.commit, w.wakeAt = nil, nil, false, 0
-	w.s = sender.New(cfg, w.disk.recovered())
+	w.s = sender.New(whole(cfg), w.disk.recovered())
 	w.logf("start %d", w.life)
 	w.carry(w.s.Start(w.now))
 }

@@ -94,7 +94,7 @@ func batches(t *testing.T, p *program.Program, id protocol.ProducerIdentity, wan
 	}
 	var out []*accumulator.Batch
 	for q := l.Partition(0); !q.Empty(); {
-		out = append(out, q.Pop())
+		out = append(out, q.Pop(a))
 	}
 	return out
 }

@@ -30,7 +30,7 @@ type metadata struct {
 // Update asks for metadata if it is wanted, or due, and may be asked for now.
 func (v *View) Update() {
 	m := &v.meta
-	if m.gen == 0 || v.now-m.at >= v.cfg.MetadataMaxAgeMs {
+	if m.gen == 0 || v.unknown > 0 || v.now-m.at >= v.cfg.MetadataMaxAgeMs {
 		m.want = true
 	}
 	switch {
@@ -64,7 +64,7 @@ func (v *View) Refresh() Generation {
 	return v.meta.gen + 1
 }
 
-// askMetadata asks about every topic. The flag that lets a cluster create what is missing is that of a whole
+// askMetadata asks about every topic that is not idle. The flag that lets a cluster create what is missing is that of a whole
 // request: so topics are created by a request of their own, after this one has shown which they are.
 func (v *View) askMetadata() {
 	m := &v.meta
@@ -72,7 +72,7 @@ func (v *View) askMetadata() {
 	r := kmsg.NewPtrMetadataRequest()
 	r.Topics = []kmsg.MetadataRequestTopic{}
 	for _, t := range v.topics {
-		if m.creating && !t.missing() {
+		if m.creating && !t.missing() || v.idle(t) {
 			continue
 		}
 		rt := kmsg.NewMetadataRequestTopic()

@@ -12,7 +12,7 @@ type Topic struct {
 	Name   string
 	// Bound is the id of the topic that records go to. Zero: not bound yet.
 	Bound protocol.TopicID
-	// Pending says that records wait for the topic. Whoever drives the View sets it.
+	// Pending says that records wait for the topic: see SetPending.
 	Pending bool
 	// Expected is how many partitions the topic is known to have had. While it is not 0, a response with fewer
 	// comes from a broker that is behind, and another one is asked for. Whoever drives the View sets it.
@@ -31,14 +31,54 @@ type Topic struct {
 	reported   protocol.ErrorCode
 	creations  int // how often the cluster was asked to create the topic, since it was last there
 	partitions []partition
+	known      bool  // its partitions are
+	used       int64 // Age at which records waited for it last
 }
 
 // Follow adds a topic, bound to that id or to none, to what metadata is asked for.
 func (v *View) Follow(name string, bound protocol.TopicID) *Topic {
-	t := &Topic{Number: len(v.topics), Name: name, Bound: bound, absentAt: AnyBroker}
+	t := &Topic{Number: len(v.topics), Name: name, Bound: bound, absentAt: AnyBroker, used: v.now}
 	v.topics = append(v.topics, t)
 	v.byName[name] = t
 	return t
+}
+
+// SetPending says whether records wait for t. A topic for which none waited for metadata.max.idle.ms is not asked
+// about; when one comes, what was known of its leaders is not believed any more.
+func (v *View) SetPending(t *Topic, pending bool) {
+	if t.Pending == pending {
+		return
+	}
+	idle := v.idle(t)
+	t.used = v.now
+	v.count(t, -1)
+	t.Pending = pending
+	v.count(t, 1)
+	if pending && idle && t.known {
+		for n := range t.partitions {
+			t.partitions[n].leader = -1
+		}
+		v.meta.want = true
+	}
+}
+
+func (v *View) idle(t *Topic) bool {
+	return !t.Pending && v.now-t.used >= v.cfg.MetadataMaxIdleMs
+}
+
+// setKnown says whether t's partitions are known.
+func (v *View) setKnown(t *Topic, known bool) {
+	v.count(t, -1)
+	t.known = known
+	v.count(t, 1)
+}
+
+// count adds n to the topics that records wait for and of which no partitions are known, if t is one: metadata is
+// wanted as long as there are any.
+func (v *View) count(t *Topic, n int) {
+	if t.Pending && !t.known {
+		v.unknown += n
+	}
 }
 
 // Topic is the one of that name, or nil.
@@ -56,6 +96,7 @@ func (v *View) Rebind(t *Topic) {
 	for n := range t.partitions {
 		t.partitions[n].leader, t.partitions[n].epoch = -1, 0
 	}
+	v.setKnown(t, t.Count > 0)
 	t.Bound = t.Current // unknown while no cluster was seen: the next one binds it
 	v.meta.want = true
 }
@@ -104,6 +145,7 @@ func (v *View) updateTopic(t *Topic, mt *kmsg.MetadataResponseTopic) (again bool
 		v.change(Change{Kind: TopicRecreated, Topic: t})
 		return false
 	}
+	v.setKnown(t, true)
 	v.change(Change{Kind: TopicUpdated, Topic: t})
 	again = t.Pending && t.Count < t.Expected
 	for i := range mt.Partitions {

@@ -12,7 +12,9 @@ type Config struct {
 	AutoCreate       bool   // ask the cluster to create topics that it does not have
 	RetryBackoffMs   int64
 	MetadataMaxAgeMs int64
-	Backoff          *protocol.Backoff
+	// MetadataMaxIdleMs is how long a topic that no record waits for is asked about.
+	MetadataMaxIdleMs int64
+	Backoff           *protocol.Backoff
 }
 
 // View is what is known of the cluster. Not safe for concurrent use: the sender owns it.
@@ -24,6 +26,7 @@ type View struct {
 	brokers []*Broker // ascending by id
 	topics  []*Topic  // by number
 	byName  map[string]*Topic
+	unknown int // topics that records wait for, and of which no partitions are known
 	meta    metadata
 	link    Link
 

@@ -20,7 +20,7 @@ type rig struct {
 
 func newRig(t *testing.T, change func(*Config)) *rig {
 	t.Helper()
-	c := Config{RetryBackoffMs: 100, MetadataMaxAgeMs: 300_000, Backoff: &protocol.Backoff{Ms: 100, MaxMs: 1000, Rand: rand.New(rand.NewPCG(1, 1))}}
+	c := Config{RetryBackoffMs: 100, MetadataMaxAgeMs: 300_000, MetadataMaxIdleMs: 300_000, Backoff: &protocol.Backoff{Ms: 100, MaxMs: 1000, Rand: rand.New(rand.NewPCG(1, 1))}}
 	if change != nil {
 		change(&c)
 	}
@@ -238,7 +238,7 @@ func TestRecreatedTopicIsBelievedWhenTwoBrokersShowIt(t *testing.T) {
 func TestTopicIsAbsentWhenTwoBrokersSaySo(t *testing.T) {
 	r := newRig(t, nil)
 	a := r.Follow("a", protocol.TopicID{})
-	a.Pending = true
+	r.SetPending(a, true)
 	r.metadata(r.asked(), failed("a", protocol.UnknownTopicOrPartition))
 	r.connect(0)
 	r.connect(1)
@@ -260,7 +260,8 @@ func TestTopicIsAbsentWhenTwoBrokersSaySo(t *testing.T) {
 func TestMissingTopicsAreCreatedByARequestOfTheirOwn(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.AutoCreate = true })
 	a, b := r.Follow("a", protocol.TopicID{}), r.Follow("b", protocol.TopicID{})
-	a.Pending, b.Pending = true, true
+	r.SetPending(a, true)
+	r.SetPending(b, true)
 	q := r.asked()
 	if m := q.Message.(*kmsg.MetadataRequest); m.AllowAutoTopicCreation || len(m.Topics) != 2 {
 		t.Fatalf("the first request: creation %v, %d topics", m.AllowAutoTopicCreation, len(m.Topics))
@@ -274,7 +275,7 @@ func TestMissingTopicsAreCreatedByARequestOfTheirOwn(t *testing.T) {
 		t.Errorf("generation %d, want 1", g)
 	}
 	r.metadata(q, failed("b", protocol.UnknownTopicOrPartition))
-	b.Pending = false
+	r.SetPending(b, false)
 	r.after(5000)
 	r.metadata(r.asked(), topic("a", id(1), [2]int32{1, 1}), failed("b", protocol.UnknownTopicOrPartition))
 	r.after(5000)
@@ -287,7 +288,7 @@ func TestMissingTopicsAreCreatedByARequestOfTheirOwn(t *testing.T) {
 func TestMissingTopicIsReportedOnce(t *testing.T) {
 	r := newRig(t, nil)
 	a := r.Follow("a", protocol.TopicID{})
-	a.Pending = true
+	r.SetPending(a, true)
 	reports := 0
 	for range 4 {
 		r.after(5000)
@@ -404,5 +405,44 @@ func TestAnotherBrokerConfirmsTheLeader(t *testing.T) {
 	r.after(300_000)
 	if v, _ := r.Confirm(a, 0, &waits); v != Confirmed {
 		t.Errorf("after metadata.max.age.ms: verdict %d, want %d", v, Confirmed)
+	}
+}
+
+func TestIdleTopicLeavesMetadataRequests(t *testing.T) {
+	r := newRig(t, nil)
+	a, b := r.Follow("a", protocol.TopicID{}), r.Follow("b", protocol.TopicID{})
+	r.SetPending(a, true)
+	r.SetPending(b, true)
+	both := []kmsg.MetadataResponseTopic{topic("a", id(1), [2]int32{1, 1}), topic("b", id(2), [2]int32{1, 1})}
+	r.metadata(r.asked(), both...)
+	r.SetPending(b, false)
+	names := func() (list []string) {
+		q := r.asked()
+		for _, t := range q.Message.(*kmsg.MetadataRequest).Topics {
+			list = append(list, *t.Topic)
+		}
+		r.metadata(q, both[:len(list)]...)
+		return list
+	}
+	r.after(299_999)
+	r.Want()
+	if got := names(); len(got) != 2 {
+		t.Fatalf("1 ms before metadata.max.idle.ms it asks about %q, want both", got)
+	}
+	r.after(5000)
+	r.Want()
+	if got := names(); len(got) != 1 || got[0] != "a" {
+		t.Fatalf("after metadata.max.idle.ms it asks about %q, want the other one only", got)
+	}
+	r.after(5000)
+	r.SetPending(b, true)
+	if _, _, ok := r.Way(b, 0); ok {
+		t.Error("there is a way to a leader that was not asked about for long")
+	}
+	if got := names(); len(got) != 2 {
+		t.Errorf("when a record waits again it asks about %q, want both", got)
+	}
+	if l, _ := b.Leader(0); l != 1 {
+		t.Errorf("leader %d, want 1", l)
 	}
 }

@@ -28,10 +28,11 @@ type fakeCore struct {
 	mu    sync.Mutex
 	plan  map[string][]sender.Effects
 	last  sender.Response
+	left  map[spool.LaneID]*spool.Set // by what was delivered
 }
 
 func newFakeCore() *fakeCore {
-	return &fakeCore{calls: make(chan string, 1000), plan: make(map[string][]sender.Effects)}
+	return &fakeCore{calls: make(chan string, 1000), plan: make(map[string][]sender.Effects), left: make(map[spool.LaneID]*spool.Set)}
 }
 
 // on plans the effects of the next call of that name that has no plan yet.
@@ -48,11 +49,29 @@ func (c *fakeCore) called(call, detail string) *sender.Effects {
 	if p := c.plan[call]; len(p) > 0 {
 		e, c.plan[call] = p[0], p[1:]
 	}
+	for i := range e.Deliver {
+		for _, sp := range e.Deliver[i].Spans {
+			c.settled(e.Deliver[i].Lane).Add(sp)
+		}
+	}
 	c.calls <- call + detail
 	return &e
 }
 
 func (c *fakeCore) Splits() int64 { return 0 }
+
+func (c *fakeCore) settled(id spool.LaneID) *spool.Set {
+	if c.left[id] == nil {
+		c.left[id] = spool.NewSet(0)
+	}
+	return c.left[id]
+}
+
+func (c *fakeCore) Settled(id spool.LaneID) spool.Index {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.settled(id).Low()
+}
 
 func (c *fakeCore) Start(spool.Time) *sender.Effects { return c.called("start", "") }
 func (c *fakeCore) Committed(_ spool.Time, d *spool.Committed) *sender.Effects {
@@ -236,6 +255,11 @@ type rig struct {
 func newRig(t *testing.T, opt Options, rec *spool.Recovered) *rig {
 	t.Helper()
 	r := &rig{core: newFakeCore(), store: newFakeStore(), dials: make(chan string, 100), wires: make(chan *fakeWire, 100)}
+	if rec != nil {
+		for _, l := range rec.Lanes {
+			r.core.left[l.ID] = l.Settled.Clone()
+		}
+	}
 	opt.Servers = []string{"seed1:1", "seed2:2"}
 	opt.ReconnectBackoff, opt.ReconnectMax = time.Millisecond, 2*time.Millisecond
 	opt.ConnectTimeout, opt.ConnectTimeoutMax = time.Second, time.Second

@@ -5,18 +5,18 @@ import (
 	"github.com/spoold/spoold/spool/bolt"
 )
 
-// progress is how far each lane has come, as the loop has seen it: what was
-// committed, and what was acked or refused. It answers one question: has
+// progress is how far each lane has come: what was committed, and what of it has left. It answers one question: has
 // everything that was spooled before some moment left?
 type progress struct {
 	accepted uint64 // records committed since the spool was created
-	lanes    map[spool.LaneID]*laneProgress
-	waiters  []*flushWaiter
+	// settled is the index of a lane below which all have left, as the core has it.
+	settled func(spool.LaneID) spool.Index
+	lanes   map[spool.LaneID]*laneProgress
+	waiters []*flushWaiter
 }
 
 type laneProgress struct {
 	end   spool.Index
-	left  *spool.Set
 	gone  spool.Index // below it all have left on disk, too, as of the last snapshot
 	marks []mark
 	every int64 // ms that a mark covers
@@ -40,11 +40,11 @@ type flushWaiter struct {
 	done     chan struct{}
 }
 
-func newProgress(rec *spool.Recovered) *progress {
-	p := &progress{accepted: rec.Counters.Accepted, lanes: make(map[spool.LaneID]*laneProgress)}
+func newProgress(rec *spool.Recovered, settled func(spool.LaneID) spool.Index) *progress {
+	p := &progress{settled: settled, accepted: rec.Counters.Accepted, lanes: make(map[spool.LaneID]*laneProgress)}
 	for i := range rec.Lanes {
 		l := &rec.Lanes[i]
-		p.lanes[l.ID] = &laneProgress{end: l.End, left: l.Settled.Clone(), gone: l.Settled.Low()}
+		p.lanes[l.ID] = &laneProgress{end: l.End, gone: l.Settled.Low()}
 	}
 	return p
 }
@@ -104,7 +104,7 @@ func (p *progress) ages(now int64, lanes []bolt.LaneStats) (ages []int64, oldest
 func (p *progress) lane(id spool.LaneID) *laneProgress {
 	l := p.lanes[id]
 	if l == nil {
-		l = &laneProgress{left: spool.NewSet(0)}
+		l = &laneProgress{}
 		p.lanes[id] = l
 	}
 	return l
@@ -118,13 +118,6 @@ func (p *progress) committed(c *spool.Committed, age int64) {
 			l.end = max(l.end, sp.End)
 		}
 		l.mark(age)
-	}
-}
-
-func (p *progress) delivered(d *spool.Delivery) {
-	l := p.lane(d.Lane)
-	for _, sp := range d.Spans {
-		l.left.Add(sp)
 	}
 }
 
@@ -151,7 +144,7 @@ func (p *progress) check() (hurry bool) {
 func (p *progress) pending() map[spool.LaneID]spool.Index {
 	ends := make(map[spool.LaneID]spool.Index)
 	for id, l := range p.lanes {
-		if l.left.Low() < l.end {
+		if p.settled(id) < l.end {
 			ends[id] = l.end
 		}
 	}
@@ -160,7 +153,7 @@ func (p *progress) pending() map[spool.LaneID]spool.Index {
 
 func (p *progress) gone(ends map[spool.LaneID]spool.Index) bool {
 	for id, end := range ends {
-		if p.lanes[id].left.Low() < end {
+		if p.settled(id) < end {
 			return false
 		}
 		delete(ends, id)

@@ -30,6 +30,7 @@ type Core interface {
 	Resolve(now spool.Time, topic string, partition int32, c sender.Choice) (*sender.Effects, sender.Resolved, error)
 	Status(now spool.Time) sender.Status
 	Splits() int64
+	Settled(lane spool.LaneID) spool.Index
 }
 
 // Store is what is durable (package spool/bolt).
@@ -123,7 +124,7 @@ func New(core Core, store Store, rec *spool.Recovered, opt Options) *Loop {
 		commits:  store.Commits(),
 		links:    links{open: make(map[int32]*link), paces: make(map[int32]*pace), book: make(map[int32]string)},
 		encoder:  newEncoder(opt.Codec, opt.Level, min(4, runtime.GOMAXPROCS(0))),
-		progress: newProgress(rec),
+		progress: newProgress(rec, core.Settled),
 		asks:     make(map[uint64]chan<- asked),
 		metadata: -1,
 	}
@@ -298,7 +299,6 @@ func (l *Loop) carry(e *sender.Effects) {
 func (l *Loop) deliver(deliveries []spool.Delivery) {
 	for i := range deliveries {
 		d := &deliveries[i]
-		l.progress.delivered(d)
 		l.store.Resolve(d)
 	}
 	if len(deliveries) > 0 && l.opt.Delivered != nil {

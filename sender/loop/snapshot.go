@@ -69,12 +69,12 @@ const agedLanes = 64
 func (l *Loop) ageBacklog() {
 	looked := 0
 	for id, lane := range l.progress.lanes {
-		if lane.left.Low() >= lane.end {
+		if l.core.Settled(id) >= lane.end {
 			continue
 		}
 		age := l.now.Age
 		if looked++; looked <= agedLanes {
-			if at, ok := l.firstTimestamp(id, lane.left.Low()); ok {
+			if at, ok := l.firstTimestamp(id, l.core.Settled(id)); ok {
 				age -= max(0, l.now.Wall-at)
 			}
 		}

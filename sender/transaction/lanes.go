@@ -105,7 +105,7 @@ func (s *Sender) Committed(now spool.Time, c *spool.Committed) *sender.Effects {
 		if n := len(sec.Spans); n > 0 {
 			l := s.lanes[sec.Lane]
 			l.end = max(l.end, sec.Spans[n-1].End)
-			l.remote.Pending = true
+			s.view.SetPending(l.remote, true)
 		}
 	}
 	for again := true; again; {

@@ -80,5 +80,5 @@ func (s *Sender) bury(list []deadUnit) {
 func (s *Sender) leave(l *lane, sp spool.Span, o spool.Outcome) {
 	s.w.Settle = append(s.w.Settle, spool.Settlement{Lane: l.id, Spans: []spool.Span{sp}, Outcome: o})
 	l.settled.Add(sp)
-	l.remote.Pending = l.settled.Low() < l.end
+	s.view.SetPending(l.remote, l.settled.Low() < l.end)
 }

@@ -43,6 +43,7 @@ func (c Config) withDefaults() Config {
 	def(&c.RetryBackoffMs, 100)
 	def(&c.RetryBackoffMaxMs, 1000)
 	def(&c.MetadataMaxAgeMs, 300_000)
+	def(&c.MetadataMaxIdleMs, 300_000)
 	def(&c.TimeoutMs, 60_000)
 	defInt(&c.MaxBytes, 64<<20)
 	defInt(&c.MaxRecords, 200_000)
@@ -129,7 +130,7 @@ func New(cfg Config, rec *spool.Recovered) *Sender {
 	}
 	s.view = cluster.New(cluster.Config{
 		ID: rec.ClusterID, AutoCreate: cfg.AutoCreate,
-		RetryBackoffMs: cfg.RetryBackoffMs, MetadataMaxAgeMs: cfg.MetadataMaxAgeMs, Backoff: s.backoff,
+		RetryBackoffMs: cfg.RetryBackoffMs, MetadataMaxAgeMs: cfg.MetadataMaxAgeMs, MetadataMaxIdleMs: cfg.MetadataMaxIdleMs, Backoff: s.backoff,
 	})
 	for i := range rec.Lanes {
 		r := &rec.Lanes[i]
@@ -138,6 +139,7 @@ func New(cfg Config, rec *spool.Recovered) *Sender {
 		l.recovered = r.End
 		l.remote.Pending = l.pending() > 0
 		l.rewind()
+		s.view.SetPending(l.remote, l.settled.Low() < l.end)
 	}
 	if rec.Stopped != "" {
 		s.stop = &sender.StoppedError{Reason: rec.Stopped, Recorded: true}

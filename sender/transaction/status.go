@@ -86,3 +86,11 @@ func (s *Sender) topic(l *lane, up bool, why string) sender.TopicStatus {
 
 // Buffered is how many bytes batches and what is being read back take.
 func (s *Sender) Buffered() int { return s.acc.Used() + s.feeding }
+
+// Settled is the index of a lane below which all have left; 0 for a lane that was not announced yet.
+func (s *Sender) Settled(id spool.LaneID) spool.Index {
+	if int(id) >= len(s.lanes) {
+		return 0
+	}
+	return s.lanes[id].settled.Low()
+}

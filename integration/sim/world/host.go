@@ -150,7 +150,7 @@ func (h *host) start() {
 	if h.cluster != h.w.cluster {
 		h.w.event(check.Event{Kind: check.Moved, Host: h.id})
 	}
-	h.core = sender.New(h.plan.Sender, rec)
+	h.core = sender.New(h.plan.sender(), rec)
 	h.carry(h.core.Start(h.now()))
 	for _, c := range h.w.clients {
 		if c.h == h {

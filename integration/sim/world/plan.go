@@ -1,6 +1,7 @@
 package world
 
 import (
+	"cmp"
 	"github.com/spoold/spoold/integration/sim/broker"
 	"github.com/spoold/spoold/sender"
 )
@@ -133,3 +134,11 @@ const (
 	// Of the world.
 	Night FaultKind = "hours without anybody"
 )
+
+// sender is the configuration of the host's core: plans leave out what no fault is about.
+func (h *Host) sender() sender.Config {
+	c := h.Sender
+	c.MarginMs = cmp.Or(c.MarginMs, 20*3600_000)
+	c.MetadataMaxIdleMs = cmp.Or(c.MetadataMaxIdleMs, 2*c.MetadataMaxAgeMs)
+	return c
+}
