@@ -36,7 +36,8 @@ func (s *Sender) cloneChecked() bool {
 	if c.over {
 		return true
 	}
-	if !c.changed && s.now.Age < c.until && (c.retryAt < c.looked || s.now.Age < c.retryAt) {
+	connected := s.view.Connected() == len(s.view.Brokers()) // else connections are tried again, when it is time
+	if !c.changed && connected && s.now.Age < c.until && (c.retryAt < c.looked || s.now.Age < c.retryAt) {
 		s.wake(c.until)
 		if s.now.Age < c.retryAt {
 			s.wake(c.retryAt)

@@ -2,6 +2,7 @@ package sender_test
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -20,6 +21,11 @@ type drive struct {
 	parts int // partitions of each topic
 	// refuse is the code that Produce of a topic is answered with; 0: it is acked.
 	refuse map[string]protocol.ErrorCode
+	// second: partitions with odd numbers are led by a second broker. unreachable is how many connections to it fail
+	// before one opens.
+	second      bool
+	unreachable int
+	events      []sender.Event
 
 	topics  []string
 	entries [][][]byte // by lane
@@ -49,10 +55,19 @@ func whole(cfg sender.Config) sender.Config {
 }
 
 func newDrive(t testing.TB, cfg sender.Config, parts int) *drive {
+	d := emptyDrive(t, parts)
+	d.start(cfg, &spool.Recovered{Former: protocol.NoIdentity})
+	return d
+}
+
+func (d *drive) start(cfg sender.Config, rec *spool.Recovered) {
+	d.s = sender.New(whole(cfg), rec)
+	d.carry(d.s.Start(d.now))
+}
+
+func emptyDrive(t testing.TB, parts int) *drive {
 	d := &drive{t: t, parts: parts, now: spool.Time{Wall: 1 << 40, Age: 1}, refuse: map[string]protocol.ErrorCode{},
 		ids: map[string]spool.LaneID{}, offsets: map[string]int64{}}
-	d.s = sender.New(whole(cfg), &spool.Recovered{Former: protocol.NoIdentity})
-	d.carry(d.s.Start(d.now))
 	return d
 }
 
@@ -70,6 +85,7 @@ func (d *drive) carry(e *sender.Effects) {
 	}
 	d.requests = append(d.requests, e.Requests...)
 	d.feeds = append(d.feeds, e.Feed...)
+	d.events = append(d.events, e.Events...)
 	d.wakeAt = e.WakeAt
 }
 
@@ -151,6 +167,9 @@ func (d *drive) read(f sender.Feed) *sender.Fed {
 func (d *drive) answer(r sender.Request) sender.Response {
 	resp := sender.Response{ID: r.ID, Written: true}
 	switch {
+	case r.Kind == sender.KindConnect && r.Broker == 1 && d.unreachable > 0:
+		d.unreachable--
+		resp.Err, resp.Written = errors.New("refused"), false
 	case r.Kind == sender.KindConnect:
 		resp.Conn = sender.Conn{Broker: r.Broker, ProduceMax: 13}
 	case r.Kind == sender.KindProduce:
@@ -226,6 +245,11 @@ func (d *drive) metadata(m *kmsg.MetadataRequest) kmsg.Response {
 	r := kmsg.NewPtrMetadataResponse()
 	r.ClusterID = kmsg.StringPtr("c")
 	r.Brokers = append(r.Brokers, kmsg.NewMetadataResponseBroker())
+	if d.second {
+		b := kmsg.NewMetadataResponseBroker()
+		b.NodeID = 1
+		r.Brokers = append(r.Brokers, b)
+	}
 	for _, q := range m.Topics {
 		t := kmsg.NewMetadataResponseTopic()
 		t.Topic = q.Topic
@@ -233,6 +257,9 @@ func (d *drive) metadata(m *kmsg.MetadataRequest) kmsg.Response {
 		for n := range d.parts {
 			p := kmsg.NewMetadataResponseTopicPartition()
 			p.Partition = int32(n)
+			if d.second {
+				p.Leader = int32(n % 2)
+			}
 			t.Partitions = append(t.Partitions, p)
 		}
 		r.Topics = append(r.Topics, t)
@@ -273,5 +300,26 @@ func TestOneStuckTopicStopsNoOther(t *testing.T) {
 	}
 	if n := d.s.Pending(); n != 0 {
 		t.Errorf("%d records are pending", n)
+	}
+}
+
+// A start that cannot reach a leader at once goes on trying, and does not give the clone check up before its time.
+func TestTheCloneCheckTriesALeaderAgainThatCannotBeReached(t *testing.T) {
+	d := emptyDrive(t, 2)
+	d.second, d.unreachable = true, 3 // it leads a partition that no record is for
+	c := d.spool("a", 0, 10)
+	d.start(sender.Config{Seed: 1}, &spool.Recovered{
+		Former: protocol.ProducerIdentity{ID: 3}, Incarnation: 2,
+		Lanes: []spool.Lane{{ID: 0, Topic: "a", End: c.Sections[0].Spans[0].End, Settled: spool.NewSet(0)}},
+	})
+	d.settle()
+	d.pass(20_000)
+	for _, ev := range d.events {
+		if e, ok := ev.(sender.CopyUnchecked); ok {
+			t.Errorf("the check was given up: %+v", e)
+		}
+	}
+	if n := d.offsets["a0"]; n != 1 {
+		t.Errorf("%d records have left after 20 s, want 1", n)
 	}
 }
