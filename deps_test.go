@@ -43,7 +43,8 @@ var edges = map[string][]string{
 	// Delivery under a transactional id: sender's counterpart, with the same calls and effects.
 	"sender/transaction": {"protocol", "spool", "accumulator", "txn", "sender", "sender/cluster"},
 	"sender/loop":        {"protocol", "protocol/codec", "protocol/conn", "spool", "spool/bolt", "accumulator", "sender"},
-	".":                  {"internal/keytable", "internal/quietlog", "protocol", "protocol/codec", "protocol/conn", "protocol/conn/secure", "spool", "spool/bolt", "sender", "sender/loop", "sender/transaction", "txn"},
+	"internal/probe":     {"protocol", "protocol/conn"},
+	".":                  {"internal/keytable", "internal/probe", "internal/quietlog", "protocol", "protocol/codec", "protocol/conn", "protocol/conn/secure", "spool", "spool/bolt", "sender", "sender/loop", "sender/transaction", "txn"},
 	"otel":               {"."},
 	"cmd/spoold":         {".", "internal/keytable", "internal/quietlog", "otel", "spool", "spool/bolt", "cmd/spoold/internal/…"},
 	// Reads configuration keys by a table, for the root and the command.
@@ -57,6 +58,7 @@ var edges = map[string][]string{
 	"cmd/spoold/internal/devbroker": {"cmd/spoold/producers"},
 	"cmd/spoold/internal/httpin":    {"."},
 	"cmd/spoold/internal/link":      {},
+	"cmd/spoold/internal/doctor":    {"."},
 	"cmd/spoold/internal/page":      {"."},
 	"cmd/spoold/internal/service":   {},
 	// What decides about files, and what reads them.

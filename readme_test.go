@@ -44,6 +44,39 @@ func TestReadmeSnippetsDoWhatTheReadmeSays(t *testing.T) {
 			t.Errorf("the README does not show %q", strings.TrimSpace(command))
 		}
 	}
+	kinds := snippetsOf(t, raw)
+	if kinds["console"] < 3 || kinds["go"] < 1 {
+		t.Errorf("found %v: the README has at least three console blocks and a program", kinds)
+	}
+}
+
+// The pages of the guide show sessions, which work as shown, too.
+func TestGuideSessionsDoWhatTheGuideSays(t *testing.T) {
+	pages, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := 0
+	for _, page := range pages {
+		raw, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(raw, []byte("```console\n$ ")) {
+			shown++
+			t.Run(filepath.Base(page), func(t *testing.T) {
+				t.Parallel()
+				snippetsOf(t, raw)
+			})
+		}
+	}
+	if shown == 0 {
+		t.Error("no page shows a session")
+	}
+}
+
+// snippetsOf runs what a document shows, and counts it by kind.
+func snippetsOf(t *testing.T, raw []byte) map[string]int {
 	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.AllowAutoTopicCreation(), kfake.DefaultNumPartitions(3))
 	if err != nil {
 		t.Fatal(err)
@@ -69,9 +102,7 @@ func TestReadmeSnippetsDoWhatTheReadmeSays(t *testing.T) {
 			s.console(t, s.replace.Replace(b[2]))
 		})
 	}
-	if kinds["console"] < 3 || kinds["go"] < 1 {
-		t.Errorf("found %v: the README has at least three console blocks and a program", kinds)
-	}
+	return kinds
 }
 
 type snippets struct {

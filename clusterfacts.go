@@ -1,0 +1,89 @@
+package spoold
+
+import (
+	"context"
+	"time"
+
+	"github.com/spoold/spoold/internal/probe"
+	"github.com/spoold/spoold/protocol/conn"
+	"github.com/spoold/spoold/protocol/conn/secure"
+)
+
+// ClusterFacts is what Probe found.
+type ClusterFacts struct {
+	ID              string
+	MetadataVersion int16 // finalized metadata.version; 0: not known
+	Bootstrap       []AddressFacts
+	Brokers         []AddressFacts // as the cluster advertises them
+	Topics          []TopicFacts
+}
+
+// AddressFacts is what became of one address.
+type AddressFacts struct {
+	Addr   string
+	Broker int32         // -1: a bootstrap server
+	Took   time.Duration // to connect, authenticate and agree on versions
+	Err    error         // nil: it can be used
+}
+
+// TopicFacts is what the cluster says of a topic.
+type TopicFacts struct {
+	Name       string
+	Err        error // it does not exist, or this client may not describe it
+	Partitions int
+	Leaderless int // partitions without a leader
+	Replicas   int // the smallest number of replicas of a partition
+	InSync     int // the smallest number of in-sync replicas of a partition
+	MayRead    bool
+	MayWrite   bool
+	Rights     bool              // MayRead and MayWrite are known
+	Config     map[string]string // the topic's settings; nil: this client may not see them
+}
+
+// Probe asks the cluster of a configuration what it is, for diagnosis. It needs no spool, changes
+// nothing at the cluster and creates no topic. It blocks until every address was tried, at most
+// until ctx ends. With an error, which says why no bootstrap server can be used, the facts
+// hold what was found until then.
+func Probe(ctx context.Context, cfg Config, env Env, topics []string) (*ClusterFacts, error) {
+	o, err := cfg.dialing(env)
+	if err != nil {
+		return &ClusterFacts{}, err
+	}
+	c, err := probe.Ask(ctx, o, cfg.BootstrapServers, topics)
+	f := &ClusterFacts{ID: c.ID, MetadataVersion: c.MetadataVersion}
+	for _, a := range c.Bootstrap {
+		f.Bootstrap = append(f.Bootstrap, AddressFacts(a))
+	}
+	for _, a := range c.Brokers {
+		f.Brokers = append(f.Brokers, AddressFacts(a))
+	}
+	for _, t := range c.Topics {
+		f.Topics = append(f.Topics, TopicFacts(t))
+	}
+	return f, err
+}
+
+// ClusterID asks the bootstrap servers which cluster they belong to; no spool is needed. The first that answers
+// counts. It blocks until then, or until ctx ends; the error says why each of them cannot be used.
+func ClusterID(ctx context.Context, cfg Config) (string, error) {
+	o, err := cfg.dialing(Env{})
+	if err != nil {
+		return "", err
+	}
+	o.RequestTimeout = cfg.RequestTimeout
+	return probe.ID(ctx, o, cfg.BootstrapServers)
+}
+
+// dialing is how a single question is put to a broker.
+func (c *Config) dialing(env Env) (conn.Options, error) {
+	s, err := c.protection(env.SASL)
+	if err != nil {
+		return conn.Options{}, err
+	}
+	keeper, err := secure.New(s)
+	if err != nil {
+		return conn.Options{}, credentialError(err)
+	}
+	env = env.withDefaults(c)
+	return conn.Options{ClientID: c.ClientID, SoftwareVersion: Version(), Dial: env.Dial, Security: keeper.Security}, nil
+}

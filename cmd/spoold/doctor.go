@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/cmd/spoold/internal/doctor"
+)
+
+func doctorCommand(w *world) *cli.Command {
+	return &cli.Command{
+		Name:  "doctor",
+		Usage: "look for what would keep spoold from its promise, and say what to do",
+		UsageText: "spoold doctor -c FILE [-t TOPIC…] [--no-link] [--json]\n   spoold doctor -b HOST:PORT [-t TOPIC…]\n\n" +
+			"Example: before the first start, and whenever something seems wrong:\n\n" +
+			"   spoold doctor -c /etc/spoold/spoold.yaml -t orders",
+		Description: "It looks at the configuration, the spool's directory, file system and free space, how long a sync takes, descriptors,\n" +
+			"the clock, every bootstrap server and broker, the rights of this user and settings of the topics (those of -t and those\n" +
+			"that the spool holds). It changes nothing: a file that it writes to time the disk is removed. Run it as the daemon's user.\n" +
+			"Exit code 0: all is well or there are warnings; 1: a fault; 78: the configuration has a fault.",
+		Flags: []cli.Flag{
+			configFlag(), brokerFlag(), keyFlag(), spoolFlag("spool.path; default: the daemon's"),
+			&cli.StringSliceFlag{Name: "topic", Aliases: []string{"t"}, Usage: "`TOPIC` to look at; may be given again"},
+			&cli.BoolFlag{Name: "no-link", Usage: "look at this host only"},
+			&cli.DurationFlag{Name: "timeout", Value: time.Minute, Usage: "give up after `DURATION`"},
+			jsonFlag(),
+		},
+		Action: func(c *cli.Context) error { return runDoctor(w, c) },
+	}
+}
+
+func runDoctor(w *world, c *cli.Context) error {
+	if err := noArgs(c); err != nil {
+		return err
+	}
+	s, err := readSettings(w, c)
+	if err != nil {
+		return err
+	}
+	if len(s.cfg.BootstrapServers) == 0 && !c.Bool("no-link") {
+		return usagef("doctor: no cluster is named: use -c FILE or -b HOST:PORT, or --no-link to look at this host only")
+	}
+	if s.cfg.SpoolPath == "" {
+		if s.cfg.SpoolPath, err = w.serveSpool(); err != nil {
+			return err
+		}
+	}
+	if len(s.cfg.BootstrapServers) > 0 {
+		if err := s.validate(); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(c.Context, c.Duration("timeout"))
+	defer cancel()
+	st, _, lookErr := look(c, s.cfg.SpoolPath)
+	if lookErr != nil {
+		st = &spoold.Status{} // there is no spool yet, or it is of no use here: status says why
+	}
+	r := s.examine(ctx, st, c.StringSlice("topic"), !c.Bool("no-link"))
+	if c.Bool("json") {
+		err = json.NewEncoder(w.stdout).Encode(r)
+	} else {
+		printReport(w.stdout, r)
+	}
+	if err == nil && r.Worst() == doctor.Fault {
+		err = &exitError{code: exitProblem}
+	}
+	return err
+}
+
+// examine looks at the host and, with link, at the cluster.
+func (s *settings) examine(ctx context.Context, st *spoold.Status, topics []string, link bool) *doctor.Report {
+	r := &doctor.Report{}
+	for _, warning := range s.cfg.Warnings() {
+		r.Findings = append(r.Findings, doctor.Finding{Check: "configuration", Level: doctor.Warning, What: warning})
+	}
+	host := doctor.Host{
+		SpoolPath: s.cfg.SpoolPath, MaxBytes: s.cfg.SpoolMaxBytes, MinFreeBytes: s.cfg.SpoolMinFreeBytes, ProgramBuiltAt: builtAt(),
+	}
+	if listens(s.own.HTTPListen) {
+		host.Connections = int(s.own.HTTPMaxConnections)
+	}
+	host.Look(ctx, r)
+	if !link {
+		return r
+	}
+	cluster := doctor.Cluster{BatchSize: s.cfg.BatchSize, MaxRequestSize: s.cfg.MaxRequestSize, CreateTopics: s.cfg.TopicsCreate}
+	cluster.KnownID = st.ClusterID
+	for _, t := range st.Topics {
+		topics = append(topics, t.Topic)
+	}
+	facts, err := spoold.Probe(ctx, s.cfg, spoold.Env{}, unique(topics))
+	cluster.Look(r, facts, err)
+	return r
+}
+
+// unique keeps the first of each, at most a thousand: one request asks about all of them.
+func unique(list []string) []string {
+	seen := map[string]bool{}
+	var out []string
+	for _, s := range list {
+		if !seen[s] && len(out) < 1000 {
+			seen[s] = true
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// builtAt is when the source of this program was committed, if the build says so.
+func builtAt() time.Time {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.time" {
+				if t, err := time.Parse(time.RFC3339, s.Value); err == nil {
+					return t
+				}
+			}
+		}
+	}
+	return time.Time{}
+}
+
+func printReport(out io.Writer, r *doctor.Report) {
+	counts := map[doctor.Level]int{}
+	for _, f := range r.Findings {
+		counts[f.Level]++
+		fmt.Fprintf(out, "%-8s %s: %s\n", f.Level, f.Check, f.What)
+		if f.Do != "" {
+			fmt.Fprintf(out, "%-8s   → %s\n", "", f.Do)
+		}
+	}
+	fmt.Fprintf(out, "%s, %s\n", plural(counts[doctor.Fault], "fault"), plural(counts[doctor.Warning], "warning"))
+}
