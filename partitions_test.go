@@ -44,7 +44,7 @@ func TestPartitionsForDescribesATopicAndMakesNone(t *testing.T) {
 func TestPartitionsForWaitsNoLongerThanItMay(t *testing.T) {
 	c := newCluster(t, kfake.SeedTopics(1, "t"))
 	c.link.down()
-	p := c.open(t, t.TempDir(), func(cfg *spoold.Config) { cfg.MaxBlock = 50 * time.Millisecond })
+	p := c.open(t, t.TempDir(), func(cfg *spoold.Config) { cfg.MaxBlock = 500 * time.Millisecond })
 	if _, err := p.PartitionsFor(context.Background(), "t"); err == nil || !strings.Contains(err.Error(), "max.block.ms") || !strings.Contains(err.Error(), "the link is cut") {
 		t.Errorf("PartitionsFor = %v, want max.block.ms and the cause", err)
 	}
