@@ -26,20 +26,19 @@ const module = "github.com/spoold/spoold"
 var edges = map[string][]string{
 	"protocol": {},
 	// Mistakes that can be chosen, with a build tag, to see whether tests find them.
-	"internal/planted": {},
 	// Holds repeated log lines back, for the root and the command.
 	"internal/quietlog": {},
 	"protocol/codec":    {"protocol"},
 	"protocol/conn":     {"protocol", "protocol/codec"},
-	"spool":             {"protocol", "internal/planted"},
-	"spool/bolt":        {"protocol", "internal/planted", "spool"},
-	"sender/cluster":    {"protocol", "internal/planted"},
-	"accumulator":       {"protocol", "internal/planted", "spool"},
-	"recovery":          {"protocol", "internal/planted", "spool"},
+	"spool":             {"protocol"},
+	"spool/bolt":        {"protocol", "spool"},
+	"sender/cluster":    {"protocol"},
+	"accumulator":       {"protocol", "spool"},
+	"recovery":          {"protocol", "spool"},
 	// The two ways to deliver exactly once: neither looks at the other, or at the cluster.
-	"idempotence": {"protocol", "internal/planted", "spool", "accumulator", "recovery"},
-	"txn":         {"protocol", "internal/planted", "spool", "accumulator", "recovery"},
-	"sender":      {"protocol", "internal/planted", "spool", "sender/cluster", "accumulator", "recovery", "idempotence", "txn"},
+	"idempotence": {"protocol", "spool", "accumulator", "recovery"},
+	"txn":         {"protocol", "spool", "accumulator", "recovery"},
+	"sender":      {"protocol", "spool", "sender/cluster", "accumulator", "recovery", "idempotence", "txn"},
 	// Delivery under a transactional id: sender's counterpart, with the same calls and effects.
 	"sender/transaction": {"protocol", "spool", "accumulator", "txn", "sender", "sender/cluster"},
 	"sender/loop":        {"protocol", "protocol/codec", "protocol/conn", "spool", "spool/bolt", "accumulator", "sender"},
@@ -77,7 +76,7 @@ var edges = map[string][]string{
 
 // pure packages have no socket, file, clock, goroutine, channel or lock: they are
 // stepped by hand, scripted and simulated.
-var pure = []string{"protocol", "internal/planted", "idempotence", "txn", "spool", "accumulator", "recovery", "sender", "sender/cluster", "sender/transaction", "cmd/spoold/internal/ship"}
+var pure = []string{"protocol", "idempotence", "txn", "spool", "accumulator", "recovery", "sender", "sender/cluster", "sender/transaction", "cmd/spoold/internal/ship"}
 
 // pureImports is what a pure package may import besides pure packages of ours.
 var pureImports = []string{

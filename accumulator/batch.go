@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 )
@@ -51,9 +50,6 @@ func (b *Batch) Records() []byte { return b.Buf[protocol.BatchHeaderSize:] }
 func (b *Batch) add(i spool.Index, timestamp int64, body []byte) {
 	if b.Count == 0 {
 		b.FirstTimestamp, b.MaxTimestamp = timestamp, timestamp
-	}
-	if planted.Is(planted.NoTimestamp) {
-		timestamp = b.FirstTimestamp
 	}
 	b.Buf = spool.AppendRecord(b.Buf, body, timestamp-b.FirstTimestamp, b.Count)
 	b.Count++

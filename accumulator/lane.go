@@ -3,7 +3,6 @@ package accumulator
 import (
 	"fmt"
 
-	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -217,7 +216,7 @@ func (l *Lane) Rewind() bool {
 	for _, p := range l.parts {
 		p.returning = p.passed && !p.blocked && p.passedFrom >= to
 	}
-	if to == l.pos || planted.Is(planted.RewindForgotten) {
+	if to == l.pos {
 		return false
 	}
 	l.pos = to
@@ -238,9 +237,7 @@ func (l *Lane) Untake(a *Accumulator, p *Partition, spans []spool.Span) {
 func (l *Lane) Evict(a *Accumulator, p *Partition) {
 	for _, b := range p.queue {
 		for _, sp := range b.Spans {
-			if !planted.Is(planted.EvictedTaken) {
-				l.taken.Remove(sp)
-			}
+			l.taken.Remove(sp)
 			p.passOver(a, sp.First)
 		}
 		a.Recycle(b)
@@ -293,9 +290,6 @@ func (l *Lane) ResetFacts(a *Accumulator, n int32) {
 	l.parts, l.beyond, l.count, l.unblocked = nil, nil, 0, 0
 	l.pos = 0
 	l.frontier = l.taken.NextAbsent(0)
-	if planted.Is(planted.HandedOutTwice) {
-		l.takenEnd = l.frontier
-	}
 	l.SetPartitions(n)
 }
 

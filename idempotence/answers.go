@@ -3,7 +3,6 @@ package idempotence
 import (
 	"fmt"
 
-	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 )
@@ -17,7 +16,7 @@ func (m *Machine) Answered(e *Env, b *Sealed, a Answer) (refresh bool) {
 	b.sent = false
 	m.onWire--
 	class := a.Code.Class()
-	success := !a.Lost && (class == protocol.Success || class == protocol.Duplicate) || planted.Is(planted.SettleBeforeAck) && a.Lost
+	success := !a.Lost && (class == protocol.Success || class == protocol.Duplicate)
 	if class == protocol.Duplicate {
 		a.Offset = protocol.NoOffset
 	}
@@ -27,7 +26,7 @@ func (m *Machine) Answered(e *Env, b *Sealed, a Answer) (refresh bool) {
 		m.attempts, m.Detail = 0, ""
 	} else {
 		b.code, b.message, b.bad = a.Code, a.Message, a.Bad
-		if !a.NeverWritten && appended && !planted.Is(planted.DoubtForgotten) {
+		if !a.NeverWritten && appended {
 			b.maybe++
 			if !a.Lost && a.Code == protocol.UnknownTopicID {
 				b.unknownID++
@@ -49,7 +48,7 @@ func (m *Machine) Answered(e *Env, b *Sealed, a Answer) (refresh bool) {
 		return refresh
 	}
 	m.settleFront(e)
-	if m.phase == Ready && (!success || m.overtaken()) && !planted.Is(planted.ForgottenMute) {
+	if m.phase == Ready && (!success || m.overtaken()) {
 		m.enter(Muted)
 		m.Block(e, true)
 	}
@@ -130,9 +129,6 @@ func (m *Machine) Review(e *Env) {
 	m.note(first)
 	class := first.code.Class()
 	switch {
-	case planted.Is(planted.ResetUnresolved) && m.doubtful():
-		m.reseal(e, m.window, "planted")
-		m.enter(Ready)
 	case m.doubtful() || m.overtaken() || first.code != 0 && (class == protocol.OutOfOrder || class == protocol.Fenced):
 		m.Wait(e, m.Detail)
 		m.enter(Unknown) // ask before anything is sent again

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/spoold/spoold/accumulator"
-	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/recovery"
 	"github.com/spoold/spoold/spool"
@@ -140,11 +139,7 @@ func (m *Machine) reseal(e *Env, list []*Sealed, why string) {
 	m.window = m.window[:0]
 	m.resend = nil
 	m.Lane.Untake(e.Accumulator, m.Queue, spans)
-	if planted.Is(planted.SequenceReused) && len(list) > 0 {
-		m.seq.Next = list[0].Seal.Base
-	} else {
-		m.bump(e, why)
-	}
+	m.bump(e, why)
 	e.Accumulator.WakeLanes()
 	e.Urgent = true
 }
@@ -206,7 +201,7 @@ func (m *Machine) refusedSeen(e *Env, t recovery.Tail) {
 	case t.Err != "", at == protocol.NoOffset && t.LogStart > b.Seal.Tail:
 		m.ParkFor(e, spool.ParkTailUnreadable, "a refused batch may be in the log: "+t.Err)
 		return
-	case at != protocol.NoOffset && !planted.Is(planted.LimboUnread):
+	case at != protocol.NoOffset:
 		e.leave(m.Lane, b.Seal.Spans, spool.OutcomeAcked)
 		e.Deliver = append(e.Deliver, spool.Delivery{Lane: m.Lane.ID, Spans: b.Seal.Spans, Partition: m.ID, Offset: at, Timestamp: -1})
 		e.event(BatchAcked{Topic: m.Lane.Topic, Partition: m.ID, Records: int(b.Seal.Count), Offset: at, Recovered: b.found, How: "tail"})

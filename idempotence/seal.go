@@ -4,7 +4,6 @@ import (
 	"math"
 
 	"github.com/spoold/spoold/accumulator"
-	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 )
@@ -93,9 +92,6 @@ func (m *Machine) seal(e *Env, b *accumulator.Batch) {
 	b.Identity, b.TopicID, b.Ordinal = m.seq.Identity, e.TopicID, e.Ordinal
 	b.Base = m.seq.Assign(b.Count)
 	tail := m.lowest()
-	if planted.Is(planted.TailTooFar) {
-		tail++
-	}
 	s := &Sealed{
 		Batch: b, offset: protocol.NoOffset, stamp: -1,
 		Seal: spool.Seal{
@@ -127,9 +123,6 @@ func (m *Machine) putSeal(e *Env, s *Sealed) {
 
 // limit is how many batches may be unanswered together with one whose largest timestamp is candidate.
 func (m *Machine) limit(e *Env, candidate int64, unanswered bool, oldest int64) int {
-	if planted.Is(planted.WideWindow) {
-		return 8
-	}
 	if m.waitsForTime() {
 		return 1 // what stands behind a record that waits cannot enter the log before it
 	}
@@ -146,7 +139,7 @@ func (m *Machine) limit(e *Env, candidate int64, unanswered bool, oldest int64) 
 // first out of order for ever (KAFKA-14359).
 func inFlightLimit(s *protocol.Sequences, m protocol.Margin, mayAsk bool, oldest int64, unanswered bool, candidate int64) int {
 	switch {
-	case !s.Known && !planted.Is(planted.TwoBeforeState), !mayAsk:
+	case !s.Known, !mayAsk:
 		return 1
 	case !m.Inside(s.LastMaxTimestamp):
 		return 1
@@ -185,7 +178,7 @@ func (m *Machine) NextToSend(e *Env) *Sealed {
 		if m.waits(e, b) {
 			return nil
 		}
-		if !b.durable && !planted.Is(planted.SendBeforeSeal) || b.Batch == nil {
+		if !b.durable || b.Batch == nil {
 			return nil
 		}
 		if m.onWire >= m.limit(e, b.Seal.MaxTimestamp, m.onWire > 0, m.oldest(true)) {

@@ -3,7 +3,6 @@ package recovery
 import (
 	"fmt"
 
-	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 )
@@ -238,7 +237,7 @@ func (r *Resolver) proved(t Tail, found int, offsets []protocol.Offset) {
 	switch {
 	case found > named:
 		r.phase = sending
-	case !planted.Is(planted.NamedForEver) && r.cutOff(t): // or it would be looked for where it can be no more, for ever
+	case r.cutOff(t): // or it would be looked for where it can be no more, for ever
 	default:
 		r.phase = pausing // not replicated yet: ask again later
 	}
@@ -323,7 +322,7 @@ func (r *Resolver) acked(i int, offset protocol.Offset) {
 
 // hole: batch i was refused for good and the leader says that it is not in its log.
 func (r *Resolver) hole(i int) {
-	final := !r.batches[i].Doubtful || planted.Is(planted.RefusalIsAbsence)
+	final := !r.batches[i].Doubtful
 	if !final && !r.known {
 		r.park(spool.ParkHole, fmt.Sprintf(
 			"batch at sequence %d was refused, more than one copy of it was sent, and the leader has no state to keep the others out", r.batches[i].Base))

@@ -3,7 +3,6 @@ package recovery
 import (
 	"fmt"
 
-	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 )
@@ -153,7 +152,7 @@ func (r *Resolver) Next(now spool.Time) Step {
 	for {
 		switch r.phase {
 		case asking:
-			if r.denied || planted.Is(planted.ResendUnasked) {
+			if r.denied {
 				// What the leader said, or an ack showed, may have been days ago.
 				r.phase, r.named, r.known = sending, -1, false
 				continue
@@ -185,11 +184,6 @@ func (r *Resolver) tailStep() Step {
 func (r *Resolver) sendStep(now spool.Time) (Step, bool) {
 	if len(r.batches) == 0 {
 		r.finish(Step{Do: Done, Known: r.known})
-		return Step{}, false
-	}
-	if planted.Is(planted.NamedIsEnough) && r.named >= 0 {
-		r.acked(r.named, protocol.NoOffset)
-		r.named = -1
 		return Step{}, false
 	}
 	i := max(r.named, 0)
@@ -228,7 +222,7 @@ func (r *Resolver) forgotten(now spool.Time, i int) *Batch {
 // inside reports whether the broker still remembers a copy of b, if there is one and it was the last.
 func (r *Resolver) inside(now spool.Time, b *Batch) bool {
 	m := protocol.Margin{Wall: now.Wall, Ms: r.f.MarginMs}
-	return planted.Is(planted.NoMargin) || m.Inside(b.MaxTimestamp) && now.Age-b.SealedAge < r.f.MarginMs
+	return m.Inside(b.MaxTimestamp) && now.Age-b.SealedAge < r.f.MarginMs
 }
 
 // outside says why a batch is not inside the margin.

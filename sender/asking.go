@@ -5,7 +5,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/recovery"
 	"github.com/spoold/spoold/sender/cluster"
@@ -146,7 +145,7 @@ func (s *Sender) named(p *partition, a *asking, producers []kmsg.DescribeProduce
 		case pid < 0:
 		case pid == id:
 			n = recovery.Named{Present: true, Epoch: producers[i].ProducerEpoch, LastSequence: protocol.Sequence(producers[i].LastSequence)}
-		case pid == s.former.ID && id != s.identity.ID && !planted.Is(planted.CopyUnnoticed):
+		case pid == s.former.ID && id != s.identity.ID:
 			a.foreign = "the leader knows producer id " + strconv.FormatInt(int64(pid), 10) +
 				", which this spool's former start had but never used here"
 		}

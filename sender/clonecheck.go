@@ -3,7 +3,6 @@ package sender
 import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/sender/cluster"
 )
@@ -85,7 +84,7 @@ func (s *Sender) cloneChecked() bool {
 }
 
 // mayUseIdentity reports whether anything new may be sent: the clone check is over.
-func (s *Sender) mayUseIdentity() bool { return s.clones.over || planted.Is(planted.RollCallUnawaited) }
+func (s *Sender) mayUseIdentity() bool { return s.clones.over }
 
 // mustAnswer reports whether the leaders of the lane's partitions are part of the clone check.
 func (l *lane) mustAnswer() bool { return l.backlog && !l.remote.Recreated && !l.remote.Uncertain() }

@@ -5,7 +5,6 @@ import (
 
 	"github.com/spoold/spoold/accumulator"
 	"github.com/spoold/spoold/idempotence"
-	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/sender/cluster"
 	"github.com/spoold/spoold/spool"
@@ -42,11 +41,7 @@ func (s *Sender) addLane(id spool.LaneID, topic string, bound protocol.TopicID, 
 }
 
 func (s *Sender) restoreLane(r *spool.Lane) {
-	facts := r.Facts
-	if planted.Is(planted.FactsForgotten) {
-		facts = spool.Facts{}
-	}
-	acc := accumulator.NewLane(r.ID, r.Topic, r.End, 0, facts)
+	acc := accumulator.NewLane(r.ID, r.Topic, r.End, 0, r.Facts)
 	acc.RestoreSettled(r.Settled)
 	l := s.addLane(r.ID, r.Topic, r.TopicID, acc)
 	l.backlog = acc.Pending()
@@ -76,9 +71,7 @@ func (s *Sender) partition(l *lane, n int32) *partition {
 func (s *Sender) restorePartition(st *spool.PartitionState) {
 	p := s.partition(s.lane(st.Lane), st.Partition)
 	p.Restore(st)
-	if !planted.Is(planted.EpochForgotten) {
-		p.lane.remote.RestoreEpoch(p.ID, st.LeaderEpoch)
-	}
+	p.lane.remote.RestoreEpoch(p.ID, st.LeaderEpoch)
 }
 
 func (s *Sender) restoreSeal(seal *spool.Seal) {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/spoold/spoold/idempotence"
-	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/sender/cluster"
 	"github.com/spoold/spoold/spool"
 )
@@ -89,9 +88,6 @@ func (s *Sender) newIncarnation(l *lane) {
 			p.check, p.needMeta = cluster.LeaderCheck{}, 0
 		}
 		p.Rebind(s.env(p))
-	}
-	if planted.Is(planted.FewerPartitions) {
-		l.remote.Count = l.acc.Partitions()
 	}
 	l.acc.ResetFacts(s.acc, l.remote.Count) // it may have fewer partitions than the former one
 	for _, p := range l.parts {

@@ -1,7 +1,5 @@
 package cluster
 
-import "github.com/spoold/spoold/internal/planted"
-
 // LeaderCheck is a look at metadata of another broker, before a partition is parked for what its leader says: a broker that
 // is cut off from the others, and has not noticed, goes on answering as a leader, under a leader epoch that was once true.
 // The spool keeps the epochs that metadata showed, but not those during which records only went on to the same broker.
@@ -26,9 +24,6 @@ const (
 // who leads it. Where no other broker can be reached within metadata.max.age.ms it is: to park is safe.
 func (v *View) Confirm(t *Topic, n int32, c *LeaderCheck) (verdict Verdict, refreshed Generation) {
 	m := &v.meta
-	if planted.Is(planted.StaleLeader) || planted.Is(planted.EpochForgotten) {
-		return Confirmed, 0 // or the check would hide what these do
-	}
 	leader, _ := t.Leader(n)
 	if c.gen != 0 && m.responderGen >= c.gen && m.responder != leader {
 		return Confirmed, 0

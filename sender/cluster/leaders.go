@@ -3,7 +3,6 @@ package cluster
 import (
 	"fmt"
 
-	"github.com/spoold/spoold/internal/planted"
 	"github.com/spoold/spoold/protocol"
 )
 
@@ -70,7 +69,7 @@ func (v *View) Leads(t *Topic, n, leader, epoch int32) {
 // answer late.
 func (v *View) leads(t *Topic, n, leader, epoch int32) {
 	p := t.partition(n)
-	if p.older = epoch >= 0 && epoch < p.epoch && !planted.Is(planted.StaleLeader); p.older {
+	if p.older = epoch >= 0 && epoch < p.epoch; p.older {
 		return
 	}
 	if p.leader == leader && p.epoch == epoch {

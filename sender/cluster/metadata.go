@@ -4,8 +4,6 @@ import (
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"github.com/spoold/spoold/internal/planted"
 )
 
 // Generation counts metadata responses: of two views the newer has the higher one.
@@ -42,7 +40,7 @@ func (v *View) Update() {
 	}
 	v.reconnect()
 	if m.gen > 0 {
-		if at := m.at + v.cfg.MetadataMaxAgeMs; at > v.now || planted.Is(planted.OutageSpin) { // else it is wanted, and waits for an answer or for retryAt
+		if at := m.at + v.cfg.MetadataMaxAgeMs; at > v.now { // else it is wanted, and waits for an answer or for retryAt
 			v.wake(at)
 		}
 	}
@@ -173,9 +171,6 @@ func (v *View) rightCluster(id string) bool {
 	case "":
 		v.id = id
 		v.change(Change{Kind: ClusterBound, Text: id})
-		return true
-	}
-	if planted.Is(planted.ForeignCluster) {
 		return true
 	}
 	v.foreign = id

@@ -24,7 +24,6 @@ type hunt struct {
 	most    uint64 // seeds to try
 	workers int
 	keep    string
-	choose  string // a mistake that is still a switch
 }
 
 // caught is what became of one mistake.
@@ -38,16 +37,11 @@ type caught struct {
 // mistake hunts one.
 func (h *hunt) mistake(m *mistakes.Mistake) (*caught, error) {
 	began := time.Now()
-	flags, err := []string{"-tags", "planted"}, error(nil)
-	h.choose = m.Name
-	if len(m.Files) > 0 {
-		overlay, err := m.Overlay(h.root, h.dir)
-		if err != nil {
-			return nil, err
-		}
-		flags, h.choose = []string{"-overlay", overlay}, ""
+	overlay, err := m.Overlay(h.root, h.dir)
+	if err != nil {
+		return nil, err
 	}
-	bin, err := h.build(flags...)
+	bin, err := h.build("-overlay", overlay)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.Name, err)
 	}
@@ -78,7 +72,7 @@ func (h *hunt) build(flags ...string) (string, error) {
 // try runs a hunter that was built.
 func (h *hunt) try(bin string, on find.Disks, from, to uint64) (f find.Find, err error) {
 	cmd := exec.CommandContext(h.ctx, bin, "-disks", on.String(), "-from", strconv.FormatUint(from, 10), "-to", strconv.FormatUint(to, 10),
-		"-workers", strconv.Itoa(h.workers), "-keep", h.keep, "-choose", h.choose)
+		"-workers", strconv.Itoa(h.workers), "-keep", h.keep)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, os.Stderr
 	if err := cmd.Run(); err != nil {
@@ -92,7 +86,6 @@ func (h *hunt) try(bin string, on find.Disks, from, to uint64) (f find.Find, err
 
 // innocent runs the same seeds on the same disks without any mistake: whatever breaks a law then is no catch.
 func (h *hunt) innocent(all []*caught) error {
-	h.choose = ""
 	bin, err := h.build()
 	if err != nil {
 		return err

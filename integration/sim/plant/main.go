@@ -12,7 +12,6 @@ import (
 
 	"github.com/spoold/spoold/integration/proof"
 	"github.com/spoold/spoold/integration/sim/plant/mistakes"
-	"github.com/spoold/spoold/internal/planted"
 )
 
 func main() {
@@ -77,9 +76,6 @@ func run(h *hunt, name string, n int, of, out string) (err error) {
 // chosen are the mistakes to be made.
 func chosen(name string, n int, of string) ([]mistakes.Mistake, error) {
 	all, err := mistakes.All()
-	for i := range planted.Bugs {
-		all = append(all, mistakes.Mistake{Name: planted.Bugs[i].Name, What: planted.Bugs[i].What})
-	}
 	switch {
 	case err != nil:
 		return nil, err

@@ -11,7 +11,6 @@ import (
 
 	"github.com/spoold/spoold/integration/sim/plant/find"
 	"github.com/spoold/spoold/integration/sim/world"
-	"github.com/spoold/spoold/internal/planted"
 )
 
 func main() {
@@ -21,14 +20,7 @@ func main() {
 	flag.TextVar(&disks, "disks", find.AsDrawn, "what hosts have: drawn, bolt or compared")
 	keep := flag.String("keep", "", "write a smaller plan that breaks the same law to this `file`")
 	workers := flag.Int("workers", runtime.NumCPU(), "how many seeds at a time")
-	choose := flag.String("choose", "", "make this mistake, which is a switch of internal/planted")
 	flag.Parse()
-	if *choose != "" {
-		if err := planted.Choose(*choose); err != nil {
-			fmt.Fprintln(os.Stderr, "hunter:", err)
-			os.Exit(1)
-		}
-	}
 	debug.SetGCPercent(3200) // runs are short, keep little and make much garbage
 	f := first(disks, *from, *to, *workers)
 	if err := write(f, *keep); err != nil {

@@ -107,7 +107,7 @@ func (m *Mistake) check() error {
 
 // OnFiles reports whether the mistake is in spool/bolt alone: no host that has a model of it instead can make it.
 func (m *Mistake) OnFiles() bool {
-	return len(m.Files) > 0 && !slices.ContainsFunc(m.Files, func(f File) bool { return filepath.Dir(f.Path) != "spool/bolt" })
+	return !slices.ContainsFunc(m.Files, func(f File) bool { return filepath.Dir(f.Path) != "spool/bolt" })
 }
 
 // Apply makes the mistake in the source of f.

@@ -46,6 +46,9 @@ func TestTheTableHasEveryMistake(t *testing.T) {
 			t.Errorf("docs/planted.md has no row that begins with %q: run make plant", row)
 		}
 	}
+	if rows := strings.Count(table, "\n| `"); rows != len(all) {
+		t.Errorf("docs/planted.md has %d rows, and there are %d mistakes: run make plant", rows, len(all))
+	}
 }
 
 func TestAPatchIsAppliedWhereItsLinesStandAndNowhereElse(t *testing.T) {

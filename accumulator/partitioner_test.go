@@ -1,0 +1,201 @@
+package accumulator
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/spool"
+)
+
+// keyed is an entry with a key that is spread to another partition of 2 than of 3.
+func keyed(t *testing.T) *spool.Entry {
+	t.Helper()
+	for i := range 100 {
+		key := fmt.Appendf(nil, "key-%d", i)
+		if h := int32(protocol.Murmur2(key) & 0x7fffffff); h%2 != h%3 {
+			return &spool.Entry{Partition: -1, HasKey: true, Key: key}
+		}
+	}
+	t.Fatal("no such key")
+	return nil
+}
+
+func TestAKeyGoesByTheCountThatWasKnownWhereItsEntryStands(t *testing.T) {
+	a := New(Config{BatchSize: 1 << 16, BufferMemory: 1 << 20})
+	l := lane(a, 2)
+	l.facts.Counts = []spool.CountFact{{From: 0, Count: 2}, {From: 10, Count: 3}, {From: 20, Count: 5}}
+	l.frontier = 30
+	l.SetPartitions(7)
+	for i, want := range map[spool.Index]int32{0: 2, 9: 2, 10: 3, 19: 3, 20: 5, 29: 5} {
+		if got := l.countAt(a, i); got != want {
+			t.Errorf("entry %d is spread over %d partitions, want %d", i, got, want)
+		}
+	}
+	if f, fresh := l.FreshFacts(); fresh {
+		t.Errorf("new facts below the frontier: %+v", f)
+	}
+	if got := l.countAt(a, 30); got != 7 {
+		t.Errorf("entry 30 is spread over %d partitions, want 7", got)
+	}
+	f, fresh := l.FreshFacts()
+	if want := []spool.CountFact{{From: 30, Count: 7}}; !fresh || !slices.Equal(f.Counts, want) {
+		t.Errorf("new facts %+v, want %+v", f.Counts, want)
+	}
+	if got := l.countAt(a, 40); got != 7 {
+		t.Errorf("entry 40 is spread over %d partitions, want 7", got)
+	}
+	if f, fresh := l.FreshFacts(); fresh || l.KnownPartitions() != 7 {
+		t.Errorf("the same count is a new fact: %+v; at most %d", f, l.KnownPartitions())
+	}
+}
+
+// A new fact begins at the frontier or above it, and never below where the last one begins.
+func TestANewCountBeginsNowhereBelowTheFrontier(t *testing.T) {
+	a := New(Config{BatchSize: 1 << 16, BufferMemory: 1 << 20})
+	e := keyed(t)
+	l := lane(a, 2)
+	first := l.choose(a, 5, e).ID // of all: it holds from the lane's beginning on
+	if f, _ := l.FreshFacts(); !slices.Equal(f.Counts, []spool.CountFact{{From: 0, Count: 2}}) {
+		t.Errorf("the first fact is %+v", f.Counts)
+	}
+	l.frontier = 6
+	l.SetPartitions(3)
+	if got := l.choose(a, 5, e).ID; got != first {
+		t.Errorf("entry 5 goes to partition %d, and went to %d before the topic grew", got, first)
+	}
+	if got := l.choose(a, 6, e).ID; got == first {
+		t.Errorf("entry 6 goes to partition %d, as before the topic grew", got)
+	}
+}
+
+// A lane that is read again puts each entry where it was put before.
+func TestARunIsFoundAgainFromAnywhere(t *testing.T) {
+	a := New(Config{BatchSize: 1 << 16, BufferMemory: 1 << 20})
+	l := lane(a, 4)
+	l.facts.Sticky = []spool.StickyFact{{From: 0, Partition: 2}, {From: 10, Partition: 0}, {From: 20, Partition: 3}}
+	l.frontier = 30
+	want := func(i spool.Index) int32 {
+		switch {
+		case i < 10:
+			return 2
+		case i < 20:
+			return 0
+		}
+		return 3
+	}
+	for i := range spool.Index(30) { // from each to each other
+		for k := range spool.Index(30) {
+			l.stickyFor(a, i, 10)
+			if got := l.stickyFor(a, k, 10); got != want(k) {
+				t.Fatalf("entry %d behind entry %d goes to partition %d, want %d", k, i, got, want(k))
+			}
+		}
+	}
+	l.stickyAt = 7 // of a lane with more runs
+	if got := l.stickyFor(a, 0, 10); got != 2 {
+		t.Errorf("entry 0 goes to partition %d, want 2", got)
+	}
+	if _, fresh := l.FreshFacts(); fresh {
+		t.Error("new facts below the frontier")
+	}
+}
+
+func TestARunEndsWhenItsBatchIsFullOrItsPartitionStuck(t *testing.T) {
+	const size = 1000
+	tests := []struct {
+		name    string
+		prepare func(a *Accumulator, l *Lane)
+		ends    bool
+	}{
+		{"it goes on", func(*Accumulator, *Lane) {}, false},
+		{"batches that linger sent half full add up to one", func(_ *Accumulator, l *Lane) { l.runBytes = size }, true},
+		{"one byte less than a batch", func(_ *Accumulator, l *Lane) { l.runBytes = size - 1 }, false},
+		{"as much, but a batch is open", func(_ *Accumulator, l *Lane) {
+			l.runBytes = size
+			l.parts[1].queue = []*Batch{{Buf: make([]byte, 100)}}
+		}, false},
+		{"the open batch holds it to the last byte", func(_ *Accumulator, l *Lane) {
+			l.parts[1].queue = []*Batch{{Buf: make([]byte, size-50)}}
+		}, false},
+		{"the open batch has no room", func(_ *Accumulator, l *Lane) {
+			l.parts[1].queue = []*Batch{{Buf: make([]byte, size-49)}}
+		}, true},
+		{"the partition cannot be written to", func(a *Accumulator, l *Lane) { l.Block(a, l.parts[1], true) }, true},
+		{"no partition can", func(a *Accumulator, l *Lane) {
+			for _, p := range l.parts {
+				l.Block(a, p, true)
+			}
+		}, false},
+		{"there is but one partition", func(_ *Accumulator, l *Lane) {
+			l.runBytes, l.count = size, 1
+		}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			for seed := range uint64(20) {
+				a := New(Config{BatchSize: size, BufferMemory: 1 << 20, Seed: seed})
+				l := lane(a, 8)
+				l.facts.Sticky = []spool.StickyFact{{From: 0, Partition: 1}}
+				l.frontier = 10
+				tt.prepare(a, l)
+				before := l.runBytes
+				got := l.stickyFor(a, 10, 50)
+				if !tt.ends && (got != 1 || len(l.facts.Sticky) != 1 || l.runBytes != before+50) {
+					t.Fatalf("seed %d: partition %d, %d runs, %d bytes in it; want the same run", seed, got, len(l.facts.Sticky), l.runBytes)
+				}
+				if tt.ends && l.runBytes != 50 {
+					t.Fatalf("seed %d: %d bytes in the run, want a new one", seed, l.runBytes)
+				}
+				f, fresh := l.FreshFacts()
+				if fresh != (got != 1) || fresh && (f.Sticky[0] != spool.StickyFact{From: 10, Partition: got} || l.stickyAt != 1) {
+					t.Fatalf("seed %d: new facts %+v, partition %d, the run used last is %d", seed, f.Sticky, got, l.stickyAt)
+				}
+			}
+		})
+	}
+}
+
+// Of two at random, the one with less in its queue: a partition with more than all others is drawn twice at once only.
+func TestAFullPartitionIsSeldomPicked(t *testing.T) {
+	a := New(Config{BatchSize: 1000, BufferMemory: 1 << 20, Seed: 1})
+	l := lane(a, 4)
+	l.parts[2].queued = 5000
+	var picked [4]int
+	for range 16_000 {
+		picked[l.pick(a)]++
+	}
+	for n, times := range picked {
+		if want := []int{5000, 5000, 1000, 5000}[n]; times < want*85/100 || times > want*115/100 {
+			t.Errorf("partition %d was picked %d times of 16000, want about %d: %v", n, times, want, picked)
+		}
+	}
+}
+
+func TestOnlyPartitionsThatCanBeWrittenToAreDrawn(t *testing.T) {
+	a := New(Config{BatchSize: 1000, BufferMemory: 1 << 20, Seed: 1})
+	l := lane(a, 5)
+	for _, n := range []int32{0, 2, 4} {
+		l.Block(a, l.Partition(n), true)
+	}
+	var drawn [5]int
+	for range 4000 {
+		drawn[l.draw(a)]++
+	}
+	if drawn[0]+drawn[2]+drawn[4] != 0 || drawn[1] < 1800 || drawn[3] < 1800 {
+		t.Errorf("drawn %v, want 1 and 3, each about half of the times", drawn)
+	}
+	l.Block(a, l.Partition(1), true)
+	l.Block(a, l.Partition(3), true)
+	if l.Writable() {
+		t.Error("writable, with every partition blocked")
+	}
+	drawn = [5]int{}
+	for range 5000 {
+		drawn[l.draw(a)]++
+	}
+	if slices.Min(drawn[:]) < 800 {
+		t.Errorf("drawn %v with every partition blocked, want each about 1000 times", drawn)
+	}
+}
