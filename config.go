@@ -62,6 +62,7 @@ type Config struct {
 	SpoolSegmentBytes int64
 	SpoolMaxTopics    int64
 	SpoolCommitMax    int64 // spool.commit.max.bytes
+	DeadLetterBytes   int64 // dlq.max.bytes; 0: a quarter of what the spool may own
 	IdempotencyWindow time.Duration
 	IdempotencyKeys   int64
 

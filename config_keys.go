@@ -155,6 +155,10 @@ var ownKeys = []row{
 	{Spec: spec{Name: "spool.segment.bytes", Kind: keytable.Size, Default: "64MiB", Min: 64 << 10, Max: 4 << 30, Help: "Live bytes at which a new segment file is begun."},
 		Field: func(c *Config) any { return &c.SpoolSegmentBytes }},
 
+	{Spec: spec{Name: "dlq.max.bytes", Kind: keytable.Size, Default: "0", Min: 0, Max: 1 << 50,
+		Help: "What dead letters may take of the spool, in bytes of their records: above it the oldest are dropped, and the spool keeps a record of that. 0: a quarter of what the spool may own."},
+		Field: func(c *Config) any { return &c.DeadLetterBytes }},
+
 	{Spec: spec{Name: "spool.max.topics", Kind: keytable.Int, Default: "10000", Min: 1, Max: 1_000_000,
 		Help: "How many topics the spool may ever have had records for: each takes memory and room on the disk for good. Records for one more are refused."},
 		Field: func(c *Config) any { return &c.SpoolMaxTopics }},

@@ -34,6 +34,7 @@ func (p *Producer) open(receipts *bolt.Receipts) (*engine, error) {
 		KeyWindow:    c.IdempotencyWindow,
 		MaxKeys:      int(c.IdempotencyKeys),
 		MaxTopics:    int(c.SpoolMaxTopics),
+		DeadBytes:    c.DeadLetterBytes,
 		Adopt:        p.env.AdoptSpool,
 		Now:          p.env.Now,
 		KeepReceipts: true,

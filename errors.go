@@ -83,6 +83,7 @@ type CorruptError struct {
 	Segment uint64 // number of the file
 	Block   uint64 // NoBlock: in the structure of the file, or in the state
 	What    string // is wrong
+	Path    string // of the file; "": not known
 }
 
 func (e *CorruptError) Error() string { return (*spool.CorruptError)(e).Error() }

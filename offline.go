@@ -27,7 +27,8 @@ func Inspect(path string) (*Status, error) {
 	c := &rec.Counters
 	st := &Status{
 		Version: Version(), Time: time.Now(),
-		Accepted: c.Accepted, Acked: c.Acked, Pending: c.Pending(), DeadLettered: c.DeadLettered, Expired: c.Expired,
+		DeadLetters: stats.DeadLetters,
+		Accepted:    c.Accepted, Acked: c.Acked, Pending: c.Pending(), DeadLettered: c.DeadLettered, Expired: c.Expired,
 		SpoolPath: path, SpoolBytes: stats.Bytes, SpoolLimitBytes: stats.Limit, DiskFreeBytes: stats.FreeBytes,
 		Segments: stats.Segments, IdempotencyKeys: stats.Keys,
 		Link: "down", ClusterID: rec.ClusterID, State: "stopped", Error: rec.Stopped,

@@ -32,6 +32,7 @@ type Status struct {
 	SpoolBytes       int64   `json:"spool_bytes"`
 	SpoolLimitBytes  int64   `json:"spool_limit_bytes"`
 	DiskFreeBytes    int64   `json:"disk_free_bytes"`
+	DeadLetters      int     `json:"dead_letters"`         // that are held now, neither dropped nor replayed; DeadLettered counts all there ever were
 	SpoolFull        string  `json:"spool_full,omitempty"` // why nothing is taken now
 	Segments         int     `json:"segments"`
 	OldestAgeSeconds float64 `json:"oldest_age_seconds"` // of the oldest pending record; 0: none
@@ -131,7 +132,7 @@ func (p *Producer) status(s *loop.Snapshot) *Status {
 		Version: Version(), Time: time.UnixMilli(now.Wall), UptimeSeconds: time.Since(p.opened).Seconds(),
 		Accepted: c.Accepted, Acked: c.Acked, Pending: c.Pending(), DeadLettered: c.DeadLettered, Expired: c.Expired,
 		SpoolPath: p.cfg.SpoolPath, SpoolBytes: s.Store.Bytes, SpoolLimitBytes: s.Store.Limit, DiskFreeBytes: s.Store.FreeBytes,
-		SpoolFull: s.Store.Full, Segments: s.Store.Segments, OldestAgeSeconds: grown(s.OldestAge, since), IdempotencyKeys: s.Store.Keys,
+		DeadLetters: s.Store.DeadLetters, SpoolFull: s.Store.Full, Segments: s.Store.Segments, OldestAgeSeconds: grown(s.OldestAge, since), IdempotencyKeys: s.Store.Keys,
 		Link: "down", LinkError: s.Core.LinkErr, Brokers: s.Core.Brokers, ClusterID: s.Core.ClusterID,
 		Producer: identityText(s.Core.Producer), Retries: s.Core.Retries,
 		State: "running", Topics: make([]TopicStatus, 0, len(s.Core.Topics)),

@@ -57,6 +57,16 @@ func (c ErrorCode) String() string {
 	return "UNKNOWN_ERROR_CODE_" + strconv.Itoa(int(c))
 }
 
+// ErrorCodeNamed finds a code by Kafka's name of it.
+func ErrorCodeNamed(name string) (ErrorCode, bool) {
+	for c, m := range codes {
+		if m.name == name {
+			return c, true
+		}
+	}
+	return 0, false
+}
+
 // Error makes an ErrorCode an error. None is not one: compare with it first.
 func (c ErrorCode) Error() string { return c.String() }
 

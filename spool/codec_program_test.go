@@ -141,26 +141,26 @@ func fuzzKeys(t *testing.T, p *program.Program) {
 		}
 		keys = append(keys, k)
 	}
-	b := EncodeKeys(number, keys)
+	b := EncodeKeys(number, keys, nil)
 	same := func(x, y []KeyRecord) bool { return len(x) == len(y) && (len(x) == 0 || reflect.DeepEqual(x, y)) }
-	if got, err := DecodeKeys(number, b); err != nil || !same(got, keys) {
+	if got, _, err := DecodeKeys(number, b); err != nil || !same(got, keys) {
 		t.Fatalf("keys %+v, %v; want %+v", got, err, keys)
 	}
-	if _, err := DecodeKeys(number+1, b); err == nil {
+	if _, _, err := DecodeKeys(number+1, b); err == nil {
 		t.Fatalf("%x is taken for the keys of commit %d, too", b, number+1)
 	}
 	bad, mend := damage(p, b)
 	if n := len(bad) - 4; mend && n > 0 {
 		binary.LittleEndian.PutUint32(bad[n:], keysCRC(number, bad[:n]))
 	}
-	got, err := DecodeKeys(number, bad)
+	got, marks, err := DecodeKeys(number, bad)
 	if err != nil {
 		return
 	}
 	if !mend && !bytes.Equal(bad, b) {
 		t.Fatalf("%x is taken for keys, it was %x", bad, b)
 	}
-	if again, err := DecodeKeys(number, EncodeKeys(number, got)); err != nil || !same(again, got) {
+	if again, ms, err := DecodeKeys(number, EncodeKeys(number, got, marks)); err != nil || !same(again, got) || !slices.Equal(ms, marks) {
 		t.Fatalf("keys %+v, encoded again %+v, %v", got, again, err)
 	}
 }
@@ -216,7 +216,7 @@ func FuzzDamagedPairsAreAnErrorOrAState(f *testing.F) {
 		if err != nil {
 			t.Fatalf("written again: %v", err)
 		}
-		again.dead, again.audit, again.firstAudit = st.dead, st.audit, st.firstAudit // their contents are not kept in memory
+		again.legacy, again.serial, again.audit, again.firstAudit = st.legacy, st.serial, st.audit, st.firstAudit // their contents are not kept in memory
 		if got, want := recovered(again), recovered(st); !reflect.DeepEqual(got, want) || !reflect.DeepEqual(again.notes, st.notes) || !reflect.DeepEqual(again.segments, st.segments) {
 			t.Fatalf("written again it is %+v, was %+v", got, want)
 		}
@@ -302,7 +302,7 @@ func goOn(t *testing.T, st *State) {
 			continue // a set of so many is another matter
 		}
 		w := &Write{Settle: []Settlement{{id, []Span{{0, st.End(id)}}, OutcomeAcked}}, Partitions: []PartitionState{{Lane: id}}}
-		if err := st.Apply(w, slowEntry, &out); err != nil {
+		if err := st.Apply(w, &out); err != nil {
 			t.Fatalf("settle all of lane %d: %v", i, err)
 		}
 		if n := st.LaneCounters(id).Pending(); n != 0 {

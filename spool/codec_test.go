@@ -72,7 +72,7 @@ func testState(t testing.TB) (*State, *Changes) {
 		Transaction: testTransaction(),
 		Audit:       []AuditEntry{{1, "adopted"}},
 	}
-	if err := st.Apply(w, func(LaneID, Index) ([]byte, error) { return []byte("entry"), nil }, out); err != nil {
+	if err := st.Apply(w, out); err != nil {
 		t.Fatal(err)
 	}
 	st.Flush(out)
@@ -110,7 +110,7 @@ func TestFormatIsWhatItWas(t *testing.T) {
 	h := testHead()
 	line("head", AppendHead(nil, &h))
 	line("unit", AppendUnitEntry(nil, []UnitRun{{0, 5, 2}, {3, 1, 1}}, 1000, -1, nil, []byte("v"), nil, BodySize(nil, []byte("v"), nil)))
-	line("keys", EncodeKeys(7, testKeys()))
+	line("keys", EncodeKeys(7, testKeys(), []Mark{{DeadLetter{1, 2, 3, 10, "too large", 1, 5}, 6, 70, true}}))
 	_, changes := testState(t)
 	m := pairs(changes)
 	for _, k := range sortedKeys(m) {
@@ -154,7 +154,7 @@ func TestStateIsTheSameAfterLoading(t *testing.T) {
 func TestFactsThatNoPendingRecordNeedsAreForgotten(t *testing.T) {
 	st, _ := testState(t)
 	var out Changes
-	if err := st.Apply(&Write{Settle: []Settlement{{0, []Span{{0, 600}}, OutcomeAcked}}}, nil, &out); err != nil {
+	if err := st.Apply(&Write{Settle: []Settlement{{0, []Span{{0, 600}}, OutcomeAcked}}}, &out); err != nil {
 		t.Fatal(err)
 	}
 	f := st.Recovered().Lanes[0].Facts

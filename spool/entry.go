@@ -82,6 +82,15 @@ func appendBody(dst, key, value []byte, headers []Header) []byte {
 	return dst
 }
 
+// AppendAgain appends an entry that was read, as an ordinary record: of no unit.
+func AppendAgain(dst []byte, e *Entry) []byte {
+	dst = binary.AppendUvarint(dst, uint64(1+8+varintSize(int64(e.Partition))+len(e.Body)))
+	dst = append(dst, KindRecord)
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(e.Timestamp))
+	dst = binary.AppendVarint(dst, int64(e.Partition))
+	return append(dst, e.Body...)
+}
+
 // NextEntry reads the first entry of section and returns the rest. It fails on
 // anything that AppendEntry would not have written as far as the key; the
 // block's checksum vouches for what follows.

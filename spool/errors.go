@@ -11,11 +11,16 @@ type CorruptError struct {
 	Segment uint64
 	Block   uint64 // NoBlock: in the structure of the file, or in the state
 	What    string
+	Path    string // of the file; "": not known
 }
 
 func (e *CorruptError) Error() string {
-	if e.Block == NoBlock {
-		return fmt.Sprintf("segment %d is damaged: %s", e.Segment, e.What)
+	what := e.What
+	if e.Block != NoBlock {
+		what = fmt.Sprintf("block %d: %s", e.Block, what)
 	}
-	return fmt.Sprintf("segment %d is damaged: block %d: %s", e.Segment, e.Block, e.What)
+	if e.Path != "" {
+		return fmt.Sprintf("segment %d is damaged: %s: %s (nothing was sent or changed: copy the spool's directory before anything else; spoold check lists all that is wrong)", e.Segment, e.Path, what)
+	}
+	return fmt.Sprintf("segment %d is damaged: %s", e.Segment, what)
 }

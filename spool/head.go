@@ -6,9 +6,12 @@ import (
 	"fmt"
 )
 
-// FormatVersion is what this program writes, and the newest that it reads. Version 2 added units
-// and the transactional id.
+// FormatVersion is what this program writes, and the newest that it reads. Version 2 added units,
+// the transactional id, and dead letters that stay in their blocks.
 const FormatVersion = 2
+
+// oldestVersion is the oldest format that this program reads.
+const oldestVersion = 1
 
 // Head is written with every commit. It says what must be found beside it.
 type Head struct {
@@ -49,8 +52,8 @@ func DecodeHead(b []byte) (Head, error) {
 	if CRC(b[:len(b)-4]) != binary.LittleEndian.Uint32(b[len(b)-4:]) {
 		return h, fmt.Errorf("%w: checksum of the head", errValue)
 	}
-	if b[3] < 1 || b[3] > FormatVersion {
-		return h, fmt.Errorf("%w: the spool has version %d, this program knows 1 to %d", ErrFormatVersion, b[3], FormatVersion)
+	if b[3] < oldestVersion || b[3] > FormatVersion {
+		return h, fmt.Errorf("%w: the spool has version %d, this program knows %d to %d", ErrFormatVersion, b[3], oldestVersion, FormatVersion)
 	}
 	d := dec{b: b[4 : len(b)-4], what: "head"}
 	h = Head{

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+
+	"github.com/spoold/spoold/protocol"
 )
 
 // KeyDigest stands for an idempotency key and its scope.
@@ -224,10 +226,23 @@ func (x *KeyIndex) runs(e *keyEntry) []KeyRun {
 	return append([]KeyRun{{e.lane, e.first, int(e.count)}}, x.more[e.digest]...)
 }
 
-const keyBlockVersion = 1
+// Hold says that a block holds something else that is needed: a dead letter's mark.
+func (x *KeyIndex) Hold(b *KeyBlock) { b.Live++ }
 
-// EncodeKeys makes the value of a block of keys.
-func EncodeKeys(number uint64, keys []KeyRecord) []byte {
+// Release takes a Hold back.
+func (x *KeyIndex) Release(b *KeyBlock) {
+	b.Live--
+	x.empty(b)
+}
+
+// Versions of a block of keys. The first had no marks.
+const (
+	keyBlockVersion = 2
+	keysWithoutMark = 1
+)
+
+// EncodeKeys makes the value of a block of keys, and of dead letters' marks.
+func EncodeKeys(number uint64, keys []KeyRecord, marks []Mark) []byte {
 	var e enc
 	e.byte(keyBlockVersion)
 	e.u64(uint64(len(keys)))
@@ -243,18 +258,52 @@ func EncodeKeys(number uint64, keys []KeyRecord) []byte {
 			e.u64(uint64(r.Count))
 		}
 	}
+	e.u64(uint64(len(marks)))
+	for i := range marks {
+		e.mark(&marks[i])
+	}
 	e.fix32(keysCRC(number, e.b))
 	return e.b
 }
 
+func (e *enc) mark(m *Mark) {
+	e.u64(uint64(m.Lane))
+	e.u64(uint64(m.Index))
+	e.u64(m.Serial)
+	e.i64(int64(m.Partition))
+	e.i64(int64(m.Code))
+	e.str(m.Message)
+	e.i64(int64(m.Attempts))
+	e.i64(m.At)
+	e.u64(uint64(m.Bytes))
+	doubt := byte(0)
+	if m.InDoubt {
+		doubt = 1
+	}
+	e.byte(doubt)
+}
+
+func (d *dec) mark() (m Mark) {
+	m.Lane, m.Index, m.Serial = LaneID(d.upTo(1<<32-1)), Index(d.upTo(maxNumber)), d.u64()
+	m.Partition, m.Code, m.Message = d.i32(), protocol.ErrorCode(d.within(-1<<15, 1<<15-1)), d.str()
+	m.Attempts, m.At, m.Bytes = d.i32(), d.i64(), int64(d.upTo(maxNumber))
+	doubt := d.byte()
+	if doubt > 1 {
+		d.fail()
+	}
+	m.InDoubt = doubt == 1
+	return m
+}
+
 // DecodeKeys reads what EncodeKeys made.
-func DecodeKeys(number uint64, b []byte) ([]KeyRecord, error) {
+func DecodeKeys(number uint64, b []byte) ([]KeyRecord, []Mark, error) {
 	if len(b) < 6 || keysCRC(number, b[:len(b)-4]) != binary.LittleEndian.Uint32(b[len(b)-4:]) {
-		return nil, fmt.Errorf("%w: checksum of a block of idempotency keys", errBlock)
+		return nil, nil, fmt.Errorf("%w: checksum of a block of idempotency keys", errBlock)
 	}
 	d := dec{b: b[:len(b)-4], what: "block of idempotency keys"}
-	if v := d.byte(); v != keyBlockVersion {
-		return nil, fmt.Errorf("%w: idempotency keys of version %d, this program knows %d", errBlock, v, keyBlockVersion)
+	version := d.byte()
+	if version != keyBlockVersion && version != keysWithoutMark {
+		return nil, nil, fmt.Errorf("%w: idempotency keys of version %d, this program knows %d", errBlock, version, keyBlockVersion)
 	}
 	n := d.upTo(uint64(len(d.b)) / 26)
 	keys := make([]KeyRecord, 0, n)
@@ -268,7 +317,14 @@ func DecodeKeys(number uint64, b []byte) ([]KeyRecord, error) {
 		}
 		keys = append(keys, k)
 	}
-	return keys, d.done()
+	var marks []Mark
+	if version == keyBlockVersion {
+		n := d.upTo(uint64(len(d.b)) / 10)
+		for range n {
+			marks = append(marks, d.mark())
+		}
+	}
+	return keys, marks, d.done()
 }
 
 func keysCRC(number uint64, b []byte) uint32 {

@@ -260,7 +260,7 @@ func (k *keyWorld) start() {
 		if k.blocks[b] == nil {
 			continue
 		}
-		records, err := DecodeKeys(b.Number, EncodeKeys(b.Number, k.blocks[b]))
+		records, _, err := DecodeKeys(b.Number, EncodeKeys(b.Number, k.blocks[b], nil))
 		if err != nil || !reflect.DeepEqual(records, k.blocks[b]) {
 			k.t.Fatalf("block %d holds %+v, %v; want %+v", b.Number, records, err, k.blocks[b])
 		}

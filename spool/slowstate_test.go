@@ -18,7 +18,7 @@ type slowState struct {
 	parts    map[partitionKey]PartitionState
 	notes    map[string]string
 	segments map[uint64]SegmentInfo
-	dead     map[deadRef]slowLetter
+	dead     map[deadRef]bool
 	audit    []AuditEntry
 }
 
@@ -30,21 +30,11 @@ type slowLane struct {
 	sticky []StickyFact
 }
 
-type slowLetter struct {
-	DeadLetter
-	entry string
-}
-
 func newSlowState() *slowState {
 	return &slowState{
 		seals: map[SealKey]Seal{}, parts: map[partitionKey]PartitionState{}, notes: map[string]string{},
-		segments: map[uint64]SegmentInfo{}, dead: map[deadRef]slowLetter{},
+		segments: map[uint64]SegmentInfo{}, dead: map[deadRef]bool{},
 	}
-}
-
-// slowEntry is what stands in the spool for an entry.
-func slowEntry(lane LaneID, i Index) ([]byte, error) {
-	return fmt.Appendf(nil, "entry %d-%d", lane, i), nil
 }
 
 func (m *slowState) apply(w *Write) {
@@ -77,8 +67,7 @@ func (m *slowState) apply(w *Write) {
 		m.seals[s.SealKey] = s
 	}
 	for _, d := range w.DeadLetters {
-		b, _ := slowEntry(d.Lane, d.Index)
-		m.dead[deadRef{d.Lane, d.Index}] = slowLetter{d, string(b)}
+		m.dead[deadRef{d.Lane, d.Index}] = true
 	}
 	for _, s := range w.Settle {
 		m.settle(s)
@@ -246,6 +235,9 @@ func (m *slowState) compareRest(st *State, r *Recovered) error {
 	for ref := range m.dead {
 		if !st.DeadLettered(ref.lane, ref.index) {
 			return fmt.Errorf("entry %d of lane %d is not among the dead letters", ref.index, ref.lane)
+		}
+		if g := st.Gone(ref.lane); g.Contains(ref.index) || g.CountIn(Span{ref.index, ref.index + 1}) != 0 {
+			return fmt.Errorf("dead letter %d of lane %d is not needed any more", ref.index, ref.lane)
 		}
 	}
 	return nil

@@ -22,7 +22,9 @@ type State struct {
 	seals      map[SealKey]*Seal
 	notes      map[string][]byte
 	segments   map[uint64]SegmentInfo
-	dead       map[deadRef]struct{}
+	legacy     map[deadRef]struct{} // dead letters of format version 1
+	deadCount  int
+	serial     uint64 // of the last dead letter
 	audit      uint64
 	firstAudit uint64
 	counters   Counters
@@ -84,6 +86,8 @@ type laneState struct {
 	dirtyChunks map[uint64]struct{} // of settled
 	stored      map[uint64]struct{} // chunks that are on disk
 	flushedLow  Index               // settled.Low() at the last Flush
+	dead        deadSet             // nil until there is one
+	dirtyDead   map[uint64]struct{}
 }
 
 // NewState is the state of a spool that has just been made.
@@ -94,7 +98,7 @@ func NewState() *State {
 		seals:    make(map[SealKey]*Seal),
 		notes:    make(map[string][]byte),
 		segments: make(map[uint64]SegmentInfo),
-		dead:     make(map[deadRef]struct{}),
+		legacy:   make(map[deadRef]struct{}),
 		txn:      noTransaction,
 	}
 }
@@ -144,15 +148,6 @@ func (st *State) Notes(prefix string) map[string][]byte {
 		}
 	}
 	return found
-}
-
-// DeadLetters is how many there are.
-func (st *State) DeadLetters() int { return len(st.dead) }
-
-// DeadLettered reports whether an entry was moved to the dead letters.
-func (st *State) DeadLettered(id LaneID, i Index) bool {
-	_, ok := st.dead[deadRef{id, i}]
-	return ok
 }
 
 // AddLane gives a topic its lane. Topics are added in the order of their ids.
@@ -222,6 +217,7 @@ func (st *State) Flush(out *Changes) {
 		}
 		l.dirty = false
 		out.progress(l)
+		l.flushDead(out)
 		if low := l.settled.Low(); low != l.flushedLow {
 			l.flushedLow = low
 			l.dirtyBelow(uint64(low) >> chunkShift)

@@ -4,13 +4,10 @@ import (
 	"fmt"
 )
 
-// EntryFunc finds the bytes of one entry, as AppendEntry wrote them.
-type EntryFunc func(LaneID, Index) ([]byte, error)
-
 // Apply carries out a Write, in the order of its fields. An error means that
 // the Write speaks of what does not exist: a bug of the caller, and the state
 // must not be used any more.
-func (st *State) Apply(w *Write, entry EntryFunc, out *Changes) error {
+func (st *State) Apply(w *Write, out *Changes) error {
 	rebind := w.ClusterID != "" || w.Identity != nil || w.Stop != "" || w.ClearStop
 	if w.ClusterID != "" {
 		st.Binding.ClusterID = w.ClusterID
@@ -43,17 +40,16 @@ func (st *State) Apply(w *Write, entry EntryFunc, out *Changes) error {
 			return err
 		}
 	}
-	// Dead letters are copied before their settlement, which may free their block.
+	// Before their settlement, which may free their block.
 	for _, d := range w.DeadLetters {
-		if _, err := st.lane(d.Lane, "dead letter"); err != nil {
-			return err
-		}
-		b, err := entry(d.Lane, d.Index)
+		l, err := st.lane(d.Lane, "dead letter")
 		if err != nil {
 			return err
 		}
-		st.dead[deadRef{d.Lane, d.Index}] = struct{}{}
-		out.deadLetter(d, b)
+		if d.Index >= l.end {
+			return fmt.Errorf("dead letter %d of %q, which ends at %d", d.Index, l.topic, l.end)
+		}
+		st.PutDead(d.Lane, d.Index)
 	}
 	for _, s := range w.Settle {
 		if err := st.settle(s, out); err != nil {

@@ -10,7 +10,7 @@ import (
 const (
 	prefixBinding   = 'b'
 	prefixProgress  = 'c' // lane: end, low, counters
-	prefixDead      = 'd' // lane, index: dead letter and its entry
+	prefixDead      = 'd' // lane, index: dead letter and its entry; format version 1
 	prefixFact      = 'f' // lane, kind, from: number
 	prefixSegment   = 'g' // segment number
 	prefixLane      = 'l' // lane: topic, topic id
@@ -18,6 +18,8 @@ const (
 	prefixPartition = 'p' // lane, partition
 	prefixSeal      = 's' // lane, partition, producer id, epoch, base
 	prefixAudit     = 'u' // number
+	prefixDeadChunk = 'x' // lane, chunk: which entries are dead letters
+	prefixSerial    = 'y' // the last dead letter's number
 	prefixSettled   = 'z' // lane, chunk: 512 bytes
 )
 
@@ -185,17 +187,6 @@ func (c *Changes) partition(p PartitionState) {
 	e.i64(p.Park.At)
 	e.i64(int64(p.LeaderEpoch))
 	c.put(partitionStateKey(p.Lane, p.Partition), e.b)
-}
-
-func (c *Changes) deadLetter(d DeadLetter, entry []byte) {
-	e := newEnc()
-	e.i64(int64(d.Partition))
-	e.i64(int64(d.Code))
-	e.str(d.Message)
-	e.i64(int64(d.Attempts))
-	e.i64(d.At)
-	e.str(string(entry))
-	c.put(deadKey(d.Lane, d.Index), e.b)
 }
 
 func (c *Changes) note(name string, value []byte) {

@@ -15,6 +15,7 @@ type Loader struct {
 	st       *State
 	progress map[LaneID]*dec
 	chunks   []loadedChunk
+	dead     []loadedChunk
 	facts    []loadedFact
 	binding  bool
 	n        int
@@ -57,7 +58,7 @@ func (ld *Loader) Pair(key, value []byte) error {
 		ld.progress[LaneID(k.be32())] = &v
 		return k.done()
 	case prefixDead:
-		st.dead[deadRef{LaneID(k.be32()), Index(k.be64())}] = struct{}{}
+		st.legacy[deadRef{LaneID(k.be32()), Index(k.be64())}] = struct{}{}
 		_, _ = decodeDeadLetter(&v)
 	case prefixFact:
 		ld.facts = append(ld.facts, loadedFact{LaneID(k.be32()), k.byte(), Index(k.be64()), v.i32()})
@@ -101,6 +102,11 @@ func (ld *Loader) Pair(key, value []byte) error {
 		st.audit = n + 1
 		v.i64()
 		v.str()
+	case prefixDeadChunk:
+		ld.dead = append(ld.dead, loadedChunk{LaneID(k.be32()), k.be64(), v.b})
+		v.b = nil
+	case prefixSerial:
+		st.serial = v.u64()
 	case prefixSettled:
 		ld.chunks = append(ld.chunks, loadedChunk{LaneID(k.be32()), k.be64(), v.b})
 		v.b = nil
@@ -148,6 +154,20 @@ func (ld *Loader) State() (*State, error) {
 			l.stored = make(map[uint64]struct{})
 		}
 		l.stored[c.key] = struct{}{}
+	}
+	for _, c := range ld.dead {
+		l, err := ld.lane(c.lane)
+		if err == nil {
+			err = st.loadDead(l, c.key, c.b)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	for ref := range st.legacy {
+		if _, err := ld.lane(ref.lane); err != nil {
+			return nil, err
+		}
 	}
 	for _, f := range ld.facts {
 		l, err := ld.lane(f.lane)

@@ -110,7 +110,7 @@ func TestADecisionOverWhatIsNotThereIsRefused(t *testing.T) {
 		st, _ := testState(t)
 		x := testTransaction()
 		x.Decision.Cut = []CutLane{cut}
-		if err := st.Apply(&Write{Transaction: x}, nil, &Changes{}); err == nil {
+		if err := st.Apply(&Write{Transaction: x}, &Changes{}); err == nil {
 			t.Errorf("a decision over %+v is taken", cut)
 		}
 	}

@@ -175,7 +175,7 @@ func severity(s *spoold.Status, pid int) int {
 		return statusNotRunning
 	case s.Error != "" || s.State == "stopped" || admin.Full(s):
 		return statusCritical
-	case s.Link != "up" || s.DeadLettered > 0 || troubled(s):
+	case s.Link != "up" || s.DeadLetters > 0 || troubled(s):
 		return statusDegraded
 	}
 	return statusHealthy

@@ -26,6 +26,8 @@ type transaction struct {
 	dropped   []*sealed
 	rewritten *rewrite
 	keyBlock  *spool.KeyBlock
+	marks     []spool.Mark   // of new dead letters
+	carried   []*mark        // of a dropped segment
 	touched   []spool.LaneID // whose numbers change
 }
 
@@ -34,7 +36,7 @@ type transaction struct {
 func (s *Store) commit(c *Commit, w *work) (err error) {
 	g, writes := w.group, w.writes
 	t := &transaction{number: s.active.head.Block + 1, target: s.active}
-	if w.rewritten != nil && s.isSealed(w.rewritten.from) {
+	if w.rewritten != nil && (w.rewritten.former != nil || s.isSealed(w.rewritten.from)) {
 		t.rewritten = w.rewritten
 	}
 	if err := s.maybeRotate(t, g, w.rotate); err != nil {
@@ -79,7 +81,7 @@ func (s *Store) commit(c *Commit, w *work) (err error) {
 
 // apply changes the state in memory, and collects what changes on disk.
 func (s *Store) apply(t *transaction, c *Commit, g *group, writes []*spool.Write) error {
-	dead, err := s.deadEntries(writes)
+	sizes, err := s.deadSizes(writes)
 	if err != nil {
 		return err
 	}
@@ -107,14 +109,23 @@ func (s *Store) apply(t *transaction, c *Commit, g *group, writes []*spool.Write
 	for _, n := range g.notes {
 		s.state.PutNote(n.Name, n.Value, &t.changes)
 	}
+	if err := s.auditDead(t, g); err != nil {
+		return err
+	}
 	for _, w := range writes {
-		if err := s.state.Apply(w, dead.find, &t.changes); err != nil {
+		if err := s.state.Apply(w, &t.changes); err != nil {
 			return err
 		}
+		s.markDead(t, w, sizes)
 		c.Writes = max(c.Writes, w.ID)
 		for i := range w.Settle {
 			s.settleIndex(t, &w.Settle[i])
 		}
+	}
+	s.clearDead(t, g.clears)
+	s.limitDead(t)
+	if t.rewritten != nil && t.rewritten.former != nil {
+		s.moveDead(t)
 	}
 	s.dropSettled(t)
 	s.state.Flush(&t.changes)
@@ -124,12 +135,16 @@ func (s *Store) apply(t *transaction, c *Commit, g *group, writes []*spool.Write
 // settleIndex finds the blocks that a settlement frees. Under view.
 func (s *Store) settleIndex(t *transaction, x *spool.Settlement) {
 	t.touched = append(t.touched, x.Lane)
-	settled := s.state.Settled(x.Lane)
 	for _, sp := range x.Spans {
-		t.gone = s.active.index.settle(x.Lane, sp, settled, t.gone)
-		for _, seg := range s.sealed {
-			seg.settle(x.Lane, sp)
-		}
+		s.goneIndex(t, x.Lane, sp)
+	}
+}
+
+// goneIndex finds the blocks that are needed no more because of entries that are not. Under view.
+func (s *Store) goneIndex(t *transaction, id spool.LaneID, sp spool.Span) {
+	t.gone = s.active.index.settle(id, sp, s.state.Gone(id), t.gone)
+	for _, seg := range s.sealed {
+		seg.settle(id, sp)
 	}
 }
 
@@ -175,10 +190,14 @@ func (s *Store) composeKeys(t *transaction, g *group) {
 	t.keyBlock.Number, t.keyBlock.Segment = t.number, t.target.number
 	for _, x := range t.dropped {
 		keys = append(s.keys.Carry(x.info.Number, t.keyBlock), keys...)
+		s.carryMarks(t, x.info.Number)
+	}
+	for range t.marks {
+		s.keys.Hold(t.keyBlock)
 	}
 	s.mu.Unlock()
-	if len(keys) > 0 {
-		t.keys = spool.EncodeKeys(t.number, keys)
+	if marks := t.allMarks(); len(keys)+len(marks) > 0 {
+		t.keys = spool.EncodeKeys(t.number, keys, marks)
 	}
 }
 
@@ -347,7 +366,7 @@ func (s *Store) done(t *transaction) {
 		s.sealed = append(s.sealed, x)
 		s.active = a
 	}
-	if t.rewritten != nil {
+	if t.rewritten != nil && t.rewritten.from != nil {
 		t.rewritten.from.carried(t.rewritten)
 	}
 	if t.block != nil {
@@ -357,6 +376,7 @@ func (s *Store) done(t *transaction) {
 			defer s.opt.Faults.at("remains carried")
 		}
 	}
+	s.keepMarks(t)
 	s.forget(t.dropped)
 	s.view.Unlock()
 	if t.from != nil {

@@ -156,7 +156,7 @@ func (s *Store) due(now time.Time) (time.Duration, bool) {
 		return 0, false
 	default:
 	}
-	if s.open.bytes > 0 || len(s.open.keys) > 0 || len(s.open.notes) > 0 || s.urgent {
+	if s.open.bytes > 0 || len(s.open.keys) > 0 || len(s.open.notes) > 0 || len(s.open.clears) > 0 || s.urgent {
 		return 0, true
 	}
 	if (s.rewritten != nil || s.rotateNow) && s.opt.RewriteAfter >= 0 && !s.closing {

@@ -23,6 +23,9 @@ type group struct {
 	lanes    []spool.NewLane
 	notes    []Note
 	keys     []spool.KeyRecord
+	clears   []deadRef // dead letters that are dropped, or were replayed
+	dropped  int       // how many of them the operator gave up
+	replayed int       // how many come again as records of this group
 	keyBlock *spool.KeyBlock
 	bytes    int
 	records  int
@@ -198,6 +201,18 @@ func (g *group) append(l *lane, size int, ts int64, partition int32, key, value 
 	g.bytes += size
 	g.records++
 	return t
+}
+
+// appendRaw is append for an entry as it was encoded once.
+func (g *group) appendRaw(l *lane, raw []byte) {
+	if l.group != g {
+		g.addSection(l)
+	}
+	l.sect.buf = append(l.sect.buf, raw...)
+	l.sect.count++
+	l.end++
+	g.bytes += len(raw)
+	g.records++
 }
 
 func (g *group) addSection(l *lane) {

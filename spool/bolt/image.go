@@ -52,6 +52,7 @@ type keyBlockRef struct {
 	number  uint64
 	size    int
 	records []spool.KeyRecord
+	marks   []spool.Mark
 }
 
 // what to read of a segment.
@@ -235,11 +236,11 @@ func (r *imageReader) keysValue(number uint64, name []byte, x pair) error {
 	if err != nil {
 		return err
 	}
-	records, err := spool.DecodeKeys(number, b)
+	records, marks, err := spool.DecodeKeys(number, b)
 	if err != nil {
 		return err
 	}
-	r.im.keyOf = append(r.im.keyOf, keyBlockRef{number, len(b), records})
+	r.im.keyOf = append(r.im.keyOf, keyBlockRef{number, len(b), records, marks})
 	toggleBlock(&r.keySum, name, binary.LittleEndian.Uint32(b[len(b)-4:]))
 	return nil
 }

@@ -77,7 +77,7 @@ func (l *laneIndex) search(i spool.Index) int {
 
 // settle looks which sections under sp have left, and gives the blocks that
 // have nothing else.
-func (x *index) settle(lane spool.LaneID, sp spool.Span, settled *spool.Set, gone []*block) []*block {
+func (x *index) settle(lane spool.LaneID, sp spool.Span, settled spool.Gone, gone []*block) []*block {
 	l := x.lanes[lane]
 	if l == nil {
 		return gone
@@ -108,13 +108,13 @@ func (x *index) sweep(state *spool.State) []*block {
 	var gone []*block
 	for _, id := range slices.Sorted(maps.Keys(x.lanes)) {
 		if l := x.lanes[id]; len(l.refs) > 0 {
-			gone = x.settle(id, spool.Span{First: l.refs[0].span.First, End: l.refs[len(l.refs)-1].span.End}, state.Settled(id), gone)
+			gone = x.settle(id, spool.Span{First: l.refs[0].span.First, End: l.refs[len(l.refs)-1].span.End}, state.Gone(id), gone)
 		}
 	}
 	return gone
 }
 
-func (r *ref) left(settled *spool.Set) bool {
+func (r *ref) left(settled spool.Gone) bool {
 	return settled.Contains(r.span.First) && settled.CountIn(r.span) == r.span.Len()
 }
 

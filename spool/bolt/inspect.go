@@ -34,7 +34,7 @@ func Look(path string) (*Inspection, error) {
 	}
 	if err != nil {
 		l.release()
-		return nil, err
+		return nil, damageIn(path, err)
 	}
 	in := &Inspection{Recovered: found.state.Recovered(), dir: path, lock: l, found: found}
 	in.Stats = Stats{
@@ -83,9 +83,12 @@ func (in *Inspection) Segments() []SegmentStats {
 	var out []SegmentStats
 	total := int(in.Recovered.Counters.Pending())
 	for _, info := range in.found.state.Segments() {
-		x := newSealed(in.dir, info, in.found.state)
-		out = append(out, SegmentStats{Number: info.Number, Path: x.path, Blocks: info.Blocks, Bytes: info.Bytes, Pending: x.pending})
-		total -= x.pending
+		pending := 0
+		for _, e := range info.Extents {
+			pending += e.Len() - in.found.state.Settled(e.Lane).CountIn(e.Span)
+		}
+		out = append(out, SegmentStats{Number: info.Number, Path: segmentPath(in.dir, info.Number), Blocks: info.Blocks, Bytes: info.Bytes, Pending: pending})
+		total -= pending
 	}
 	path := segmentPath(in.dir, in.found.number)
 	return append(out, SegmentStats{Number: in.found.number, Path: path, Active: true, Blocks: in.found.head.Blocks, Bytes: in.found.index.bytes, Pending: total})
@@ -149,7 +152,7 @@ func (in *Inspection) Entries(yield func(EntryInfo) bool) error {
 		slices.SortFunc(parts, func(a, b part) int { return cmp.Compare(a.span.First, b.span.First) })
 		settled := in.found.state.Settled(id)
 		for _, p := range parts {
-			if p.left(settled) {
+			if settled.CountIn(p.span) == p.span.Len() {
 				continue
 			}
 			info := EntryInfo{Lane: id, Topic: in.found.state.Topic(id), Segment: sources[p.src].number, Block: p.block.number}

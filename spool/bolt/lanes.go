@@ -120,7 +120,7 @@ func (in *Inspection) useOf(im *image, number uint64, first []spool.Index, out [
 		settled := in.found.state.Settled(id)
 		for i := range l.refs {
 			r := &l.refs[i]
-			if r.left(settled) {
+			if settled.CountIn(r.span) == r.span.Len() {
 				continue
 			}
 			if listed(id, r.span.End-1) { // what is carried goes from the first entry on

@@ -24,6 +24,7 @@ type Options struct {
 	KeyWindow    time.Duration // how long idempotency keys are known; 24 h, never below 15 min
 	MaxKeys      int           // how many are known; 500,000
 	MaxTopics    int           // how many the spool may ever hold: one is never forgotten; 10,000
+	DeadBytes    int64         // what dead letters' entries may take: above it the oldest are dropped; a quarter of the limit
 	Adopt        bool          // take over a spool that was made elsewhere (recorded)
 	KeepReceipts bool          // at the end, leave them unanswered for Store.Receipts
 	Now          func() time.Time

@@ -41,7 +41,7 @@ func (s *Store) Read(lane spool.LaneID, from spool.Index, max int, buf []byte) (
 			continue
 		}
 		if err != nil {
-			return nil, from, r.buf, err
+			return nil, from, r.buf, damageIn(s.dir, err)
 		}
 		if !more {
 			break
@@ -76,16 +76,21 @@ func (s *Store) waitForMore(err error) error {
 	return nil
 }
 
-var errMoved = errors.New("moved")
+var (
+	errMoved   = errors.New("moved")
+	errNowhere = errors.New("nowhere") // an entry that has left is not held any more
+)
 
 type reading struct {
 	s    *Store
 	lane spool.LaneID
 	at   spool.Index
-	max  int
-	buf  []byte
-	out  []spool.Section
-	lens []int
+	// exact: the entry at at is wanted, though it may have left, and no other.
+	exact bool
+	max   int
+	buf   []byte
+	out   []spool.Section
+	lens  []int
 }
 
 func (r *reading) done() bool { return len(r.out) > 0 && len(r.buf) >= r.max }
@@ -105,7 +110,9 @@ func (r *reading) step() (more bool, err error) {
 	if first, ok := s.coming[r.lane]; ok {
 		end = first
 	}
-	r.at = s.state.Settled(r.lane).NextAbsent(r.at)
+	if !r.exact {
+		r.at = s.state.Settled(r.lane).NextAbsent(r.at)
+	}
 	if r.at >= end {
 		r.at = end
 		s.view.RUnlock()
@@ -118,6 +125,10 @@ func (r *reading) step() (more bool, err error) {
 		}
 	}
 	refs := r.collect(s.active.index)
+	if len(refs) == 0 && r.exact {
+		s.view.RUnlock()
+		return false, errNowhere
+	}
 	if len(refs) == 0 {
 		number := s.active.number
 		s.view.RUnlock()
@@ -147,6 +158,16 @@ func (r *reading) collect(x *index) []ref {
 	l := x.lanes[r.lane]
 	if l == nil {
 		return nil
+	}
+	if r.exact {
+		i := l.search(r.at)
+		for i < len(l.refs) && (l.refs[i].dead || l.refs[i].span.End <= r.at) {
+			i++
+		}
+		if i == len(l.refs) || l.refs[i].span.First > r.at {
+			return nil
+		}
+		return []ref{l.refs[i]}
 	}
 	settled := r.s.state.Settled(r.lane)
 	room := r.max - len(r.buf)
@@ -210,6 +231,9 @@ func (r *reading) sealedLocked(x *sealed) error {
 	refs := r.collect(x.index)
 	left := r.s.state.Settled(r.lane).Contains(r.at)
 	r.s.view.RUnlock()
+	if len(refs) == 0 && r.exact {
+		return errNowhere
+	}
 	if len(refs) == 0 && left {
 		return errMoved // it left while we waited for the segment
 	}
@@ -249,62 +273,6 @@ func (r *reading) take(f io.ReaderAt, segment uint64, c *ref, offset int64) erro
 	r.lens = append(r.lens, c.len)
 	r.at = c.span.End
 	return nil
-}
-
-// deadEntries are copies of entries that go to the dead letters.
-type deadEntries map[spool.LaneID]map[spool.Index][]byte
-
-// deadEntries reads what writes move to the dead letters.
-func (s *Store) deadEntries(writes []*spool.Write) (deadEntries, error) {
-	var out deadEntries
-	for _, w := range writes {
-		for i := range w.DeadLetters {
-			d := &w.DeadLetters[i]
-			b, err := s.readEntry(d.Lane, d.Index)
-			if err != nil {
-				return nil, err
-			}
-			if out == nil {
-				out = make(deadEntries)
-			}
-			if out[d.Lane] == nil {
-				out[d.Lane] = make(map[spool.Index][]byte)
-			}
-			out[d.Lane][d.Index] = b
-		}
-	}
-	return out, nil
-}
-
-func (e deadEntries) find(lane spool.LaneID, at spool.Index) ([]byte, error) {
-	b, ok := e[lane][at]
-	if !ok {
-		return nil, fmt.Errorf("dead letter %d of lane %d was not read", at, lane)
-	}
-	return b, nil
-}
-
-// readEntry reads the bytes of one entry that has not left.
-func (s *Store) readEntry(lane spool.LaneID, at spool.Index) ([]byte, error) {
-	sections, _, _, err := s.Read(lane, at, 1, nil)
-	if err != nil {
-		return nil, err
-	}
-	var found []byte
-	for i := range sections {
-		err := eachEntry(&sections[i], func(index spool.Index, raw []byte) {
-			if index == at {
-				found = append([]byte(nil), raw...)
-			}
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	if found == nil {
-		return nil, fmt.Errorf("record %d of lane %d is not in the spool any more", at, lane)
-	}
-	return found, nil
 }
 
 // eachEntry calls yield with each entry's index and bytes.

@@ -29,6 +29,7 @@ func Open(options Options) (*Store, *spool.Recovered, error) {
 	s := newStore(o, l)
 	r, err := s.start()
 	if err != nil {
+		err = damageIn(o.Path, err)
 		s.dropNext()
 		if s.active != nil {
 			_ = s.active.db.Close()
@@ -41,6 +42,15 @@ func Open(options Options) (*Store, *spool.Recovered, error) {
 	}
 	go s.run()
 	return s, r, nil
+}
+
+// damageIn names the file in an error about damage.
+func damageIn(dir string, err error) error {
+	var damage *spool.CorruptError
+	if errors.As(err, &damage) {
+		damage.Path = segmentPath(dir, damage.Segment)
+	}
+	return err
 }
 
 // makeDir makes a directory and those above it, durably: a spool in a directory that a
@@ -189,10 +199,12 @@ func (s *Store) loadKeys(found *surveyed) {
 		for _, r := range k.records {
 			all = append(all, spool.FoundKey{KeyRecord: r, Block: b})
 		}
+		s.loadMarks(k.marks, b)
 		if k.segment == found.number {
 			s.active.keyBytes += int64(k.size) + keyBlockRoom
 		}
 	}
+	s.sortMarks()
 	s.keys.Load(all, s.clock.now().Age)
 }
 
@@ -213,7 +225,7 @@ func (s *Store) firstCommit(fresh bool) error {
 		what := fmt.Sprintf("adopted: machine %q, lock file %d; before: machine %q, lock file %d", machine, s.lock.inode, b.MachineID, b.LockInode)
 		b.MachineID, b.LockInode = machine, s.lock.inode
 		w := &spool.Write{Audit: []spool.AuditEntry{{At: s.clock.now().Wall, What: what}}}
-		if err := s.state.Apply(w, nil, &t.changes); err != nil {
+		if err := s.state.Apply(w, &t.changes); err != nil {
 			return err
 		}
 	}
@@ -244,6 +256,7 @@ type surveyKeys struct {
 	segment, number uint64
 	size            int
 	records         []spool.KeyRecord
+	marks           []spool.Mark
 }
 
 // survey finds the active segment and reads it, checks that all others are there, and reads
@@ -349,7 +362,7 @@ func (v *surveyed) older(dir string, info *spool.SegmentInfo) error {
 
 func (v *surveyed) addKeys(im *image) {
 	for _, k := range im.keyOf {
-		v.keys = append(v.keys, surveyKeys{im.number, k.number, k.size, k.records})
+		v.keys = append(v.keys, surveyKeys{im.number, k.number, k.size, k.records, k.marks})
 	}
 }
 

@@ -1,7 +1,7 @@
 package bolt
 
 import (
-	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -25,6 +25,7 @@ type rewrite struct {
 	sections []spool.BlockSection // Off and Len in bytes
 	bytes    []byte
 	rest     []spool.Extent // what is left then; none: nothing
+	former   []formerDead   // not nil: dead letters that the state kept, and no segment's remains
 }
 
 // upkeep is what the committer knows of a segment that may have to be rewritten.
@@ -57,6 +58,9 @@ func (s *Store) tend(always bool) error {
 			return nil
 		}
 		s.lookAgain()
+	}
+	if s.state.HasFormerDead() {
+		return s.startMoveDead(full)
 	}
 	if x, measure := s.nextRewrite(full); measure {
 		s.startMeasure(x)
@@ -263,11 +267,10 @@ func (s *Store) measure(x *sealed) (held int64, err error) {
 	return held, nil
 }
 
-// pendingBytes is what the entries of one section take that have not left. Only a section of which a part has is read. Under x.mu.
+// pendingBytes is what the entries of one section take that are needed. Only a section of which a part is is read. Under x.mu.
 func (s *Store) pendingBytes(x *sealed, e spool.Extent, r *ref, buf []byte) (int64, []byte, error) {
 	s.view.RLock()
-	settled := s.state.Settled(e.Lane)
-	left := settled.CountIn(r.span)
+	left := s.state.Gone(e.Lane).CountIn(r.span)
 	s.view.RUnlock()
 	switch {
 	case left == r.span.Len():
@@ -275,80 +278,95 @@ func (s *Store) pendingBytes(x *sealed, e spool.Extent, r *ref, buf []byte) (int
 	case left == 0 && r.spans == nil && r.span.First >= e.First && r.span.End <= e.End:
 		return int64(r.len), buf, nil
 	}
+	n := int64(0)
+	buf, err := s.needed(x, e, r, buf, func(_ spool.Index, raw []byte) { n += int64(len(raw)) })
+	return n, buf, err
+}
+
+// needed reads a section of a segment, and calls yield with the entries of an extent that are needed. Under x.mu.
+func (s *Store) needed(x *sealed, e spool.Extent, r *ref, buf []byte, yield func(spool.Index, []byte)) ([]byte, error) {
 	if cap(buf) < r.len {
 		buf = make([]byte, r.len)
-	}
-	if _, err := x.file.ReadAt(buf[:r.len], r.block.offset+int64(r.off)); err != nil {
-		return 0, buf, err
 	}
 	sect := spool.Section{Lane: e.Lane, Spans: r.spans, Bytes: buf[:r.len]}
 	if sect.Spans == nil {
 		sect.Spans = []spool.Span{r.span}
 	}
-	n := int64(0)
+	if _, err := x.file.ReadAt(sect.Bytes, r.block.offset+int64(r.off)); err != nil {
+		return buf, fmt.Errorf("read block %d of segment %d: %w", r.block.number, x.info.Number, err)
+	}
+	if spool.CRC(sect.Bytes) != r.crc {
+		return buf, corrupt(x.info.Number, r.block.number, "checksum of lane %d's entries %v", e.Lane, r.span)
+	}
 	s.view.RLock()
 	defer s.view.RUnlock()
-	err := eachEntry(&sect, func(i spool.Index, raw []byte) {
-		if i >= e.First && i < e.End && !settled.Contains(i) {
-			n += int64(len(raw))
+	gone := s.state.Gone(e.Lane)
+	return buf, eachEntry(&sect, func(i spool.Index, raw []byte) {
+		if i >= e.First && i < e.End && !gone.Contains(i) {
+			yield(i, raw)
 		}
 	})
-	return n, buf, err
 }
 
-// readRemains copies entries that have not left, about max bytes, a section for each extent: what is
+// readRemains copies entries that are needed, about most bytes, a section for each extent: what is
 // between two extents of a lane may be in another segment.
 func (s *Store) readRemains(x *sealed, most int) (*rewrite, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if err := x.load(); err != nil {
+		return nil, err
+	}
 	rw := &rewrite{from: x}
 	s.view.RLock()
 	extents := x.info.Extents
 	s.view.RUnlock()
 	var buf []byte
+	var err error
 	for i, e := range extents {
-		sect := spool.BlockSection{Lane: e.Lane, Off: len(rw.bytes)}
-		at := e.First
-		for at < e.End && len(rw.bytes) < most {
-			sections, next, b, err := s.Read(e.Lane, at, min(most, rewriteBeside), buf)
-			if err != nil {
-				return nil, err
-			}
-			buf = b
-			if err := s.keepRemains(rw, &sect, sections, spool.Span{First: at, End: e.End}); err != nil {
-				return nil, err
-			}
-			if at = next; len(sections) == 0 {
-				at = e.End
-			}
-		}
-		if sect.Len = len(rw.bytes) - sect.Off; len(sect.Spans) > 0 {
-			rw.sections = append(rw.sections, sect)
-		}
-		if at < e.End {
-			rw.rest = append(rw.rest, spool.Extent{Lane: e.Lane, Span: spool.Span{First: at, End: e.End}})
-		}
 		if len(rw.bytes) >= most {
-			rw.rest = append(rw.rest, extents[i+1:]...)
+			rw.rest = append(rw.rest, extents[i:]...)
 			break
+		}
+		if buf, err = s.readExtent(rw, e, most, buf); err != nil {
+			return nil, err
 		}
 	}
 	return rw, nil
 }
 
-// keepRemains copies the entries of want that have not left.
-func (s *Store) keepRemains(rw *rewrite, sect *spool.BlockSection, sections []spool.Section, want spool.Span) (err error) {
-	s.view.RLock()
-	defer s.view.RUnlock()
-	settled := s.state.Settled(sect.Lane)
-	for i := range sections {
-		err = errors.Join(err, eachEntry(&sections[i], func(index spool.Index, raw []byte) {
-			if index < want.First || index >= want.End || settled.Contains(index) {
-				return
-			}
-			rw.bytes = append(rw.bytes, raw...)
-			sect.Spans = addIndex(sect.Spans, index)
-		}))
+// readExtent is readRemains for one extent.
+func (s *Store) readExtent(rw *rewrite, e spool.Extent, most int, buf []byte) (_ []byte, err error) {
+	x := rw.from
+	l := x.index.lanes[e.Lane]
+	if l == nil {
+		return buf, corrupt(x.info.Number, spool.NoBlock, "records %v of lane %d are missing", e.Span, e.Lane)
 	}
-	return err
+	sect := spool.BlockSection{Lane: e.Lane, Off: len(rw.bytes)}
+	for i := l.search(e.First); i < len(l.refs) && l.refs[i].span.First < e.End; i++ {
+		r := &l.refs[i]
+		if len(rw.bytes) >= most {
+			rest := spool.Span{First: max(r.span.First, e.First), End: e.End}
+			rw.rest = append(rw.rest, spool.Extent{Lane: e.Lane, Span: rest})
+			break
+		}
+		s.view.RLock()
+		left := r.left(s.state.Gone(e.Lane))
+		s.view.RUnlock()
+		if left {
+			continue
+		}
+		buf, err = s.needed(x, e, r, buf, func(i spool.Index, raw []byte) {
+			rw.bytes = append(rw.bytes, raw...)
+			sect.Spans = addIndex(sect.Spans, i)
+		})
+		if err != nil {
+			return buf, err
+		}
+	}
+	if sect.Len = len(rw.bytes) - sect.Off; len(sect.Spans) > 0 {
+		rw.sections = append(rw.sections, sect)
+	}
+	return buf, nil
 }
 
 // carried takes what a commit has carried out of a segment. Under view.

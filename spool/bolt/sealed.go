@@ -18,7 +18,7 @@ type sealed struct {
 	info    spool.SegmentInfo
 	bytes   int64  // that the file owns on the disk
 	tend    upkeep // committer only
-	pending int    // entries that have not left
+	pending int    // entries that are needed: they have not left, or are dead letters
 	dirty   bool   // pending is to be counted again
 	state   *spool.State
 	path    string
@@ -67,7 +67,7 @@ func (x *sealed) count() {
 	}
 	x.dirty, x.pending = false, 0
 	for _, e := range x.info.Extents {
-		x.pending += e.Len() - x.state.Settled(e.Lane).CountIn(e.Span)
+		x.pending += e.Len() - x.state.Gone(e.Lane).CountIn(e.Span)
 	}
 }
 

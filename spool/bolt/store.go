@@ -53,11 +53,14 @@ type Store struct {
 	measurements []measurement
 	again        bool // the background has done something: tend is to look
 
-	view   sync.RWMutex
-	state  *spool.State
-	active *active
-	next   *active   // the next segment: made, open and with room; nil while that cannot be had. Committer only
-	sealed []*sealed // ascending by number
+	dlq       sync.Mutex // one replays or drops dead letters at a time; before mu
+	view      sync.RWMutex
+	marks     []*mark // of dead letters, by serial; some of them may be none any more
+	deadBytes int64   // of dead letters' entries
+	state     *spool.State
+	active    *active
+	next      *active   // the next segment: made, open and with room; nil while that cannot be had. Committer only
+	sealed    []*sealed // ascending by number
 	// coming is where the entries begin that state counts already, and that the commit
 	// under way has not made durable: nobody can read them yet.
 	coming map[spool.LaneID]spool.Index

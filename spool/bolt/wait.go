@@ -38,7 +38,7 @@ func (s *Store) Sync(ctx context.Context) error {
 	case s.err != nil:
 		s.mu.Unlock()
 		return s.err
-	case s.open.bytes > 0 || len(s.open.keys) > 0 || len(s.open.notes) > 0:
+	case s.open.bytes > 0 || len(s.open.keys) > 0 || len(s.open.notes) > 0 || len(s.open.clears) > 0:
 		r = s.open.receipt
 	case s.committing != nil:
 		r = s.committing.receipt

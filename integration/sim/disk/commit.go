@@ -150,12 +150,12 @@ func (m *Model) stage(group uint64, items []item, writes []*spool.Write, now spo
 	}
 	for _, w := range writes {
 		m.settled(w)
-		must(m.st.Apply(w, m.entry, &s.changes))
+		must(m.st.Apply(w, &s.changes))
 		s.events.Writes = w.ID
 	}
 	m.st.Flush(&s.changes)
 	if len(keys) > 0 {
-		s.keys = spool.EncodeKeys(s.number, keys)
+		s.keys = spool.EncodeKeys(s.number, keys, nil)
 	}
 	return s
 }

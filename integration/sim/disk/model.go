@@ -153,7 +153,7 @@ func (m *Model) loadKeys() error {
 	m.index = spool.NewKeyIndex(m.rules.Keys)
 	var all []spool.FoundKey
 	for _, n := range slices.Sorted(maps.Keys(m.keys)) {
-		recs, err := spool.DecodeKeys(n, m.keys[n])
+		recs, _, err := spool.DecodeKeys(n, m.keys[n])
 		if err != nil {
 			return fmt.Errorf("disk: what was written cannot be read: %w", err)
 		}

@@ -20,6 +20,8 @@ type Daemon interface {
 	Status() *spoold.Status
 	Err() error // why it stopped by itself, or nil
 	Resolve(ctx context.Context, topic string, partition int32, c spoold.ResolveChoice) (spoold.Resolution, error)
+	DeadLetterDaemon
+	PendingDaemon
 	OperateTransaction(ctx context.Context, word spoold.TransactionWord) error
 }
 
@@ -56,6 +58,8 @@ func Private(d Daemon, metrics http.Handler) http.Handler {
 	mux.Handle("/", Public(d, metrics))
 	mux.HandleFunc("POST /api/txn", func(w http.ResponseWriter, r *http.Request) { operateTransaction(d, w, r) })
 	mux.HandleFunc("POST /api/resolve", func(w http.ResponseWriter, r *http.Request) { resolve(d, w, r) })
+	handleDeadLetters(mux, d)
+	handlePending(mux, d)
 	return mux
 }
 

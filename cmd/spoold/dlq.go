@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"text/tabwriter"
+	"time"
+	"unicode/utf8"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/cmd/spoold/internal/admin"
+)
+
+func dlqCommand(w *world) *cli.Command {
+	flags := func(more ...cli.Flag) []cli.Flag {
+		return append([]cli.Flag{
+			configFlag(), spoolFlag("default: the daemon's"), jsonFlag(),
+			&cli.StringFlag{Name: "topic", Aliases: []string{"t"}, Usage: "those of `TOPIC`"},
+			&cli.IntFlag{Name: "partition", Aliases: []string{"p"}, Value: -1, Usage: "those that partition `N` refused"},
+			&cli.StringFlag{Name: "code", Usage: "those with this `CODE`, Kafka's number or name"},
+			&cli.DurationFlag{Name: "older-than", Usage: "those that were refused so long ago, such as 24h: `DURATION`"},
+		}, more...)
+	}
+	all := &cli.BoolFlag{Name: "all", Usage: "all of them: without a number or a filter nothing is changed unless this is given"}
+	return &cli.Command{
+		Name:  "dlq",
+		Usage: "dead letters: records that the cluster refused for good",
+		UsageText: "spoold dlq ls|show|replay|drop [NUMBER…] [--topic TOPIC] [--partition N] [--code CODE] [--older-than DURATION]\n\n" +
+			"Example: what was refused and why, one record in full, and all of a topic again after it was mended:\n\n" +
+			"   spoold dlq ls\n   spoold dlq show 17\n   spoold dlq replay --topic orders",
+		Description: "A dead letter stays in the spool until it is dropped or replayed, and counts against dlq.max.bytes. It works with the\n" +
+			"daemon running or not. What is replayed or dropped is recorded in the spool.",
+		Subcommands: []*cli.Command{
+			{
+				Name: "ls", UsageText: "spoold dlq ls [NUMBER…] [--topic TOPIC] [--partition N] [--code CODE] [--older-than DURATION]\n\nExample: what a topic has:\n\n   spoold dlq ls --topic orders", Usage: "list them, oldest first", ArgsUsage: "[NUMBER…]", Flags: flags(&cli.IntFlag{Name: "limit", Value: 1000, Usage: "at most `N`; 0: all"}),
+				Description: "--json prints an array with one object for each: serial, topic, partition, code, code_id, message, attempts, at (ms since\n1970), bytes, index.",
+				Action:      func(c *cli.Context) error { return dlqList(w, c) },
+			},
+			{
+				Name: "show", UsageText: "spoold dlq show NUMBER [--spool DIR | -c FILE] [--json]\n\nExample: one record in full:\n\n   spoold dlq show 17", Usage: "show one with its record", ArgsUsage: "NUMBER", Flags: []cli.Flag{configFlag(), spoolFlag("default: the daemon's"), jsonFlag()},
+				Description: "--json prints the fields of ls, and timestamp, key and value (base64; null is null) and headers.",
+				Action:      func(c *cli.Context) error { return dlqShow(w, c) },
+			},
+			{
+				Name: "replay", UsageText: "spoold dlq replay [NUMBER…] [--topic TOPIC] [--partition N] [--code CODE] [--older-than DURATION]\n\nExample: all of a topic again after it was mended:\n\n   spoold dlq replay --topic orders", Usage: "send them again, as records that have just come", ArgsUsage: "[NUMBER…]", Flags: flags(all),
+				Description: "A copy of each goes to the end of its topic, behind what was accepted since, and is counted accepted again; the dead letter is\ngone in the same commit. --json prints {\"records\": N}.",
+				Action:      func(c *cli.Context) error { return dlqChange(w, c, true) },
+			},
+			{
+				Name: "drop", UsageText: "spoold dlq drop [NUMBER…] [--topic TOPIC] [--partition N] [--code CODE] [--older-than DURATION]\n\nExample: those that were refused a month ago:\n\n   spoold dlq drop --older-than 720h", Usage: "give them up", ArgsUsage: "[NUMBER…]", Flags: flags(all),
+				Description: "They cannot be had back. --json prints {\"records\": N}.",
+				Action:      func(c *cli.Context) error { return dlqChange(w, c, false) },
+			},
+		},
+	}
+}
+
+// deadLetterFilter reads the flags and numbers, and reports whether there were any.
+func deadLetterFilter(c *cli.Context) (f spoold.DeadLetterFilter, given bool, err error) {
+	f.Topic, f.OlderThan = c.String("topic"), c.Duration("older-than")
+	if f.OlderThan < 0 {
+		return f, false, usagef("dlq: --older-than %v: must not be negative", f.OlderThan)
+	}
+	if c.IsSet("partition") {
+		n := c.Int("partition")
+		if n < 0 || n > 1<<31-1 {
+			return f, false, usagef("dlq: --partition %d: the partition must be a number from 0", n)
+		}
+		p := int32(n)
+		f.Partition = &p
+	}
+	if code := c.String("code"); code != "" {
+		id, ok := spoold.ErrorCodeNumber(code)
+		if !ok {
+			return f, false, usagef("dlq: --code %q: want Kafka's number or name of an error, such as 10 or MESSAGE_TOO_LARGE", code)
+		}
+		f.Code = &id
+	}
+	for _, arg := range c.Args().Slice() {
+		n, err := strconv.ParseUint(arg, 10, 64)
+		if err != nil {
+			return f, false, usagef("dlq: %q: want the number of a dead letter, as spoold dlq ls shows it", arg)
+		}
+		f.Serials = append(f.Serials, n)
+	}
+	return f, f.Topic != "" || f.Partition != nil || f.Code != nil || f.OlderThan > 0 || len(f.Serials) > 0, nil
+}
+
+// askDaemon asks the daemon, or looks into the spool itself if none runs.
+func askDaemon[T any](w *world, c *cli.Context, live func(context.Context, *admin.Client) (T, error), offline func(dir string) (T, error)) (T, error) {
+	dir, err := spoolDir(w, c)
+	var none T
+	if err != nil {
+		return none, err
+	}
+	client := admin.NewClient(dir)
+	defer client.Close()
+	out, err := live(c.Context, client)
+	var f *admin.Failure
+	switch {
+	case errors.Is(err, admin.ErrNoDaemon):
+		return offline(dir)
+	case errors.As(err, &f):
+		return none, &exitError{f.Exit, err}
+	}
+	return out, err
+}
+
+func dlqList(w *world, c *cli.Context) error {
+	f, _, err := deadLetterFilter(c)
+	if err != nil {
+		return err
+	}
+	most := c.Int("limit")
+	if most <= 0 {
+		most = -1
+	}
+	list, err := askDaemon(w, c, func(ctx context.Context, client *admin.Client) ([]spoold.DeadLetterInfo, error) {
+		return client.DeadLetters(ctx, f, most)
+	}, func(dir string) ([]spoold.DeadLetterInfo, error) { return spoold.InspectDeadLetters(dir, f, most) })
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return json.NewEncoder(w.stdout).Encode(list)
+	}
+	t := tabwriter.NewWriter(w.stdout, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(t, "NUMBER\tTOPIC\tPARTITION\tCODE\tREFUSED\tBYTES\tMESSAGE")
+	for i := range list {
+		d := &list[i]
+		fmt.Fprintf(t, "%d\t%s\t%d\t%s\t%s\t%d\t%s\n", d.Serial, d.Topic, d.Partition, d.Code, time.UnixMilli(d.At).Format(time.RFC3339), d.Bytes, d.Message)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	more := ""
+	if len(list) == most {
+		more = ", and maybe more: --limit 0 shows all"
+	}
+	_, err = fmt.Fprintf(w.stdout, "%s%s\n", plural(len(list), "dead letter"), more)
+	return err
+}
+
+func dlqShow(w *world, c *cli.Context) error {
+	if c.NArg() != 1 {
+		return usagef("dlq show: want one NUMBER, as spoold dlq ls shows it, got %d arguments", c.NArg())
+	}
+	serial, err := strconv.ParseUint(c.Args().First(), 10, 64)
+	if err != nil {
+		return usagef("dlq show: %q: want the number of a dead letter, as spoold dlq ls shows it", c.Args().First())
+	}
+	d, err := askDaemon(w, c, func(ctx context.Context, client *admin.Client) (*spoold.DeadLetterRecord, error) {
+		return client.DeadLetter(ctx, serial)
+	}, func(dir string) (*spoold.DeadLetterRecord, error) { return spoold.InspectDeadLetter(dir, serial) })
+	if errors.Is(err, spoold.ErrNoDeadLetter) {
+		return &exitError{exitUsage, err}
+	}
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return json.NewEncoder(w.stdout).Encode(d)
+	}
+	fmt.Fprintf(w.stdout, "number      %d\ntopic       %s, partition %d\nrefused     %s: %s\n", d.Serial, d.Topic, d.Partition, d.Code, d.Message)
+	fmt.Fprintf(w.stdout, "at          %s, attempt %d\n", time.UnixMilli(d.At).Format(time.RFC3339), d.Attempts)
+	fmt.Fprintf(w.stdout, "timestamp   %s\n", time.UnixMilli(d.Timestamp).UTC().Format(time.RFC3339Nano))
+	for _, h := range d.Headers {
+		fmt.Fprintf(w.stdout, "header      %s: %s\n", h.Key, readable(h.Value))
+	}
+	_, err = fmt.Fprintf(w.stdout, "key         %s\nvalue       %s\n", readable(d.Key), readable(d.Value))
+	return err
+}
+
+// readable is bytes as text, quoted where they are none.
+func readable(b []byte) string {
+	switch {
+	case b == nil:
+		return "null"
+	case utf8.Valid(b):
+		return string(b)
+	}
+	return strconv.Quote(string(b))
+}
+
+func dlqChange(w *world, c *cli.Context, replay bool) error {
+	name, done := "drop", "dropped"
+	if replay {
+		name, done = "replay", "replayed"
+	}
+	f, given, err := deadLetterFilter(c)
+	if err != nil {
+		return err
+	}
+	if !given && !c.Bool("all") {
+		return usagef("dlq %s: which ones? Give numbers, --topic, --partition, --code or --older-than, or --all", name)
+	}
+	n, err := askDaemon(w, c, func(ctx context.Context, client *admin.Client) (int, error) {
+		return client.ChangeDeadLetters(ctx, f, replay)
+	}, func(dir string) (int, error) { return spoold.ChangeDeadLetters(c.Context, dir, f, replay) })
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return json.NewEncoder(w.stdout).Encode(admin.DeadLetterChange{Records: n})
+	}
+	_, err = fmt.Fprintf(w.stdout, "%s %s; recorded in the spool\n", plural(n, "dead letter"), done)
+	return err
+}

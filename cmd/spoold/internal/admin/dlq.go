@@ -1,0 +1,115 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/spoold/spoold"
+)
+
+// DeadLetterDaemon is a Daemon whose dead letters can be looked at and changed.
+type DeadLetterDaemon interface {
+	DeadLetters(f spoold.DeadLetterFilter, most int) []spoold.DeadLetterInfo
+	DeadLetter(serial uint64) (*spoold.DeadLetterRecord, error)
+	DropDeadLetters(ctx context.Context, f spoold.DeadLetterFilter) (int, error)
+	ReplayDeadLetters(ctx context.Context, f spoold.DeadLetterFilter) (int, error)
+}
+
+// DeadLetterRequest asks for a list of dead letters, or for a change.
+type DeadLetterRequest struct {
+	Filter spoold.DeadLetterFilter `json:"filter"`
+	Most   int                     `json:"most,omitempty"`
+}
+
+// DeadLetterChange is how many dead letters were dropped or replayed.
+type DeadLetterChange struct {
+	Records int `json:"records"`
+}
+
+func handleDeadLetters(mux *http.ServeMux, d DeadLetterDaemon) {
+	mux.HandleFunc("POST /api/dlq/ls", func(w http.ResponseWriter, r *http.Request) {
+		if req, ok := deadLetterRequest(w, r); ok {
+			writeJSON(w, http.StatusOK, d.DeadLetters(req.Filter, req.Most))
+		}
+	})
+	mux.HandleFunc("GET /api/dlq/{serial}", func(w http.ResponseWriter, r *http.Request) {
+		serial, err := strconv.ParseUint(r.PathValue("serial"), 10, 64)
+		if err != nil {
+			writeJSON(w, http.StatusBadRequest, Failure{"dlq: " + err.Error(), 64})
+			return
+		}
+		record, err := d.DeadLetter(serial)
+		if err != nil {
+			writeJSON(w, http.StatusNotFound, Failure{err.Error(), deadLetterExit(err)})
+			return
+		}
+		writeJSON(w, http.StatusOK, record)
+	})
+	change := func(do func(context.Context, spoold.DeadLetterFilter) (int, error)) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			req, ok := deadLetterRequest(w, r)
+			if !ok {
+				return
+			}
+			n, err := do(r.Context(), req.Filter)
+			if err != nil {
+				writeJSON(w, http.StatusConflict, Failure{err.Error(), deadLetterExit(err)})
+				return
+			}
+			writeJSON(w, http.StatusOK, DeadLetterChange{n})
+		}
+	}
+	mux.HandleFunc("POST /api/dlq/drop", change(d.DropDeadLetters))
+	mux.HandleFunc("POST /api/dlq/replay", change(d.ReplayDeadLetters))
+}
+
+func deadLetterExit(err error) int {
+	if errors.Is(err, spoold.ErrNoDeadLetter) {
+		return 64
+	}
+	return spoold.ExitCode(err)
+}
+
+func deadLetterRequest(w http.ResponseWriter, r *http.Request) (req DeadLetterRequest, ok bool) {
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&req); err != nil {
+		writeJSON(w, http.StatusBadRequest, Failure{"dlq: " + err.Error(), 64})
+		return req, false
+	}
+	return req, true
+}
+
+// DeadLetters asks for a list. ErrNoDaemon: nobody listens.
+func (c *Client) DeadLetters(ctx context.Context, f spoold.DeadLetterFilter, most int) (list []spoold.DeadLetterInfo, err error) {
+	err = c.post(ctx, "/api/dlq/ls", DeadLetterRequest{f, most}, &list)
+	return list, err
+}
+
+// DeadLetter asks for one, with its record.
+func (c *Client) DeadLetter(ctx context.Context, serial uint64) (*spoold.DeadLetterRecord, error) {
+	var r spoold.DeadLetterRecord
+	_, err := c.do(ctx, http.MethodGet, "/api/dlq/"+url.PathEscape(strconv.FormatUint(serial, 10)), nil, &r)
+	return &r, err
+}
+
+// ChangeDeadLetters drops or replays dead letters.
+func (c *Client) ChangeDeadLetters(ctx context.Context, f spoold.DeadLetterFilter, replay bool) (int, error) {
+	path := "/api/dlq/drop"
+	if replay {
+		path = "/api/dlq/replay"
+	}
+	var n DeadLetterChange
+	err := c.post(ctx, path, DeadLetterRequest{Filter: f}, &n)
+	return n.Records, err
+}
+
+func (c *Client) post(ctx context.Context, path string, req, into any) error {
+	body, err := json.Marshal(req)
+	if err == nil {
+		_, err = c.do(ctx, http.MethodPost, path, body, into)
+	}
+	return err
+}

@@ -1,0 +1,73 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+
+	"github.com/spoold/spoold"
+)
+
+// PendingDaemon is a Daemon whose pending records can be looked at.
+type PendingDaemon interface {
+	Pending(topic string, yield func(*spoold.PendingRecord) bool) error
+}
+
+// errorTrailer carries what ended a stream of records early.
+const errorTrailer = "Spoold-Error"
+
+func handlePending(mux *http.ServeMux, d PendingDaemon) {
+	mux.HandleFunc("GET /api/pending", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		w.Header().Set("Trailer", errorTrailer)
+		out := json.NewEncoder(w)
+		err := d.Pending(r.URL.Query().Get("topic"), func(p *spoold.PendingRecord) bool {
+			return r.Context().Err() == nil && out.Encode(p) == nil
+		})
+		if err != nil {
+			w.Header().Set(errorTrailer, err.Error())
+		}
+	})
+}
+
+// Pending calls yield with the daemon's pending records until it returns false. ErrNoDaemon: nobody listens.
+func Pending(ctx context.Context, dir, topic string, yield func(*spoold.PendingRecord) bool) error {
+	client := http.Client{Transport: &http.Transport{ // no time limit: there may be many
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return DialUnix(ctx, dir) },
+	}}
+	defer client.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://spoold/api/pending?topic="+url.QueryEscape(topic), nil)
+	if err != nil {
+		return err
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("the daemon answered %s", res.Status)
+	}
+	in := json.NewDecoder(res.Body)
+	for {
+		var p spoold.PendingRecord
+		err := in.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			if text := res.Trailer.Get(errorTrailer); text != "" {
+				return errors.New(text)
+			}
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if !yield(&p) {
+			return nil
+		}
+	}
+}

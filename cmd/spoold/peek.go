@@ -1,0 +1,155 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/cmd/spoold/internal/admin"
+)
+
+func peekCommand(w *world) *cli.Command {
+	return &cli.Command{
+		Name: "peek", Usage: "show the first pending records", ArgsUsage: "[TOPIC]",
+		UsageText: "spoold peek [TOPIC] [-n N] [--spool DIR | -c FILE] [--json]\n\n" +
+			"Example: what stands at the front of a topic that does not move:\n\n   spoold peek orders -n 3",
+		Description: "It works with the daemon running or not, and changes nothing. INDEX is the record's place among its topic's in the spool. --json\n" +
+			"prints one object a line, as export does.",
+		Flags: []cli.Flag{configFlag(), spoolFlag("default: the daemon's"), jsonFlag(),
+			&cli.IntFlag{Name: "n", Value: 10, Usage: "at most `N` records"}},
+		Action: func(c *cli.Context) error {
+			most := c.Int("n")
+			if most < 1 {
+				return usagef("peek: -n %d: want a number from 1", most)
+			}
+			topic, err := topicArg(c, "peek")
+			if err != nil {
+				return err
+			}
+			return pending(w, c, topic, most, c.Bool("json"))
+		},
+	}
+}
+
+func exportCommand(w *world) *cli.Command {
+	return &cli.Command{
+		Name: "export", Usage: "print all pending records as NDJSON", ArgsUsage: "[TOPIC]",
+		UsageText: "spoold export [TOPIC] [--spool DIR | -c FILE]\n\n" +
+			"Example: keep what is in a spool before it is given up:\n\n   spoold export --spool /var/lib/spoold > pending.ndjson",
+		Description: "One object a line: topic, index, partition (as it was asked for; -1: none), timestamp (ms since 1970), key and value (base64; null\n" +
+			"is null) and headers. Records stand in their topic's order. It works with the daemon running or not, and changes nothing.",
+		Flags: []cli.Flag{configFlag(), spoolFlag("default: the daemon's")},
+		Action: func(c *cli.Context) error {
+			topic, err := topicArg(c, "export")
+			if err != nil {
+				return err
+			}
+			return pending(w, c, topic, 0, true)
+		},
+	}
+}
+
+func topicArg(c *cli.Context, command string) (string, error) {
+	if c.NArg() > 1 {
+		return "", usagef("%s: want one TOPIC, got %d arguments", command, c.NArg())
+	}
+	return c.Args().First(), nil
+}
+
+// pending prints pending records, all of them if most is 0.
+func pending(w *world, c *cli.Context, topic string, most int, asJSON bool) error {
+	dir, err := spoolDir(w, c)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(w.stdout)
+	lines := json.NewEncoder(out)
+	n := 0
+	var failed error
+	yield := func(p *spoold.PendingRecord) bool {
+		if asJSON {
+			failed = lines.Encode(p)
+		} else {
+			failed = showPending(out, p)
+		}
+		n++
+		return failed == nil && n != most
+	}
+	err = admin.Pending(c.Context, dir, topic, yield)
+	if errors.Is(err, admin.ErrNoDaemon) {
+		err = spoold.InspectPending(dir, topic, yield)
+	}
+	if err == nil && n == 0 && !asJSON {
+		fmt.Fprintln(out, "no record is pending")
+	}
+	return errors.Join(err, failed, out.Flush())
+}
+
+func showPending(out *bufio.Writer, p *spoold.PendingRecord) error {
+	where := p.Topic
+	if p.Partition >= 0 {
+		where = fmt.Sprintf("%s:%d", p.Topic, p.Partition)
+	}
+	_, err := fmt.Fprintf(out, "%s index %d  %s\n  key    %s\n", where, p.Index, time.UnixMilli(p.Timestamp).UTC().Format("2006-01-02T15:04:05.000Z07:00"), readable(p.Key))
+	for _, h := range p.Headers {
+		fmt.Fprintf(out, "  header %s: %s\n", h.Key, readable(h.Value))
+	}
+	if err == nil {
+		_, err = fmt.Fprintf(out, "  value  %s\n", readable(p.Value))
+	}
+	return err
+}
+
+func checkCommand(w *world) *cli.Command {
+	return &cli.Command{
+		Name: "check", Usage: "verify every checksum of a spool",
+		UsageText: "spoold check [--spool DIR | -c FILE] [--json]\n\n" +
+			"Example: after a disk has failed, with the daemon stopped:\n\n   spoold check --spool /var/lib/spoold",
+		Description: "It reads every byte of a spool that no daemon has, compares it with its checksums, and what belongs together, and changes nothing. Exit\n" +
+			"code 0: all is as it was written; 1: something is not, and each file with damage is listed. --json prints one object: segments,\n" +
+			"bytes, blocks, records, problems (path, what).",
+		Flags: []cli.Flag{configFlag(), spoolFlag("default: the daemon's"), jsonFlag()},
+		Action: func(c *cli.Context) error {
+			if err := noArgs(c); err != nil {
+				return err
+			}
+			dir, err := spoolDir(w, c)
+			if err != nil {
+				return err
+			}
+			return check(w, c, dir)
+		},
+	}
+}
+
+func check(w *world, c *cli.Context, dir string) error {
+	progress := func(done, all int64) {}
+	if isTerminal(w.stderr) && !c.Bool("json") {
+		progress = func(done, all int64) { fmt.Fprintf(w.stderr, "\r%s of %s", bytesOf(done), bytesOf(all)) }
+	}
+	rep, err := spoold.Check(dir, progress)
+	if isTerminal(w.stderr) && !c.Bool("json") {
+		fmt.Fprint(w.stderr, "\r\033[K")
+	}
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		err = json.NewEncoder(w.stdout).Encode(rep)
+	} else {
+		for _, p := range rep.Problems {
+			fmt.Fprintf(w.stdout, "%s\n", p.What)
+		}
+		_, err = fmt.Fprintf(w.stdout, "%s, %s, %s, %s: %s\n", plural(rep.Segments, "segment"), bytesOf(rep.Bytes), plural(rep.Blocks, "block"), plural(rep.Records, "record"),
+			map[bool]string{true: "all is as it was written", false: plural(len(rep.Problems), "problem")}[len(rep.Problems) == 0])
+	}
+	if err == nil && len(rep.Problems) > 0 {
+		return &exitError{code: exitProblem}
+	}
+	return err
+}

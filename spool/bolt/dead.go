@@ -1,0 +1,498 @@
+package bolt
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/spoold/spoold/spool"
+	bbolt "go.etcd.io/bbolt"
+)
+
+// mark is a dead letter's mark, and the block on disk that it is in.
+type mark struct {
+	spool.Mark
+	block *spool.KeyBlock
+}
+
+// deadRef names a dead letter.
+type deadRef struct {
+	lane  spool.LaneID
+	index spool.Index
+}
+
+// DeadFilter says which dead letters are meant. The zero value means all.
+type DeadFilter struct {
+	Topic     string   // "": of all topics
+	Partition *int32   // nil: of all partitions
+	Code      *int16   // nil: whatever the reason
+	Before    int64    // that became dead letters before this time, ms since 1970; 0: at any time
+	Serials   []uint64 // none: all
+}
+
+func (f *DeadFilter) matches(m *spool.Mark, topic string) bool {
+	return (f.Topic == "" || f.Topic == topic) &&
+		(f.Partition == nil || *f.Partition == m.Partition) &&
+		(f.Code == nil || *f.Code == int16(m.Code)) &&
+		(f.Before == 0 || m.At < f.Before) &&
+		(len(f.Serials) == 0 || slices.Contains(f.Serials, m.Serial))
+}
+
+// DeadLetter is a dead letter as it is listed.
+type DeadLetter struct {
+	spool.Mark
+	Topic string
+}
+
+// DeadLetters lists dead letters, oldest first, at most so many. It reads nothing. Safe from any goroutine.
+func (s *Store) DeadLetters(f DeadFilter, most int) []DeadLetter {
+	s.view.RLock()
+	defer s.view.RUnlock()
+	return listDead(s.state, s.marks, &f, most)
+}
+
+func listDead(st *spool.State, marks []*mark, f *DeadFilter, most int) (out []DeadLetter) {
+	for _, m := range marks {
+		if len(out) == most {
+			break
+		}
+		topic := st.Topic(m.Lane)
+		if st.DeadLettered(m.Lane, m.Index) && f.matches(&m.Mark, topic) {
+			out = append(out, DeadLetter{m.Mark, topic})
+		}
+	}
+	return out
+}
+
+// DeadEntry reads a dead letter's entry, as spool.AppendEntry wrote it. It blocks on the disk.
+func (s *Store) DeadEntry(lane spool.LaneID, at spool.Index) ([]byte, error) {
+	var found []byte
+	err := s.heldEntries(lane, []spool.Index{at}, func(_ spool.Index, raw []byte) { found = slices.Clone(raw) })
+	if err == nil && found == nil {
+		err = fmt.Errorf("record %d of lane %d is not in the spool any more", at, lane)
+	}
+	return found, err
+}
+
+// heldEntries reads entries that are held, whether they have left or not, each section once. at ascends.
+func (s *Store) heldEntries(lane spool.LaneID, at []spool.Index, yield func(spool.Index, []byte)) error {
+	r := reading{s: s, lane: lane, max: 1, exact: true}
+	for len(at) > 0 {
+		r.at, r.buf, r.out, r.lens = at[0], r.buf[:0], nil, nil
+		if err := r.one(); err != nil {
+			return err
+		}
+		if len(r.out) == 0 {
+			at = at[1:] // it is gone
+			continue
+		}
+		r.out[0].Bytes = r.buf
+		err := eachEntry(&r.out[0], func(i spool.Index, raw []byte) {
+			if len(at) > 0 && i == at[0] {
+				yield(i, raw)
+				at = at[1:]
+			}
+		})
+		if err != nil {
+			return err
+		}
+		if end := r.out[0].Spans[len(r.out[0].Spans)-1].End; len(at) > 0 && at[0] < end {
+			at = at[1:] // it was not in the section after all
+		}
+	}
+	return nil
+}
+
+// one reads the section at r.at, or none if nothing is there. Damage and the like are errors.
+func (r *reading) one() error {
+	for range 100 {
+		_, err := r.step()
+		switch {
+		case shortage(err):
+			if err := r.s.waitForMore(err); err != nil {
+				return err
+			}
+		case err == errMoved: //nolint:errorlint // it is never wrapped
+		case err == errNowhere: //nolint:errorlint // it is never wrapped
+			return nil
+		default:
+			return err
+		}
+	}
+	return fmt.Errorf("record %d of lane %d cannot be read: it moves", r.at, r.lane)
+}
+
+// DropDead gives up dead letters, and says how many. It needs no room. The error is that of Ticket.Spooled.
+func (s *Store) DropDead(ctx context.Context, f DeadFilter) (int, error) {
+	s.dlq.Lock()
+	defer s.dlq.Unlock()
+	list := s.DeadLetters(f, -1)
+	n := 0
+	for chunk := range slices.Chunk(list, 10_000) {
+		s.mu.Lock()
+		if err := s.closedNow(); err != nil {
+			s.mu.Unlock()
+			return n, err
+		}
+		for i := range chunk {
+			s.open.clears = append(s.open.clears, deadRef{chunk[i].Lane, chunk[i].Index})
+		}
+		s.open.dropped += len(chunk)
+		r := s.open.receipt
+		s.wake()
+		s.mu.Unlock()
+		if err := r.spooled(ctx); err != nil {
+			return n, err
+		}
+		n += len(chunk)
+	}
+	return n, nil
+}
+
+// closedNow says why nothing is taken any more, or nil. Under mu.
+func (s *Store) closedNow() error {
+	if s.err != nil {
+		return s.err
+	}
+	if s.closing {
+		return ErrClosed
+	}
+	return nil
+}
+
+// ReplayDead puts copies of dead letters at the ends of their lanes, as records that have just come, and gives the dead
+// letters up in the same commits. It says how many. ErrFull comes only when ctx ends.
+func (s *Store) ReplayDead(ctx context.Context, f DeadFilter) (int, error) {
+	s.dlq.Lock()
+	defer s.dlq.Unlock()
+	list := s.DeadLetters(f, -1)
+	n := 0
+	for len(list) > 0 {
+		bytes, count := int64(0), 0
+		for count < len(list) && (count == 0 || bytes+list[count].Bytes <= int64(s.hardCap)/2) {
+			bytes += list[count].Bytes
+			count++
+		}
+		done, err := s.replay(ctx, list[:count])
+		if n += done; err != nil {
+			return n, err
+		}
+		list = list[count:]
+	}
+	return n, nil
+}
+
+// replay is ReplayDead for what one commit takes.
+func (s *Store) replay(ctx context.Context, list []DeadLetter) (int, error) {
+	raw := make([][]byte, len(list))
+	size := 0
+	for i := range list {
+		b, err := s.DeadEntry(list[i].Lane, list[i].Index)
+		if err != nil {
+			return 0, err
+		}
+		e, _, err := spool.NextEntry(b)
+		if err != nil {
+			return 0, err
+		}
+		raw[i] = spool.AppendAgain(nil, &e) // it is of no unit any more
+		size += len(raw[i])
+	}
+	s.mu.Lock()
+	for {
+		g, err := s.room(size)
+		if err != nil {
+			if err := s.waitForRoom(ctx, size, err); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		for i := range list {
+			g.appendRaw(s.laneByID[list[i].Lane], raw[i])
+			g.clears = append(g.clears, deadRef{list[i].Lane, list[i].Index})
+		}
+		g.replayed += len(list)
+		r := g.receipt
+		s.wake()
+		s.mu.Unlock()
+		if err := r.spooled(ctx); err != nil {
+			return 0, err
+		}
+		return len(list), nil
+	}
+}
+
+// deadSizes reads how large the entries are that writes make dead letters.
+func (s *Store) deadSizes(writes []*spool.Write) (map[deadRef]int64, error) {
+	var byLane map[spool.LaneID][]spool.Index
+	for _, w := range writes {
+		for i := range w.DeadLetters {
+			d := &w.DeadLetters[i]
+			if byLane == nil {
+				byLane = make(map[spool.LaneID][]spool.Index)
+			}
+			byLane[d.Lane] = append(byLane[d.Lane], d.Index)
+		}
+	}
+	sizes := make(map[deadRef]int64)
+	for id, at := range byLane {
+		slices.Sort(at)
+		err := s.heldEntries(id, slices.Compact(at), func(i spool.Index, raw []byte) { sizes[deadRef{id, i}] = int64(len(raw)) })
+		if err != nil {
+			return nil, err
+		}
+	}
+	return sizes, nil
+}
+
+// markDead makes the marks of a Write's dead letters. Under view.
+func (s *Store) markDead(t *transaction, w *spool.Write, sizes map[deadRef]int64) {
+	for i := range w.DeadLetters {
+		d := &w.DeadLetters[i]
+		t.marks = append(t.marks, spool.Mark{DeadLetter: *d, Serial: s.state.NextSerial(&t.changes), Bytes: sizes[deadRef{d.Lane, d.Index}]})
+	}
+}
+
+// clearDead gives dead letters up. Under view.
+func (s *Store) clearDead(t *transaction, refs []deadRef) {
+	if len(refs) == 0 {
+		return
+	}
+	cleared := make(map[deadRef]bool, len(refs))
+	for _, ref := range refs {
+		if s.state.ClearDead(ref.lane, ref.index) {
+			cleared[ref] = true
+			s.goneIndex(t, ref.lane, spool.Span{First: ref.index, End: ref.index + 1})
+		}
+	}
+	s.dropMarks(func(m *mark) bool { return cleared[deadRef{m.Lane, m.Index}] })
+}
+
+// dropMarks forgets marks whose entries are no dead letters any more. Under view.
+func (s *Store) dropMarks(which func(*mark) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.marks = slices.DeleteFunc(s.marks, func(m *mark) bool {
+		if !which(m) {
+			return false
+		}
+		s.deadBytes -= m.Bytes
+		s.keys.Release(m.block)
+		return true
+	})
+}
+
+// limitDead gives up the oldest dead letters if they take too much, and leaves a record of it. Under view.
+func (s *Store) limitDead(t *transaction) {
+	limit := s.opt.DeadBytes
+	if limit == 0 {
+		limit = s.timing.limit / 4
+	}
+	total := s.deadBytes
+	for i := range t.marks {
+		total += t.marks[i].Bytes
+	}
+	if len(t.marks) == 0 || total <= limit {
+		return
+	}
+	var refs []deadRef
+	var first, last uint64
+	for _, m := range s.marks {
+		if total <= limit {
+			break
+		}
+		if first == 0 {
+			first = m.Serial
+		}
+		last = m.Serial
+		total -= m.Bytes
+		refs = append(refs, deadRef{m.Lane, m.Index})
+	}
+	if len(refs) == 0 {
+		return
+	}
+	s.clearDead(t, refs)
+	what := fmt.Sprintf("gap: %d dead letters dropped, numbers %d to %d: dlq.max.bytes (%d) allows no more", len(refs), first, last, limit)
+	_ = s.state.Apply(&spool.Write{Audit: []spool.AuditEntry{{At: s.clock.now().Wall, What: what}}}, &t.changes) // it names no lane: it cannot fail
+}
+
+// carryMarks homes the marks of a segment that is dropped in this commit's block. Under mu, the committer only.
+func (s *Store) carryMarks(t *transaction, segment uint64) {
+	for _, m := range s.marks {
+		if m.block.Segment == segment {
+			m.block.Live--
+			m.block = t.keyBlock
+			m.block.Live++
+			t.carried = append(t.carried, m)
+		}
+	}
+}
+
+// allMarks are those that go into the commit's block.
+func (t *transaction) allMarks() []spool.Mark {
+	out := make([]spool.Mark, 0, len(t.carried)+len(t.marks))
+	for _, m := range t.carried {
+		out = append(out, m.Mark)
+	}
+	return append(out, t.marks...)
+}
+
+// keepMarks takes over the marks of a commit. Under view.
+func (s *Store) keepMarks(t *transaction) {
+	for i := range t.marks {
+		s.marks = append(s.marks, &mark{t.marks[i], t.keyBlock})
+		s.deadBytes += t.marks[i].Bytes
+	}
+	if len(t.marks) > 0 && t.rewritten != nil && t.rewritten.former != nil {
+		s.sortMarks()
+	}
+}
+
+// loadMarks takes the marks that a start finds in a block: those of what is a dead letter still.
+func (s *Store) loadMarks(marks []spool.Mark, b *spool.KeyBlock) {
+	for i := range marks {
+		m := &marks[i]
+		if int(m.Lane) < s.state.Lanes() && s.state.DeadLettered(m.Lane, m.Index) {
+			s.marks = append(s.marks, &mark{*m, b})
+			s.deadBytes += m.Bytes
+			s.keys.Hold(b)
+		}
+	}
+}
+
+func (s *Store) sortMarks() {
+	slices.SortFunc(s.marks, func(a, b *mark) int { return cmp.Compare(a.Serial, b.Serial) })
+}
+
+// formerDead is a dead letter that format version 1 kept in the state.
+type formerDead struct {
+	spool.FormerDead
+	letter spool.DeadLetter
+	size   int
+}
+
+// startMoveDead moves some of the dead letters that format version 1 kept in the state into a block. The committer only.
+func (s *Store) startMoveDead(full bool) error {
+	s.lookAgain()
+	rw := &rewrite{}
+	refs := s.state.FormerDead(10_000)
+	err := s.active.db.View(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(nameState)
+		for _, ref := range refs {
+			d, entry, err := ref.Decode(b.Get(ref.Key()))
+			if err != nil {
+				return corrupt(s.active.number, spool.NoBlock, "dead letter %d of lane %d: %v", ref.Index, ref.Lane, err)
+			}
+			f := formerDead{ref, d, len(entry)}
+			there, err := s.stillThere(ref)
+			if err != nil {
+				return err
+			}
+			if !there {
+				sect := spool.BlockSection{Lane: ref.Lane, Spans: []spool.Span{{First: ref.Index, End: ref.Index + 1}}, Off: len(rw.bytes), Len: len(entry)}
+				rw.sections = append(rw.sections, sect)
+				rw.bytes = append(rw.bytes, entry...)
+			}
+			rw.former = append(rw.former, f)
+			if len(rw.bytes) >= rewriteStep {
+				break
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if !s.roomToCarry(int64(len(rw.bytes)), full) {
+		return nil
+	}
+	s.mu.Lock()
+	s.rewritten = rw
+	s.mu.Unlock()
+	return nil
+}
+
+// stillThere reports whether a dead letter's entry is in a segment as well, beside its neighbours that have not left.
+func (s *Store) stillThere(f spool.FormerDead) (found bool, err error) {
+	err = s.heldEntries(f.Lane, []spool.Index{f.Index}, func(spool.Index, []byte) { found = true })
+	return found, err
+}
+
+// moveDead brings what startMoveDead read into the state. Under view.
+func (s *Store) moveDead(t *transaction) {
+	for _, f := range t.rewritten.former {
+		s.state.MoveDead(f.FormerDead, &t.changes)
+		t.marks = append(t.marks, spool.Mark{DeadLetter: f.letter, Serial: s.state.NextSerial(&t.changes), Bytes: int64(f.size)})
+		for _, x := range s.sealed {
+			x.settle(f.Lane, spool.Span{First: f.Index, End: f.Index + 1})
+		}
+	}
+}
+
+// auditDead leaves a record of what an operator has done to dead letters. Under view.
+func (s *Store) auditDead(t *transaction, g *group) error {
+	w := &spool.Write{}
+	now := s.clock.now().Wall
+	if g.dropped > 0 {
+		w.Audit = append(w.Audit, spool.AuditEntry{At: now, What: fmt.Sprintf("gap: %d dead letters dropped by the operator", g.dropped)})
+	}
+	if g.replayed > 0 {
+		w.Audit = append(w.Audit, spool.AuditEntry{At: now, What: fmt.Sprintf("%d dead letters replayed", g.replayed)})
+	}
+	return s.state.Apply(w, &t.changes)
+}
+
+// DeadLetters lists dead letters as Store.DeadLetters does. Those that a program of format version 1 has left are not
+// among them: a start moves them.
+func (in *Inspection) DeadLetters(f DeadFilter, most int) ([]DeadLetter, error) {
+	var marks []*mark
+	for _, k := range in.found.keys {
+		for i := range k.marks {
+			if m := &k.marks[i]; int(m.Lane) < in.found.state.Lanes() {
+				marks = append(marks, &mark{*m, nil})
+			}
+		}
+	}
+	slices.SortFunc(marks, func(a, b *mark) int { return cmp.Compare(a.Serial, b.Serial) })
+	return listDead(in.found.state, marks, &f, most), nil
+}
+
+// DeadEntry is Store.DeadEntry for a spool that no daemon has.
+func (in *Inspection) DeadEntry(lane spool.LaneID, at spool.Index) (found []byte, err error) {
+	for _, n := range in.numbers() {
+		if found, err = in.entry(n, lane, at); found != nil || err != nil {
+			return found, err
+		}
+	}
+	return nil, fmt.Errorf("record %d of lane %d is not in the spool any more", at, lane)
+}
+
+// entry finds an entry in one segment, or nil.
+func (in *Inspection) entry(number uint64, lane spool.LaneID, at spool.Index) (found []byte, err error) {
+	im, err := readFile(in.dir, number, imageParts{})
+	if err != nil {
+		return nil, err
+	}
+	l := im.index().lanes[lane]
+	if l == nil {
+		return nil, nil
+	}
+	i := l.search(at)
+	if i == len(l.refs) || l.refs[i].span.First > at {
+		return nil, nil
+	}
+	f, err := os.Open(segmentPath(in.dir, number))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	one := func(_ spool.LaneID, i spool.Index) bool { return i == at }
+	info := EntryInfo{Lane: lane, Segment: number, Block: l.refs[i].block.number}
+	err = l.refs[i].entries(f, spool.NewSet(0), one, info, func(e EntryInfo) bool {
+		found = slices.Clone(e.Raw)
+		return true
+	})
+	return found, err
+}
