@@ -15,6 +15,9 @@ func (d *drawing) reals() {
 	}
 }
 
+// smallestSpool is the least that spool/bolt opens with (spool.max.bytes).
+const smallestSpool = 1 << 20
+
 // OnFiles gives all hosts spool/bolt itself, compared with its model or alone. Alone its own limit counts, which is of whole
 // pages: a few records that stay for good, in a topic that was created anew, must not fill it.
 func (p *Plan) OnFiles(alone bool) *Plan {
@@ -22,7 +25,7 @@ func (p *Plan) OnFiles(alone bool) *Plan {
 		h := &p.Hosts[i]
 		h.Real, h.Alone = !alone, alone
 		if alone {
-			h.MaxBytes *= 8
+			h.MaxBytes = max(8*h.MaxBytes, smallestSpool)
 		}
 	}
 	return p
