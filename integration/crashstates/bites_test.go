@@ -25,9 +25,9 @@ func (c *campaign) bites(run *proof.Run) {
 	}
 	warm := newResult()
 	for when := 1; when <= 4; when++ {
-		if x := c.little(ExhaustiveAfter, func() *Case { return c.ended("fdatasync:error=EIO", when, true, 0) }); x != nil {
-			warm.add(c.check(x, ExhaustiveAfter, 1, Lies{}))
-			c.forget(x, ExhaustiveAfter, Lies{}, false)
+		if x := c.ended("fdatasync:error=EIO", when, true, 0); x != nil {
+			warm.add(c.check(x, MixedAfter, 1, Lies{}))
+			c.forget(x, MixedAfter, Lies{}, false)
 		}
 	}
 	c.bite(run, "a start after a failed sync that reads what the page cache holds", warm)

@@ -30,6 +30,7 @@ var (
 	Exhaustive      = Plan{All: true, Units: 16}
 	ExhaustiveAfter = Plan{All: true, Units: 16, After: true}
 	Mixed           = Plan{Units: 8, Changes: 6, Samples: 8}
+	MixedAfter      = Plan{Units: 8, Changes: 6, Samples: 8, After: true}
 )
 
 // How a state came about.
