@@ -34,7 +34,7 @@ func ExampleTransaction_SendOffsets() {
 	}
 	defer p.Close(ctx)
 	consumer, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.ConsumeTopics("in"), kgo.ConsumerGroup("shouters"),
-		kgo.DisableAutoCommit(), kgo.RequireStableFetchOffsets(), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.DefaultProduceTopic("in"),
+		kgo.DisableAutoCommit(), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.DefaultProduceTopic("in"),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		log.Fatal(err)

@@ -83,7 +83,7 @@ func named(t *testing.T, spans *tracetest.SpanRecorder, name string, n int) []sd
 func attributeOf(s sdktrace.ReadOnlySpan, key string) string {
 	for _, kv := range s.Attributes() {
 		if string(kv.Key) == key {
-			return kv.Value.Emit()
+			return kv.Value.String()
 		}
 	}
 	return ""

@@ -44,7 +44,7 @@ type ProduceEncoder struct {
 // may wait for its replicas.
 func (e *ProduceEncoder) Encode(version int16, correlation, timeoutMillis int32, partitions []ProducePartition) ([][]byte, int, error) {
 	if version < ProduceMinVersion || version > ProduceMaxVersion {
-		return nil, 0, fmt.Errorf("Produce version %d, known are %d to %d", version, ProduceMinVersion, ProduceMaxVersion)
+		return nil, 0, fmt.Errorf("version %d of Produce, known are %d to %d", version, ProduceMinVersion, ProduceMaxVersion)
 	}
 	if len(e.ClientID) > math.MaxInt16 {
 		return nil, 0, fmt.Errorf("client.id of %d bytes, at most %d", len(e.ClientID), math.MaxInt16)
@@ -69,7 +69,7 @@ func (e *ProduceEncoder) Encode(version int16, correlation, timeoutMillis int32,
 	w.cut()
 	e.small, e.pieces = w.small, w.pieces
 	if w.batches+len(w.small) > math.MaxInt32 {
-		return nil, 0, fmt.Errorf("Produce request of %d bytes, at most %d", w.batches+len(w.small), math.MaxInt32)
+		return nil, 0, fmt.Errorf("a Produce request of %d bytes, at most %d", w.batches+len(w.small), math.MaxInt32)
 	}
 	size := w.batches + len(w.small)
 	binary.BigEndian.PutUint32(w.small, uint32(size-4))

@@ -32,9 +32,9 @@ func BenchmarkCallsBesideIdleTopics(b *testing.B) {
 			var commit, ack time.Duration
 			for n := range b.N {
 				c := d.spool(fmt.Sprintf("topic-%d", n%10), 0, 10)
-				began := time.Now()
+				began := time.Now() //nolint:forbidigo // it is measured, not decided by
 				e := d.s.Committed(d.now, c)
-				commit += time.Since(began)
+				commit += time.Since(began) //nolint:forbidigo // likewise
 				d.carry(e)
 				c = &spool.Committed{Writes: d.write}
 				d.write = 0
@@ -44,9 +44,9 @@ func BenchmarkCallsBesideIdleTopics(b *testing.B) {
 				}
 				resp := d.answer(d.requests[0])
 				d.requests = d.requests[:0]
-				began = time.Now()
+				began = time.Now() //nolint:forbidigo // likewise
 				e = d.s.Handle(d.now, resp)
-				ack += time.Since(began)
+				ack += time.Since(began) //nolint:forbidigo // likewise
 				d.carry(e)
 			}
 			b.ReportMetric(float64(commit.Nanoseconds())/float64(b.N), "ns/commit")

@@ -85,7 +85,8 @@ func (m *Machine) pause(now, ms int64) {
 }
 
 func (m *Machine) answered(now int64, k Kind, resp kmsg.Response) {
-	code, detail := m.code, ""
+	var code protocol.ErrorCode
+	detail := ""
 	switch r := resp.(type) {
 	case *kmsg.FindCoordinatorResponse:
 		code, detail = m.found(r)

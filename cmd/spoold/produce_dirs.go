@@ -244,8 +244,6 @@ func (d *produceDirs) where() string {
 	return where
 }
 
-func (d *produceDirs) maxRecord() int { return int(d.cfg.MaxRequestSize) }
-
 // close ends every producer. It does not wait for the cluster: whoever wanted that has
 // waited already.
 func (d *produceDirs) close(ctx context.Context) error {

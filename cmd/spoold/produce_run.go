@@ -131,7 +131,7 @@ func (r *produceRun) feed(ctx context.Context, in io.Reader) error {
 			}
 		}
 		if !more && ctx.Err() != nil {
-			return nil // interrupted: what is held may be half a record, and the caller says so
+			return nil //nolint:nilerr // interrupted: what is held may be half a record, and the caller says so
 		}
 		held = append(held, chunk...)
 		rest, err := r.cut(ctx, &split, held, !more)

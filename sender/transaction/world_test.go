@@ -26,11 +26,10 @@ type world struct {
 	settled map[spool.LaneID]int
 	next    map[spool.LaneID]spool.Index
 
-	disk      spool.Transaction // what is durable
-	writes    []*spool.Write    // submitted, in order
-	requests  []sender.Request  // not answered
-	feeds     []sender.Feed
-	connected bool
+	disk     spool.Transaction // what is durable
+	writes   []*spool.Write    // submitted, in order
+	requests []sender.Request  // not answered
+	feeds    []sender.Feed
 
 	epoch     int16
 	open      map[string]int // records in the open transaction, by topic

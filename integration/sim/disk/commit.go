@@ -199,16 +199,6 @@ func (m *Model) settled(w *spool.Write) {
 	}
 }
 
-func (m *Model) entry(lane spool.LaneID, i spool.Index) ([]byte, error) {
-	if int(lane) >= len(m.lanes) || int(i) >= len(m.lanes[lane].entries) {
-		return nil, fmt.Errorf("disk: entry %d of lane %d is not there", i, lane)
-	}
-	if m.st.Settled(lane).Contains(i) {
-		return nil, fmt.Errorf("disk: entry %d of lane %d has left", i, lane)
-	}
-	return m.lanes[lane].entries[i], nil
-}
-
 // put changes pairs on the disk.
 func (m *Model) put(c *spool.Changes) {
 	for _, kv := range c.List {

@@ -101,7 +101,7 @@ func fileSystem(r *Report, dir string) {
 		r.warn("file system", err.Error(), "check the disk")
 		return
 	}
-	if bad, ok := fileSystems[int64(st.Type)]; ok {
+	if bad, ok := fileSystems[st.Type]; ok {
 		r.warn("file system", fmt.Sprintf("%s is on %s: %s", dir, bad.name, bad.what), bad.do)
 		return
 	}

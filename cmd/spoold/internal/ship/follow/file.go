@@ -241,7 +241,7 @@ func (c *candidate) begin() ([]byte, error) {
 	defer h.Close()
 	first := make([]byte, min(c.size, ship.HeadSize))
 	n, err := h.ReadAt(first, 0)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = nil
 	}
 	return first[:n], err
@@ -369,10 +369,10 @@ func copyOf(c, of *candidate) (yes, sure bool, err error) {
 		n := min(c.size-at, ship.HeadSize)
 		a, b := make([]byte, n), make([]byte, n)
 		if _, err := theirs.ReadAt(a, at); err != nil {
-			return false, false, nil //nolint:nilerr // cut off: the next scan looks again
+			return false, false, nil // cut off: the next scan looks again
 		}
 		if _, err := h.ReadAt(b, at); err != nil {
-			return false, false, nil //nolint:nilerr // likewise
+			return false, false, nil // likewise
 		}
 		yes = yes && bytes.Equal(a, b)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -147,7 +148,7 @@ func (r *rig) pass() bool {
 	if err == nil && (!progress || r.rng.IntN(3) == 0) {
 		err = r.w.settle(r.t.Context(), 0)
 	}
-	if err == spoold.ErrUnknown {
+	if errors.Is(err, spoold.ErrUnknown) {
 		if err := r.w.resync(r.t.Context(), err); err != nil {
 			r.t.Fatal(err)
 		}
@@ -266,12 +267,11 @@ func (r *rig) renameAway() {
 }
 
 func (r *rig) copyTruncate() {
-	text, err := os.ReadFile(r.path("app.log"))
-	if err != nil {
+	if _, err := os.Stat(r.path("app.log")); err != nil {
 		return
 	}
 	r.finish()
-	text, err = os.ReadFile(r.path("app.log"))
+	text, err := os.ReadFile(r.path("app.log"))
 	r.do(err)
 	r.shift(r.rng.IntN(2) == 0)
 	half := r.rng.IntN(len(text) + 1)
