@@ -22,6 +22,11 @@ const patience = 90 * time.Second
 // library opens a producer on a spool of its own in dir.
 func library(t *testing.T, c *kafka.Cluster, dir string, set map[string]string) (*spoold.Producer, error) {
 	t.Helper()
+	return spoold.Open(config(t, c, dir, set), spoold.Env{})
+}
+
+func config(t *testing.T, c *kafka.Cluster, dir string, set map[string]string) spoold.Config {
+	t.Helper()
 	cfg := spoold.DefaultConfig()
 	for k, v := range map[string]string{"bootstrap.servers": c.Bootstrap(), "spool.path": dir, "spool.min.free.bytes": "1MiB", "metadata.max.age.ms": "2000"} {
 		if err := cfg.Set(k, v); err != nil {
@@ -33,7 +38,7 @@ func library(t *testing.T, c *kafka.Cluster, dir string, set map[string]string) 
 			t.Fatal(err)
 		}
 	}
-	return spoold.Open(cfg, spoold.Env{})
+	return cfg
 }
 
 func mustOpen(t *testing.T, c *kafka.Cluster, dir string, set map[string]string) *spoold.Producer {
@@ -94,19 +99,6 @@ func comes(t *testing.T, p *spoold.Producer, what string, cond func(*spoold.Stat
 			t.Fatalf("%s never came to pass: %+v", what, st)
 		case <-time.After(20 * time.Millisecond):
 		}
-	}
-}
-
-func parkedFor(reason string) func(*spoold.Status) bool {
-	return func(st *spoold.Status) bool {
-		for _, topic := range st.Topics {
-			for _, p := range topic.Partitions {
-				if p.ParkReason == reason {
-					return true
-				}
-			}
-		}
-		return false
 	}
 }
 
@@ -202,8 +194,9 @@ func TestARestoredSpoolIsRefusedBeforeItSendsAnything(t *testing.T) {
 	expect(t, c, "t", 20)
 }
 
-// S-16, S-30: a topic that was deleted and made anew is not the one the records were for.
-func TestARecreatedTopicParksAndGoesOnAfterResolve(t *testing.T) {
+// A topic that was deleted and created anew is another one. With nothing in doubt its lane is bound to the new one,
+// and what is sent from then on arrives there once.
+func TestARecreatedTopicIsBoundAnewWithNothingInDoubt(t *testing.T) {
 	for _, version := range []string{kafka.Newest, kafka.Last3x} {
 		t.Run(version, func(t *testing.T) {
 			c := kafka.Run(t, kafka.Options{Version: version})
@@ -219,14 +212,7 @@ func TestARecreatedTopicParksAndGoesOnAfterResolve(t *testing.T) {
 			if err := c.CreateTopic(t.Context(), "t", 1, nil); err != nil {
 				t.Fatal(err)
 			}
-			comes(t, p, "the park", parkedFor("topic-recreated"))
 			spooled(t, p, "t", 0, 10)
-			if n := count(t, c, "t"); n != 0 {
-				t.Fatalf("%d records went to the new topic without an operator", n)
-			}
-			if _, err := p.Resolve(t.Context(), "t", -1, spoold.Resend); err != nil {
-				t.Fatal(err)
-			}
 			drained(t, p)
 			expect(t, c, "t", 10)
 		})
@@ -401,7 +387,8 @@ func quiet(d time.Duration) func(*spoold.Status) bool {
 	return func(*spoold.Status) bool { return time.Since(began) > d }
 }
 
-func TestAnotherClusterIsRefusedAndNothingIsSentToIt(t *testing.T) {
+// A broker of another cluster is an outage: records are taken and kept, nothing is sent there, and the status says why.
+func TestAnotherClusterIsAnOutageAndNothingIsSentToIt(t *testing.T) {
 	one := kafka.Run(t, kafka.Options{})
 	dir := t.TempDir()
 	p := mustOpen(t, one, dir, nil)
@@ -411,12 +398,32 @@ func TestAnotherClusterIsRefusedAndNothingIsSentToIt(t *testing.T) {
 	other := kafka.Run(t, kafka.Options{ClusterID: "AAAAAAAAQACAAAAAAAAAAQ"})
 	p = mustOpen(t, other, dir, nil)
 	spooled(t, p, "t", 3, 3)
+	comes(t, p, "the reason why the link is down", func(s *spoold.Status) bool {
+		return s.Link == "down" && strings.Contains(s.LinkError, "AAAAAAAAQACAAAAAAAAAAQ")
+	})
+	if s := p.Status(); s.State != "running" || s.Pending != 3 {
+		t.Errorf("state %s with %d records pending, want running with 3", s.State, s.Pending)
+	}
+	topics, err := other.Admin().ListTopics(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if topics.Has("t") {
+		t.Error("the topic was created on the other cluster")
+	}
+	stop(t, p)
+
+	p, err = spoold.Open(config(t, other, dir, nil), spoold.Env{CheckCluster: true})
+	if err != nil {
+		t.Fatal(err)
+	}
 	select {
 	case <-p.Done():
 	case <-time.After(patience):
-		t.Fatal("the other cluster was not noticed")
+		t.Fatal("the other cluster was not noticed, though that was asked for")
 	}
-	if err := p.Err(); err == nil || !strings.Contains(err.Error(), "cluster") {
-		t.Errorf("stopped with %v", err)
+	var foreign *spoold.ForeignClusterError
+	if err := p.Err(); !errors.As(err, &foreign) {
+		t.Errorf("stopped with %v, want a ForeignClusterError", err)
 	}
 }
