@@ -26,13 +26,28 @@ func (l *ledger) verify(t *testing.T, c *kafka.Cluster) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stable, err := c.Admin().ListCommittedOffsets(ctx, topics...)
-	if err != nil {
-		t.Fatal(err)
+	// The answer of EndTxn comes before the markers are in the logs, so the last stable offset may follow a little later.
+	var stable kadm.ListedOffsets
+	open := func(o kadm.ListedOffset) bool {
+		s, _ := stable.Lookup(o.Topic, o.Partition)
+		return s.Offset < o.Offset
+	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for waited := 0; ; waited++ {
+		if stable, err = c.Admin().ListCommittedOffsets(ctx, topics...); err != nil {
+			t.Fatal(err)
+		}
+		hangs := false
+		high.Each(func(o kadm.ListedOffset) { hangs = hangs || open(o) })
+		if !hangs || waited == 600 {
+			break
+		}
+		<-tick.C
 	}
 	left := 0
 	high.Each(func(o kadm.ListedOffset) {
-		if s, _ := stable.Lookup(o.Topic, o.Partition); s.Offset < o.Offset {
+		if s, _ := stable.Lookup(o.Topic, o.Partition); open(o) {
 			t.Errorf("%s-%d: the last stable offset is %d, the log ends at %d: a transaction hangs", o.Topic, o.Partition, s.Offset, o.Offset)
 		}
 		if o.Offset > 0 {
