@@ -22,6 +22,7 @@ func says(t *testing.T, f func(log *slog.Logger)) (lines []string) {
 			return slog.Attr{}
 		}}))))
 		time.Sleep(10 * time.Minute) // what is pending is written
+		synctest.Wait()              // by timers, which may run at this very moment
 		for line := range strings.Lines(out.String()) {
 			lines = append(lines, strings.TrimSpace(line))
 		}
