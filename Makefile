@@ -57,7 +57,7 @@ bench:
 mutate: $(GREMLINS)
 	for p in $(MUTATE); do $(GREMLINS) unleash ./$$p -E / --workers 2 --timeout-coefficient 20 --threshold-efficacy 85 -S ltc || exit 1; done
 vet:
-	go vet -tags kafka,crash ./... && (cd integration/bench && go vet ./...) && (cd schemaregistry && go vet ./...) && (cd deploy && go vet ./...) && cd integration/plot && go vet ./...
+	go vet -tags kafka,crash,browser ./... && (cd integration/bench && go vet ./...) && (cd schemaregistry && go vet ./...) && (cd deploy && go vet ./...) && cd integration/plot && go vet ./...
 lint: $(LINT)
 	$(LINT) run
 browser:
