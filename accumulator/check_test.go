@@ -10,7 +10,7 @@ import (
 	"github.com/spoold/spoold/spool"
 )
 
-// slowHome is the partitioner as DESIGN has it, by what is durable.
+// slowHome is the partitioner by what is durable, without a cursor.
 func (wl *worldLane) slowHome(i spool.Index) (int32, bool) {
 	e, _, err := spool.NextEntry(wl.log.entries[i])
 	if err != nil {

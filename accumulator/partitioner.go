@@ -7,7 +7,7 @@ import (
 	"github.com/spoold/spoold/spool"
 )
 
-// choose is the partitioner: explicit, by key, or sticky (DESIGN 2.4).
+// choose is the partitioner: explicit, by key, or sticky.
 func (l *Lane) choose(a *Accumulator, i spool.Index, e *spool.Entry) *Partition {
 	switch {
 	case e.Partition >= 0:

@@ -75,7 +75,7 @@ func (c ErrorCode) Class() Class { return codes[c].class }
 
 // NotAppended reports whether this answer to a Produce request proves that the
 // copy of the batch which it answers was not appended. It says nothing about
-// other copies (broker-facts S2): a batch is absent only when every copy that
+// other copies: a batch is absent only when every copy that
 // left this host was answered like this.
 //
 // Codes that a leader may also give while an appended batch waits for its

@@ -54,7 +54,7 @@ type ProducerIdentity struct {
 var NoIdentity = ProducerIdentity{ID: NoProducerID}
 
 // Valid reports whether id may stand in a batch. An epoch of -1 with a
-// producer id would be taken by a broker (broker-facts S9 m): it is not valid.
+// producer id would be taken by a broker: it is not valid.
 func (id ProducerIdentity) Valid() bool { return id.ID >= 0 && id.Epoch >= 0 }
 
 func (id ProducerIdentity) String() string { return fmt.Sprintf("%d/%d", id.ID, id.Epoch) }

@@ -9,7 +9,6 @@
 // while running.
 //
 // The machine decides; the sender asks, reads and sends. The package is pure.
-// The rules are DESIGN 4, the facts behind them reference/broker-facts.md: S2
-// (a refusal of a re-sent batch proves nothing), S3 and S4 (a broker may
-// remember one batch only), S9 o (state is forgotten by record time).
+// It rests on what Kafka's brokers do: a refusal of a re-sent batch proves nothing of its other copies; a broker
+// may remember a producer's last batch only; it forgets a producer by the time of its records.
 package recovery

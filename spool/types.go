@@ -37,7 +37,7 @@ type SealKey struct {
 }
 
 // Seal is a batch's membership and identity, made durable before its first
-// byte leaves (DESIGN 4.1).
+// byte leaves.
 type Seal struct {
 	SealKey
 	Count        int32  // records; equals the sum of Spans
@@ -49,7 +49,7 @@ type Seal struct {
 	Tail         protocol.Offset // where to read the log from when looking for this batch
 	Ordinal      uint64          // rises with every seal of this spool: the order they were made in
 	// Refused is the code of a refusal that may not be final: another copy of
-	// the batch could still be in the log (DESIGN 4.6). 0: none.
+	// the batch could still be in the log. 0: none.
 	Refused protocol.ErrorCode
 }
 
@@ -59,7 +59,7 @@ type PartitionState struct {
 	Lane      LaneID
 	Partition int32
 	// Identity under which the next batch is sealed, and its sequence. A former
-	// start's identity until the partition moves over (DESIGN 4.2).
+	// start's identity until the partition moves over.
 	Identity protocol.ProducerIdentity
 	Next     protocol.Sequence // sequence after the last sealed
 	Settled  protocol.Sequence // last settled under Identity, or protocol.NoSequence
@@ -95,7 +95,7 @@ const (
 )
 
 // Facts are what the choice of partitions depends on besides the record
-// (DESIGN 2.4). Both lists ascend by From.
+// . Both lists ascend by From.
 type Facts struct {
 	Counts []CountFact
 	Sticky []StickyFact
