@@ -219,19 +219,6 @@ func TestARecreatedTopicIsBoundAnewWithNothingInDoubt(t *testing.T) {
 	}
 }
 
-func count(t *testing.T, c *kafka.Cluster, topic string) int {
-	t.Helper()
-	found, err := c.ReadAll(t.Context(), topic)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := 0
-	for _, list := range found {
-		n += len(list)
-	}
-	return n
-}
-
 // S-42 and the refusals of "Bad input": what the broker refuses is dead-lettered, and the
 // rest goes on in order.
 func TestARefusedRecordIsDeadLetteredAndTheRestIsDelivered(t *testing.T) {
