@@ -230,7 +230,7 @@ func (v *statusView) print(out io.Writer, s *spoold.Status, pid int) error {
 	}
 	fmt.Fprintf(&b, "cluster   %s", cluster)
 	if pid != 0 {
-		fmt.Fprintf(&b, "   %d brokers connected   producer %s", s.Brokers, orDash(s.Producer))
+		fmt.Fprintf(&b, "   %s connected   producer %s", plural(s.Brokers, "broker"), orDash(s.Producer))
 	}
 	b.WriteByte('\n')
 	fmt.Fprintf(&b, "spool     %s   %s pending   oldest %s", spoolSize(s), plural(s.Pending, "record"), oldest(s))
