@@ -4,11 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"os"
 	"slices"
 
 	"github.com/spoold/spoold/spool"
-	bbolt "go.etcd.io/bbolt"
 )
 
 // mark is a dead letter's mark, and the block on disk that it is in.
@@ -371,128 +369,4 @@ type formerDead struct {
 	spool.FormerDead
 	letter spool.DeadLetter
 	size   int
-}
-
-// startMoveDead moves some of the dead letters that format version 1 kept in the state into a block. The committer only.
-func (s *Store) startMoveDead(full bool) error {
-	s.lookAgain()
-	rw := &rewrite{}
-	refs := s.state.FormerDead(10_000)
-	err := s.active.db.View(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(nameState)
-		for _, ref := range refs {
-			d, entry, err := ref.Decode(b.Get(ref.Key()))
-			if err != nil {
-				return corrupt(s.active.number, spool.NoBlock, "dead letter %d of lane %d: %v", ref.Index, ref.Lane, err)
-			}
-			f := formerDead{ref, d, len(entry)}
-			there, err := s.stillThere(ref)
-			if err != nil {
-				return err
-			}
-			if !there {
-				sect := spool.BlockSection{Lane: ref.Lane, Spans: []spool.Span{{First: ref.Index, End: ref.Index + 1}}, Off: len(rw.bytes), Len: len(entry)}
-				rw.sections = append(rw.sections, sect)
-				rw.bytes = append(rw.bytes, entry...)
-			}
-			rw.former = append(rw.former, f)
-			if len(rw.bytes) >= rewriteStep {
-				break
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if !s.roomToCarry(int64(len(rw.bytes)), full) {
-		return nil
-	}
-	s.mu.Lock()
-	s.rewritten = rw
-	s.mu.Unlock()
-	return nil
-}
-
-// stillThere reports whether a dead letter's entry is in a segment as well, beside its neighbours that have not left.
-func (s *Store) stillThere(f spool.FormerDead) (found bool, err error) {
-	err = s.heldEntries(f.Lane, []spool.Index{f.Index}, func(spool.Index, []byte) { found = true })
-	return found, err
-}
-
-// moveDead brings what startMoveDead read into the state. Under view.
-func (s *Store) moveDead(t *transaction) {
-	for _, f := range t.rewritten.former {
-		s.state.MoveDead(f.FormerDead, &t.changes)
-		t.marks = append(t.marks, spool.Mark{DeadLetter: f.letter, Serial: s.state.NextSerial(&t.changes), Bytes: int64(f.size)})
-		for _, x := range s.sealed {
-			x.settle(f.Lane, spool.Span{First: f.Index, End: f.Index + 1})
-		}
-	}
-}
-
-// auditDead leaves a record of what an operator has done to dead letters. Under view.
-func (s *Store) auditDead(t *transaction, g *group) error {
-	w := &spool.Write{}
-	now := s.clock.now().Wall
-	if g.dropped > 0 {
-		w.Audit = append(w.Audit, spool.AuditEntry{At: now, What: fmt.Sprintf("gap: %d dead letters dropped by the operator", g.dropped)})
-	}
-	if g.replayed > 0 {
-		w.Audit = append(w.Audit, spool.AuditEntry{At: now, What: fmt.Sprintf("%d dead letters replayed", g.replayed)})
-	}
-	return s.state.Apply(w, &t.changes)
-}
-
-// DeadLetters lists dead letters as Store.DeadLetters does. Those that a program of format version 1 has left are not
-// among them: a start moves them.
-func (in *Inspection) DeadLetters(f DeadFilter, most int) ([]DeadLetter, error) {
-	var marks []*mark
-	for _, k := range in.found.keys {
-		for i := range k.marks {
-			if m := &k.marks[i]; int(m.Lane) < in.found.state.Lanes() {
-				marks = append(marks, &mark{*m, nil})
-			}
-		}
-	}
-	slices.SortFunc(marks, func(a, b *mark) int { return cmp.Compare(a.Serial, b.Serial) })
-	return listDead(in.found.state, marks, &f, most), nil
-}
-
-// DeadEntry is Store.DeadEntry for a spool that no daemon has.
-func (in *Inspection) DeadEntry(lane spool.LaneID, at spool.Index) (found []byte, err error) {
-	for _, n := range in.numbers() {
-		if found, err = in.entry(n, lane, at); found != nil || err != nil {
-			return found, err
-		}
-	}
-	return nil, fmt.Errorf("record %d of lane %d is not in the spool any more", at, lane)
-}
-
-// entry finds an entry in one segment, or nil.
-func (in *Inspection) entry(number uint64, lane spool.LaneID, at spool.Index) (found []byte, err error) {
-	im, err := readFile(in.dir, number, imageParts{})
-	if err != nil {
-		return nil, err
-	}
-	l := im.index().lanes[lane]
-	if l == nil {
-		return nil, nil
-	}
-	i := l.search(at)
-	if i == len(l.refs) || l.refs[i].span.First > at {
-		return nil, nil
-	}
-	f, err := os.Open(segmentPath(in.dir, number))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }()
-	one := func(_ spool.LaneID, i spool.Index) bool { return i == at }
-	info := EntryInfo{Lane: lane, Segment: number, Block: l.refs[i].block.number}
-	err = l.refs[i].entries(f, spool.NewSet(0), one, info, func(e EntryInfo) bool {
-		found = slices.Clone(e.Raw)
-		return true
-	})
-	return found, err
 }
