@@ -182,7 +182,12 @@ func fuzzHead(t *testing.T, p *program.Program) {
 	if err != nil {
 		return
 	}
-	if !mend && !bytes.Equal(bad, b) || !bytes.Equal(AppendHead(nil, &got), bad) {
+	again := AppendHead(nil, &got)
+	if mend { // with its checksum made to fit, a head of an older version is read, and written again as one of this version
+		bad[3] = again[3]
+		binary.LittleEndian.PutUint32(bad[len(bad)-4:], CRC(bad[:len(bad)-4]))
+	}
+	if !mend && !bytes.Equal(bad, b) || !bytes.Equal(again, bad) {
 		t.Fatalf("%x is taken for a head, it was %x", bad, b)
 	}
 }
