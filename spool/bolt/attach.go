@@ -10,6 +10,9 @@ import (
 	"github.com/spoold/spoold/spool"
 )
 
+// answers keeps who holds tickets of which entries, and what they are to be answered. It is under mu.
+type answers struct{ *Store }
+
 // Resolve tells those who hold tickets of the entries. Called by the loop, after
 // it received the commit of the entries.
 func (s *Store) Resolve(d *spool.Delivery) {
@@ -60,7 +63,7 @@ func (l *lane) sweep() {
 }
 
 // publish keeps where a committed group's tickets are. Under mu.
-func (s *Store) publish(g *group) {
+func (s *answers) publish(g *group) {
 	w := weak.Make(g.receipt)
 	for i, sect := range g.sections {
 		l := sect.lane
@@ -75,7 +78,7 @@ func (s *Store) publish(g *group) {
 
 // settleAttached tells repeats of earlier processes' batches what a Write says of their
 // entries: the loop's Resolve may have come before they attached. Under mu.
-func (s *Store) settleAttached(w *spool.Write) {
+func (s *answers) settleAttached(w *spool.Write) {
 	for i := range w.Settle {
 		x := &w.Settle[i]
 		l := s.laneByID[x.Lane]
@@ -102,7 +105,7 @@ func outcomeError(o spool.Outcome) error {
 }
 
 // attach gives a repeat the tickets of the first batch with its key. Under mu.
-func (s *Store) attach(b *BatchInput, hit spool.KeyHit) (Tickets, error) {
+func (s *answers) attach(b *BatchInput, hit spool.KeyHit) (Tickets, error) {
 	runs := hit.Runs
 	next := make(map[*lane]spool.Index, len(runs))
 	end := make(map[*lane]spool.Index, len(runs))
@@ -141,7 +144,7 @@ func (s *Store) attach(b *BatchInput, hit spool.KeyHit) (Tickets, error) {
 
 // find is the ticket of an entry, if its group is not committed, or if
 // somebody holds a ticket of it. Under mu.
-func (s *Store) find(l *lane, at spool.Index) (Ticket, bool) {
+func (s *answers) find(l *lane, at spool.Index) (Ticket, bool) {
 	for _, g := range []*group{s.open, s.committing} {
 		if g == nil {
 			continue
@@ -163,7 +166,7 @@ func (s *Store) find(l *lane, at spool.Index) (Ticket, bool) {
 
 // attachFresh makes a receipt for entries whose own is gone: they are committed.
 // What has left the spool is acked, place unknown, or a dead letter. Under mu.
-func (s *Store) attachFresh(runs []spool.KeyRun) *Receipt {
+func (s *answers) attachFresh(runs []spool.KeyRun) *Receipt {
 	r := newReceipt()
 	close(r.done)
 	s.view.RLock()

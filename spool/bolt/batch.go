@@ -35,7 +35,7 @@ type BatchInput struct {
 }
 
 // checkTopics is roomForTopics for all new topics of a batch. Under mu.
-func (s *Store) checkTopics(b *BatchInput) error {
+func (s *space) checkTopics(b *BatchInput) error {
 	var fresh map[string]struct{}
 	for i := range b.Records {
 		topic := b.Records[i].Topic
@@ -77,7 +77,7 @@ func (s *Store) AppendBatch(ctx context.Context, b *BatchInput) (Tickets, error)
 			hit, verdict := s.keys.Find(digest, bodyDigest, s.clock.now().Age)
 			switch verdict {
 			case spool.KeyRepeat:
-				t, err := s.attach(b, hit)
+				t, err := s.answers.attach(b, hit)
 				s.mu.Unlock()
 				return t, err
 			case spool.KeyReused:
@@ -102,7 +102,7 @@ func (s *Store) AppendBatch(ctx context.Context, b *BatchInput) (Tickets, error)
 }
 
 // MaxBatch is the largest batch, and record, that is taken, encoded.
-func (s *Store) MaxBatch() int { return s.largest }
+func (s *Store) MaxBatch() int { return s.space.largest }
 
 // checkBatch says how much room a batch needs, or why it cannot be stored.
 func (s *Store) checkBatch(b *BatchInput) (int, error) {
@@ -127,15 +127,15 @@ func (s *Store) checkBatch(b *BatchInput) (int, error) {
 		size += len(n.Name) + len(n.Value)
 	}
 	size += b.unitSize()
-	if size > s.largest {
-		return 0, fmt.Errorf("%w: batch of %d bytes, the spool takes %d at once", ErrTooLarge, size, s.largest)
+	if size > s.space.largest {
+		return 0, fmt.Errorf("%w: batch of %d bytes, the spool takes %d at once", ErrTooLarge, size, s.space.largest)
 	}
 	return size, nil
 }
 
 // appendAll is AppendBatch once there is room. Under mu.
 func (s *Store) appendAll(g *group, b *BatchInput, digest spool.KeyDigest, bodyDigest uint64) (Tickets, error) {
-	if err := s.checkTopics(b); err != nil {
+	if err := s.space.checkTopics(b); err != nil {
 		return Tickets{}, err
 	}
 	t := Tickets{list: make([]Ticket, 0, len(b.Records)), receipt: g.receipt}

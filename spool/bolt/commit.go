@@ -1,14 +1,10 @@
 package bolt
 
 import (
-	"bytes"
-	"encoding/binary"
-	"fmt"
 	"time"
 	"weak"
 
 	"github.com/spoold/spoold/spool"
-	bbolt "go.etcd.io/bbolt"
 )
 
 // transaction is what one commit is to do, as far as it is known before bbolt is asked.
@@ -33,10 +29,10 @@ type transaction struct {
 
 // commit makes durable what is in g and what writes say. On an error nothing in
 // memory may be believed.
-func (s *Store) commit(c *Commit, w *work) (err error) {
+func (s *committer) commit(c *Commit, w *work) (err error) {
 	g, writes := w.group, w.writes
 	t := &transaction{number: s.active.head.Block + 1, target: s.active}
-	if w.rewritten != nil && (w.rewritten.former != nil || s.isSealed(w.rewritten.from)) {
+	if w.rewritten != nil && (w.rewritten.former != nil || s.rewriter.isSealed(w.rewritten.from)) {
 		t.rewritten = w.rewritten
 	}
 	if err := s.maybeRotate(t, g, w.rotate); err != nil {
@@ -52,7 +48,7 @@ func (s *Store) commit(c *Commit, w *work) (err error) {
 	}
 	s.compose(t, g)
 	// Without room it is tried all the same: pages that were freed may do.
-	_ = s.reserve(t.target, int64(len(t.block)+len(t.keys)+4*t.changes.Bytes())+s.reserved()/2)
+	_ = s.space.reserve(t.target, int64(len(t.block)+len(t.keys)+4*t.changes.Bytes())+s.space.reserved()/2)
 	if err := s.write(t); err != nil {
 		return err
 	}
@@ -63,7 +59,7 @@ func (s *Store) commit(c *Commit, w *work) (err error) {
 	}
 	s.done(t)
 	if len(g.sections) > 0 || len(writes) > 0 {
-		s.timing.busySince = time.Now()
+		s.busySince = time.Now()
 	}
 	c.Receipt = weak.Make(g.receipt)
 	c.Lanes = g.lanes
@@ -80,8 +76,8 @@ func (s *Store) commit(c *Commit, w *work) (err error) {
 }
 
 // apply changes the state in memory, and collects what changes on disk.
-func (s *Store) apply(t *transaction, c *Commit, g *group, writes []*spool.Write) error {
-	sizes, err := s.deadSizes(writes)
+func (s *committer) apply(t *transaction, c *Commit, g *group, writes []*spool.Write) error {
+	sizes, err := s.dead.deadSizes(writes)
 	if err != nil {
 		return err
 	}
@@ -109,23 +105,23 @@ func (s *Store) apply(t *transaction, c *Commit, g *group, writes []*spool.Write
 	for _, n := range g.notes {
 		s.state.PutNote(n.Name, n.Value, &t.changes)
 	}
-	if err := s.auditDead(t, g); err != nil {
+	if err := s.dead.auditDead(t, g); err != nil {
 		return err
 	}
 	for _, w := range writes {
 		if err := s.state.Apply(w, &t.changes); err != nil {
 			return err
 		}
-		s.markDead(t, w, sizes)
+		s.dead.markDead(t, w, sizes)
 		c.Writes = max(c.Writes, w.ID)
 		for i := range w.Settle {
 			s.settleIndex(t, &w.Settle[i])
 		}
 	}
-	s.clearDead(t, g.clears)
-	s.limitDead(t)
+	s.dead.clearDead(t, g.clears)
+	s.dead.limitDead(t)
 	if t.rewritten != nil && t.rewritten.former != nil {
-		s.moveDead(t)
+		s.dead.moveDead(t)
 	}
 	s.dropSettled(t)
 	s.state.Flush(&t.changes)
@@ -133,7 +129,7 @@ func (s *Store) apply(t *transaction, c *Commit, g *group, writes []*spool.Write
 }
 
 // settleIndex finds the blocks that a settlement frees. Under view.
-func (s *Store) settleIndex(t *transaction, x *spool.Settlement) {
+func (s *committer) settleIndex(t *transaction, x *spool.Settlement) {
 	t.touched = append(t.touched, x.Lane)
 	for _, sp := range x.Spans {
 		s.goneIndex(t, x.Lane, sp)
@@ -141,7 +137,7 @@ func (s *Store) settleIndex(t *transaction, x *spool.Settlement) {
 }
 
 // goneIndex finds the blocks that are needed no more because of entries that are not. Under view.
-func (s *Store) goneIndex(t *transaction, id spool.LaneID, sp spool.Span) {
+func (s *committer) goneIndex(t *transaction, id spool.LaneID, sp spool.Span) {
 	t.gone = s.active.index.settle(id, sp, s.state.Gone(id), t.gone)
 	for _, seg := range s.sealed {
 		seg.settle(id, sp)
@@ -149,7 +145,7 @@ func (s *Store) goneIndex(t *transaction, id spool.LaneID, sp spool.Span) {
 }
 
 // compose makes the block of records and that of keys.
-func (s *Store) compose(t *transaction, g *group) {
+func (s *committer) compose(t *transaction, g *group) {
 	if t.rewritten != nil {
 		t.rewritten.addTo(t, g)
 	} else if len(g.sections) == 1 {
@@ -180,7 +176,7 @@ func (sect *section) describe(off int) spool.BlockSection {
 }
 
 // composeKeys makes the block of this group's keys and of those that a dropped segment leaves.
-func (s *Store) composeKeys(t *transaction, g *group) {
+func (s *committer) composeKeys(t *transaction, g *group) {
 	t.keyBlock = g.keyBlock
 	if t.keyBlock == nil {
 		t.keyBlock = new(spool.KeyBlock)
@@ -190,7 +186,7 @@ func (s *Store) composeKeys(t *transaction, g *group) {
 	t.keyBlock.Number, t.keyBlock.Segment = t.number, t.target.number
 	for _, x := range t.dropped {
 		keys = append(s.keys.Carry(x.info.Number, t.keyBlock), keys...)
-		s.carryMarks(t, x.info.Number)
+		s.dead.carryMarks(t, x.info.Number)
 	}
 	for range t.marks {
 		s.keys.Hold(t.keyBlock)
@@ -201,159 +197,8 @@ func (s *Store) composeKeys(t *transaction, g *group) {
 	}
 }
 
-// write carries the transaction out in bbolt.
-func (s *Store) write(t *transaction) (err error) {
-	a := t.target
-	tx, err := a.db.Begin(true)
-	if err != nil {
-		return err
-	}
-	tx.Cursor().Bucket().FillPercent = 1
-	head := a.head
-	if err := s.fill(tx, t, &head); err != nil {
-		_ = tx.Rollback()
-		return err
-	}
-	s.opt.Faults.at("before commit")
-	if err := s.opt.Faults.commitTx(tx); err != nil {
-		return err
-	}
-	s.opt.Faults.at("after commit")
-	a.head = head
-	if err := a.db.View(func(tx *bbolt.Tx) error { a.hwm = tx.Size(); return nil }); err != nil {
-		return err
-	}
-	st, err := a.file.Stat()
-	if err != nil {
-		return err
-	}
-	// bbolt may have cut off what was allocated ahead, or written beyond it.
-	a.allocated = max(min(a.allocated, st.Size()), a.hwm)
-	return nil
-}
-
-func (s *Store) fill(tx *bbolt.Tx, t *transaction, head *spool.Head) error {
-	state, err := s.stateBucket(tx, t, head)
-	if err != nil {
-		return err
-	}
-	for i := range t.changes.List {
-		grown, err := putPair(state, &t.changes.List[i], head)
-		if err != nil {
-			return err
-		}
-		t.target.stateBytes += int64(grown)
-	}
-	if t.from == nil { // else they stay in the file that is left
-		for _, b := range t.gone {
-			name := blockName(b.number)
-			if err := tx.DeleteBucket(name); err != nil {
-				return fmt.Errorf("delete block %d: %w", b.number, err)
-			}
-			toggleBlock(&head.BlockSum, name, b.crc)
-			head.Blocks--
-		}
-		if err := deleteKeys(tx, t, head); err != nil {
-			return err
-		}
-	}
-	if t.block != nil {
-		name := blockName(t.number)
-		if err := putBlock(tx, name, t.block); err != nil {
-			return err
-		}
-		toggleBlock(&head.BlockSum, name, lastFour(t.block))
-		head.Blocks++
-	}
-	if t.keys != nil {
-		name := keysName(t.number)
-		if err := putBlock(tx, name, t.keys); err != nil {
-			return err
-		}
-		toggleBlock(&head.KeySum, name, lastFour(t.keys))
-		head.Keys++
-	}
-	now := s.clock.now()
-	head.Segment, head.Block, head.Age, head.BootTime, head.Boot = t.target.number, t.number, now.Age, s.clock.boot(), s.boot
-	b, err := tx.CreateBucketIfNotExists(nameHead)
-	if err != nil {
-		return err
-	}
-	return b.Put(keyHead, spool.AppendHead(nil, head))
-}
-
-// stateBucket is the bucket of the state's pairs; in a new segment, with all pairs of the former one.
-func (s *Store) stateBucket(tx *bbolt.Tx, t *transaction, head *spool.Head) (*bbolt.Bucket, error) {
-	state, err := tx.CreateBucketIfNotExists(nameState)
-	if err != nil || t.from == nil {
-		return state, err
-	}
-	state.FillPercent = 0.9
-	head.Pairs, head.PairSum = t.from.head.Pairs, t.from.head.PairSum
-	err = t.from.db.View(func(old *bbolt.Tx) error {
-		b := old.Bucket(nameState)
-		if b == nil {
-			return corrupt(t.from.number, spool.NoBlock, "the state is missing")
-		}
-		return b.ForEach(func(k, v []byte) error { return state.Put(bytes.Clone(k), bytes.Clone(v)) })
-	})
-	return state, err
-}
-
-// putPair changes one pair of the state, and keeps the head's checksum. It says by how much
-// the state has grown.
-func putPair(state *bbolt.Bucket, kv *spool.KV, head *spool.Head) (grown int, err error) {
-	if old := state.Get(kv.Key); old != nil {
-		head.PairSum.Toggle(kv.Key, old)
-		head.Pairs--
-		grown -= len(kv.Key) + len(old) + leafElement
-	}
-	if kv.Value == nil {
-		return grown, state.Delete(kv.Key)
-	}
-	head.PairSum.Toggle(kv.Key, kv.Value)
-	head.Pairs++
-	return grown + len(kv.Key) + len(kv.Value) + leafElement, state.Put(kv.Key, kv.Value)
-}
-
-// putBlock puts a value into a bucket of its own: so bbolt writes it once, and
-// never copies it again.
-func putBlock(tx *bbolt.Tx, name, value []byte) error {
-	b, err := tx.CreateBucket(name)
-	if err != nil {
-		return err
-	}
-	return b.Put(keyData, value)
-}
-
-func deleteKeys(tx *bbolt.Tx, t *transaction, head *spool.Head) error {
-	for _, k := range t.goneKeys {
-		if k.Segment != t.target.number {
-			continue
-		}
-		name := keysName(k.Number)
-		b := tx.Bucket(name)
-		if b == nil {
-			return corrupt(k.Segment, k.Number, "idempotency keys are missing")
-		}
-		value := b.Get(keyData)
-		toggleBlock(&head.KeySum, name, lastFour(value))
-		head.Keys--
-		t.target.keyBytes -= int64(len(value)) + keyBlockRoom
-		if err := tx.DeleteBucket(name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// keyBlockRoom is what a block of keys takes besides its value, inline.
-const keyBlockRoom = 64
-
-func lastFour(b []byte) uint32 { return binary.LittleEndian.Uint32(b[len(b)-4:]) }
-
 // done brings memory up to what is now on disk.
-func (s *Store) done(t *transaction) {
+func (s *committer) done(t *transaction) {
 	a := t.target
 	if t.keys != nil {
 		a.keyBytes += int64(len(t.keys)) + keyBlockRoom
@@ -376,7 +221,7 @@ func (s *Store) done(t *transaction) {
 			defer s.opt.Faults.at("remains carried")
 		}
 	}
-	s.keepMarks(t)
+	s.dead.keepMarks(t)
 	s.forget(t.dropped)
 	s.view.Unlock()
 	if t.from != nil {

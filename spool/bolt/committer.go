@@ -12,8 +12,15 @@ import (
 // spacePoll is how often a full spool looks for room.
 const spacePoll = 100 * time.Millisecond
 
+// committer makes one commit after the other, in a goroutine of its own, which owns it.
+type committer struct {
+	*Store
+	busySince time.Time // the last commit of records or settlements
+	orphans   []*block  // of the active segment: settled, to be deleted by the next commit
+}
+
 // run is the committer goroutine.
-func (s *Store) run() {
+func (s *committer) run() {
 	defer s.shutdown()
 	// A page of a mapped file that cannot be read is a fault. Here it becomes a panic, and
 	// that a poisoned Store.
@@ -32,9 +39,9 @@ func (s *Store) run() {
 		s.mu.Lock()
 		s.committing = nil
 		if c.Err == nil {
-			s.publish(g)
+			s.answers.publish(g)
 			for _, w := range writes {
-				s.settleAttached(w)
+				s.answers.settleAttached(w)
 			}
 		}
 		s.mu.Unlock()
@@ -55,7 +62,7 @@ func (s *Store) run() {
 		if c.Err != nil {
 			return
 		}
-		if err := s.tend(c.Stats.Rotated); err != nil {
+		if err := s.rewriter.tend(c.Stats.Rotated); err != nil {
 			s.fault(err)
 			return
 		}
@@ -63,8 +70,8 @@ func (s *Store) run() {
 }
 
 // fault ends the committer for a failure of the disk outside a commit.
-func (s *Store) fault(err error) {
-	c := &Commit{store: s, Err: s.poison(err)}
+func (s *committer) fault(err error) {
+	c := &Commit{store: s.Store, Err: s.poison(err)}
 	select {
 	case s.commits <- c:
 	case <-s.abort:
@@ -81,14 +88,14 @@ type work struct {
 
 // take waits for work and swaps the open group for an empty one. It returns nil when
 // the Store is closed and nothing is due.
-func (s *Store) take() (*work, error) {
+func (s *committer) take() (*work, error) {
 	for {
 		s.mu.Lock()
 		wait, due := s.due(time.Now())
 		if due {
 			s.gather()
-			w := &work{s.swap(), s.writes, s.rewritten, s.rotateNow}
-			s.writes, s.urgent, s.rewritten, s.rotateNow = nil, false, nil, false
+			w := &work{s.swap(), s.writes, s.rewriter.rewritten, s.rewriter.rotateNow}
+			s.writes, s.urgent, s.rewriter.rewritten, s.rewriter.rotateNow = nil, false, nil, false
 			s.mu.Unlock()
 			return w, nil
 		}
@@ -97,24 +104,24 @@ func (s *Store) take() (*work, error) {
 			return nil, nil
 		}
 		s.idle = true
-		short := s.full != nil || s.wanted > s.granted
+		short := s.space.full != nil || s.space.wanted > s.space.granted
 		s.mu.Unlock()
-		tend := s.timing.lookAgain
+		tend := s.rewriter.lookAt
 		if short && (tend == 0 || tend > spacePoll) {
 			tend = spacePoll
 		}
 		woken := s.waitForWork(wait, tend)
 		s.mu.Lock()
-		short = short || s.wanted > s.granted
-		again := s.again
-		s.again = false
+		short = short || s.space.wanted > s.space.granted
+		again := s.rewriter.again
+		s.rewriter.again = false
 		s.mu.Unlock()
 		if !short && woken && !again {
 			continue
 		}
-		look := s.tend
+		look := s.rewriter.tend
 		if s.opt.RewriteAfter < 0 {
-			look = s.checkSpace
+			look = s.space.checkSpace
 		}
 		if err := look(short); err != nil {
 			return nil, err
@@ -124,7 +131,7 @@ func (s *Store) take() (*work, error) {
 
 // waitForWork waits until somebody has work, and reports whether it was that, or until one of two times has passed that
 // are not 0.
-func (s *Store) waitForWork(wait, tend time.Duration) (woken bool) {
+func (s *committer) waitForWork(wait, tend time.Duration) (woken bool) {
 	if wait == 0 || tend > 0 && tend < wait {
 		wait = tend
 	}
@@ -150,7 +157,7 @@ func (s *Store) waitForWork(wait, tend time.Duration) (woken bool) {
 }
 
 // due reports whether there is something to commit now, or how long until there is. Under mu.
-func (s *Store) due(now time.Time) (time.Duration, bool) {
+func (s *committer) due(now time.Time) (time.Duration, bool) {
 	select {
 	case <-s.abort:
 		return 0, false
@@ -159,7 +166,7 @@ func (s *Store) due(now time.Time) (time.Duration, bool) {
 	if s.open.bytes > 0 || len(s.open.keys) > 0 || len(s.open.notes) > 0 || len(s.open.clears) > 0 || s.urgent {
 		return 0, true
 	}
-	if (s.rewritten != nil || s.rotateNow) && s.opt.RewriteAfter >= 0 && !s.closing {
+	if (s.rewriter.rewritten != nil || s.rewriter.rotateNow) && s.opt.RewriteAfter >= 0 && !s.closing {
 		return 0, true
 	}
 	if len(s.writes) == 0 {
@@ -172,7 +179,7 @@ func (s *Store) due(now time.Time) (time.Duration, bool) {
 // gather lets callers add to the group as long as it grows: those whom the last
 // commit woke are about to. Without it the first of them would be committed alone. Under
 // mu, which it gives away meanwhile.
-func (s *Store) gather() {
+func (s *committer) gather() {
 	for before := -1; before != s.open.bytes && s.open.bytes < s.opt.GroupBytes; {
 		before = s.open.bytes
 		s.mu.Unlock()
@@ -182,7 +189,7 @@ func (s *Store) gather() {
 }
 
 // swap takes the open group. Under mu.
-func (s *Store) swap() *group {
+func (s *committer) swap() *group {
 	g := s.open
 	s.committing = g
 	s.open = s.newGroup()
@@ -203,9 +210,9 @@ func (s *Store) newGroup() *group {
 }
 
 // commitGuarded makes one commit, and poisons the Store if it fails in any way.
-func (s *Store) commitGuarded(w *work) (c *Commit) {
+func (s *committer) commitGuarded(w *work) (c *Commit) {
 	start := time.Now()
-	c = &Commit{store: s, group: w.group}
+	c = &Commit{store: s.Store, group: w.group}
 	defer func() {
 		if p := recover(); p != nil {
 			c.Err = s.poison(fmt.Errorf("commit: %v", p))

@@ -5,9 +5,20 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/spoold/spoold/spool"
 )
+
+// deadLetters are the records that were refused for good: what is known of each, and what an operator does with them.
+type deadLetters struct {
+	*Store
+	dlq sync.Mutex // one replays or drops dead letters at a time; before mu
+
+	// Under view.
+	marks     []*mark // by serial; some of them may be none any more
+	deadBytes int64   // of their entries
+}
 
 // mark is a dead letter's mark, and the block on disk that it is in.
 type mark struct {
@@ -48,7 +59,7 @@ type DeadLetter struct {
 func (s *Store) DeadLetters(f DeadFilter, most int) []DeadLetter {
 	s.view.RLock()
 	defer s.view.RUnlock()
-	return listDead(s.state, s.marks, &f, most)
+	return listDead(s.state, s.dead.marks, &f, most)
 }
 
 func listDead(st *spool.State, marks []*mark, f *DeadFilter, most int) (out []DeadLetter) {
@@ -67,7 +78,7 @@ func listDead(st *spool.State, marks []*mark, f *DeadFilter, most int) (out []De
 // DeadEntry reads a dead letter's entry, as spool.AppendEntry wrote it. It blocks on the disk.
 func (s *Store) DeadEntry(lane spool.LaneID, at spool.Index) ([]byte, error) {
 	var found []byte
-	err := s.heldEntries(lane, []spool.Index{at}, func(_ spool.Index, raw []byte) { found = slices.Clone(raw) })
+	err := s.dead.heldEntries(lane, []spool.Index{at}, func(_ spool.Index, raw []byte) { found = slices.Clone(raw) })
 	if err == nil && found == nil {
 		err = fmt.Errorf("record %d of lane %d is not in the spool any more", at, lane)
 	}
@@ -75,8 +86,8 @@ func (s *Store) DeadEntry(lane spool.LaneID, at spool.Index) ([]byte, error) {
 }
 
 // heldEntries reads entries that are held, whether they have left or not, each section once. at ascends.
-func (s *Store) heldEntries(lane spool.LaneID, at []spool.Index, yield func(spool.Index, []byte)) error {
-	r := reading{s: s, lane: lane, max: 1, exact: true}
+func (s *deadLetters) heldEntries(lane spool.LaneID, at []spool.Index, yield func(spool.Index, []byte)) error {
+	r := reading{s: s.Store, lane: lane, max: 1, exact: true}
 	for len(at) > 0 {
 		r.at, r.buf, r.out, r.lens = at[0], r.buf[:0], nil, nil
 		if err := r.one(); err != nil {
@@ -124,8 +135,8 @@ func (r *reading) one() error {
 
 // DropDead gives up dead letters, and says how many. It needs no room. The error is that of Ticket.Spooled.
 func (s *Store) DropDead(ctx context.Context, f DeadFilter) (int, error) {
-	s.dlq.Lock()
-	defer s.dlq.Unlock()
+	s.dead.dlq.Lock()
+	defer s.dead.dlq.Unlock()
 	list := s.DeadLetters(f, -1)
 	n := 0
 	for chunk := range slices.Chunk(list, 10_000) {
@@ -163,17 +174,17 @@ func (s *Store) closedNow() error {
 // ReplayDead puts copies of dead letters at the ends of their lanes, as records that have just come, and gives the dead
 // letters up in the same commits. It says how many. ErrFull comes only when ctx ends.
 func (s *Store) ReplayDead(ctx context.Context, f DeadFilter) (int, error) {
-	s.dlq.Lock()
-	defer s.dlq.Unlock()
+	s.dead.dlq.Lock()
+	defer s.dead.dlq.Unlock()
 	list := s.DeadLetters(f, -1)
 	n := 0
 	for len(list) > 0 {
 		bytes, count := int64(0), 0
-		for count < len(list) && (count == 0 || bytes+list[count].Bytes <= int64(s.hardCap)/2) {
+		for count < len(list) && (count == 0 || bytes+list[count].Bytes <= int64(s.space.hardCap)/2) {
 			bytes += list[count].Bytes
 			count++
 		}
-		done, err := s.replay(ctx, list[:count])
+		done, err := s.dead.replay(ctx, list[:count])
 		if n += done; err != nil {
 			return n, err
 		}
@@ -183,7 +194,7 @@ func (s *Store) ReplayDead(ctx context.Context, f DeadFilter) (int, error) {
 }
 
 // replay is ReplayDead for what one commit takes.
-func (s *Store) replay(ctx context.Context, list []DeadLetter) (int, error) {
+func (s *deadLetters) replay(ctx context.Context, list []DeadLetter) (int, error) {
 	raw := make([][]byte, len(list))
 	size := 0
 	for i := range list {
@@ -223,7 +234,7 @@ func (s *Store) replay(ctx context.Context, list []DeadLetter) (int, error) {
 }
 
 // deadSizes reads how large the entries are that writes make dead letters.
-func (s *Store) deadSizes(writes []*spool.Write) (map[deadRef]int64, error) {
+func (s *deadLetters) deadSizes(writes []*spool.Write) (map[deadRef]int64, error) {
 	var byLane map[spool.LaneID][]spool.Index
 	for _, w := range writes {
 		for i := range w.DeadLetters {
@@ -246,7 +257,7 @@ func (s *Store) deadSizes(writes []*spool.Write) (map[deadRef]int64, error) {
 }
 
 // markDead makes the marks of a Write's dead letters. Under view.
-func (s *Store) markDead(t *transaction, w *spool.Write, sizes map[deadRef]int64) {
+func (s *deadLetters) markDead(t *transaction, w *spool.Write, sizes map[deadRef]int64) {
 	for i := range w.DeadLetters {
 		d := &w.DeadLetters[i]
 		t.marks = append(t.marks, spool.Mark{DeadLetter: *d, Serial: s.state.NextSerial(&t.changes), Bytes: sizes[deadRef{d.Lane, d.Index}]})
@@ -254,7 +265,7 @@ func (s *Store) markDead(t *transaction, w *spool.Write, sizes map[deadRef]int64
 }
 
 // clearDead gives dead letters up. Under view.
-func (s *Store) clearDead(t *transaction, refs []deadRef) {
+func (s *deadLetters) clearDead(t *transaction, refs []deadRef) {
 	if len(refs) == 0 {
 		return
 	}
@@ -262,14 +273,14 @@ func (s *Store) clearDead(t *transaction, refs []deadRef) {
 	for _, ref := range refs {
 		if s.state.ClearDead(ref.lane, ref.index) {
 			cleared[ref] = true
-			s.goneIndex(t, ref.lane, spool.Span{First: ref.index, End: ref.index + 1})
+			s.committer.goneIndex(t, ref.lane, spool.Span{First: ref.index, End: ref.index + 1})
 		}
 	}
 	s.dropMarks(func(m *mark) bool { return cleared[deadRef{m.Lane, m.Index}] })
 }
 
 // dropMarks forgets marks whose entries are no dead letters any more. Under view.
-func (s *Store) dropMarks(which func(*mark) bool) {
+func (s *deadLetters) dropMarks(which func(*mark) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.marks = slices.DeleteFunc(s.marks, func(m *mark) bool {
@@ -283,10 +294,10 @@ func (s *Store) dropMarks(which func(*mark) bool) {
 }
 
 // limitDead gives up the oldest dead letters if they take too much, and leaves a record of it. Under view.
-func (s *Store) limitDead(t *transaction) {
+func (s *deadLetters) limitDead(t *transaction) {
 	limit := s.opt.DeadBytes
 	if limit == 0 {
-		limit = s.timing.limit / 4
+		limit = s.space.limit / 4
 	}
 	total := s.deadBytes
 	for i := range t.marks {
@@ -317,7 +328,7 @@ func (s *Store) limitDead(t *transaction) {
 }
 
 // carryMarks homes the marks of a segment that is dropped in this commit's block. Under mu, the committer only.
-func (s *Store) carryMarks(t *transaction, segment uint64) {
+func (s *deadLetters) carryMarks(t *transaction, segment uint64) {
 	for _, m := range s.marks {
 		if m.block.Segment == segment {
 			m.block.Live--
@@ -338,7 +349,7 @@ func (t *transaction) allMarks() []spool.Mark {
 }
 
 // keepMarks takes over the marks of a commit. Under view.
-func (s *Store) keepMarks(t *transaction) {
+func (s *deadLetters) keepMarks(t *transaction) {
 	for i := range t.marks {
 		s.marks = append(s.marks, &mark{t.marks[i], t.keyBlock})
 		s.deadBytes += t.marks[i].Bytes
@@ -349,7 +360,7 @@ func (s *Store) keepMarks(t *transaction) {
 }
 
 // loadMarks takes the marks that a start finds in a block: those of what is a dead letter still.
-func (s *Store) loadMarks(marks []spool.Mark, b *spool.KeyBlock) {
+func (s *deadLetters) loadMarks(marks []spool.Mark, b *spool.KeyBlock) {
 	for i := range marks {
 		m := &marks[i]
 		if int(m.Lane) < s.state.Lanes() && s.state.DeadLettered(m.Lane, m.Index) {
@@ -360,7 +371,7 @@ func (s *Store) loadMarks(marks []spool.Mark, b *spool.KeyBlock) {
 	}
 }
 
-func (s *Store) sortMarks() {
+func (s *deadLetters) sortMarks() {
 	slices.SortFunc(s.marks, func(a, b *mark) int { return cmp.Compare(a.Serial, b.Serial) })
 }
 

@@ -158,7 +158,7 @@ func TestDeadLettersStayWithinTheirLimit(t *testing.T) {
 	l.checkDead("a", dead)
 	l.bury2("a", 91)
 	list := l.s.DeadLetters(DeadFilter{}, -1)
-	if total := l.s.deadBytes; total > o.DeadBytes || len(list) >= len(dead)+1 || list[len(list)-1].Index != 90 {
+	if total := l.s.dead.deadBytes; total > o.DeadBytes || len(list) >= len(dead)+1 || list[len(list)-1].Index != 90 {
 		t.Errorf("%d dead letters of %d bytes, the last is record %d", len(list), total, list[len(list)-1].Index)
 	}
 	l.close()

@@ -11,7 +11,7 @@ import (
 )
 
 // startMoveDead moves some of the dead letters that format version 1 kept in the state into a block. The committer only.
-func (s *Store) startMoveDead(full bool) error {
+func (s *rewriter) startMoveDead(full bool) error {
 	s.lookAgain()
 	rw := &rewrite{}
 	refs := s.state.FormerDead(10_000)
@@ -52,13 +52,13 @@ func (s *Store) startMoveDead(full bool) error {
 }
 
 // stillThere reports whether a dead letter's entry is in a segment as well, beside its neighbours that have not left.
-func (s *Store) stillThere(f spool.FormerDead) (found bool, err error) {
-	err = s.heldEntries(f.Lane, []spool.Index{f.Index}, func(spool.Index, []byte) { found = true })
+func (s *rewriter) stillThere(f spool.FormerDead) (found bool, err error) {
+	err = s.dead.heldEntries(f.Lane, []spool.Index{f.Index}, func(spool.Index, []byte) { found = true })
 	return found, err
 }
 
 // moveDead brings what startMoveDead read into the state. Under view.
-func (s *Store) moveDead(t *transaction) {
+func (s *deadLetters) moveDead(t *transaction) {
 	for _, f := range t.rewritten.former {
 		s.state.MoveDead(f.FormerDead, &t.changes)
 		t.marks = append(t.marks, spool.Mark{DeadLetter: f.letter, Serial: s.state.NextSerial(&t.changes), Bytes: int64(f.size)})
@@ -69,7 +69,7 @@ func (s *Store) moveDead(t *transaction) {
 }
 
 // auditDead leaves a record of what an operator has done to dead letters. Under view.
-func (s *Store) auditDead(t *transaction, g *group) error {
+func (s *deadLetters) auditDead(t *transaction, g *group) error {
 	w := &spool.Write{}
 	now := s.clock.now().Wall
 	if g.dropped > 0 {

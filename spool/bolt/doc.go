@@ -21,6 +21,10 @@
 // and pending Writes. view guards what readers see: the settled sets and
 // where blocks are. mu is taken before view, never after.
 //
+// Each responsibility has a type: committer (one commit after the other), space (what the files
+// may own), rewriter (what is left of older segments), deadLetters, answers (who is told what), opening.
+// All of them share the Store.
+//
 // # A commit
 //
 // The committer swaps the open group for an empty one, applies the pending

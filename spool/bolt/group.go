@@ -61,8 +61,8 @@ type lane struct {
 func (s *Store) Append(ctx context.Context, topic string, ts int64, partition int32, key, value []byte, headers []spool.Header) (Ticket, error) {
 	body := spool.BodySize(key, value, headers)
 	size := spool.EntrySize(body, partition)
-	if size > s.largest {
-		return Ticket{}, fmt.Errorf("%w: record of %d bytes, the spool takes %d at once", ErrTooLarge, size, s.largest)
+	if size > s.space.largest {
+		return Ticket{}, fmt.Errorf("%w: record of %d bytes, the spool takes %d at once", ErrTooLarge, size, s.space.largest)
 	}
 	if partition < -1 {
 		return Ticket{}, fmt.Errorf("%w: partition %d", ErrInvalid, partition)
@@ -99,20 +99,20 @@ func (s *Store) room(size int) (*group, error) {
 		return nil, s.err
 	case s.closing:
 		return nil, ErrClosed
-	case s.full != nil:
-		return nil, s.full
-	case size > s.hardCap && size > s.granted:
-		if s.noGrant != nil {
-			return nil, s.noGrant
+	case s.space.full != nil:
+		return nil, s.space.full
+	case size > s.space.hardCap && size > s.space.granted:
+		if s.space.noGrant != nil {
+			return nil, s.space.noGrant
 		}
 		return nil, errGroupFull // the committer looks for room first
-	case s.open.bytes > 0 && s.open.bytes+size > s.hardCap:
+	case s.open.bytes > 0 && s.open.bytes+size > s.space.hardCap:
 		return nil, errGroupFull
-	case s.granted > 0 && size <= s.hardCap:
+	case s.space.granted > 0 && size <= s.space.hardCap:
 		return nil, errGroupFull // one that needs a group of its own would wait for ever
 	}
-	if size > s.hardCap {
-		s.granted = 0 // it is used
+	if size > s.space.hardCap {
+		s.space.granted = 0 // it is used
 	}
 	return s.open, nil
 }
@@ -129,22 +129,22 @@ func (s *Store) waitForRoom(ctx context.Context, size int, why error) error {
 	}
 	roomy := s.roomy
 	big := 0
-	if size > s.hardCap {
+	if size > s.space.hardCap {
 		big = 1
-		s.wanted = max(s.wanted, size)
+		s.space.wanted = max(s.space.wanted, size)
 	}
 	s.wake()
-	s.big += big
+	s.space.big += big
 	s.mu.Unlock()
 	select {
 	case <-roomy:
 		s.mu.Lock()
-		s.big -= big
+		s.space.big -= big
 		return nil
 	case <-ctx.Done():
 		s.mu.Lock()
-		if s.big -= big; big > 0 {
-			s.wanted, s.granted = 0, 0 // others ask again
+		if s.space.big -= big; big > 0 {
+			s.space.wanted, s.space.granted = 0, 0 // others ask again
 			s.letIn()
 		}
 		s.mu.Unlock()
@@ -160,7 +160,7 @@ func (s *Store) lane(g *group, topic string) (*lane, error) {
 	if topic == "" || len(topic) > maxTopic {
 		return nil, fmt.Errorf("%w: topic name of %d bytes, allowed are 1 to %d", ErrInvalid, len(topic), maxTopic)
 	}
-	if err := s.roomForTopics(topic, 1); err != nil {
+	if err := s.space.roomForTopics(topic, 1); err != nil {
 		return nil, err
 	}
 	l := &lane{id: spool.LaneID(len(s.laneByID)), topic: topic}
@@ -172,7 +172,7 @@ func (s *Store) lane(g *group, topic string) (*lane, error) {
 
 // roomForTopics refuses n more topics if there would be too many: each takes memory and
 // room on the disk for as long as the spool is there. Under mu.
-func (s *Store) roomForTopics(topic string, n int) error {
+func (s *space) roomForTopics(topic string, n int) error {
 	if s.stateFull {
 		return fmt.Errorf("%w: what the spool keeps about %d topics takes a sixty-fourth of what its files may own (spool.max.bytes, or the disk): raise that, or look for misspelt topics in spoold ls",
 			ErrTooManyTopics, len(s.laneByID))

@@ -35,7 +35,7 @@ func (s *Store) Lanes() (Stats, []LaneStats) {
 }
 
 // publishLanes is called by the committer after a commit that changed the lanes touched.
-func (s *Store) publishLanes(st *Stats, touched []spool.LaneID) {
+func (s *committer) publishLanes(st *Stats, touched []spool.LaneID) {
 	s.lanesNow.mu.Lock()
 	defer s.lanesNow.mu.Unlock()
 	for i := len(s.lanesNow.list); i < s.state.Lanes(); i++ {

@@ -51,7 +51,7 @@ func (s *Store) Adopt(r *Receipts) {
 		l.places, l.attached = append(l.places, former.places...), append(l.attached, former.attached...)
 		for _, places := range [][]place{l.places, l.attached} {
 			for i := range places {
-				s.answerGone(l.id, &places[i])
+				s.answers.answerGone(l.id, &places[i])
 			}
 		}
 	}
@@ -59,7 +59,7 @@ func (s *Store) Adopt(r *Receipts) {
 }
 
 // answerGone answers for the entries of a place that have left the spool. Under mu and view.
-func (s *Store) answerGone(lane spool.LaneID, p *place) {
+func (s *answers) answerGone(lane spool.LaneID, p *place) {
 	if p.receipt.Value() == nil {
 		return
 	}

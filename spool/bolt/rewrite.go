@@ -1,8 +1,8 @@
 package bolt
 
 import (
-	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/spoold/spoold/spool"
@@ -18,6 +18,19 @@ const (
 	rewriteBeside       = 256 << 10 // beside traffic
 	defaultRewriteAfter = 5 * time.Second
 )
+
+// rewriter carries what is left of older segments into newer ones. The committer owns what is not under mu.
+type rewriter struct {
+	*Store
+	lookAt  time.Duration // when tend is to be called again if there is no commit; 0: not at all
+	reading atomic.Bool   // a segment is measured, or its remains are read
+
+	// Under mu.
+	rewritten    *rewrite // a part of a segment's remains, to be carried by the next commit
+	rotateNow    bool     // the next commit begins a new segment
+	measurements []measurement
+	again        bool // the background has done something: tend is to look
+}
 
 // rewrite is a part of what is left of a segment.
 type rewrite struct {
@@ -39,21 +52,21 @@ type upkeep struct {
 
 // tend looks after each commit, and from time to time, whether there is room, and whether an old
 // segment is to be rewritten. The error is one of the disk.
-func (s *Store) tend(always bool) error {
-	if err := s.checkSpace(always); err != nil {
+func (s *rewriter) tend(always bool) error {
+	if err := s.space.checkSpace(always); err != nil {
 		return err
 	}
 	s.takeMeasurements()
 	s.mu.Lock()
-	full, waits := s.full != nil, s.closing || s.rewritten != nil || s.rotateNow
+	full, waits := s.space.full != nil, s.closing || s.rewritten != nil || s.rotateNow
 	s.mu.Unlock()
-	s.timing.lookAgain = 0
-	if waits || s.timing.reading.Load() {
+	s.lookAt = 0
+	if waits || s.reading.Load() {
 		return nil
 	}
-	quiet := time.Since(s.timing.busySince) >= s.opt.RewriteAfter
-	if s.halfDead() {
-		if s.next != nil && (full || quiet) {
+	quiet := time.Since(s.committer.busySince) >= s.opt.RewriteAfter
+	if s.space.halfDead() {
+		if s.space.next != nil && (full || quiet) {
 			s.rotate()
 			return nil //nolint:nilerr // a full spool is no failure of the disk
 		}
@@ -71,14 +84,14 @@ func (s *Store) tend(always bool) error {
 }
 
 // lookAgain: tend is to be called again, though there may be no commit.
-func (s *Store) lookAgain() {
+func (s *rewriter) lookAgain() {
 	if s.opt.RewriteAfter >= 0 {
-		s.timing.lookAgain = max(s.opt.RewriteAfter, time.Millisecond)
+		s.lookAt = max(s.opt.RewriteAfter, time.Millisecond)
 	}
 }
 
 // rotate makes the next commit begin a new segment.
-func (s *Store) rotate() {
+func (s *rewriter) rotate() {
 	s.mu.Lock()
 	s.rotateNow = true
 	s.mu.Unlock()
@@ -86,7 +99,7 @@ func (s *Store) rotate() {
 
 // nextRewrite is the segment of which the smallest part is needed, if that is at most half of its file, as far as is known.
 // It is to be measured first if it was not, or has become less.
-func (s *Store) nextRewrite(full bool) (best *sealed, measure bool) {
+func (s *rewriter) nextRewrite(full bool) (best *sealed, measure bool) {
 	now := time.Now()
 	var bestShare float64
 	for _, x := range s.sealed {
@@ -136,7 +149,7 @@ func (x *sealed) heldBytes() int64 {
 }
 
 // startMeasure finds out in the background what is needed of a segment.
-func (s *Store) startMeasure(x *sealed) {
+func (s *rewriter) startMeasure(x *sealed) {
 	pending := x.pending
 	s.inBackground(x, func() error {
 		held, err := s.measure(x)
@@ -150,7 +163,7 @@ func (s *Store) startMeasure(x *sealed) {
 }
 
 // startRewrite reads a part of what is left of a segment in the background.
-func (s *Store) startRewrite(x *sealed, full, quiet bool) {
+func (s *rewriter) startRewrite(x *sealed, full, quiet bool) {
 	step := rewriteBeside
 	if full || quiet {
 		step = rewriteStep
@@ -171,13 +184,13 @@ func (s *Store) startRewrite(x *sealed, full, quiet bool) {
 }
 
 // inBackground reads of a segment in the background, one at a time.
-func (s *Store) inBackground(x *sealed, read func() error) {
-	s.timing.reading.Store(true)
+func (s *rewriter) inBackground(x *sealed, read func() error) {
+	s.reading.Store(true)
 	s.background(func() {
 		if err := read(); err != nil && !shortage(err) {
 			x.unreadable.Store(true) // the reader will meet it, and say so
 		}
-		s.timing.reading.Store(false)
+		s.reading.Store(false)
 		if s.opt.RewriteAfter < 0 {
 			return
 		}
@@ -207,7 +220,7 @@ type measurement struct {
 }
 
 // takeMeasurements brings what the background measured to the segments. Committer only.
-func (s *Store) takeMeasurements() {
+func (s *rewriter) takeMeasurements() {
 	s.mu.Lock()
 	list := s.measurements
 	s.measurements = nil
@@ -218,155 +231,28 @@ func (s *Store) takeMeasurements() {
 }
 
 // roomToCarry makes the active segment own room for a part that is carried, or has it left for the next one.
-func (s *Store) roomToCarry(step int64, full bool) bool {
+func (s *rewriter) roomToCarry(step int64, full bool) bool {
 	need := step + fileSlack
 	if !full {
-		err := s.grow(s.active, s.active.hwm+need+s.ahead())
+		err := s.space.grow(s.active, s.active.hwm+need+s.space.ahead())
 		if err == nil {
 			return true
 		}
 		s.mu.Lock()
-		s.full = err // until it is carried: what is owned ahead is used for that
+		s.space.full = err // until it is carried: what is owned ahead is used for that
 		s.mu.Unlock()
 		full = true
 	}
 	s.mu.Lock()
-	need += s.reserved() + int64(s.open.bytes)
+	need += s.space.reserved() + int64(s.open.bytes)
 	s.mu.Unlock()
-	if s.grow(s.active, s.active.hwm+need) == nil {
+	if s.space.grow(s.active, s.active.hwm+need) == nil {
 		return true
 	}
-	if full && s.next != nil && s.next.allocated-2*s.active.stateBytes >= need && s.active.allocated-s.active.hwm < s.next.allocated/2 {
+	if full && s.space.next != nil && s.space.next.allocated-2*s.active.stateBytes >= need && s.active.allocated-s.active.hwm < s.space.next.allocated/2 {
 		s.rotate()
 	}
 	return false
-}
-
-// measure adds up what the entries of a segment take that have not left. It stops when that is more than half of the file.
-func (s *Store) measure(x *sealed) (held int64, err error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if err := x.load(); err != nil {
-		return 0, err
-	}
-	var buf []byte
-	for _, e := range x.info.Extents {
-		l := x.index.lanes[e.Lane]
-		if l == nil {
-			continue
-		}
-		for i := l.search(e.First); i < len(l.refs) && l.refs[i].span.First < e.End && 2*held <= x.bytes; i++ {
-			r := &l.refs[i]
-			var pending int64
-			if pending, buf, err = s.pendingBytes(x, e, r, buf); err != nil {
-				return 0, err
-			}
-			held += pending
-		}
-	}
-	return held, nil
-}
-
-// pendingBytes is what the entries of one section take that are needed. Only a section of which a part is is read. Under x.mu.
-func (s *Store) pendingBytes(x *sealed, e spool.Extent, r *ref, buf []byte) (int64, []byte, error) {
-	s.view.RLock()
-	left := s.state.Gone(e.Lane).CountIn(r.span)
-	s.view.RUnlock()
-	switch {
-	case left == r.span.Len():
-		return 0, buf, nil
-	case left == 0 && r.spans == nil && r.span.First >= e.First && r.span.End <= e.End:
-		return int64(r.len), buf, nil
-	}
-	n := int64(0)
-	buf, err := s.needed(x, e, r, buf, func(_ spool.Index, raw []byte) { n += int64(len(raw)) })
-	return n, buf, err
-}
-
-// needed reads a section of a segment, and calls yield with the entries of an extent that are needed. Under x.mu.
-func (s *Store) needed(x *sealed, e spool.Extent, r *ref, buf []byte, yield func(spool.Index, []byte)) ([]byte, error) {
-	if cap(buf) < r.len {
-		buf = make([]byte, r.len)
-	}
-	sect := spool.Section{Lane: e.Lane, Spans: r.spans, Bytes: buf[:r.len]}
-	if sect.Spans == nil {
-		sect.Spans = []spool.Span{r.span}
-	}
-	if _, err := x.file.ReadAt(sect.Bytes, r.block.offset+int64(r.off)); err != nil {
-		return buf, fmt.Errorf("read block %d of segment %d: %w", r.block.number, x.info.Number, err)
-	}
-	if spool.CRC(sect.Bytes) != r.crc {
-		return buf, corrupt(x.info.Number, r.block.number, "checksum of lane %d's entries %v", e.Lane, r.span)
-	}
-	s.view.RLock()
-	defer s.view.RUnlock()
-	gone := s.state.Gone(e.Lane)
-	return buf, eachEntry(&sect, func(i spool.Index, raw []byte) {
-		if i >= e.First && i < e.End && !gone.Contains(i) {
-			yield(i, raw)
-		}
-	})
-}
-
-// readRemains copies entries that are needed, about most bytes, a section for each extent: what is
-// between two extents of a lane may be in another segment.
-func (s *Store) readRemains(x *sealed, most int) (*rewrite, error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if err := x.load(); err != nil {
-		return nil, err
-	}
-	rw := &rewrite{from: x}
-	s.view.RLock()
-	extents := x.info.Extents
-	s.view.RUnlock()
-	var buf []byte
-	var err error
-	for i, e := range extents {
-		if len(rw.bytes) >= most {
-			rw.rest = append(rw.rest, extents[i:]...)
-			break
-		}
-		if buf, err = s.readExtent(rw, e, most, buf); err != nil {
-			return nil, err
-		}
-	}
-	return rw, nil
-}
-
-// readExtent is readRemains for one extent.
-func (s *Store) readExtent(rw *rewrite, e spool.Extent, most int, buf []byte) (_ []byte, err error) {
-	x := rw.from
-	l := x.index.lanes[e.Lane]
-	if l == nil {
-		return buf, corrupt(x.info.Number, spool.NoBlock, "records %v of lane %d are missing", e.Span, e.Lane)
-	}
-	sect := spool.BlockSection{Lane: e.Lane, Off: len(rw.bytes)}
-	for i := l.search(e.First); i < len(l.refs) && l.refs[i].span.First < e.End; i++ {
-		r := &l.refs[i]
-		if len(rw.bytes) >= most {
-			rest := spool.Span{First: max(r.span.First, e.First), End: e.End}
-			rw.rest = append(rw.rest, spool.Extent{Lane: e.Lane, Span: rest})
-			break
-		}
-		s.view.RLock()
-		left := r.left(s.state.Gone(e.Lane))
-		s.view.RUnlock()
-		if left {
-			continue
-		}
-		buf, err = s.needed(x, e, r, buf, func(i spool.Index, raw []byte) {
-			rw.bytes = append(rw.bytes, raw...)
-			sect.Spans = addIndex(sect.Spans, i)
-		})
-		if err != nil {
-			return buf, err
-		}
-	}
-	if sect.Len = len(rw.bytes) - sect.Off; len(sect.Spans) > 0 {
-		rw.sections = append(rw.sections, sect)
-	}
-	return buf, nil
 }
 
 // carried takes what a commit has carried out of a segment. Under view.

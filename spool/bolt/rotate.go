@@ -17,7 +17,7 @@ func (a *active) info() spool.SegmentInfo {
 }
 
 // rotationDue reports whether a commit with a group goes into a new segment.
-func (s *Store) rotationDue(g *group) bool {
+func (s *space) rotationDue(g *group) bool {
 	a, seg := s.active, s.segmentBytes()
 	live := a.liveBytes()
 	if len(g.sections) > 0 && live > 0 && live+int64(g.bytes) > seg {
@@ -29,7 +29,7 @@ func (s *Store) rotationDue(g *group) bool {
 
 // halfDead reports whether the active segment would be smaller if it was left: it has more than half a segment, and less
 // than half of it is needed.
-func (s *Store) halfDead() bool {
+func (s *space) halfDead() bool {
 	a := s.active
 	return a.hwm > s.segmentBytes()/2+fileSlack && 2*(a.liveBytes()+a.stateBytes) <= a.hwm
 }
@@ -37,29 +37,29 @@ func (s *Store) halfDead() bool {
 // maybeRotate begins a new segment if it is time to. The old one
 // stays what it is: the new one's first commit carries the state over, and from that moment
 // on it counts.
-func (s *Store) maybeRotate(t *transaction, g *group, asked bool) error {
-	if !asked && !s.rotationDue(g) {
+func (s *committer) maybeRotate(t *transaction, g *group, asked bool) error {
+	if !asked && !s.space.rotationDue(g) {
 		return nil
 	}
-	if s.next == nil {
+	if s.space.next == nil {
 		// Before the first commit, or when the disk is short: it goes on in the old one, where there is room for what is accepted.
-		if err := s.prepareNext(); err != nil {
+		if err := s.space.prepareNext(); err != nil {
 			return nil //nolint:nilerr // checkSpace meets it again, and says so
 		}
 	}
-	if err := nameSegment(s.dirFile, s.next.number, s.opt.Faults); err != nil {
+	if err := nameSegment(s.dirFile, s.space.next.number, s.opt.Faults); err != nil {
 		if shortage(err) {
 			return nil
 		}
 		return err
 	}
-	t.from, t.target = s.active, s.next
-	s.next = nil
+	t.from, t.target = s.active, s.space.next
+	s.space.next = nil
 	return nil
 }
 
 // openSegment opens an empty segment.
-func (s *Store) openSegment(path string, number uint64) (*active, error) {
+func (s *space) openSegment(path string, number uint64) (*active, error) {
 	a := &active{number: number, index: newIndex()}
 	var err error
 	if a.db, a.file, err = openBolt(path, s.mmapSize(), s.opt.Faults); err != nil {
@@ -73,11 +73,11 @@ func (s *Store) openSegment(path string, number uint64) (*active, error) {
 }
 
 // mmapSize is more than a segment becomes: all of it is mapped before it is needed.
-func (s *Store) mmapSize() int64 {
+func (s *space) mmapSize() int64 {
 	return max(s.opt.SegmentBytes, 8*s.stateNow())*3/2 + int64(s.largest) + defaultSegmentBytes
 }
 
-func (s *Store) stateNow() int64 {
+func (s *space) stateNow() int64 {
 	if s.active == nil {
 		return 0
 	}
@@ -86,7 +86,7 @@ func (s *Store) stateNow() int64 {
 
 // dropSettled takes segments off the list that hold nothing any more: all their
 // entries have left, or are carried by this commit. Of one that a part is carried of, the list says what is left. Under view.
-func (s *Store) dropSettled(t *transaction) {
+func (s *committer) dropSettled(t *transaction) {
 	for _, x := range s.sealed {
 		x.count()
 		carried := t.rewritten != nil && t.rewritten.from == x
@@ -104,7 +104,7 @@ func (s *Store) dropSettled(t *transaction) {
 }
 
 // forget removes dropped segments from memory. Under view.
-func (s *Store) forget(dropped []*sealed) {
+func (s *committer) forget(dropped []*sealed) {
 	if len(dropped) > 0 {
 		s.sealed = slices.DeleteFunc(s.sealed, func(x *sealed) bool { return slices.Contains(dropped, x) })
 	}
@@ -112,7 +112,7 @@ func (s *Store) forget(dropped []*sealed) {
 
 // unlink removes the files of segments that are off the list, in the background: a large one takes
 // long. What a crash leaves, the next start removes.
-func (s *Store) unlink(dropped []*sealed) {
+func (s *committer) unlink(dropped []*sealed) {
 	if len(dropped) == 0 {
 		return
 	}
@@ -130,4 +130,4 @@ func (s *Store) unlink(dropped []*sealed) {
 }
 
 // isSealed reports whether a segment is still on the list. Committer only.
-func (s *Store) isSealed(x *sealed) bool { return slices.Contains(s.sealed, x) }
+func (s *rewriter) isSealed(x *sealed) bool { return slices.Contains(s.sealed, x) }

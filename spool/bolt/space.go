@@ -24,36 +24,57 @@ const (
 	fileSlack    = 64 << 10 // of which a file's size says nothing
 )
 
+// space knows what the files own and what they may own, and makes room ahead. The committer owns what is not under mu.
+type space struct {
+	*Store
+	hardCap      int   // bytes in a group, at most, unless one batch is larger
+	largest      int   // bytes of a batch, at most
+	tooSmall     error // the disk is too small for a spool; Open only
+	spaceChecked time.Time
+	free         int64   // bytes of the file system, when it was checked
+	limit        int64   // bytes that the files may own, when it was checked
+	thin         bool    // the file system cannot allocate ahead
+	next         *active // the next segment: made, open and with room; nil while that cannot be had
+
+	// Under mu.
+	full      error // why nothing is taken now
+	stateFull bool  // no more topics are taken: the state is too large for the limit
+	big       int   // batches that wait for a group of their own
+	wanted    int   // bytes of the largest of them
+	granted   int   // bytes of a batch above hardCap that the active segment owns room for
+	noGrant   error // why it is not as many as wanted
+}
+
 // ahead is how many bytes the active segment must own beyond what is in use: one group that is
 // being committed, one that is filling, and the reserve.
-func (s *Store) ahead() int64 { return 2*int64(s.hardCap) + s.reserved() }
+func (s *space) ahead() int64 { return 2*int64(s.hardCap) + s.reserved() }
 
 // reserved is the reserve, smaller where groups are small.
-func (s *Store) reserved() int64 { return min(stateReserve, 2*int64(s.hardCap)) }
+func (s *space) reserved() int64 { return min(stateReserve, 2*int64(s.hardCap)) }
 
 // segmentBytes is the live bytes at which the active segment is left.
-func (s *Store) segmentBytes() int64 {
-	return max(min(s.opt.SegmentBytes, s.timing.limit/16), 8*s.active.stateBytes)
+func (s *space) segmentBytes() int64 {
+	return max(min(s.opt.SegmentBytes, s.limit/16), 8*s.active.stateBytes)
 }
 
 // measureLimit finds out what the files may own.
-func (s *Store) measureLimit() error {
+func (s *space) measureLimit() error {
 	free, err := s.opt.Faults.freeBytes(s.dir)
 	if err != nil {
 		return fmt.Errorf("free space: %w", err)
 	}
 	floor := max(s.opt.MinFreeBytes, 0)
-	if s.timing.thin && s.active != nil {
+	if s.thin && s.active != nil {
 		floor = max(floor, s.ahead()+s.nextNeed())
 	}
-	s.timing.spaceChecked, s.timing.free = time.Now(), int64(min(free, 1<<62))
-	s.timing.limit = min(s.opt.MaxBytes, s.owned()+s.timing.free-floor)
+	s.spaceChecked, s.free = time.Now(), int64(min(free, 1<<62))
+	s.limit = min(s.opt.MaxBytes, s.owned()+s.free-floor)
 	return nil
 }
 
 // scale fits the size of groups and batches to the disk, before anything is made.
-func (s *Store) scale() error {
-	s.timing.thin = copiesOnWrite(s.dir)
+func (s *space) scale() error {
+	s.thin = copiesOnWrite(s.dir)
 	total, err := s.opt.Faults.totalBytes(s.dir)
 	if err != nil {
 		return fmt.Errorf("size of the file system: %w", err)
@@ -71,7 +92,7 @@ func (s *Store) scale() error {
 }
 
 // owned is what the files have on the disk. Committer only.
-func (s *Store) owned() int64 {
+func (s *space) owned() int64 {
 	n := int64(0)
 	if s.active != nil {
 		n = max(s.active.allocated, s.active.hwm)
@@ -96,19 +117,19 @@ func (a *active) giveBack() error {
 }
 
 // roundUp is a size in steps of allocation.
-func (s *Store) roundUp(n int64) int64 {
+func (s *space) roundUp(n int64) int64 {
 	step := max(min(allocateStep, int64(s.hardCap)/pageSize*pageSize), pageSize)
 	return (n + step - 1) / step * step
 }
 
 // allocate makes a file own its first want bytes.
-func (s *Store) allocate(a *active, want int64) error {
+func (s *space) allocate(a *active, want int64) error {
 	if want <= a.allocated {
 		return nil
 	}
 	err := s.opt.Faults.allocate(a.file, a.allocated, want-a.allocated)
 	if errors.Is(err, errNoAllocate) {
-		s.timing.thin, err = true, nil
+		s.thin, err = true, nil
 	}
 	if err == nil {
 		a.allocated = want
@@ -117,10 +138,10 @@ func (s *Store) allocate(a *active, want int64) error {
 }
 
 // reserve makes the segment own need more bytes than are in use, whatever the limit is.
-func (s *Store) reserve(a *active, need int64) error { return s.allocate(a, s.roundUp(a.hwm+need)) }
+func (s *space) reserve(a *active, need int64) error { return s.allocate(a, s.roundUp(a.hwm+need)) }
 
 // grow is reserve within the limit.
-func (s *Store) grow(a *active, want int64) error {
+func (s *space) grow(a *active, want int64) error {
 	want = s.roundUp(want)
 	if want <= a.allocated {
 		return nil
@@ -135,21 +156,21 @@ func (s *Store) grow(a *active, want int64) error {
 }
 
 // within says why the files may not own so many bytes more, or nil.
-func (s *Store) within(more int64) error {
+func (s *space) within(more int64) error {
 	own := s.owned()
-	if own+more <= s.timing.limit {
+	if own+more <= s.limit {
 		return nil
 	}
-	if s.timing.limit == s.opt.MaxBytes {
+	if s.limit == s.opt.MaxBytes {
 		return fmt.Errorf("the spool's files own %d bytes of at most %d (spool.max.bytes), and need %d more", own, s.opt.MaxBytes, more)
 	}
 	return fmt.Errorf("the file system has %d bytes free, %d are to be left (spool.min.free.bytes), and the spool needs %d more",
-		s.timing.free, max(s.opt.MinFreeBytes, 0), more)
+		s.free, max(s.opt.MinFreeBytes, 0), more)
 }
 
 // nextNeed is what the next segment must own: the state, which is copied into it, the groups that go there, and half of
 // the largest older file, which is the most that is carried of one.
-func (s *Store) nextNeed() int64 {
+func (s *space) nextNeed() int64 {
 	largest := s.active.hwm
 	for _, x := range s.sealed {
 		largest = max(largest, x.bytes)
@@ -158,7 +179,7 @@ func (s *Store) nextNeed() int64 {
 }
 
 // prepareNext makes the next segment, or makes it larger.
-func (s *Store) prepareNext() error {
+func (s *space) prepareNext() error {
 	need := s.nextNeed()
 	if s.next != nil {
 		return s.grow(s.next, need)
@@ -183,7 +204,7 @@ func (s *Store) prepareNext() error {
 }
 
 // dropNext removes what prepareNext made.
-func (s *Store) dropNext() {
+func (s *space) dropNext() {
 	if s.next == nil {
 		return
 	}
@@ -194,7 +215,7 @@ func (s *Store) dropNext() {
 
 // checkSpace decides whether records are taken. The committer calls it after each commit, and
 // while the spool is full, from time to time. The error is one of the disk.
-func (s *Store) checkSpace(always bool) error {
+func (s *space) checkSpace(always bool) error {
 	why, grant, noGrant, broken := s.noRoom(always)
 	if broken != nil {
 		return broken
@@ -208,16 +229,16 @@ func (s *Store) checkSpace(always bool) error {
 	if s.granted = grant; s.big == 0 {
 		s.wanted, s.granted = 0, 0
 	}
-	s.stateFull = max(s.active.stateBytes, 0) > max(s.timing.limit/64, minState)
+	s.stateFull = max(s.active.stateBytes, 0) > max(s.limit/64, minState)
 	return nil
 }
 
 // noRoom says why no more records can be taken, or nil, and how large a batch of its own group may be.
-func (s *Store) noRoom(always bool) (why error, grant int, noGrant, broken error) {
+func (s *space) noRoom(always bool) (why error, grant int, noGrant, broken error) {
 	s.mu.Lock()
 	wanted, full := s.wanted, s.full != nil
 	s.mu.Unlock()
-	if always || full || time.Since(s.timing.spaceChecked) >= spaceEvery {
+	if always || full || time.Since(s.spaceChecked) >= spaceEvery {
 		if err := s.measureLimit(); err != nil {
 			return err, 0, nil, nil
 		}

@@ -253,7 +253,7 @@ func TestASegmentThatIsLeftOwnsOnlyWhatItUses(t *testing.T) {
 		owned += x.Blocks * 512
 	}
 	// The active one, with what it owns ahead; the others with the pages that they use and some that were free.
-	if most := l.s.ahead() + 2*o.SegmentBytes*int64(st.Segments) + 2<<20; owned > most {
+	if most := l.s.space.ahead() + 2*o.SegmentBytes*int64(st.Segments) + 2<<20; owned > most {
 		t.Errorf("%d segments own %d bytes, want at most %d", st.Segments, owned, most)
 	}
 	if off := owned - st.DiskBytes; off > 2<<20 || off < -2<<20 {

@@ -35,31 +35,31 @@ func (s *Store) present(st *Stats) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.full != nil:
-		st.Full = s.full.Error()
-	case s.noGrant != nil: // the last large record was refused; smaller ones are taken
-		st.Full = s.noGrant.Error()
+	case s.space.full != nil:
+		st.Full = s.space.full.Error()
+	case s.space.noGrant != nil: // the last large record was refused; smaller ones are taken
+		st.Full = s.space.noGrant.Error()
 	}
 	now := s.clock.now().Age
 	st.Keys, st.KeysAge = s.keys.Len(), time.Duration(now-s.keys.OldestAge(now))*time.Millisecond
 }
 
 // publishStats is called by the committer after a commit.
-func (s *Store) publishStats(t *transaction) {
+func (s *committer) publishStats(t *transaction) {
 	st := &Stats{
 		Bytes: s.heldBytes(), Limit: s.opt.MaxBytes, MinFreeBytes: max(s.opt.MinFreeBytes, 0),
-		DiskBytes: s.owned(), FreeBytes: s.timing.free, Segments: 1 + len(s.sealed),
+		DiskBytes: s.space.owned(), FreeBytes: s.space.free, Segments: 1 + len(s.sealed),
 		Block: t.number, Counters: s.state.Counters(), DeadLetters: s.state.DeadLetters(), Lanes: s.state.Lanes(),
 	}
-	if s.timing.limit > 0 {
-		st.Limit = min(st.Limit, s.timing.limit)
+	if s.space.limit > 0 {
+		st.Limit = min(st.Limit, s.space.limit)
 	}
 	s.publishLanes(st, t.touched)
 	s.stats.Store(st)
 }
 
 // heldBytes is what is needed of the files, about. Committer only.
-func (s *Store) heldBytes() int64 {
+func (s *committer) heldBytes() int64 {
 	held := s.active.liveBytes()
 	for _, x := range s.sealed {
 		held += x.heldAtMost()

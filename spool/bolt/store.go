@@ -13,54 +13,44 @@ import (
 	"github.com/spoold/spoold/spool"
 )
 
-// Store is an open spool. doc.go says who may call what.
+// Store is an open spool. doc.go says who may call what. What it is made of has a type for each
+// responsibility; they share what is here, under its locks.
 type Store struct {
-	opt      Options
-	dir      string
-	dirFile  *os.File // for its sync
-	lock     *lock
-	clock    *clock
-	boot     [16]byte
-	hardCap  int      // bytes in a group, at most, unless one batch is larger
-	largest  int      // bytes of a batch, at most
-	big      int      // batches that wait for a group of their own; under mu
-	wanted   int      // bytes of the largest of them; under mu
-	granted  int      // bytes of a batch above hardCap that the active segment owns room for; under mu
-	noGrant  error    // why it is not as many as wanted; under mu
-	past     *Receipt // of what was committed before anybody asked
-	tooSmall error    // the disk is too small for a spool; Open only
+	opt     Options
+	dir     string
+	dirFile *os.File // for its sync
+	lock    *lock
+	clock   *clock
+	boot    [16]byte
+	past    *Receipt // of what was committed before anybody asked
 
-	mu           sync.Mutex
-	open         *group
-	committing   *group // taken by the committer, outcome not known yet
-	spare        []*group
-	lanes        map[string]*lane
-	laneByID     []*lane
-	keys         *spool.KeyIndex
-	writes       []*spool.Write
-	urgent       bool      // one of writes is
-	owedSince    time.Time // when the first of writes came
-	idle         bool      // the committer waits for kick
-	closing      bool
-	err          error         // poisoned
-	over         bool          // the segments are closed, or about to be
-	full         error         // why nothing is taken now
-	stateFull    bool          // no more topics are taken: the state is too large for the limit
-	roomy        chan struct{} // closed when there may be room
-	rewritten    *rewrite      // a part of a segment's remains, to be carried by the next commit
-	rotateNow    bool          // the next commit begins a new segment
-	kept         []*lane       // after the end: whose receipts are not answered
-	measurements []measurement
-	again        bool // the background has done something: tend is to look
+	committer *committer
+	space     *space
+	rewriter  *rewriter
+	dead      *deadLetters
+	answers   *answers
 
-	dlq       sync.Mutex // one replays or drops dead letters at a time; before mu
-	view      sync.RWMutex
-	marks     []*mark // of dead letters, by serial; some of them may be none any more
-	deadBytes int64   // of dead letters' entries
-	state     *spool.State
-	active    *active
-	next      *active   // the next segment: made, open and with room; nil while that cannot be had. Committer only
-	sealed    []*sealed // ascending by number
+	mu         sync.Mutex
+	open       *group
+	committing *group // taken by the committer, outcome not known yet
+	spare      []*group
+	lanes      map[string]*lane
+	laneByID   []*lane
+	keys       *spool.KeyIndex
+	writes     []*spool.Write
+	urgent     bool      // one of writes is
+	owedSince  time.Time // when the first of writes came
+	idle       bool      // the committer waits for kick
+	closing    bool
+	err        error         // poisoned
+	over       bool          // the segments are closed, or about to be
+	roomy      chan struct{} // closed when there may be room
+	kept       []*lane       // after the end: whose receipts are not answered
+
+	view   sync.RWMutex
+	state  *spool.State
+	active *active
+	sealed []*sealed // ascending by number
 	// coming is where the entries begin that state counts already, and that the commit
 	// under way has not made durable: nobody can read them yet.
 	coming map[spool.LaneID]spool.Index
@@ -73,19 +63,6 @@ type Store struct {
 	lanesNow laneStats
 	cache    sealedCache
 	work     sync.WaitGroup // background
-	timing   timing
-	orphans  []*block // of the active segment: settled, to be deleted by the next commit
-}
-
-// timing is what the committer remembers between commits.
-type timing struct {
-	spaceChecked time.Time
-	free         int64         // bytes of the file system, when it was checked
-	limit        int64         // bytes that the files may own, when it was checked
-	thin         bool          // the file system cannot allocate ahead
-	busySince    time.Time     // the last commit of records or settlements
-	lookAgain    time.Duration // when tend is to be called again if there is no commit; 0: not at all
-	reading      atomic.Bool   // a segment is measured, or its remains are read
 }
 
 // Commit tells what one spool commit made durable.
@@ -108,7 +85,7 @@ func (c *Commit) Release() {
 		}
 		s, g := c.store, c.group
 		c.group, c.Sections = nil, nil
-		g.recycle(s.hardCap)
+		g.recycle(s.space.hardCap)
 		s.mu.Lock()
 		if len(s.spare) < 3 {
 			s.spare = append(s.spare, g)
@@ -214,7 +191,7 @@ func (s *Store) shutdown() {
 	}
 	s.view.Lock()
 	err := s.active.db.Close()
-	s.dropNext()
+	s.space.dropNext()
 	left := s.sealed
 	s.view.Unlock()
 	for _, x := range left {
