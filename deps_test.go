@@ -120,12 +120,6 @@ func TestImportsPointDownAndPureCodeStaysPure(t *testing.T) {
 	}
 }
 
-func TestEveryPackageOpensWithItsPromise(t *testing.T) {
-	for _, v := range promises(os.DirFS(".")) {
-		t.Error(v)
-	}
-}
-
 // A rule that catches nothing is no rule: each of these must be found.
 func TestPlantedViolationsAreCaught(t *testing.T) {
 	tests := []struct {
@@ -182,26 +176,6 @@ func TestPlantedViolationsAreCaught(t *testing.T) {
 			}
 			t.Errorf("%s is not caught: found %q, want one that says %q", tt.name, found, tt.want)
 		})
-	}
-}
-
-func TestPackagesWithoutAPromiseAreCaught(t *testing.T) {
-	for name, source := range map[string]string{
-		"no doc.go":   "",
-		"no promise":  "// Package spool keeps things.\npackage spool\n",
-		"no document": "package spool\n",
-	} {
-		fsys := fstest.MapFS{"spool/x.go": {Data: []byte("package spool\n")}}
-		if source != "" {
-			fsys["spool/doc.go"] = &fstest.MapFile{Data: []byte(source)}
-		}
-		if len(promises(fsys)) == 0 {
-			t.Errorf("%s: nothing found", name)
-		}
-	}
-	good := fstest.MapFS{"spool/doc.go": {Data: []byte("// Package spool keeps things.\n//\n// Promise: all of them.\npackage spool\n")}}
-	if found := promises(good); len(found) != 0 {
-		t.Errorf("a package with a promise: found %q", found)
 	}
 }
 
@@ -322,37 +296,6 @@ func checkPurity(file *ast.File, report reporter) {
 		}
 		return true
 	})
-}
-
-var promise = regexp.MustCompile(`(?m)^(Promise: |# The promise$)`)
-
-// promises lists packages whose doc.go is missing or promises nothing.
-func promises(fsys fs.FS) []string {
-	var found []string
-	dirs, err := sources(fsys)
-	if err != nil {
-		return []string{err.Error()}
-	}
-	for dir, files := range dirs {
-		if !slices.ContainsFunc(files, func(f string) bool { return !strings.HasSuffix(f, "_test.go") }) {
-			continue // a folder of tests
-		}
-		raw, err := fs.ReadFile(fsys, path.Join(dir, "doc.go"))
-		if err != nil {
-			found = append(found, fmt.Sprintf("package %s has no doc.go that opens with its promise: %v", dir, err))
-			continue
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), "doc.go", raw, parser.ParseComments|parser.PackageClauseOnly)
-		if err != nil {
-			found = append(found, err.Error())
-			continue
-		}
-		if !promise.MatchString(file.Doc.Text()) {
-			found = append(found, fmt.Sprintf("package %s: doc.go has no paragraph that begins with %q", dir, "Promise:"))
-		}
-	}
-	slices.Sort(found)
-	return found
 }
 
 // sources is every folder with Go files of this module, and the files.

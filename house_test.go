@@ -1,0 +1,236 @@
+package spoold_test
+
+import (
+	"bytes"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+// This file is what holds of every package, whatever its place in the house.
+
+const (
+	maxMethods = 40  // of a type, over all production files of its package; those of embedded types do not count
+	maxLines   = 400 // of a file, tests included
+)
+
+// manyMethods are the types that are to be split, with the number of methods that each may have until then. A type that
+// has no more than maxMethods leaves the list.
+var manyMethods = map[string]int{
+	"Producer": 47,
+	"cmd/spoold/internal/ship/follow.Follower": 52,
+	"integration/sim/broker.Cluster":           56,
+	"integration/sim/broker.replica":           42,
+	"integration/sim/disk.Real":                51,
+	"integration/sim/world.host":               44,
+	"accumulator.Lane":                         43,
+	"idempotence.Machine":                      85,
+	"sender.Sender":                            98,
+	"sender/cluster.View":                      55,
+	"sender/loop.Loop":                         64,
+	"sender/transaction.Sender":                104,
+	"txn.Machine":                              48,
+}
+
+// manyLines are the files that are to be split, with the number of lines that each may have until then. A file that has
+// no more than maxLines leaves the list.
+var manyLines = map[string]int{
+	"accumulator/accumulator_test.go":   427,
+	"accumulator/lane.go":               402,
+	"integration/kafka/library_test.go": 416,
+	"integration/lossy/rig_test.go":     416,
+	"otel/trace_test.go":                405,
+	"producer_test.go":                  450,
+	"sender/cluster/view_test.go":       448,
+	"sender/model_cluster_test.go":      426,
+	"sender/world_test.go":              450,
+	"spool/bolt/model_test.go":          472,
+}
+
+func TestEveryPackageKeepsItsTypesAndFilesSmall(t *testing.T) {
+	for _, v := range tooLarge(os.DirFS("."), manyMethods, manyLines) {
+		t.Error(v)
+	}
+}
+
+func TestPlantedViolationsOfSizeAreCaught(t *testing.T) {
+	methods := func(n int) string {
+		var b strings.Builder
+		b.WriteString("package spool\ntype T[K any] struct{}\ntype Part struct{}\nfunc (Part) M() {}\n")
+		for i := range n {
+			fmt.Fprintf(&b, "func (t *T[K]) M%d() {}\n", i)
+		}
+		return b.String()
+	}
+	lines := func(n int) string { return "package spool\n" + strings.Repeat("//\n", n-1) }
+	tests := []struct {
+		name, source string
+		methods      map[string]int
+		lines        map[string]int
+		want         string // "": nothing is found
+	}{
+		{"as many methods as a type may have", methods(maxMethods), nil, nil, ""},
+		{"one method too many", methods(maxMethods + 1), nil, nil, "type spool.T has 41 methods"},
+		{"a type that may have more for now", methods(50), map[string]int{"spool.T": 50}, nil, ""},
+		{"a type that grows meanwhile", methods(51), map[string]int{"spool.T": 50}, nil, "51 methods, and 50 are allowed"},
+		{"a type that was split", methods(maxMethods), map[string]int{"spool.T": 50}, nil, "remove it from manyMethods"},
+		{"a type that is gone", methods(0), map[string]int{"spool.U": 50}, nil, "remove it from manyMethods"},
+		{"as many lines as a file may have", lines(maxLines), nil, nil, ""},
+		{"one line too many", lines(maxLines + 1), nil, nil, "spool/x.go has 401 lines"},
+		{"a file that may have more for now", lines(450), nil, map[string]int{"spool/x.go": 450}, ""},
+		{"a file that was split", lines(300), nil, map[string]int{"spool/x.go": 450}, "remove it from manyLines"},
+		{"a file that is gone", lines(300), nil, map[string]int{"spool/y.go": 450}, "remove it from manyLines"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			fsys := fstest.MapFS{"spool/x.go": {Data: []byte(tt.source)}}
+			found := strings.Join(tooLarge(fsys, tt.methods, tt.lines), "\n")
+			if tt.want == "" && found != "" || !strings.Contains(found, tt.want) {
+				t.Errorf("found %q, want %q", found, tt.want)
+			}
+		})
+	}
+}
+
+// tooLarge lists the types with too many methods and the files with too many lines, and what is on a list of exceptions
+// without a need.
+func tooLarge(fsys fs.FS, manyMethods, manyLines map[string]int) []string {
+	dirs, err := sources(fsys)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	lines := make(map[string]int)
+	methods := make(map[string]int)
+	for dir, files := range dirs {
+		seen := make(map[string]bool) // a method that is written once for each operating system counts once
+		for _, name := range files {
+			raw, err := fs.ReadFile(fsys, name)
+			if err != nil {
+				return []string{err.Error()}
+			}
+			lines[name] = bytes.Count(raw, []byte("\n"))
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), name, raw, parser.SkipObjectResolution)
+			if err != nil {
+				return []string{err.Error()}
+			}
+			for _, typ := range receivers(file, seen) {
+				methods[strings.TrimPrefix(dir+"."+typ, "..")]++
+			}
+		}
+	}
+	found := over(methods, manyMethods, maxMethods, "type", "methods", "manyMethods")
+	return append(found, over(lines, manyLines, maxLines, "file", "lines", "manyLines")...)
+}
+
+// receivers is the type of each method in file that is not in seen.
+func receivers(file *ast.File, seen map[string]bool) (types []string) {
+	for _, d := range file.Decls {
+		f, ok := d.(*ast.FuncDecl)
+		if !ok || f.Recv == nil {
+			continue
+		}
+		expr := f.Recv.List[0].Type
+		if star, ok := expr.(*ast.StarExpr); ok {
+			expr = star.X
+		}
+		switch generic := expr.(type) {
+		case *ast.IndexExpr:
+			expr = generic.X
+		case *ast.IndexListExpr:
+			expr = generic.X
+		}
+		if id, ok := expr.(*ast.Ident); ok && !seen[id.Name+"."+f.Name.Name] {
+			seen[id.Name+"."+f.Name.Name] = true
+			types = append(types, id.Name)
+		}
+	}
+	return types
+}
+
+// over compares counts with a limit and its exceptions, which are on the named list.
+func over(counts, exceptions map[string]int, limit int, what, unit, list string) (found []string) {
+	for name, n := range counts {
+		allowed, listed := exceptions[name]
+		if most := max(limit, allowed); n > most {
+			found = append(found, fmt.Sprintf("%s %s has %d %s, and %d are allowed: split it by what its parts are responsible for", what, name, n, unit, most))
+		} else if listed && n <= limit {
+			found = append(found, fmt.Sprintf("%s %s has %d %s, which is within the limit: remove it from %s, house_test.go", what, name, n, unit, list))
+		}
+	}
+	for name := range exceptions {
+		if _, ok := counts[name]; !ok {
+			found = append(found, fmt.Sprintf("%s %s is not there: remove it from %s, house_test.go", what, name, list))
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+func TestEveryPackageOpensWithItsPromise(t *testing.T) {
+	for _, v := range promises(os.DirFS(".")) {
+		t.Error(v)
+	}
+}
+
+func TestPackagesWithoutAPromiseAreCaught(t *testing.T) {
+	for name, source := range map[string]string{
+		"no doc.go":   "",
+		"no promise":  "// Package spool keeps things.\npackage spool\n",
+		"no document": "package spool\n",
+	} {
+		fsys := fstest.MapFS{"spool/x.go": {Data: []byte("package spool\n")}}
+		if source != "" {
+			fsys["spool/doc.go"] = &fstest.MapFile{Data: []byte(source)}
+		}
+		if len(promises(fsys)) == 0 {
+			t.Errorf("%s: nothing found", name)
+		}
+	}
+	good := fstest.MapFS{"spool/doc.go": {Data: []byte("// Package spool keeps things.\n//\n// Promise: all of them.\npackage spool\n")}}
+	if found := promises(good); len(found) != 0 {
+		t.Errorf("a package with a promise: found %q", found)
+	}
+}
+
+var promise = regexp.MustCompile(`(?m)^(Promise: |# The promise$)`)
+
+// promises lists packages whose doc.go is missing or promises nothing.
+func promises(fsys fs.FS) []string {
+	var found []string
+	dirs, err := sources(fsys)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	for dir, files := range dirs {
+		if !slices.ContainsFunc(files, func(f string) bool { return !strings.HasSuffix(f, "_test.go") }) {
+			continue // a folder of tests
+		}
+		raw, err := fs.ReadFile(fsys, path.Join(dir, "doc.go"))
+		if err != nil {
+			found = append(found, fmt.Sprintf("package %s has no doc.go that opens with its promise: %v", dir, err))
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), "doc.go", raw, parser.ParseComments|parser.PackageClauseOnly)
+		if err != nil {
+			found = append(found, err.Error())
+			continue
+		}
+		if !promise.MatchString(file.Doc.Text()) {
+			found = append(found, fmt.Sprintf("package %s: doc.go has no paragraph that begins with %q", dir, "Promise:"))
+		}
+	}
+	slices.Sort(found)
+	return found
+}
