@@ -13,13 +13,25 @@ import (
 // doubt under the other way, or under another transactional id, is resolved first, under that.
 func newCore(id string, common sender.Config, timeoutMs int64, rec *spool.Recovered) loop.Core {
 	if id != "" && !inDoubt(rec) {
-		return transaction.New(transaction.Config{Config: common, ID: id, TimeoutMs: timeoutMs}, rec)
+		return transaction.New(transactionConfig(common, id, timeoutMs, false), rec)
 	}
 	if id == "" && rec.Transaction.Decision.Open() {
-		return transaction.New(transaction.Config{Config: common, ID: rec.Transaction.ID, TimeoutMs: timeoutMs, Finish: true}, rec)
+		return transaction.New(transactionConfig(common, rec.Transaction.ID, timeoutMs, true), rec)
 	}
 	common.FinishOnly = id != ""
 	return sender.New(common, rec)
+}
+
+// What one Kafka transaction carries at most, unless it is one unit.
+const (
+	maxTransactionBytes   = 64 << 20
+	maxTransactionRecords = 200_000
+)
+
+func transactionConfig(common sender.Config, id string, timeoutMs int64, finish bool) transaction.Config {
+	return transaction.Config{
+		Config: common, ID: id, TimeoutMs: timeoutMs, MaxBytes: maxTransactionBytes, MaxRecords: maxTransactionRecords, Finish: finish,
+	}
 }
 
 // inDoubt reports whether batches were sent without a transaction whose fate is not known.

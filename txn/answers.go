@@ -2,8 +2,6 @@ package txn
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -67,18 +65,6 @@ func (m *Machine) forget(k Kind) {
 	}
 }
 
-// Lose says that a broker cannot be reached: coordinators there are looked up again.
-func (m *Machine) Lose(broker int32) {
-	if m.coordinator == broker {
-		m.coordinator = AnyBroker
-	}
-	for g, b := range m.groups {
-		if b == broker {
-			delete(m.groups, g)
-		}
-	}
-}
-
 func (m *Machine) pause(now, ms int64) {
 	m.attempts++
 	m.retryAt = now + max(ms, 1)
@@ -86,7 +72,7 @@ func (m *Machine) pause(now, ms int64) {
 
 func (m *Machine) answered(now int64, k Kind, resp kmsg.Response) {
 	var code protocol.ErrorCode
-	detail := ""
+	detail, some := "", false
 	switch r := resp.(type) {
 	case *kmsg.FindCoordinatorResponse:
 		code, detail = m.found(r)
@@ -96,14 +82,14 @@ func (m *Machine) answered(now int64, k Kind, resp kmsg.Response) {
 			m.initialized(r)
 		}
 	case *kmsg.AddPartitionsToTxnResponse:
-		code, detail = m.partitionsAdded(r)
+		code, detail, some = m.partitionsAdded(r)
 	case *kmsg.AddOffsetsToTxnResponse:
 		code = protocol.ErrorCode(r.ErrorCode)
 		if code == protocol.None && len(m.offsets) > 0 {
 			m.offsets[0].added = true
 		}
 	case *kmsg.TxnOffsetCommitResponse:
-		code, detail = m.offsetsCommitted(r)
+		code, detail, some = m.offsetsCommitted(r)
 	case *kmsg.EndTxnResponse:
 		code = protocol.ErrorCode(r.ErrorCode)
 		if code == protocol.None {
@@ -113,6 +99,7 @@ func (m *Machine) answered(now int64, k Kind, resp kmsg.Response) {
 		m.fatal(Unexpected, protocol.UnknownServerError, fmt.Sprintf("%s was answered with %T", k, resp))
 		return
 	}
+	m.begun = m.begun || some
 	if detail == "" {
 		detail = code.String()
 	}
@@ -192,25 +179,6 @@ func (m *Machine) advice(k Kind, code protocol.ErrorCode) string {
 	return fmt.Sprintf("grant WRITE and DESCRIBE on transactional id %s", m.cfg.ID)
 }
 
-func (m *Machine) found(r *kmsg.FindCoordinatorResponse) (protocol.ErrorCode, string) {
-	code, node := protocol.ErrorCode(r.ErrorCode), r.NodeID
-	if len(r.Coordinators) > 0 {
-		code, node = protocol.ErrorCode(r.Coordinators[0].ErrorCode), r.Coordinators[0].NodeID
-	}
-	if code != protocol.None {
-		return code, ""
-	}
-	if node < 0 {
-		return protocol.CoordinatorNotAvailable, ""
-	}
-	if m.finding == "" {
-		m.coordinator = node
-	} else {
-		m.groups[m.finding] = node
-	}
-	return code, ""
-}
-
 func (m *Machine) initialized(r *kmsg.InitProducerIDResponse) {
 	id := protocol.ProducerIdentity{ID: protocol.ProducerID(r.ProducerID), Epoch: protocol.ProducerEpoch(r.ProducerEpoch)}
 	if !id.Valid() {
@@ -220,91 +188,6 @@ func (m *Machine) initialized(r *kmsg.InitProducerIDResponse) {
 	m.identity, m.doubtful = id, false
 	m.version = m.wanted
 	m.enter(Ready)
-}
-
-func (m *Machine) partitionsAdded(r *kmsg.AddPartitionsToTxnResponse) (protocol.ErrorCode, string) {
-	worst, detail := protocol.None, ""
-	missing := slices.Clone(m.adding)
-	for i := range r.Topics {
-		t := &r.Topics[i]
-		for _, p := range t.Partitions {
-			tp := protocol.TopicPartition{Topic: t.Topic, Partition: p.Partition}
-			code := protocol.ErrorCode(p.ErrorCode)
-			missing = slices.DeleteFunc(missing, func(x protocol.TopicPartition) bool { return x == tp })
-			if _, ours := m.partitions[tp]; !ours {
-				continue
-			}
-			if code == protocol.None {
-				m.partitions[tp], m.begun = true, true
-				continue
-			}
-			if code == protocol.TopicAuthorizationFailed {
-				m.refuse(tp.Topic)
-			}
-			if worst == protocol.None || worst == protocol.OperationNotAttempted {
-				worst, detail = code, tp.String()+": "+code.String()
-			}
-		}
-	}
-	m.adding = m.adding[:0]
-	if worst == protocol.None && len(missing) > 0 {
-		return protocol.UnknownTopicOrPartition, "the response does not mention " + missing[0].String()
-	}
-	if worst == protocol.TopicAuthorizationFailed {
-		detail += ": grant WRITE on topic " + strings.Join(m.refused, ", ")
-	}
-	return worst, detail
-}
-
-func (m *Machine) refuse(topic string) {
-	if !slices.Contains(m.refused, topic) {
-		m.refused = append(m.refused, topic)
-	}
-}
-
-// Refused are the topics of this transaction that may not be written to.
-func (m *Machine) Refused() []string { return m.refused }
-
-func (m *Machine) offsetsCommitted(r *kmsg.TxnOffsetCommitResponse) (protocol.ErrorCode, string) {
-	if len(m.offsets) == 0 {
-		return protocol.None, "" // the transaction was given up meanwhile
-	}
-	g := m.offsets[0]
-	worst, detail := protocol.None, ""
-	var left []Offset
-	for _, o := range g.Offsets {
-		code, found := protocol.None, false
-		for i := range r.Topics {
-			for _, p := range r.Topics[i].Partitions {
-				if r.Topics[i].Topic == o.Topic && p.Partition == o.Partition {
-					code, found = protocol.ErrorCode(p.ErrorCode), true
-				}
-			}
-		}
-		if !found {
-			code = protocol.UnknownTopicOrPartition
-		}
-		if code == protocol.None {
-			continue
-		}
-		left = append(left, o)
-		if worst == protocol.None {
-			worst, detail = code, "group "+g.ID+", "+o.TopicPartition.String()+": "+code.String()
-			switch code {
-			case protocol.GroupAuthorizationFailed:
-				detail += ": grant READ on group " + g.ID
-			case protocol.TopicAuthorizationFailed:
-				detail += ": grant READ on topic " + o.Topic
-			}
-		}
-	}
-	if len(left) < len(g.Offsets) {
-		m.begun = true
-	}
-	if g.Offsets = left; len(left) == 0 { // else only what failed is tried again
-		m.offsets = m.offsets[1:]
-	}
-	return worst, detail
 }
 
 // ended takes EndTxn's NONE: under version 2 it brings the next transaction's identity.

@@ -107,18 +107,12 @@ type Machine struct {
 	version  int16 // of the transaction at hand, or of the next one
 	wanted   int16 // what the cluster has finalized: from the next transaction on
 
-	coordinator int32            // of transactions, or AnyBroker: not known
-	groups      map[string]int32 // coordinators of groups
-	finding     string           // the group that FindCoordinator under way is for; "": transactions
-
-	partitions map[protocol.TopicPartition]bool // of this transaction: false: to be announced
-	adding     []protocol.TopicPartition        // in the AddPartitions under way
-	offsets    []*GroupOffsets                  // to be committed, the first next
-	begun      bool                             // something was added at the coordinator, or may have been
-	maybe      bool                             // the request in flight may add the first
-	refused    []string                         // topics that may not be written to
-	doubtful   bool                             // a request of the transaction may have more than one copy
-	outcome    Outcome
+	coordinators
+	contents
+	begun    bool // something was added at the coordinator, or may have been
+	maybe    bool // the request in flight may add the first
+	doubtful bool // a request of the transaction may have more than one copy
+	outcome  Outcome
 
 	inFlight Kind
 	attempts int
@@ -129,7 +123,8 @@ type Machine struct {
 func New(cfg Config) *Machine {
 	return &Machine{
 		cfg: cfg, identity: protocol.NoIdentity, version: V1, wanted: V1,
-		coordinator: AnyBroker, groups: make(map[string]int32), partitions: make(map[protocol.TopicPartition]bool),
+		coordinators: coordinators{coordinator: AnyBroker, groups: make(map[string]int32)},
+		contents:     contents{partitions: make(map[protocol.TopicPartition]bool)},
 	}
 }
 
@@ -175,9 +170,6 @@ func (m *Machine) ProduceMax() int16 {
 
 // Outcome is what became of the transaction that was ended last.
 func (m *Machine) Outcome() Outcome { return m.outcome }
-
-// Coordinator is the broker that coordinates the id's transactions, or AnyBroker.
-func (m *Machine) Coordinator() int32 { return m.coordinator }
 
 // Doubtful reports whether a request of this transaction may still be on its way to a broker
 // after the transaction has ended: then the id is initialised before the next one, or the late
@@ -237,9 +229,6 @@ func (m *Machine) Add(tp protocol.TopicPartition) bool {
 	}
 	return added
 }
-
-// Partitions is how many partitions the transaction has.
-func (m *Machine) Partitions() int { return len(m.partitions) }
 
 // AddOffsets has the transaction commit offsets of a group.
 func (m *Machine) AddOffsets(g GroupOffsets) {

@@ -1,12 +1,7 @@
 package txn
 
 import (
-	"cmp"
-	"slices"
-
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"github.com/spoold/spoold/protocol"
 )
 
 // request makes the request of a kind, or the look-up of the coordinator that it needs.
@@ -28,14 +23,15 @@ func (m *Machine) request(k Kind) *Request {
 		q.ProducerID, q.ProducerEpoch = -1, -1 // the plain form: it works in every state, and ends what a former process left
 		r.Message, r.MaxVersion = q, initProducerIDMax
 	case AddPartitions:
-		r.Message, r.MaxVersion = m.addPartitions(), addPartitionsMax
+		r.Message, r.MaxVersion = m.addPartitions(m.cfg.ID, m.identity), addPartitionsMax
+		m.maybe = true
 	case AddOffsets:
 		q := kmsg.NewPtrAddOffsetsToTxnRequest()
 		q.TransactionalID, q.Group = m.cfg.ID, m.offsets[0].ID
 		q.ProducerID, q.ProducerEpoch = int64(m.identity.ID), int16(m.identity.Epoch)
 		r.Message, m.maybe = q, true
 	case CommitOffsets:
-		r.Message, r.MinVersion, r.MaxVersion = m.commitOffsets(), 3, offsetCommitV1
+		r.Message, r.MinVersion, r.MaxVersion = m.commitOffsets(m.cfg.ID, m.identity), 3, offsetCommitV1
 		if m.version >= V2 {
 			r.MinVersion, r.MaxVersion = offsetCommitV2, offsetCommitV2
 			m.maybe = true
@@ -62,56 +58,4 @@ func (m *Machine) find(group string) *Request {
 	}
 	q.CoordinatorKey, q.CoordinatorKeys = key, []string{key}
 	return &Request{Kind: FindCoordinator, Broker: AnyBroker, Message: q, MinVersion: 1, MaxVersion: 4}
-}
-
-func (m *Machine) addPartitions() kmsg.Request {
-	q := kmsg.NewPtrAddPartitionsToTxnRequest()
-	q.TransactionalID = m.cfg.ID
-	q.ProducerID, q.ProducerEpoch = int64(m.identity.ID), int16(m.identity.Epoch)
-	m.adding = m.adding[:0]
-	for tp, added := range m.partitions {
-		if !added {
-			m.adding = append(m.adding, tp)
-		}
-	}
-	slices.SortFunc(m.adding, func(a, b protocol.TopicPartition) int {
-		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
-	})
-	for _, tp := range m.adding {
-		if n := len(q.Topics); n == 0 || q.Topics[n-1].Topic != tp.Topic {
-			t := kmsg.NewAddPartitionsToTxnRequestTopic()
-			t.Topic = tp.Topic
-			q.Topics = append(q.Topics, t)
-		}
-		t := &q.Topics[len(q.Topics)-1]
-		t.Partitions = append(t.Partitions, tp.Partition)
-	}
-	m.maybe = true
-	return q
-}
-
-func (m *Machine) commitOffsets() kmsg.Request {
-	g := m.offsets[0]
-	q := kmsg.NewPtrTxnOffsetCommitRequest()
-	q.TransactionalID, q.Group = m.cfg.ID, g.ID
-	q.ProducerID, q.ProducerEpoch = int64(m.identity.ID), int16(m.identity.Epoch)
-	q.Generation, q.MemberID = g.Generation, g.Member
-	if g.Instance != "" {
-		q.InstanceID = &g.Instance
-	}
-	slices.SortStableFunc(g.Offsets, func(a, b Offset) int { return cmp.Compare(a.Topic, b.Topic) })
-	for i := range g.Offsets {
-		o := &g.Offsets[i]
-		if n := len(q.Topics); n == 0 || q.Topics[n-1].Topic != o.Topic {
-			t := kmsg.NewTxnOffsetCommitRequestTopic()
-			t.Topic = o.Topic
-			q.Topics = append(q.Topics, t)
-		}
-		t := &q.Topics[len(q.Topics)-1]
-		p := kmsg.NewTxnOffsetCommitRequestTopicPartition()
-		p.Partition, p.Offset, p.LeaderEpoch = o.Partition, o.Offset, o.LeaderEpoch
-		p.Metadata = &o.Metadata
-		t.Partitions = append(t.Partitions, p)
-	}
-	return q
 }

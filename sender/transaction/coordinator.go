@@ -76,14 +76,14 @@ func (s *Sender) Handle(now spool.Time, resp sender.Response) *sender.Effects {
 		s.view.Handle(q.view, cluster.Answer{Message: resp.Message, Err: resp.Err})
 		s.viewChanged()
 	case reqTxn:
-		s.onTxn(q, resp)
+		s.starter.onTxn(q, resp)
 	case reqProduce:
-		s.onProduce(q, resp)
+		s.producer.onProduce(q, resp)
 	case reqVersions:
-		s.onVersions(resp)
+		s.starter.onVersions(resp)
 	case reqFind, reqProgress, reqDescribe:
-		if q.begun == s.begun.id {
-			s.onStart(q, resp)
+		if q.begun == s.starter.begun.id {
+			s.starter.onStart(q, resp)
 		}
 	}
 	return s.end()
@@ -103,13 +103,13 @@ func (s *Sender) viewChanged() {
 		switch c.Kind {
 		case cluster.LinkChanged:
 			s.event(sender.LinkChanged{Up: c.Up, Err: c.Text})
-			s.release(noTopic)
+			s.reader.release(noTopic)
 		case cluster.ClusterBound:
 			s.w.ClusterID, s.urgent = c.Text, true
 		case cluster.ClusterForeign:
 			s.stop = &sender.ForeignClusterError{Bound: s.view.ID(), Found: c.Text}
 		case cluster.MetadataTaken:
-			s.release(noTopic)
+			s.reader.release(noTopic)
 		case cluster.TopicFailed:
 			if c.Text != "" {
 				s.event(sender.TopicTrouble{Topic: c.Topic.Name, Code: c.Code, Message: c.Text})
@@ -136,7 +136,7 @@ func (s *Sender) recreated(l *lane) {
 	if c := s.sending; c != nil {
 		for _, x := range c.lanes {
 			if x == l {
-				s.fail(c, protocol.None, "topic "+l.topic+" was created anew")
+				s.runner.fail(c, protocol.None, "topic "+l.topic+" was created anew")
 			}
 		}
 	}
@@ -154,7 +154,7 @@ func (s *Sender) recreated(l *lane) {
 const reachMs = 1000
 
 // coordinate puts what the transactional id's machine wants on the wire.
-func (s *Sender) coordinate() {
+func (s *starter) coordinate() {
 	m := s.m
 	if m == nil || s.phase == fenced || s.phase == parked {
 		return
@@ -190,7 +190,7 @@ func (s *Sender) coordinate() {
 }
 
 // reach reports whether a broker is connected, and has it connected if not.
-func (s *Sender) reach(id int32, since int64) bool {
+func (s *starter) reach(id int32, since int64) bool {
 	b := s.view.Broker(id)
 	if b != nil && b.Up {
 		return true
@@ -204,7 +204,7 @@ func (s *Sender) reach(id int32, since int64) bool {
 	return false
 }
 
-func (s *Sender) onTxn(q *request, resp sender.Response) {
+func (s *starter) onTxn(q *request, resp sender.Response) {
 	if q.m != s.m {
 		return // of a machine that was given up
 	}
@@ -220,7 +220,7 @@ func (s *Sender) onTxn(q *request, resp sender.Response) {
 }
 
 // askVersions asks which transaction.version is finalized: at the start, and now and then.
-func (s *Sender) askVersions() {
+func (s *starter) askVersions() {
 	if s.askedVersions || s.version > 0 && s.now.Age-s.versionsAt < s.cfg.MetadataMaxAgeMs || s.view.Generation() == 0 {
 		return
 	}
@@ -234,7 +234,7 @@ func (s *Sender) askVersions() {
 	s.request(sender.Request{Kind: sender.KindControl, Broker: sender.AnyBroker, Message: r, MaxVersion: 4}, &request{kind: reqVersions})
 }
 
-func (s *Sender) onVersions(resp sender.Response) {
+func (s *starter) onVersions(resp sender.Response) {
 	s.askedVersions = false
 	r, ok := resp.Message.(*kmsg.ApiVersionsResponse)
 	if !ok || resp.Err != nil || r.ErrorCode != 0 {

@@ -15,7 +15,7 @@
 //
 // How to drive it: as package sender, see there.
 //
-// Files, in the order a record meets them: lanes.go (from the spool into batches), cut.go (what one
+// Files, in the order a record meets them: sender.go (Sender and its four parts), lanes.go (from the spool into batches), cut.go (what one
 // transaction carries), produce.go (requests and answers), running.go (begin, decide, end),
 // refused.go (records that the cluster does not take), coordinator.go (requests of the transactional
 // id), start.go and found.go (what a start does first, and what it finds),

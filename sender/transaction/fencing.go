@@ -16,7 +16,7 @@ import (
 // another producer that is about to take the id goes on from there.
 const describeTries = 5
 
-func (s *Sender) describe() {
+func (s *starter) describe() {
 	if !s.reachForStart(s.begun.owner) {
 		return
 	}
@@ -26,7 +26,7 @@ func (s *Sender) describe() {
 	s.request(sender.Request{Kind: sender.KindControl, Broker: s.begun.owner, Message: q, MaxVersion: -1}, &request{kind: reqDescribe, begun: s.begun.id})
 }
 
-func (s *Sender) described(r *kmsg.DescribeTransactionsResponse) {
+func (s *starter) described(r *kmsg.DescribeTransactionsResponse) {
 	if len(r.TransactionStates) != 1 {
 		s.failed("DescribeTransactions: the response does not mention the transactional id")
 		return
@@ -69,7 +69,7 @@ func (s *Sender) described(r *kmsg.DescribeTransactionsResponse) {
 
 // fence: another producer has the transactional id. It keeps it: two that take it from each other
 // would do so for ever.
-func (s *Sender) fence(why, by string) {
+func (s *starter) fence(why, by string) {
 	s.m, s.phase = nil, fenced
 	s.known.Fenced, s.known.FencedBy = why, by
 	s.put()

@@ -12,14 +12,14 @@ import (
 )
 
 // copied: this spool was restored, or it has a clone that was used.
-func (s *Sender) copied(why string) {
+func (s *starter) copied(why string) {
 	reason := fmt.Sprintf("transactional id %s: %s", s.known.ID, why)
 	s.w.Stop, s.urgent = reason, true
 	s.stop = &sender.StoppedError{Reason: reason}
 }
 
 // park has the decided transaction wait for an operator.
-func (s *Sender) park(why string) {
+func (s *starter) park(why string) {
 	s.phase = parked
 	s.known.Decision.Park = spool.Park{Reason: spool.ParkOutcomeUnknown, Detail: why, At: s.now.Wall}
 	s.put()

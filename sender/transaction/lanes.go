@@ -55,7 +55,7 @@ const (
 	otherLane       // the unit has entries in waitFor, which was not read up to them
 )
 
-func (s *Sender) addLane(id spool.LaneID, topic string, bound protocol.TopicID) *lane {
+func (s *reader) addLane(id spool.LaneID, topic string, bound protocol.TopicID) *lane {
 	l := &lane{id: id, topic: topic, remote: s.view.Follow(topic, bound), settled: spool.NewSet(0), missing: -1}
 	s.lanes = append(s.lanes, l)
 	s.followed = append(s.followed, l)
@@ -92,7 +92,7 @@ func (s *Sender) Committed(now spool.Time, c *spool.Committed) *sender.Effects {
 		l := s.byTopic[n.Topic]
 		switch {
 		case l == nil:
-			s.addLane(n.ID, n.Topic, protocol.TopicID{})
+			s.reader.addLane(n.ID, n.Topic, protocol.TopicID{})
 			s.view.Want()
 		case l.guest:
 			l.guest, l.id = false, n.ID
@@ -112,11 +112,11 @@ func (s *Sender) Committed(now spool.Time, c *spool.Committed) *sender.Effects {
 		again = false
 		for i := range c.Sections {
 			sec := &c.Sections[i]
-			if n := len(sec.Spans); n == 0 || s.stop != nil || s.phase != running {
+			if n := len(sec.Spans); n == 0 || s.stop != nil || s.starter.phase != running {
 				continue
 			} else if l := s.lanes[sec.Lane]; l.feedID == 0 && l.pos >= sec.Spans[0].First && l.pos < sec.Spans[n-1].End {
 				before := l.pos
-				s.take(l, sec)
+				s.reader.take(l, sec)
 				again = again || l.pos > before && l.pos < sec.Spans[n-1].End && l.why == otherLane
 			}
 		}
@@ -125,7 +125,7 @@ func (s *Sender) Committed(now spool.Time, c *spool.Committed) *sender.Effects {
 }
 
 // feed asks for what lanes may take now.
-func (s *Sender) feed() {
+func (s *reader) feed() {
 	if s.closing {
 		return
 	}
@@ -180,12 +180,12 @@ func (s *Sender) Fed(now spool.Time, f *sender.Fed) *sender.Effects {
 	if l.feedID != f.ID || s.stop != nil {
 		return s.end()
 	}
-	l.feedID, s.feeding, l.bytes = 0, s.feeding-l.bytes, 0
-	if s.phase != running || f.From != l.pos {
+	l.feedID, s.reader.feeding, l.bytes = 0, s.reader.feeding-l.bytes, 0
+	if s.starter.phase != running || f.From != l.pos {
 		return s.end() // everything is read again
 	}
 	for i := range f.Sections {
-		if !s.take(l, &f.Sections[i]) {
+		if !s.reader.take(l, &f.Sections[i]) {
 			return s.end()
 		}
 	}
@@ -194,7 +194,7 @@ func (s *Sender) Fed(now spool.Time, f *sender.Fed) *sender.Effects {
 }
 
 // release has lanes that wait for a reason look again.
-func (s *Sender) release(why stall) {
+func (s *reader) release(why stall) {
 	for _, l := range s.lanes {
 		if l.why == why {
 			l.why, l.waitFor = free, nil
@@ -203,7 +203,7 @@ func (s *Sender) release(why stall) {
 }
 
 // take puts entries of a section into batches as far as they are admitted. It reports whether all were.
-func (s *Sender) take(l *lane, sec *spool.Section) bool {
+func (s *reader) take(l *lane, sec *spool.Section) bool {
 	rest := sec.Bytes
 	for _, sp := range sec.Spans {
 		for i := sp.First; i < sp.End; i++ {
@@ -232,7 +232,7 @@ func (s *Sender) take(l *lane, sec *spool.Section) bool {
 
 // admit lets the unit that begins at entry i of l into the cut that is being filled, if all of its
 // topics can be written to and were read up to it.
-func (s *Sender) admit(l *lane, i spool.Index, e *spool.Entry) bool {
+func (s *reader) admit(l *lane, i spool.Index, e *spool.Entry) bool {
 	c := s.fill
 	if c == nil || !c.open() {
 		l.why = cutFull
@@ -301,20 +301,20 @@ func (s *Sender) admit(l *lane, i spool.Index, e *spool.Entry) bool {
 }
 
 // single is the unit of one entry; valid until the next call.
-func (s *Sender) single(lane spool.LaneID, i spool.Index) []spool.UnitRun {
-	s.shape.single[0] = spool.UnitRun{Lane: lane, First: i, Count: 1}
-	return s.shape.single[:]
+func (s *reader) single(lane spool.LaneID, i spool.Index) []spool.UnitRun {
+	s.alone[0] = spool.UnitRun{Lane: lane, First: i, Count: 1}
+	return s.alone[:]
 }
 
 // writable reports whether every partition of a lane's topic can be written to now. It looks once in a call.
-func (s *Sender) writable(l *lane) bool {
+func (s *reader) writable(l *lane) bool {
 	if l.lookedAt != s.calls {
 		l.lookedAt, l.canWrite = s.calls, s.look(l)
 	}
 	return l.canWrite
 }
 
-func (s *Sender) look(l *lane) bool {
+func (s *reader) look(l *lane) bool {
 	t := l.remote
 	if t.Code != protocol.None || t.Count == 0 || t.Recreated || t.Uncertain() || l.missing >= t.Count {
 		if l.detail == "" || t.Code != protocol.None {
@@ -338,12 +338,12 @@ func (s *Sender) look(l *lane) bool {
 
 // place puts one entry into a batch of its partition. It reports false if there is no room, or no
 // such partition.
-func (s *Sender) place(l *lane, i spool.Index, e *spool.Entry) bool {
+func (s *reader) place(l *lane, i spool.Index, e *spool.Entry) bool {
 	n := s.choose(l, i, e)
 	if n >= l.remote.Count {
 		l.missing = n
 		l.detail = fmt.Sprintf("records wait for partition %d, the topic has %d", n, l.remote.Count)
-		s.abortFor(l, fmt.Sprintf("%s has no partition %d", l.topic, n))
+		s.runner.abortFor(l, fmt.Sprintf("%s has no partition %d", l.topic, n))
 		l.why = noTopic
 		return false
 	}
@@ -373,7 +373,7 @@ func (s *Sender) place(l *lane, i spool.Index, e *spool.Entry) bool {
 
 // choose is the partitioner: explicit, by key, or the same one until its
 // batch is full.
-func (s *Sender) choose(l *lane, i spool.Index, e *spool.Entry) int32 {
+func (s *reader) choose(l *lane, i spool.Index, e *spool.Entry) int32 {
 	count := l.remote.Count
 	switch {
 	case e.Partition >= 0:

@@ -37,11 +37,11 @@ func (s *Sender) Online(now spool.Time, u *sender.OnlineUnit) *sender.Effects {
 	}
 	switch {
 	case s.closing || s.stop != nil:
-		s.endOnline(o, false, "the spool is closed")
-	case s.phase == fenced:
-		s.endOnline(o, false, "another producer has the transactional id: "+s.known.Fenced)
+		s.runner.endOnline(o, false, "the spool is closed")
+	case s.starter.phase == fenced:
+		s.runner.endOnline(o, false, "another producer has the transactional id: "+s.known.Fenced)
 	default:
-		s.queue = append(s.queue, o)
+		s.runner.queue = append(s.runner.queue, o)
 	}
 	return s.end()
 }
@@ -49,21 +49,21 @@ func (s *Sender) Online(now spool.Time, u *sender.OnlineUnit) *sender.Effects {
 // Cancel aborts a unit, unless it was decided on.
 func (s *Sender) Cancel(now spool.Time, id uint64) *sender.Effects {
 	s.enter(now)
-	for i, o := range s.queue {
+	for i, o := range s.runner.queue {
 		if o.unit.ID == id {
-			s.queue = append(s.queue[:i:i], s.queue[i+1:]...)
-			s.endOnline(o, false, "its context ended")
-			s.release(cutFull)
+			s.runner.queue = append(s.runner.queue[:i:i], s.runner.queue[i+1:]...)
+			s.runner.endOnline(o, false, "its context ended")
+			s.reader.release(cutFull)
 			return s.end()
 		}
 	}
 	if c := s.sending; c != nil && c.online != nil && c.online.unit.ID == id {
-		s.fail(c, protocol.None, "its context ended")
+		s.runner.fail(c, protocol.None, "its context ended")
 	}
 	return s.end()
 }
 
-func (s *Sender) endOnline(o *online, committed bool, why string) {
+func (s *runner) endOnline(o *online, committed bool, why string) {
 	if committed {
 		why = ""
 	}
@@ -74,25 +74,25 @@ func (s *Sender) endOnline(o *online, committed bool, why string) {
 }
 
 // waitsForOnline reports whether an entry comes after the unit whose turn is next.
-func (s *Sender) waitsForOnline(lane spool.LaneID, i spool.Index) bool {
-	if len(s.queue) == 0 {
+func (s *reader) waitsForOnline(lane spool.LaneID, i spool.Index) bool {
+	if len(s.runner.queue) == 0 {
 		return false
 	}
-	after := s.queue[0].after
+	after := s.runner.queue[0].after
 	return int(lane) >= len(after) || i >= after[lane]
 }
 
 // turnOf reports whether all that goes before o has left, and its topics can be written to.
-func (s *Sender) turnOf(o *online) bool {
+func (s *runner) turnOf(o *online) bool {
 	for id, end := range o.after {
 		if l := s.lanes[id]; min(l.settled.NextAbsent(0), l.end) < end {
 			return false
 		}
 	}
 	for _, l := range o.lanes {
-		if s.now.Age < l.retryAt || !s.writable(l) {
+		if s.now.Age < l.retryAt || !s.reader.writable(l) {
 			s.wake(s.now.Age + s.cfg.RetryBackoffMs)
-			s.trial.say(fmt.Sprintf("a transaction waits for topic %s: %s", l.topic, l.detail))
+			s.starter.trial.say(fmt.Sprintf("a transaction waits for topic %s: %s", l.topic, l.detail))
 			return false
 		}
 	}
@@ -100,7 +100,7 @@ func (s *Sender) turnOf(o *online) bool {
 }
 
 // beginOnline puts the unit into the transaction that was just begun.
-func (s *Sender) beginOnline(c *cut, o *online) {
+func (s *runner) beginOnline(c *cut, o *online) {
 	s.queue = s.queue[1:]
 	c.online = o
 	for _, g := range o.unit.Groups {
@@ -117,7 +117,7 @@ func (s *Sender) beginOnline(c *cut, o *online) {
 			}
 			rest = r
 			c.records++
-			if !s.place(l, n, &e) {
+			if !s.reader.place(l, n, &e) {
 				s.fail(c, protocol.None, "the transaction does not fit into buffer.memory")
 			}
 		}
@@ -130,5 +130,5 @@ func (s *Sender) beginOnline(c *cut, o *online) {
 		}
 		c.lanes = append(c.lanes, l)
 	}
-	s.release(cutFull)
+	s.reader.release(cutFull)
 }

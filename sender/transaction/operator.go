@@ -25,19 +25,19 @@ func (s *Sender) operate(word sender.TransactionWord) error {
 			return fmt.Errorf("no transaction is open")
 		}
 		s.audit("txn abort: transaction %d of %d records", s.sending.ordinal, s.sending.records)
-		s.fail(s.sending, 0, "aborted by the operator")
+		s.runner.fail(s.sending, 0, "aborted by the operator")
 	case sender.TransactionCommitted, sender.TransactionAborted:
-		if s.phase != parked && !(d.Open() && d.Park.Parked()) { // parked now, or by an earlier process that nothing was found out after
+		if s.starter.phase != parked && !(d.Open() && d.Park.Parked()) { // parked now, or by an earlier process that nothing was found out after
 			return fmt.Errorf("no transaction is parked: there is nothing to resolve")
 		}
 		committed := word == sender.TransactionCommitted
 		s.audit("txn resolve: transaction %d, committed %v (%s)", d.Ordinal, committed, d.Park.Detail)
-		s.outcome(committed, nil)
-		s.begun.deciding = true
-		s.then = append(s.then, func() { s.begun.deciding = false })
-		s.restart()
+		s.runner.outcome(committed, nil)
+		s.starter.begun.deciding = true
+		s.then = append(s.then, func() { s.starter.begun.deciding = false })
+		s.starter.restart()
 	case sender.TransactionTakeOver:
-		if s.phase != fenced {
+		if s.starter.phase != fenced {
 			return fmt.Errorf("transactional id %s is not taken by another producer", s.cfg.ID)
 		}
 		s.audit("txn take-over: %s", s.known.Fenced)
@@ -46,7 +46,7 @@ func (s *Sender) operate(word sender.TransactionWord) error {
 		}
 		s.known.Fenced, s.known.FencedBy = "", ""
 		s.put()
-		s.restart()
+		s.starter.restart()
 	default:
 		return fmt.Errorf("%q is not known: abort, committed, aborted or take-over", word)
 	}

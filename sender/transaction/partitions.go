@@ -47,7 +47,7 @@ func (p *partition) tp() protocol.TopicPartition {
 }
 
 // nextToSend is the batch that may go on the wire now, or nil.
-func (s *Sender) nextToSend(p *partition) *flight {
+func (s *producer) nextToSend(p *partition) *flight {
 	if p.muted && p.onWire == 0 {
 		p.muted = false
 	}
@@ -86,7 +86,7 @@ func (s *Sender) nextToSend(p *partition) *flight {
 }
 
 // identify gives a batch its place in the transaction's stream to its partition. A copy keeps it.
-func (s *Sender) identify(p *partition, f *flight) {
+func (s *producer) identify(p *partition, f *flight) {
 	if f.copies > 0 {
 		return
 	}

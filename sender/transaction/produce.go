@@ -16,7 +16,7 @@ const produceV2 = 12
 
 // produce puts batches of the open transaction on the wire: for each broker, requests with at most
 // one batch per partition, while it may have more in flight.
-func (s *Sender) produce() {
+func (s *producer) produce() {
 	c := s.sending
 	if c == nil || c.failed || s.m.State() != inTransaction {
 		return
@@ -31,7 +31,7 @@ func (s *Sender) produce() {
 	}
 }
 
-func (s *Sender) produceTo(c *cut, b *cluster.Broker) bool {
+func (s *producer) produceTo(c *cut, b *cluster.Broker) bool {
 	var q *request
 	var batches []*accumulator.Batch
 	size := 0
@@ -89,7 +89,7 @@ type answer struct {
 }
 
 // onProduce takes the answer to a Produce request.
-func (s *Sender) onProduce(q *request, resp sender.Response) {
+func (s *producer) onProduce(q *request, resp sender.Response) {
 	if b := s.view.Broker(q.broker); b != nil && b.InFlight > 0 {
 		b.InFlight--
 	}
@@ -110,14 +110,14 @@ func (s *Sender) onProduce(q *request, resp sender.Response) {
 			continue
 		}
 		p.onWire--
-		if s.stop == nil && s.phase == running {
+		if s.stop == nil && s.starter.phase == running {
 			s.answered(f, a)
 		}
 	}
 }
 
 // find is the part of a response that answers f.
-func (s *Sender) find(r *kmsg.ProduceResponse, f *flight) answer {
+func (s *producer) find(r *kmsg.ProduceResponse, f *flight) answer {
 	l := f.part.lane
 	for i := range r.Topics {
 		t := &r.Topics[i]
@@ -149,12 +149,12 @@ func (s *Sender) find(r *kmsg.ProduceResponse, f *flight) answer {
 }
 
 // answered takes what one copy of a batch was answered.
-func (s *Sender) answered(f *flight, a answer) {
+func (s *producer) answered(f *flight, a answer) {
 	p, c := f.part, f.cut
 	class := a.code.Class()
 	if !a.lost && (class == protocol.Success || class == protocol.Duplicate) {
 		if p.queue[0] != f {
-			s.fail(c, protocol.None, fmt.Sprintf("%s: a batch was acknowledged before the one that goes before it", p.tp()))
+			s.runner.fail(c, protocol.None, fmt.Sprintf("%s: a batch was acknowledged before the one that goes before it", p.tp()))
 			return
 		}
 		if class == protocol.Duplicate {
@@ -197,7 +197,7 @@ func (s *Sender) answered(f *flight, a answer) {
 			s.later(p) // the one before it failed; both go again
 			return
 		}
-		s.fail(c, a.code, detail)
+		s.runner.fail(c, a.code, detail)
 	case class == protocol.Fenced:
 		s.m.Fence(a.code, "Produce: "+detail)
 	case a.code == protocol.InvalidProducerIDMapping:
@@ -205,24 +205,24 @@ func (s *Sender) answered(f *flight, a answer) {
 	case a.code == protocol.TransactionalIDAuthorizationFailed:
 		s.m.Deny(a.code, "Produce: "+detail)
 	case class == protocol.Refused:
-		s.refused(f, a, detail)
+		s.runner.refused(f, a, detail)
 	case class == protocol.Abortable:
-		s.fail(c, a.code, detail)
+		s.runner.fail(c, a.code, detail)
 	default: // a right is missing, or a setting is in the way: the topic waits, the others go on
 		s.block(p.lane, a.code, detail)
-		s.fail(c, a.code, detail)
+		s.runner.fail(c, a.code, detail)
 	}
 }
 
 // later has a partition try again after a while: nothing of its batches changes.
-func (s *Sender) later(p *partition) {
+func (s *producer) later(p *partition) {
 	p.attempts++
 	p.retryAt = s.now.Age + s.backoff.After(p.attempts)
 	s.wake(p.retryAt)
 }
 
 // acknowledged: the batch is on all in-sync replicas, inside the open transaction.
-func (s *Sender) acknowledged(f *flight, a answer) {
+func (s *producer) acknowledged(f *flight, a answer) {
 	p, c := f.part, f.cut
 	p.queue = append(p.queue[:0], p.queue[1:]...)
 	p.attempts, p.retryAt, p.detail = 0, 0, ""
@@ -243,11 +243,11 @@ func (s *Sender) acknowledged(f *flight, a answer) {
 	})
 	c.unacked--
 	s.recycle(f)
-	s.release(noMemory)
+	s.reader.release(noMemory)
 }
 
 // recycle gives a batch's memory back. Nothing of it is on the wire.
-func (s *Sender) recycle(f *flight) {
+func (s *producer) recycle(f *flight) {
 	if f.batch.Buf == nil {
 		return
 	}
@@ -258,7 +258,7 @@ func (s *Sender) recycle(f *flight) {
 }
 
 // block has a topic wait: its units are not admitted before it is tried again.
-func (s *Sender) block(l *lane, code protocol.ErrorCode, detail string) {
+func (s *producer) block(l *lane, code protocol.ErrorCode, detail string) {
 	l.retries++
 	l.retryAt = s.now.Age + max(s.cfg.RetryBackoffMaxMs, 5000)
 	l.detail = detail

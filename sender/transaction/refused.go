@@ -19,7 +19,7 @@ type deadUnit struct {
 // refused: the cluster does not take a batch, now or later. Its transaction is aborted; the whole
 // unit of each record that is to blame goes to the dead letters, and the rest goes again. Where
 // nobody says which record it is, each goes in a batch of its own next time.
-func (s *Sender) refused(f *flight, a answer, detail string) {
+func (s *runner) refused(f *flight, a answer, detail string) {
 	l := f.part.lane
 	switch {
 	case f.cut.online != nil: // it is not spooled: its client learns why
@@ -32,7 +32,7 @@ func (s *Sender) refused(f *flight, a answer, detail string) {
 			}
 		}
 	default:
-		s.splits++
+		s.producer.splits++
 		l.alone = max(l.alone, f.batch.Spans[len(f.batch.Spans)-1].End)
 	}
 	s.fail(f.cut, a.code, detail)
@@ -48,7 +48,7 @@ func contains(list []int32, n int32) bool {
 }
 
 // bury moves units to the dead letters, each whole. Their transaction was aborted.
-func (s *Sender) bury(list []deadUnit) {
+func (s *runner) bury(list []deadUnit) {
 	for i := range list {
 		u := &list[i]
 		if s.lanes[u.lane].settled.Contains(u.index) {
@@ -77,7 +77,7 @@ func (s *Sender) bury(list []deadUnit) {
 }
 
 // leave notes that entries have left the spool.
-func (s *Sender) leave(l *lane, sp spool.Span, o spool.Outcome) {
+func (s *runner) leave(l *lane, sp spool.Span, o spool.Outcome) {
 	s.w.Settle = append(s.w.Settle, spool.Settlement{Lane: l.id, Spans: []spool.Span{sp}, Outcome: o})
 	l.settled.Add(sp)
 	s.view.SetPending(l.remote, l.settled.Low() < l.end)

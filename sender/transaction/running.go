@@ -14,7 +14,6 @@ const inTransaction = txn.InTransaction
 // shape is how long transactions are kept open, after what they cost.
 type shape struct {
 	overhead int64 // ms from the last batch of a transaction to the beginning of the next, smoothed
-	single   [1]spool.UnitRun
 	idleAt   int64 // Age of the last commit
 	// After an abort the next transaction waits, longer with each.
 	aborts     int
@@ -28,10 +27,10 @@ const (
 )
 
 // run begins, decides and ends transactions.
-func (s *Sender) run() {
+func (s *runner) run() {
 	if s.fill == nil {
 		s.fill = newCut()
-		s.release(cutFull)
+		s.reader.release(cutFull)
 	}
 	switch s.m.State() {
 	case txn.Ready:
@@ -53,7 +52,7 @@ func (s *Sender) run() {
 }
 
 // begin begins a transaction if there is anything for it.
-func (s *Sender) begin() {
+func (s *runner) begin() {
 	c := s.fill
 	if s.closing {
 		return
@@ -91,7 +90,7 @@ func (s *Sender) begin() {
 		c = newCut() // it carries progress alone: the first on its key, or a repetition
 		c.fix()
 	}
-	s.m.Finalized(s.version)
+	s.m.Finalized(s.starter.version)
 	if !s.m.Begin() {
 		return // the id is initialised first
 	}
@@ -111,7 +110,7 @@ func (s *Sender) begin() {
 }
 
 // keyTopic is the topic that progress is committed on, and whether it was committed there before.
-func (s *Sender) keyTopic(c *cut) (string, bool) {
+func (s *runner) keyTopic(c *cut) (string, bool) {
 	usable := func(l *lane) bool {
 		return l != nil && l.remote.Code == protocol.None && l.remote.Count > 0 && !l.remote.Recreated && s.now.Age >= l.retryAt
 	}
@@ -127,7 +126,7 @@ func (s *Sender) keyTopic(c *cut) (string, bool) {
 }
 
 // open looks after the open transaction: it closes it, and decides once all of it is acknowledged.
-func (s *Sender) open() {
+func (s *runner) open() {
 	c := s.sending
 	if c.failed {
 		s.giveUp()
@@ -146,8 +145,8 @@ func (s *Sender) open() {
 			c.closeAt = s.now.Age
 		}
 		s.fill = newCut()
-		s.release(cutFull)
-		s.feed()
+		s.reader.release(cutFull)
+		s.reader.feed()
 	}
 	deadline := c.beganAt + s.cfg.TimeoutMs*3/4
 	if s.now.Age >= deadline {
@@ -161,7 +160,7 @@ func (s *Sender) open() {
 }
 
 // shouldClose reports whether the open transaction is to take no more.
-func (s *Sender) shouldClose(c *cut) bool {
+func (s *runner) shouldClose(c *cut) bool {
 	if c.full || s.closing || c.unacked == 0 && c.read() && s.m.Settled() {
 		return true
 	}
@@ -174,12 +173,12 @@ func (s *Sender) shouldClose(c *cut) bool {
 }
 
 // tooLate: the coordinator is about to abort the transaction itself.
-func (s *Sender) tooLate(c *cut) {
+func (s *runner) tooLate(c *cut) {
 	why := fmt.Sprintf("not finished within three quarters of transaction.timeout.ms = %d", s.cfg.TimeoutMs)
 	for _, l := range c.lanes {
 		for _, p := range l.parts {
 			if len(p.queue) > 0 && p.queue[0].cut == c && p.detail != "" {
-				s.block(l, protocol.RequestTimedOut, p.tp().String()+": "+p.detail)
+				s.producer.block(l, protocol.RequestTimedOut, p.tp().String()+": "+p.detail)
 			}
 		}
 	}
@@ -190,7 +189,7 @@ func (s *Sender) tooLate(c *cut) {
 }
 
 // decide writes down that the transaction is to be committed. EndTxn goes out when that is durable.
-func (s *Sender) decide(c *cut) {
+func (s *runner) decide(c *cut) {
 	s.known.Identity = s.m.Identity()
 	d := spool.Decision{
 		Ordinal: c.ordinal, Identity: s.m.Identity(), EndVersion: s.m.EndVersion(), Key: c.key, DecidedAt: s.now.Wall, Cut: c.runs,
@@ -207,10 +206,10 @@ func (s *Sender) decide(c *cut) {
 	s.known.Decision = d
 	s.put()
 	s.ending, s.sending = c, nil
-	s.begun.deciding = true
+	s.starter.begun.deciding = true
 	m := s.m
 	s.then = append(s.then, func() {
-		s.begun.deciding = false
+		s.starter.begun.deciding = false
 		if s.m == m && m.State() == inTransaction {
 			m.Commit()
 		}
@@ -219,7 +218,7 @@ func (s *Sender) decide(c *cut) {
 
 // ended: EndTxn was answered. What the answer was is durable before anything of the next
 // transaction leaves.
-func (s *Sender) ended() {
+func (s *runner) ended() {
 	c := s.ending
 	if c.ordinal == 0 {
 		return // its end is being written down
@@ -247,7 +246,7 @@ func (s *Sender) ended() {
 
 // outcome writes down what became of the decided transaction, and settles what it carried if it was
 // committed. c is nil after a start.
-func (s *Sender) outcome(committed bool, c *cut) {
+func (s *runner) outcome(committed bool, c *cut) {
 	d := &s.known.Decision
 	d.Outcome, d.Park = spool.OutcomeAborted, spool.Park{}
 	records := 0
@@ -281,7 +280,7 @@ func (s *Sender) outcome(committed bool, c *cut) {
 }
 
 // deliver says that records are committed, and where they are, if that is known.
-func (s *Sender) deliver(d *spool.Decision, c *cut) {
+func (s *runner) deliver(d *spool.Decision, c *cut) {
 	if c != nil && c.online != nil {
 		return
 	}
@@ -309,7 +308,7 @@ func (s *Sender) deliver(d *spool.Decision, c *cut) {
 }
 
 // fail has the open transaction aborted, once nothing of it is on the wire.
-func (s *Sender) fail(c *cut, code protocol.ErrorCode, why string) {
+func (s *runner) fail(c *cut, code protocol.ErrorCode, why string) {
 	if c == nil || c.failed {
 		return
 	}
@@ -320,7 +319,7 @@ func (s *Sender) fail(c *cut, code protocol.ErrorCode, why string) {
 }
 
 // abortFor aborts the transaction that admitted a unit of l which cannot be sent as it is.
-func (s *Sender) abortFor(l *lane, why string) {
+func (s *runner) abortFor(l *lane, why string) {
 	c := l.in
 	s.fail(c, protocol.None, why)
 	if c != s.sending {
@@ -329,22 +328,22 @@ func (s *Sender) abortFor(l *lane, why string) {
 }
 
 // giveUp aborts the open transaction.
-func (s *Sender) giveUp() {
+func (s *runner) giveUp() {
 	c := s.sending
-	if c.onWire > 0 || s.begun.deciding {
+	if c.onWire > 0 || s.starter.begun.deciding {
 		return // answers first
 	}
 	if !c.failed {
 		_, code, detail := s.m.Err()
 		c.failed, c.why = true, detail
 		for _, topic := range s.m.Refused() {
-			s.block(s.byTopic[topic], code, detail)
+			s.producer.block(s.byTopic[topic], code, detail)
 		}
 	}
 	if c.unacked > 0 || len(c.dead) > 0 {
 		s.m.Doubt() // the next one does not rely on what the leaders have of this one
 	}
-	s.trial.say(c.why)
+	s.starter.trial.say(c.why)
 	s.m.Abort()
 	if s.m.State() == txn.Ready {
 		s.aborted()
@@ -352,7 +351,7 @@ func (s *Sender) giveUp() {
 }
 
 // aborted: the open transaction ended with abort.
-func (s *Sender) aborted() {
+func (s *runner) aborted() {
 	c := s.sending
 	s.event(sender.TransactionEnded{
 		ID: s.cfg.ID, Ordinal: c.ordinal, Records: c.records, Partitions: len(c.parts), Ms: s.now.Age - c.beganAt, Why: c.why,
@@ -369,21 +368,21 @@ func (s *Sender) aborted() {
 }
 
 // again has everything that has not left the spool read and sent again.
-func (s *Sender) again() {
+func (s *runner) again() {
 	for _, l := range s.followed {
 		for _, p := range l.parts {
 			for _, f := range p.queue {
 				if f.sent {
 					f.dead = true
 				} else {
-					s.recycle(f)
+					s.producer.recycle(f)
 				}
 			}
 			clear(p.queue)
 			p.onWire, p.muted, p.attempts = 0, false, 0
 		}
 		if l.feedID != 0 {
-			l.feedID, s.feeding, l.bytes = 0, s.feeding-l.bytes, 0
+			l.feedID, s.reader.feeding, l.bytes = 0, s.reader.feeding-l.bytes, 0
 		}
 		l.rewind()
 	}

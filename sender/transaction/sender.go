@@ -12,48 +12,18 @@ import (
 	"github.com/spoold/spoold/txn"
 )
 
-// Config is what the sender goes by, besides what package sender's does.
+// Config is what the sender goes by, besides what package sender's does. It has no defaults of its own.
 type Config struct {
 	sender.Config
 	ID         string // transactional.id
-	TimeoutMs  int64  // transaction.timeout.ms; 60000
-	MaxBytes   int    // of records in one transaction; 64 MiB
-	MaxRecords int    // 200000
-	Finish     bool   // find out what became of the last transaction, and end with sender.ErrFinished
+	TimeoutMs  int64  // transaction.timeout.ms
+	MaxBytes   int    // of records in one transaction
+	MaxRecords int
+	Finish     bool // find out what became of the last transaction, and end with sender.ErrFinished
 }
 
-func (c Config) withDefaults() Config {
-	def := func(v *int64, d int64) {
-		if *v <= 0 {
-			*v = d
-		}
-	}
-	defInt := func(v *int, d int) {
-		if *v <= 0 {
-			*v = d
-		}
-	}
-	defInt(&c.BatchSize, 128<<10)
-	defInt(&c.BufferMemory, 32<<20)
-	defInt(&c.MaxRequestSize, 1<<20)
-	if c.MaxInFlight < 1 || c.MaxInFlight > maxInFlight {
-		c.MaxInFlight = maxInFlight
-	}
-	def(&c.RequestTimeoutMs, 30_000)
-	def(&c.RetryBackoffMs, 100)
-	def(&c.RetryBackoffMaxMs, 1000)
-	def(&c.MetadataMaxAgeMs, 300_000)
-	def(&c.MetadataMaxIdleMs, 300_000)
-	def(&c.TimeoutMs, 60_000)
-	defInt(&c.MaxBytes, 64<<20)
-	defInt(&c.MaxRecords, 200_000)
-	return c
-}
-
-// maxInFlight: a broker recognises no more than a producer's last five batches of a partition.
-const maxInFlight = 5
-
-// Sender delivers in transactions. Not safe for concurrent use: the loop owns it.
+// Sender delivers in transactions. Not safe for concurrent use: the loop owns it. It joins its four
+// parts, and has what all of them need.
 type Sender struct {
 	cfg     Config
 	now     spool.Time
@@ -73,23 +43,18 @@ type Sender struct {
 
 	m     *txn.Machine
 	known spool.Transaction // as it is on disk, or is about to be
-	phase phase
-	begun beginning // how far the start has come
-	trial trouble   // why nothing goes on, for people
-
-	queue     []*online // units that are not spooled, and wait for their turn
-	undecided *online   // was decided, and its outcome is not known yet
 
 	fill    *cut // takes admissions, or is full
 	sending *cut // the open transaction's; nil: none is open. The same as fill while it grows
 	ending  *cut // decided: EndTxn is under way, or about to be
 
-	shape shape
+	starter  starter  // what a start does first, and the requests of the transactional id
+	reader   reader   // from the spool into batches
+	runner   runner   // begin, decide, end
+	producer producer // Produce requests and their answers
 
-	reqs    map[uint64]*request
-	reqID   uint64
-	feedID  uint64
-	feeding int // bytes asked for and not here yet
+	reqs  map[uint64]*request
+	reqID uint64
 
 	w       spool.Write // being composed
 	then    []func()    // to do when w is durable
@@ -97,15 +62,44 @@ type Sender struct {
 	writeID uint64
 	writes  []pendingWrite
 
+	flushing bool
+	closing  bool
+	stop     error
+}
+
+// starter finds out what became of the last transaction, and sends what the transactional id needs.
+type starter struct {
+	*Sender
+	phase phase
+	begun beginning // how far the start has come
+	trial trouble   // why nothing goes on, for people
+
 	askedVersions bool
 	versionsAt    int64 // Age at which transaction.version was asked for last
 	version       int16 // finalized; 0: not known yet
+}
 
-	flushing bool
-	closing  bool
-	retries  uint64
-	splits   int64
-	stop     error
+// reader admits units to the cut that is being filled, and puts their records into batches.
+type reader struct {
+	*Sender
+	feedID  uint64
+	feeding int // bytes asked for and not here yet
+	alone   [1]spool.UnitRun // see single
+}
+
+// runner begins, decides and ends transactions.
+type runner struct {
+	*Sender
+	queue     []*online // units that are not spooled, and wait for their turn
+	undecided *online   // was decided, and its outcome is not known yet
+	shape     shape
+}
+
+// producer puts batches on the wire.
+type producer struct {
+	*Sender
+	retries uint64
+	splits  int64
 }
 
 type pendingWrite struct {
@@ -115,7 +109,6 @@ type pendingWrite struct {
 
 // New makes a sender from what a start found. rec is not kept.
 func New(cfg Config, rec *spool.Recovered) *Sender {
-	cfg = cfg.withDefaults()
 	s := &Sender{
 		cfg: cfg,
 		acc: accumulator.New(accumulator.Config{
@@ -128,13 +121,14 @@ func New(cfg Config, rec *spool.Recovered) *Sender {
 		known:       rec.Transaction,
 		reqs:        make(map[uint64]*request),
 	}
+	s.starter.Sender, s.reader.Sender, s.runner.Sender, s.producer.Sender = s, s, s, s
 	s.view = cluster.New(cluster.Config{
 		ID: rec.ClusterID, AutoCreate: cfg.AutoCreate,
 		RetryBackoffMs: cfg.RetryBackoffMs, MetadataMaxAgeMs: cfg.MetadataMaxAgeMs, MetadataMaxIdleMs: cfg.MetadataMaxIdleMs, Backoff: s.backoff,
 	})
 	for i := range rec.Lanes {
 		r := &rec.Lanes[i]
-		l := s.addLane(r.ID, r.Topic, r.TopicID)
+		l := s.reader.addLane(r.ID, r.Topic, r.TopicID)
 		l.end, l.settled = r.End, r.Settled.Clone()
 		l.recovered = r.End
 		l.remote.Pending = l.pending() > 0
@@ -144,9 +138,9 @@ func New(cfg Config, rec *spool.Recovered) *Sender {
 	if rec.Stopped != "" {
 		s.stop = &sender.StoppedError{Reason: rec.Stopped, Recorded: true}
 	}
-	s.restart()
+	s.starter.restart()
 	if s.known.Fenced != "" {
-		s.phase = fenced
+		s.starter.phase = fenced
 	}
 	return s
 }
@@ -195,20 +189,20 @@ func (s *Sender) Flush(now spool.Time) *sender.Effects {
 func (s *Sender) Closing(now spool.Time) *sender.Effects {
 	s.enter(now)
 	s.closing = true
-	for _, o := range s.queue {
-		s.endOnline(o, false, "the spool is closed")
+	for _, o := range s.runner.queue {
+		s.runner.endOnline(o, false, "the spool is closed")
 	}
-	s.queue = nil
+	s.runner.queue = nil
 	return s.end()
 }
 
 // Busy reports whether a transaction is open or being ended, while closing.
 func (s *Sender) Busy() bool {
-	return s.stop == nil && (s.sending != nil || s.ending != nil || len(s.writes) > 0 && s.urgent) && s.phase == running
+	return s.stop == nil && (s.sending != nil || s.ending != nil || len(s.writes) > 0 && s.urgent) && s.starter.phase == running
 }
 
 // Splits is how many batches were refused and are sent again as single records.
-func (s *Sender) Splits() int64 { return s.splits }
+func (s *Sender) Splits() int64 { return s.producer.splits }
 
 // Resolve answers that no partition is ever parked under a transactional id.
 func (s *Sender) Resolve(now spool.Time, topic string, _ int32, _ sender.Choice) (*sender.Effects, sender.Resolved, error) {
@@ -254,20 +248,20 @@ func (s *Sender) progress() {
 	s.flushed()
 	s.view.Update()
 	s.viewChanged()
-	if s.phase == fenced || s.stop != nil {
+	if s.starter.phase == fenced || s.stop != nil {
 		s.viewRequests()
 		return
 	}
-	s.askVersions()
-	if s.phase != running {
-		s.starting()
+	s.starter.askVersions()
+	if s.starter.phase != running {
+		s.starter.starting()
 	}
-	if s.phase == running {
-		s.feed()
-		s.run()
-		s.produce()
+	if s.starter.phase == running {
+		s.reader.feed()
+		s.runner.run()
+		s.producer.produce()
 	}
-	s.coordinate()
+	s.starter.coordinate()
 	s.viewRequests()
 }
 

@@ -65,38 +65,38 @@ type trouble struct {
 func (t *trouble) say(detail string) { t.detail = detail }
 
 // restart begins the start procedure.
-func (s *Sender) restart() {
+func (s *starter) restart() {
 	s.begun = beginning{id: s.begun.id + 1, group: -1, owner: -1, deciding: s.begun.deciding, retryAt: s.begun.retryAt, attempts: s.begun.attempts}
 	if c := s.sending; c != nil && c.online != nil {
-		s.endOnline(c.online, false, s.trial.detail) // commit was never sent
+		s.runner.endOnline(c.online, false, s.trial.detail) // commit was never sent
 	}
 	if c := s.ending; c != nil && c.online != nil {
-		s.undecided = c.online
+		s.runner.undecided = c.online
 	}
 	s.m, s.phase = nil, looking
 	s.sending, s.ending = nil, nil
-	s.again()
+	s.runner.again()
 	s.fill = nil
 }
 
 // after has the start procedure go on after a pause.
-func (s *Sender) after(ms int64, detail string) {
+func (s *starter) after(ms int64, detail string) {
 	s.trial.say(detail)
 	s.begun.retryAt = s.now.Age + ms
 	s.wake(s.begun.retryAt)
 }
 
-func (s *Sender) failed(detail string) {
+func (s *starter) failed(detail string) {
 	s.begun.attempts++
 	s.after(s.backoff.After(s.begun.attempts), detail)
 }
 
-func (s *Sender) machine() txn.Config {
+func (s *starter) machine() txn.Config {
 	return txn.Config{ID: s.known.ID, TimeoutMs: int32(s.cfg.TimeoutMs), RetryBackoffMs: s.cfg.RetryBackoffMs}
 }
 
 // starting does the next step.
-func (s *Sender) starting() {
+func (s *starter) starting() {
 	if s.begun.deciding || s.begun.asked || s.phase == parked {
 		return
 	}
@@ -144,11 +144,11 @@ func (s *Sender) starting() {
 
 // concluded takes what EndTxn of a decided transaction was answered. It is durable before
 // InitProducerId, which erases it at the broker.
-func (s *Sender) concluded() {
+func (s *starter) concluded() {
 	s.m = nil
 	s.phase = initialising
 	if s.begun.outcome == txn.Committed || s.begun.outcome == txn.Aborted {
-		s.outcome(s.begun.outcome == txn.Committed, nil)
+		s.runner.outcome(s.begun.outcome == txn.Committed, nil)
 		s.begun.deciding = true
 		s.then = append(s.then, func() { s.begun.deciding = false })
 		return
@@ -157,7 +157,7 @@ func (s *Sender) concluded() {
 }
 
 // broken: the machine has met an error that the transactional id does not survive as it is.
-func (s *Sender) broken() {
+func (s *starter) broken() {
 	cause, _, detail := s.m.Err()
 	s.trial.say(detail)
 	if s.phase == finishing && s.m.Outcome() == txn.Open {
@@ -191,14 +191,14 @@ func (s *Sender) broken() {
 	}
 }
 
-func (s *Sender) findCoordinator(key string, kind int8) {
+func (s *starter) findCoordinator(key string, kind int8) {
 	s.begun.asked = true
 	q := kmsg.NewPtrFindCoordinatorRequest()
 	q.CoordinatorKey, q.CoordinatorKeys, q.CoordinatorType = key, []string{key}, kind
 	s.request(sender.Request{Kind: sender.KindControl, Broker: sender.AnyBroker, Message: q, MinVersion: 1, MaxVersion: 4}, &request{kind: reqFind, begun: s.begun.id})
 }
 
-func (s *Sender) askProgress() {
+func (s *starter) askProgress() {
 	if !s.reachForStart(s.begun.group) {
 		return
 	}
@@ -214,7 +214,7 @@ func (s *Sender) askProgress() {
 }
 
 // reachForStart is reach for a coordinator of the start procedure.
-func (s *Sender) reachForStart(id int32) bool {
+func (s *starter) reachForStart(id int32) bool {
 	if s.begun.heldAt == 0 {
 		s.begun.heldAt = s.now.Age
 	}
@@ -230,7 +230,7 @@ func (s *Sender) reachForStart(id int32) bool {
 }
 
 // onStart takes an answer to what the start procedure asked.
-func (s *Sender) onStart(q *request, resp sender.Response) {
+func (s *starter) onStart(q *request, resp sender.Response) {
 	s.begun.asked = false
 	if resp.Err != nil {
 		s.begun.group, s.begun.owner = -1, -1
@@ -260,7 +260,7 @@ func (s *Sender) onStart(q *request, resp sender.Response) {
 	}
 }
 
-func (s *Sender) refusedAtStart(what string, code protocol.ErrorCode) {
+func (s *starter) refusedAtStart(what string, code protocol.ErrorCode) {
 	detail := what + ": " + code.String()
 	switch code {
 	case protocol.GroupAuthorizationFailed:
@@ -281,7 +281,7 @@ func (s *Sender) refusedAtStart(what string, code protocol.ErrorCode) {
 }
 
 // onProgress takes the offsets of our group.
-func (s *Sender) onProgress(r *kmsg.OffsetFetchResponse) {
+func (s *starter) onProgress(r *kmsg.OffsetFetchResponse) {
 	code, list := progressOf(r)
 	if code != protocol.None {
 		s.refusedAtStart("OffsetFetch", code)
@@ -333,7 +333,7 @@ func (s *Sender) onProgress(r *kmsg.OffsetFetchResponse) {
 
 // waitsForStable reports whether an offset belongs to a transaction that has not ended, and the time
 // to wait for that is not over.
-func (s *Sender) waitsForStable(list []txn.Progress) bool {
+func (s *starter) waitsForStable(list []txn.Progress) bool {
 	for _, p := range list {
 		if !p.Unstable {
 			continue
@@ -349,8 +349,8 @@ func (s *Sender) waitsForStable(list []txn.Progress) bool {
 	return false
 }
 
-func (s *Sender) settleStart(committed bool) {
-	s.outcome(committed, nil)
+func (s *starter) settleStart(committed bool) {
+	s.runner.outcome(committed, nil)
 	s.begun.deciding = true
 	id := s.begun.id
 	s.then = append(s.then, func() {
@@ -362,7 +362,7 @@ func (s *Sender) settleStart(committed bool) {
 }
 
 // go_ ends the start procedure: transactions are begun from now on.
-func (s *Sender) go_() {
+func (s *starter) go_() {
 	if s.cfg.Finish {
 		s.audit("transactional.id was %q, now there is none", s.known.ID)
 		s.stop = sender.ErrFinished
@@ -377,8 +377,8 @@ func (s *Sender) go_() {
 	}
 	s.phase = running
 	s.trial.say("")
-	s.again()
-	s.shape.idleAt = s.now.Age
+	s.runner.again()
+	s.runner.shape.idleAt = s.now.Age
 	if s.known.Identity != s.m.Identity() {
 		s.known.Identity = s.m.Identity()
 		t := s.known

@@ -15,7 +15,7 @@ func (s *Sender) Status(now spool.Time) sender.Status {
 	st := sender.Status{
 		ClusterID: s.view.ID(), Producer: protocol.NoIdentity,
 		LinkUp: link.Up, LinkErr: link.Err, LinkSince: max(link.Since, 0),
-		Brokers: s.view.Connected(), Retries: s.retries, Transaction: s.transaction(now),
+		Brokers: s.view.Connected(), Retries: s.producer.retries, Transaction: s.transaction(now),
 	}
 	st.Producer = st.Transaction.Identity
 	for _, l := range s.lanes {
@@ -27,8 +27,8 @@ func (s *Sender) Status(now spool.Time) sender.Status {
 
 func (s *Sender) transaction(now spool.Time) *sender.TransactionStatus {
 	t := &sender.TransactionStatus{
-		ID: s.cfg.ID, State: phaseNames[s.phase], Version: s.version, Coordinator: -1, Identity: s.known.Identity,
-		Ordinal: s.known.Decision.Ordinal, Committed: s.known.Committed, Park: s.known.Decision.Park, Fenced: s.known.Fenced, Detail: s.trial.detail,
+		ID: s.cfg.ID, State: phaseNames[s.starter.phase], Version: s.starter.version, Coordinator: -1, Identity: s.known.Identity,
+		Ordinal: s.known.Decision.Ordinal, Committed: s.known.Committed, Park: s.known.Decision.Park, Fenced: s.known.Fenced, Detail: s.starter.trial.detail,
 		InDoubt: s.known.Decision.Open() && s.ending == nil,
 	}
 	if s.m != nil {
@@ -36,7 +36,7 @@ func (s *Sender) transaction(now spool.Time) *sender.TransactionStatus {
 		if id := s.m.Identity(); id.Valid() {
 			t.Identity = id
 		}
-		if s.phase == running {
+		if s.starter.phase == running {
 			t.State, t.Version = s.m.State().String(), s.m.Version()
 		}
 	}
@@ -68,24 +68,24 @@ func (s *Sender) topic(l *lane, up bool, why string) sender.TopicStatus {
 	}
 	t.Detail = l.detail
 	switch {
-	case s.phase == parked:
+	case s.starter.phase == parked:
 		t.State = "parked"
 	case l.remote.Code != protocol.None:
 		t.State, t.Detail = "unknown-topic", l.remote.Code.String()
 	case !up:
 		t.State, t.Detail = "waiting", why
-	case s.phase == fenced:
+	case s.starter.phase == fenced:
 		t.State, t.Detail = "waiting", s.known.Fenced
 	case l.why == noTopic:
 		t.State = "waiting"
 	default:
-		t.State, t.Detail = "delivering", s.trial.detail
+		t.State, t.Detail = "delivering", s.starter.trial.detail
 	}
 	return t
 }
 
 // Buffered is how many bytes batches and what is being read back take.
-func (s *Sender) Buffered() int { return s.acc.Used() + s.feeding }
+func (s *Sender) Buffered() int { return s.acc.Used() + s.reader.feeding }
 
 // Settled is the index of a lane below which all have left; 0 for a lane that was not announced yet.
 func (s *Sender) Settled(id spool.LaneID) spool.Index {

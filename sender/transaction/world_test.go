@@ -46,13 +46,19 @@ func newWorld(t *testing.T, seed uint64, version int16, topics ...string) *world
 	}
 	rec := spool.NewState().Recovered()
 	rec.SpoolID, rec.Incarnation = "us", 1
-	w.s = New(Config{ID: "id"}, rec)
+	w.s = New(Config{
+		Config: sender.Config{
+			BatchSize: 128 << 10, BufferMemory: 32 << 20, MaxRequestSize: 1 << 20, MaxInFlight: 5, RequestTimeoutMs: 30_000,
+			RetryBackoffMs: 100, RetryBackoffMaxMs: 1000, MetadataMaxAgeMs: 300_000, MetadataMaxIdleMs: 300_000,
+		},
+		ID: "id", TimeoutMs: 60_000, MaxBytes: 64 << 20, MaxRecords: 200_000,
+	}, rec)
 	w.version(version)
 	w.do(w.s.Start(w.now))
 	return w
 }
 
-func (w *world) version(v int16) { w.s.version, w.s.versionsAt = v, 1 }
+func (w *world) version(v int16) { w.s.starter.version, w.s.starter.versionsAt = v, 1 }
 
 // do takes effects.
 func (w *world) do(e *sender.Effects) {
@@ -223,7 +229,7 @@ func (w *world) answer(r *sender.Request) sender.Response {
 	case *kmsg.ApiVersionsRequest:
 		out := kmsg.NewPtrApiVersionsResponse()
 		f := kmsg.NewApiVersionsResponseFinalizedFeature()
-		f.Name, f.MaxVersionLevel = "transaction.version", w.s.version
+		f.Name, f.MaxVersionLevel = "transaction.version", w.s.starter.version
 		out.FinalizedFeatures = append(out.FinalizedFeatures, f)
 		resp.Message = out
 	case *kmsg.FindCoordinatorRequest:
@@ -265,7 +271,7 @@ func (w *world) answer(r *sender.Request) sender.Response {
 		resp.Message = out
 	case *kmsg.EndTxnRequest:
 		out := kmsg.NewPtrEndTxnResponse()
-		if w.s.version >= 2 {
+		if w.s.starter.version >= 2 {
 			w.epoch++
 		}
 		out.ProducerID, out.ProducerEpoch = 7, w.epoch
