@@ -37,8 +37,6 @@ var manyMethods = map[string]int{
 	"sender.Sender":                            98,
 	"sender/cluster.View":                      55,
 	"sender/loop.Loop":                         64,
-	"sender/transaction.Sender":                104,
-	"txn.Machine":                              48,
 }
 
 // manyLines are the files that are to be split, with the number of lines that each may have until then. A file that has
