@@ -32,7 +32,6 @@ var manyMethods = map[string]int{
 	"integration/sim/broker.replica":           42,
 	"integration/sim/disk.Real":                51,
 	"integration/sim/world.host":               44,
-	"accumulator.Lane":                         43,
 	"idempotence.Machine":                      85,
 	"sender.Sender":                            98,
 	"sender/cluster.View":                      55,
@@ -42,8 +41,6 @@ var manyMethods = map[string]int{
 // manyLines are the files that are to be split, with the number of lines that each may have until then. A file that has
 // no more than maxLines leaves the list.
 var manyLines = map[string]int{
-	"accumulator/accumulator_test.go":   427,
-	"accumulator/lane.go":               402,
 	"integration/kafka/library_test.go": 416,
 	"integration/lossy/rig_test.go":     416,
 	"otel/trace_test.go":                405,

@@ -45,7 +45,7 @@ func (wl *worldLane) slowHome(i spool.Index) (int32, bool) {
 func (w *world) checkBatch(wl *worldLane, n int32, b *Batch) {
 	taken := wl.taken()
 	floor := wl.part(n).acked
-	for _, s := range append(slices.Clone(wl.part(n).limbo), wl.part(n).window...) {
+	for _, s := range append(slices.Clone(wl.part(n).refusedMaybe), wl.part(n).window...) {
 		floor = max(floor, s.spans[len(s.spans)-1].End)
 	}
 	for i := range wl.indexes(b.Spans) {
@@ -128,7 +128,7 @@ func (w *world) checkCopies(wl *worldLane, b *Batch) {
 func (wl *worldLane) taken() map[spool.Index]bool {
 	taken := maps.Clone(wl.settled)
 	for _, part := range wl.parts {
-		for _, s := range append(slices.Clone(part.limbo), part.window...) {
+		for _, s := range append(slices.Clone(part.refusedMaybe), part.window...) {
 			for i := range wl.indexes(s.spans) {
 				taken[i] = true
 			}
@@ -164,13 +164,13 @@ func (w *world) budget() {
 				count(b)
 			}
 		}
-		for _, p := range wl.l.beyond {
+		for _, p := range wl.l.absent {
 			for _, b := range p.queue {
 				count(b)
 			}
 		}
 		for _, part := range wl.parts {
-			for _, s := range append(slices.Clone(part.limbo), part.window...) {
+			for _, s := range append(slices.Clone(part.refusedMaybe), part.window...) {
 				count(s.b)
 			}
 		}

@@ -11,27 +11,17 @@ type Lane struct {
 	ID    spool.LaneID
 	Topic string
 
-	// End is one above the last committed entry.
-	End spool.Index
-	// pos is the cursor: everything below was taken, passed over, or has left. Live
-	// means pos == End.
-	pos spool.Index
+	entries
 	// frontier is one above the highest entry ever handed out: facts begin there or
 	// above, never at pos.
-	frontier spool.Index
-	// taken: settled, sealed, or in a batch. Nothing at or above takenEnd is in it: what
-	// arrives live is not looked up.
-	taken    *spool.Set
-	takenEnd spool.Index
-	settled  *spool.Set // has left
-
+	frontier  spool.Index
 	facts     spool.Facts
 	fresh     spool.Facts // facts that no Write holds yet
 	stickyAt  int         // facts.Sticky[stickyAt] was used last
 	runBytes  int         // given to the current sticky run
 	count     int32       // partitions now, by metadata; 0: not known
 	parts     []*Partition
-	beyond    map[int32]*Partition // asked for by number, above count
+	absent    map[int32]*Partition // that records are meant for, and that the topic does not have (yet)
 	unblocked int                  // of parts: how many can be written to
 	touched   []*Partition         // got their first batch, or were passed over instead, since Touched
 	Closed    bool                 // the lane is parked as a whole: takes nothing
@@ -40,21 +30,15 @@ type Lane struct {
 }
 
 // NewLane begins a lane. frontier is one above the highest entry that was ever
-// sealed; settled and sealed entries must be given to Take.
+// sealed; settled and sealed entries must be given to RestoreSettled and RestoreSealed.
 func NewLane(id spool.LaneID, topic string, end, frontier spool.Index, facts spool.Facts) *Lane {
-	return &Lane{ID: id, Topic: topic, End: end, frontier: frontier, facts: facts, taken: spool.NewSet(0), settled: spool.NewSet(0)}
-}
-
-// Take notes that entries are not to be handed out (again).
-func (l *Lane) Take(sp spool.Span) {
-	l.taken.Add(sp)
-	l.takenEnd = max(l.takenEnd, sp.End)
+	return &Lane{ID: id, Topic: topic, entries: newEntries(end), frontier: frontier, facts: facts}
 }
 
 // RestoreSettled takes what has left before a start: it had been sealed.
 func (l *Lane) RestoreSettled(settled *spool.Set) {
 	for sp := range settled.Spans {
-		l.settled.Add(sp)
+		l.settle(sp)
 		l.RestoreSealed([]spool.Span{sp})
 	}
 }
@@ -62,7 +46,7 @@ func (l *Lane) RestoreSettled(settled *spool.Set) {
 // RestoreSealed takes entries that were sealed before a start.
 func (l *Lane) RestoreSealed(spans []spool.Span) {
 	for _, sp := range spans {
-		l.Take(sp)
+		l.claim(sp)
 		l.frontier = max(l.frontier, sp.End)
 	}
 }
@@ -70,38 +54,10 @@ func (l *Lane) RestoreSealed(spans []spool.Span) {
 // Settle notes that entries have left.
 func (l *Lane) Settle(a *Accumulator, spans []spool.Span) {
 	for _, sp := range spans {
-		l.settled.Add(sp)
-		l.Take(sp)
+		l.settle(sp)
 	}
 	l.prune(l.settled.Low())
 	a.WakeLanes()
-}
-
-// Left reports whether entry i has left.
-func (l *Lane) Left(i spool.Index) bool { return l.settled.Contains(i) }
-
-// Settled is the index below which all have left.
-func (l *Lane) Settled() spool.Index { return l.settled.Low() }
-
-// Pending reports whether any committed entry has not left.
-func (l *Lane) Pending() bool { return l.settled.Low() < l.End }
-
-// CountPending is how many committed entries have not left.
-func (l *Lane) CountPending() uint64 {
-	return uint64(l.End) - uint64(l.settled.CountIn(spool.Span{End: l.End}))
-}
-
-// AppendUnsettled appends what of sp has not left.
-func (l *Lane) AppendUnsettled(dst []spool.Span, sp spool.Span) []spool.Span {
-	for i := l.settled.NextAbsent(sp.First); i < sp.End; i = l.settled.NextAbsent(i) {
-		end := i + 1
-		for end < sp.End && !l.settled.Contains(end) {
-			end++
-		}
-		dst = append(dst, spool.Span{First: i, End: end})
-		i = end
-	}
-	return dst
 }
 
 // KnownPartitions is how many partitions records with keys were spread over at most.
@@ -112,39 +68,27 @@ func (l *Lane) KnownPartitions() (n int32) {
 	return n
 }
 
-// Live reports whether the cursor is at the end.
-func (l *Lane) Live() bool { return l.pos >= l.End }
-
-// Position is the cursor, moved over what was taken already.
-func (l *Lane) Position() spool.Index {
-	if l.pos < l.End {
-		l.pos = min(l.taken.NextAbsent(l.pos), l.End)
-	}
-	return l.pos
-}
-
 // Partition is the queue of partition n, made if need be. n may lie above the
 // number of partitions that the topic has: then it waits until it exists.
 func (l *Lane) Partition(n int32) *Partition {
 	if n < l.count {
 		return l.parts[n]
 	}
-	if p := l.beyond[n]; p != nil {
+	if p := l.absent[n]; p != nil {
 		return p
 	}
 	p := &Partition{ID: n, lane: l, blocked: true}
-	if l.beyond == nil {
-		l.beyond = make(map[int32]*Partition)
+	if l.absent == nil {
+		l.absent = make(map[int32]*Partition)
 	}
-	l.beyond[n] = p
+	l.absent[n] = p
 	return p
 }
 
-// Beyond is the lowest partition that records were meant for and that the topic does not
-// have.
-func (l *Lane) Beyond() (int32, bool) {
+// AbsentPartition is the lowest partition that records are meant for and that the topic does not have.
+func (l *Lane) AbsentPartition() (int32, bool) {
 	low, found := int32(0), false
-	for n, p := range l.beyond {
+	for n, p := range l.absent {
 		if (p.passed || len(p.queue) > 0) && (!found || n < low) {
 			low, found = n, true
 		}
@@ -163,8 +107,8 @@ func (l *Lane) Partitions() int32 { return l.count }
 // partitions away, and a stale broker may answer late.
 func (l *Lane) SetPartitions(n int32) {
 	for i := l.count; i < n; i++ {
-		p := l.beyond[i]
-		delete(l.beyond, i)
+		p := l.absent[i]
+		delete(l.absent, i)
 		if p == nil {
 			p = &Partition{ID: i, lane: l, blocked: true}
 		}
@@ -223,11 +167,11 @@ func (l *Lane) Rewind() bool {
 	return true
 }
 
-// Untake gives entries of partition p back to the spool, to be handed out again
+// Return gives entries of partition p back to the spool, to be handed out again
 // in order, and with them all that waits in its queue: nothing may overtake them.
-func (l *Lane) Untake(a *Accumulator, p *Partition, spans []spool.Span) {
+func (l *Lane) Return(a *Accumulator, p *Partition, spans []spool.Span) {
 	for _, sp := range spans {
-		l.taken.Remove(sp)
+		l.release(sp)
 		p.passOver(a, sp.First)
 	}
 	l.Evict(a, p)
@@ -237,7 +181,7 @@ func (l *Lane) Untake(a *Accumulator, p *Partition, spans []spool.Span) {
 func (l *Lane) Evict(a *Accumulator, p *Partition) {
 	for _, b := range p.queue {
 		for _, sp := range b.Spans {
-			l.taken.Remove(sp)
+			l.release(sp)
 			p.passOver(a, sp.First)
 		}
 		a.Recycle(b)
@@ -252,7 +196,7 @@ func (l *Lane) evictAll(a *Accumulator) {
 	for _, p := range l.parts {
 		l.Evict(a, p)
 	}
-	for _, p := range l.beyond {
+	for _, p := range l.absent {
 		l.Evict(a, p)
 	}
 }
@@ -261,7 +205,7 @@ func (l *Lane) evictAll(a *Accumulator) {
 // that the topic does not have are forgotten until an entry for them is met again.
 func (l *Lane) Reread(a *Accumulator) {
 	l.evictAll(a)
-	l.beyond = nil
+	l.absent = nil
 	l.pos = 0
 }
 
@@ -273,7 +217,7 @@ func (l *Lane) EvictBlocked(a *Accumulator) int {
 			l.Evict(a, p)
 		}
 	}
-	for _, p := range l.beyond {
+	for _, p := range l.absent {
 		if len(p.queue) > 0 {
 			l.Evict(a, p)
 		}
@@ -287,9 +231,9 @@ func (l *Lane) EvictBlocked(a *Accumulator) int {
 func (l *Lane) ResetFacts(a *Accumulator, n int32) {
 	l.evictAll(a)
 	l.facts, l.fresh, l.stickyAt, l.runBytes = spool.Facts{}, spool.Facts{}, 0, 0
-	l.parts, l.beyond, l.count, l.unblocked = nil, nil, 0, 0
+	l.parts, l.absent, l.count, l.unblocked = nil, nil, 0, 0
 	l.pos = 0
-	l.frontier = l.taken.NextAbsent(0)
+	l.frontier = l.claimed.NextAbsent(0)
 	l.SetPartitions(n)
 }
 
@@ -325,13 +269,10 @@ func (l *Lane) Touched(yield func(*Partition)) {
 	l.touched = l.touched[:0]
 }
 
-// Skip moves the cursor up to next: the feed showed that nothing is left below.
-func (l *Lane) Skip(next spool.Index) { l.pos = min(max(l.pos, next), l.End) }
-
 func (l *Lane) feed(a *Accumulator, now int64, sec *spool.Section) (bool, error) {
 	rest := sec.Bytes
-	var run spool.Span // taken, not in the set yet
-	defer func() { l.Take(run) }()
+	var run spool.Span // claimed, not in the set yet
+	defer func() { l.claim(run) }()
 	for _, sp := range sec.Spans {
 		for i := sp.First; i < sp.End; i++ {
 			e, r, err := spool.NextEntry(rest)
@@ -339,7 +280,7 @@ func (l *Lane) feed(a *Accumulator, now int64, sec *spool.Section) (bool, error)
 				return false, fmt.Errorf("entry %d of topic %q: %w", i, l.Topic, err)
 			}
 			rest = r
-			if i < l.pos || i < l.takenEnd && l.taken.Contains(i) {
+			if i < l.pos || l.isClaimed(i) {
 				l.pos = max(l.pos, i+1)
 				continue
 			}
@@ -349,7 +290,7 @@ func (l *Lane) feed(a *Accumulator, now int64, sec *spool.Section) (bool, error)
 			}
 			if taken {
 				if run.End != i {
-					l.Take(run)
+					l.claim(run)
 					run.First = i
 				}
 				run.End = i + 1

@@ -93,7 +93,7 @@ func (w *world) ack(wl *worldLane, n int32) {
 
 func (w *world) leave(wl *worldLane, spans []spool.Span) {
 	for _, sp := range spans {
-		wl.l.Take(sp)
+		wl.l.claim(sp)
 	}
 	for i := range wl.indexes(spans) {
 		wl.settled[i] = true
@@ -135,9 +135,9 @@ func (w *world) unseal(wl *worldLane, n int32) {
 		k := spool.Index(w.p.Below(s.spans[0].Len()))
 		i := s.spans[0].First + k
 		w.leave(wl, []spool.Span{{First: i, End: i + 1}})
-	case 2: // in limbo
+	case 2: // refused, and perhaps in the log
 		w.recycle(list[0])
-		part.limbo = append(part.limbo, list[0])
+		part.refusedMaybe = append(part.refusedMaybe, list[0])
 		list = list[1:]
 	}
 	var spans []spool.Span
@@ -149,7 +149,7 @@ func (w *world) unseal(wl *worldLane, n int32) {
 		}
 		w.recycle(s)
 	}
-	wl.l.Untake(w.a, wl.l.Partition(n), spans)
+	wl.l.Return(w.a, wl.l.Partition(n), spans)
 }
 
 // restart forgets what is not durable: batches in queues, facts that no seal needed.
@@ -168,11 +168,11 @@ func (w *world) restart() {
 			Counts: slices.Clone(wl.durable.Counts), Sticky: slices.Clone(wl.durable.Sticky)})
 		wl.l.Closed = closed
 		for i := range wl.taken() {
-			wl.l.Take(spool.Span{First: i, End: i + 1})
+			wl.l.claim(spool.Span{First: i, End: i + 1})
 		}
 		for _, n := range wl.numbers() {
 			wl.l.Partition(n)
-			for _, s := range append(slices.Clone(wl.parts[n].limbo), wl.parts[n].window...) {
+			for _, s := range append(slices.Clone(wl.parts[n].refusedMaybe), wl.parts[n].window...) {
 				s.b = nil
 			}
 		}
@@ -203,7 +203,7 @@ func (w *world) recreate(wl *worldLane) {
 	delivered := w.p.Yes()
 	for _, n := range wl.numbers() {
 		part := wl.part(n)
-		list := append(slices.Clone(part.limbo), part.window...)
+		list := append(slices.Clone(part.refusedMaybe), part.window...)
 		var spans []spool.Span
 		for _, s := range list {
 			if delivered {
@@ -214,7 +214,7 @@ func (w *world) recreate(wl *worldLane) {
 			w.recycle(s)
 		}
 		*part = worldPart{}
-		wl.l.Untake(w.a, wl.l.Partition(n), spans)
+		wl.l.Return(w.a, wl.l.Partition(n), spans)
 	}
 	wl.topic = 1 + int32(w.p.Below(5))
 	wl.l.ResetFacts(w.a, wl.topic)
@@ -249,7 +249,7 @@ func (w *world) drain() {
 	}
 	for _, wl := range w.lanes {
 		for _, n := range wl.numbers() {
-			for _, s := range wl.parts[n].limbo {
+			for _, s := range wl.parts[n].refusedMaybe {
 				w.leave(wl, s.spans)
 			}
 		}

@@ -38,9 +38,9 @@ type worldLane struct {
 
 // worldPart is one partition's batches that are sealed and not settled, oldest first.
 type worldPart struct {
-	window []*sealed
-	limbo  []*sealed   // refused, left behind when the rest was unsealed
-	acked  spool.Index // one above the highest entry that was acked
+	window       []*sealed
+	refusedMaybe []*sealed   // refused, left behind when the rest was unsealed
+	acked        spool.Index // one above the highest entry that was acked
 }
 
 type sealed struct {

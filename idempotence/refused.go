@@ -138,7 +138,7 @@ func (m *Machine) reseal(e *Env, list []*Sealed, why string) {
 	}
 	m.window = m.window[:0]
 	m.resend = nil
-	m.Lane.Untake(e.Accumulator, m.Queue, spans)
+	m.Lane.Return(e.Accumulator, m.Queue, spans)
 	m.bump(e, why)
 	e.Accumulator.WakeLanes()
 	e.Urgent = true

@@ -74,7 +74,7 @@ func TestNothingIsLostDoubledOrReorderedUnderAnySeed(t *testing.T) {
 	t.Logf("faults: %v; partitions parked: %v; histories with crashes or cuts: %d", kinds, parks, histories)
 	for reason := range parks {
 		switch reason {
-		case spool.ParkHole, spool.ParkUnexpectedState, "(limbo)": // the only ones that these faults call for
+		case spool.ParkHole, spool.ParkUnexpectedState, "(refused, perhaps in the log)": // the only ones that these faults call for
 		default:
 			t.Errorf("parked for %s: nothing here does that to a partition", reason)
 		}
@@ -164,7 +164,7 @@ func (w *world) drain(t *testing.T, seed uint64, parks map[string]int) {
 			return
 		}
 		if nudge == 0 && w.now.Age > end-55_000 {
-			nudge++ // a refused batch in limbo waits for the next one
+			nudge++ // a refused batch that may be in the log is decided by the next ack
 			w.produce(20)
 		}
 		if w.now.Age > end {
@@ -198,7 +198,7 @@ func (w *world) parkedOnly(parks map[string]int) bool {
 			} else if p.InFlight > 0 {
 				return false
 			} else if p.InDoubt > 0 {
-				reasons["(limbo)"]++
+				reasons["(refused, perhaps in the log)"]++
 				n++
 			}
 		}

@@ -103,7 +103,7 @@ func (s *Sender) topicTrouble(l *lane) string {
 	if l.remote.Code != protocol.None {
 		return l.remote.Code.String() + ": " + s.view.Advice(l.remote.Code)
 	}
-	if n, ok := l.acc.Beyond(); ok {
+	if n, ok := l.acc.AbsentPartition(); ok {
 		return "records wait for partition " + itoa(n) + ", the topic has " + itoa(l.acc.Partitions())
 	}
 	link := s.view.Link()

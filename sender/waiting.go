@@ -18,7 +18,7 @@ type Waiting struct {
 	Why   string      // what they wait for
 
 	all    bool    // whatever partition they are for
-	beyond bool    // those for partitions that the topic does not have
+	absent bool    // those for partitions that the topic does not have
 	parts  []int32 // those for these partitions
 }
 
@@ -32,21 +32,21 @@ func (s *Sender) Waiting(topic string, n int32, c Choice) *Waiting {
 	}
 	w := &Waiting{Lane: l.id, Topic: topic, From: l.acc.Settled(), End: l.acc.End, Why: s.topicTrouble(l)}
 	every := c == ResolveDeadLetterWaiting || l.remote.Code != protocol.None
-	_, beyond := l.acc.Beyond()
+	_, absent := l.acc.AbsentPartition()
 	switch {
 	case every && n < 0:
 		w.all = true
-	case every || beyond && n >= l.acc.Partitions():
+	case every || absent && n >= l.acc.Partitions():
 		w.parts = []int32{n}
 	case n < 0:
-		w.beyond = beyond
+		w.absent = absent
 	}
 	for _, p := range l.parts {
 		if (n < 0 || p.ID == n) && p.RefusedForNow() {
 			w.parts = append(w.parts, p.ID)
 		}
 	}
-	if !w.all && !w.beyond && len(w.parts) == 0 {
+	if !w.all && !w.absent && len(w.parts) == 0 {
 		return nil
 	}
 	if w.Why == "" {
@@ -73,7 +73,7 @@ func (s *Sender) Sweep(now spool.Time, w *Waiting, sections []spool.Section, las
 	}
 	refused := &RefusedError{Message: w.Why}
 	code := l.remote.Code
-	if code == protocol.None && w.beyond {
+	if code == protocol.None && w.absent {
 		code = protocol.UnknownTopicOrPartition
 	}
 	if code != protocol.None {
@@ -109,7 +109,7 @@ func (s *Sender) Sweep(now spool.Time, w *Waiting, sections []spool.Section, las
 }
 
 func (w *Waiting) means(l *lane, n int32, placed bool) bool {
-	return w.all || placed && (w.beyond && n >= l.acc.Partitions() || slices.Contains(w.parts, n))
+	return w.all || placed && (w.absent && n >= l.acc.Partitions() || slices.Contains(w.parts, n))
 }
 
 // unqueue gives what l's queues hold back to the spool: it is read again, but for what is put aside.
