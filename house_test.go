@@ -34,7 +34,6 @@ var manyMethods = map[string]int{
 	"integration/sim/world.host":               44,
 	"idempotence.Machine":                      85,
 	"sender.Sender":                            98,
-	"sender/cluster.View":                      55,
 	"sender/loop.Loop":                         64,
 }
 
@@ -45,7 +44,6 @@ var manyLines = map[string]int{
 	"integration/lossy/rig_test.go":     416,
 	"otel/trace_test.go":                405,
 	"producer_test.go":                  450,
-	"sender/cluster/view_test.go":       448,
 	"sender/model_cluster_test.go":      426,
 	"sender/world_test.go":              450,
 	"spool/bolt/model_test.go":          472,

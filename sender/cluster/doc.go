@@ -17,8 +17,9 @@
 // The package is pure and knows nothing of records, batches or the spool: topics have names and numbers, and
 // Topic.Pending says whether anything waits for one.
 //
-// Files: view.go (the calls), brokers.go (connections, throttling), metadata.go (when it is asked for, and of
-// whom), topics.go (what it says of topics), leaders.go (who leads a partition, and how to reach it),
-// check.go (another broker's word on a leader), expiration.go (how long producers are remembered). A look-up of
-// coordinators (FindCoordinator, by key, for groups and transactional ids) belongs beside brokers.go.
+// Files: view.go and call.go (the calls), connections.go (brokers, throttling), link.go (whether the cluster is
+// reached), metadata.go (when it is asked for, and of whom), topics.go (what it says of topics), leaders.go (who
+// leads a partition, and how to reach it), check.go (another broker's word on a leader), expiration.go (how long
+// producers are remembered). A look-up of coordinators (FindCoordinator, by key, for groups and transactional ids)
+// belongs beside connections.go.
 package cluster

@@ -132,7 +132,7 @@ func (v *View) onMetadata(from int32, a Answer) {
 	}
 	m.noteResponder(from)
 	v.change(Change{Kind: MetadataTaken})
-	v.updateBrokers(r.Brokers)
+	v.update(r.Brokers)
 	why := v.unreachable()
 	v.linkIs(why == "", why)
 	again := false
