@@ -295,25 +295,3 @@ func (c *Config) protection(own Mechanism) (secure.Settings, error) {
 	}
 	return c.security(ownMechanism{own})
 }
-
-// Reloads reports whether Reload takes the key.
-func Reloads(key string) bool {
-	return key == "security.protocol" || key == "https.ca.location" || strings.HasPrefix(key, "ssl.") || strings.HasPrefix(key, "sasl.")
-}
-
-// Reload takes security.protocol, https.ca.location, ssl.* and sasl.* from another configuration, for connections to come, and reads
-// their files; those that are open stay. Files that change need no Reload: each connection looks at them. The error
-// is a *ConfigError (all faults joined); nothing has changed then. Any goroutine may call it.
-func (p *Producer) Reload(cfg Config) error {
-	if err := cfg.validate(p.env.SASL != nil); err != nil {
-		return err
-	}
-	s, err := cfg.protection(p.env.SASL)
-	if err != nil {
-		return err
-	}
-	if err := p.keeper.Use(s); err != nil {
-		return credentialError(err)
-	}
-	return nil
-}

@@ -22,13 +22,13 @@ type engine struct {
 
 // open wires spool/bolt, sender and loop. receipts are those of the engine before, or nil.
 func (p *Producer) open(receipts *bolt.Receipts) (*engine, error) {
-	c := &p.cfg
+	c, space := &p.cfg, p.limits.Load()
 	store, rec, err := bolt.Open(bolt.Options{
 		Path:         c.SpoolPath,
 		SegmentBytes: c.SpoolSegmentBytes,
 		GroupBytes:   int(min(1<<20, c.SpoolSegmentBytes/16)), // what a segment owns ahead follows from it
-		MaxBytes:     c.SpoolMaxBytes,
-		MinFreeBytes: minFree(c.SpoolMinFreeBytes),
+		MaxBytes:     space.maxBytes,
+		MinFreeBytes: minFree(space.minFreeBytes),
 		MaxBatch:     int(max(c.MaxRequestSize, c.SpoolCommitMax) + 1024),
 		SettleAfter:  c.SpoolSettle,
 		KeyWindow:    c.IdempotencyWindow,

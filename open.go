@@ -29,6 +29,7 @@ func openWith(cfg Config, env Env, seam func(*bolt.Store) loop.Store, pause time
 		done: make(chan struct{}), quit: make(chan struct{}), hurry: make(chan struct{}), closed: make(chan struct{}),
 		seam: seam, reopenPause: pause,
 	}
+	p.limits.Store(cfg.limits())
 	p.meter = newMeter(time.Now)
 	p.interceptors = &interceptors{list: slices.Clone(env.Interceptors), hooks: &p.env.Hooks}
 	p.plain = p.interceptors.none() && env.Tracer == nil

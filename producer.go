@@ -20,6 +20,7 @@ type Producer struct {
 	cfg       Config
 	env       Env
 	keeper    *secure.Keeper // certificates and credentials
+	limits    atomic.Pointer[limits]
 	callbacks *callbacks
 	room      roomLog
 	notBefore time.Time // see checkAhead

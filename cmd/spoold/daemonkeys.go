@@ -18,6 +18,10 @@ type daemonConfig struct {
 	AdminListen        string
 	LogLevel           string
 	LogFormat          string
+	LogFile            string
+	LogFileMaxBytes    int64
+	LogFileMaxAge      time.Duration
+	LogFileBackups     int64
 	ShutdownTimeout    time.Duration
 	OTLPEndpoint       string
 	OTLPProtocol       string
@@ -51,6 +55,14 @@ var daemonTable = keytable.New([]daemonRow{
 		Field: func(c *daemonConfig) any { return &c.LogLevel }},
 	{Spec: spec{Name: "log.format", Kind: keytable.Choice, Default: "auto", Choices: []string{"auto", "text", "json"}, Help: "auto: text on a terminal, else json."},
 		Field: func(c *daemonConfig) any { return &c.LogFormat }},
+	{Spec: spec{Name: "log.file", Kind: keytable.Text, Help: "File that the log goes to instead of standard error. It is rotated at log.file.max.bytes and log.file.max.age; SIGHUP opens it again, for programs that rotate it from outside."},
+		Field: func(c *daemonConfig) any { return &c.LogFile }},
+	{Spec: spec{Name: "log.file.max.bytes", Kind: keytable.Size, Default: "64MiB", Min: 1 << 20, Max: 1 << 40, Help: "Size at which log.file is rotated, in whole MiB."},
+		Field: func(c *daemonConfig) any { return &c.LogFileMaxBytes }},
+	{Spec: spec{Name: "log.file.max.age", Kind: keytable.Duration, Default: "7d", Min: 60_000, Max: 3660 * 86400_000, Help: "Age at which log.file is rotated, counted from when this process began to write to it."},
+		Field: func(c *daemonConfig) any { return &c.LogFileMaxAge }},
+	{Spec: spec{Name: "log.file.backups", Kind: keytable.Int, Default: "7", Min: 1, Max: 1000, Help: "Rotated files of the log that are kept; older ones are removed."},
+		Field: func(c *daemonConfig) any { return &c.LogFileBackups }},
 	{Spec: spec{Name: "shutdown.timeout", Kind: keytable.Duration, Default: "20s", Min: 0, Max: 3600_000, Help: "How long a stop waits for answers from the cluster. The rest stays spooled."},
 		Field: func(c *daemonConfig) any { return &c.ShutdownTimeout }},
 	{Spec: spec{Name: "otel.exporter.otlp.endpoint", Kind: keytable.Text, Help: "URL of an OpenTelemetry receiver of metrics and traces, such as http://localhost:4318. Without it the OTEL_ environment variables say whether and where to."},

@@ -28,8 +28,8 @@ func writeReference(out io.Writer) {
 		title, intro string
 		takes        func(*keyDoc) bool
 	}{
-		{"Kafka's keys", "", func(k *keyDoc) bool { return k.Works && k.Kafka && !spoold.Reloads(k.Name) }},
-		{"Encryption and authentication", "", func(k *keyDoc) bool { return k.Works && spoold.Reloads(k.Name) }},
+		{"Kafka's keys", "", func(k *keyDoc) bool { return k.Works && k.Kafka && !spoold.ReloadsSecurity(k.Name) }},
+		{"Encryption and authentication", "", func(k *keyDoc) bool { return k.Works && spoold.ReloadsSecurity(k.Name) }},
 		{"The spool", "", func(k *keyDoc) bool { return k.Works && !k.Kafka && !k.daemon }},
 		{"The daemon", "Read by `spoold serve` alone.", func(k *keyDoc) bool { return k.daemon }},
 	}

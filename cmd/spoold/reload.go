@@ -18,13 +18,17 @@ func (d *daemon) signals() (hangup <-chan os.Signal, stop func()) {
 	return c, func() { signal.Stop(c) }
 }
 
-// reloadable are the keys that take effect without a restart.
-var reloadable = map[string]func(*daemon, *settings){
-	"log.level": func(d *daemon, s *settings) { d.level.Set(logLevel(s.own.LogLevel)) },
+// reloadable are the daemon's own keys that take effect without a restart.
+var reloadable = map[string]bool{
+	"log.level": true, "log.file.max.bytes": true, "log.file.max.age": true, "log.file.backups": true, "shutdown.timeout": true,
 }
+
+// reloads reports whether SIGHUP has a changed key take effect.
+func reloads(key string) bool { return reloadable[key] || spoold.Reloads(key) }
 
 // reload reads the configuration again. With a fault in it nothing changes.
 func (d *daemon) reload() {
+	d.reopenLog(&d.s.own)
 	fresh, err := d.reread()
 	if err == nil {
 		fresh.keep(d.s, "spool.path", "bootstrap.servers") // defaults that a start finds out
@@ -37,30 +41,62 @@ func (d *daemon) reload() {
 		d.log.Error("SIGHUP: the configuration has a fault and was not taken", "event", "config.fault", "err", err)
 		return
 	}
-	var taken, restart []string
+	taken, restart := []string{}, []string{}
 	for _, key := range d.s.keys() {
-		if !fresh.differs(d.s, key) {
-			continue
-		}
-		switch apply := reloadable[key]; {
-		case apply != nil:
-			apply(d, fresh)
-			taken = append(taken, key)
-		case spoold.Reloads(key):
+		switch {
+		case !fresh.differs(d.s, key):
+		case reloads(key):
 			taken = append(taken, key)
 		default:
 			restart = append(restart, key)
 		}
 	}
-	// What was taken is no difference next time. The rest is, until a restart.
-	d.s.own.LogLevel = fresh.own.LogLevel
-	d.s.cfg.SecurityProtocol, d.s.cfg.TLS, d.s.cfg.SASL = fresh.cfg.SecurityProtocol, fresh.cfg.TLS, fresh.cfg.SASL
-	if len(restart) > 0 {
-		d.log.Warn("SIGHUP: the configuration was read again; some keys that have changed need a restart", "event", "config.reload",
-			"taken", taken, "needs_restart", restart)
+	d.take(fresh)
+	for _, key := range restart {
+		// Not held back as a repetition: each key is said at each signal.
+		d.logs.all.Warn("SIGHUP: this key has changed and needs a restart", "event", "config.needs_restart", "key", key, "source", fresh.sourceOf(key))
+	}
+	d.logs.all.Info("SIGHUP: the configuration was read again", "event", "config.reload", "taken", taken, "needs_restart", restart)
+}
+
+// take has the keys that were taken be no difference the next time. The rest is one, until a restart.
+func (d *daemon) take(fresh *settings) {
+	own, cfg := &d.s.own, &d.s.cfg
+	own.LogLevel, own.ShutdownTimeout = fresh.own.LogLevel, fresh.own.ShutdownTimeout
+	d.logs.level.Set(logLevel(own.LogLevel))
+	if own.LogFileMaxBytes != fresh.own.LogFileMaxBytes || own.LogFileMaxAge != fresh.own.LogFileMaxAge || own.LogFileBackups != fresh.own.LogFileBackups {
+		own.LogFileMaxBytes, own.LogFileMaxAge, own.LogFileBackups = fresh.own.LogFileMaxBytes, fresh.own.LogFileMaxAge, fresh.own.LogFileBackups
+		d.reopenLog(own)
+	}
+	cfg.SecurityProtocol, cfg.TLS, cfg.SASL = fresh.cfg.SecurityProtocol, fresh.cfg.TLS, fresh.cfg.SASL
+	cfg.SpoolMaxBytes, cfg.SpoolMinFreeBytes = fresh.cfg.SpoolMaxBytes, fresh.cfg.SpoolMinFreeBytes
+	for _, key := range d.s.keys() {
+		if source, said := fresh.source[key]; !reloads(key) {
+			continue
+		} else if said {
+			d.s.source[key] = source
+		} else {
+			delete(d.s.source, key)
+		}
+	}
+}
+
+// reopenLog opens log.file again. It may have been renamed, or be on a disk that was mounted since.
+func (d *daemon) reopenLog(c *daemonConfig) {
+	if d.logs.file == nil {
 		return
 	}
-	d.log.Info("SIGHUP: the configuration was read again", "event", "config.reload", "taken", taken)
+	if err := d.logs.file.reopen(c); err != nil {
+		d.log.Error("log.file cannot be opened again, the log goes on where it went", "event", "log.failed", "err", err)
+	}
+}
+
+// sourceOf is where a key's value is from.
+func (s *settings) sourceOf(key string) string {
+	if source := s.source[key]; source != "" {
+		return source
+	}
+	return "default"
 }
 
 // keep takes keys that are not set from the settings of the start.

@@ -41,10 +41,12 @@ func TestHangupReadsTheConfigurationAgain(t *testing.T) {
 		}
 	}
 	hangup("bootstrap.servers: 127.0.0.1:1\nlinger.ms: x\nlog.level: debug\n", "config.fault", file+":2: config: linger.ms")
-	hangup("bootstrap.servers: 127.0.0.1:1\nlinger.ms: 7\nlog.level: debug\n", "config.reload", `"taken":["log.level"]`, `"needs_restart":["linger.ms"]`)
+	hangup("bootstrap.servers: 127.0.0.1:1\nlinger.ms: 7\nlog.level: debug\nspool.max.bytes: 3GiB\n", "config.reload", `"taken":["spool.max.bytes","log.level"]`,
+		`"needs_restart":["linger.ms"]`, `"event":"config.needs_restart","key":"linger.ms","source":"`+file+`:2"`)
 	if code, text := d.post(t, "/topics/orders", "", `{"records":[{"value":1}]}`); code != 200 {
 		t.Errorf("%d %s", code, text)
 	}
+	await(t, func() bool { return statusOf(t, d.spool).SpoolLimitBytes == 3<<30 })
 }
 
 func TestADaemonGoesOnWhenItsStandardErrorIsClosed(t *testing.T) {

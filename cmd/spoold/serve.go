@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -30,9 +31,10 @@ func serveCommand(w *world) *cli.Command {
 			"        -d '{\"records\":[{\"key\":\"k\",\"value\":{\"n\":1}}]}' http://127.0.0.1:8082/topics/orders",
 		Description: "SIGTERM and SIGINT stop it: it takes no more, finishes what is on its way to the disk, and leaves the rest in the\n" +
 			"spool for the next start. A second signal ends it at once, which loses nothing either. SIGHUP reads the configuration\n" +
-			"again: log.level takes effect at once, security.protocol, ssl.* and sasl.* for connections to come, and a line says which\n" +
-			"other keys have changed and need a restart. Faults in it\n" +
-			"are logged, and nothing changes. It goes on when its standard output or error is closed.",
+			"again, and opens log.file again: log.level, log.file.*, shutdown.timeout and limits take effect at once,\n" +
+			"security.protocol, ssl.* and sasl.* for connections to come; a line for each other key that has changed says that it\n" +
+			"needs a restart. Faults in it are logged, and nothing changes. SIGUSR1 writes state and goroutines to the log, without\n" +
+			"records or secrets. It goes on when its standard output or error is closed.",
 		Flags: []cli.Flag{
 			configFlag(), brokerFlag(), keyFlag(),
 			spoolFlag("spool.path; default: serve under the user's state directory"),
@@ -50,14 +52,16 @@ func serveCommand(w *world) *cli.Command {
 				return err
 			}
 			defer stopDev()
-			level := new(slog.LevelVar)
-			level.Set(logLevel(s.own.LogLevel))
 			warnings := new(page.Warnings)
-			log := newLogger(w.stderr, level, s.own.LogFormat, warnings)
-			for _, warning := range s.cfg.Warnings() {
-				log.Warn(warning, "event", "config.warning")
+			logs, err := openLogs(w, &s.own, warnings)
+			if err != nil {
+				return err
 			}
-			d := &daemon{w: w, s: s, log: log, level: level, warnings: warnings, adopt: c.Bool("adopt-spool")}
+			defer logs.close()
+			for _, warning := range s.cfg.Warnings() {
+				logs.held.Warn(warning, "event", "config.warning")
+			}
+			d := &daemon{w: w, s: s, log: logs.held, logs: logs, warnings: warnings, adopt: c.Bool("adopt-spool"), checkCluster: c.Bool("check-cluster")}
 			d.reread = func() (*settings, error) { return readSettings(w, c) }
 			return d.run(c.Context)
 		},
@@ -121,14 +125,15 @@ func startDev(s *settings) (*devbroker.Broker, error) {
 type daemon struct {
 	w      *world
 	s      *settings
-	log    *slog.Logger
-	level  *slog.LevelVar            // of log
+	log    *slog.Logger // of logs, with repetitions held back
+	logs   *logs
 	reread func() (*settings, error) // file and flags, as they are now
 	adopt  bool
 
 	checkCluster bool
 
 	producer  *spoold.Producer
+	opened    atomic.Pointer[spoold.Producer] // the same, for a look from outside; nil before it is open
 	telemetry *telemetry
 	http      *httpin.Server // nil: off
 	admin     *admin.Server  // nil: off
@@ -148,6 +153,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	begin := time.Now()
 	hangup, stopSignals := d.signals()
 	defer stopSignals()
+	defer d.dumpOnSignal()()
 	d.limitMemory()
 	d.failed = make(chan error, 1)
 	d.manager = service.New(d.log)
@@ -181,9 +187,14 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	d.manager.Stopping()
 	err = errors.Join(err, d.stop(ctx))
 	s := d.producer.Peek()
-	d.log.Info("exit", "event", "exit", "code", codeOf(err), "spooled", s.Accepted, "acked", s.Acked, "pending", s.Pending,
-		"dead_lettered", s.DeadLettered, "uptime", time.Since(begin).Round(time.Millisecond).String())
-	return err
+	facts := []any{"event", "exit", "code", codeOf(err), "spooled", s.Accepted, "acked", s.Acked, "pending", s.Pending,
+		"dead_lettered", s.DeadLettered, "uptime", time.Since(begin).Round(time.Millisecond).String()}
+	if err != nil {
+		d.log.Error("exit", append(facts, "err", err)...)
+		return err
+	}
+	d.log.Info("exit", facts...)
+	return nil
 }
 
 // wait returns when there is a reason to stop, with the error that it is.
@@ -215,6 +226,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if d.producer, err = spoold.Open(d.s.cfg, env); err != nil {
 		return err
 	}
+	d.opened.Store(d.producer)
 	if err := d.telemetry.metrics.Watch(d.producer.Peek); err != nil {
 		return errors.Join(err, d.producer.Close(ctx))
 	}

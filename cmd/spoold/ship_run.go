@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/spoold/spoold"
-	"github.com/spoold/spoold/cmd/spoold/internal/page"
 	"github.com/spoold/spoold/cmd/spoold/internal/ship/follow"
 )
 
@@ -44,7 +43,7 @@ func (r *shipRun) run(ctx context.Context) error {
 	if _, err := follow.New(r.follow, nil); err != nil { // before anything is made
 		return &exitError{exitUsage, err}
 	}
-	r.log = newLogger(r.w.stderr, logLevel(r.s.own.LogLevel), r.s.own.LogFormat, new(page.Warnings))
+	r.log = newLogger(r.w.stderr, logLevel(r.s.own.LogLevel), r.s.own.LogFormat)
 	d, err := openDirs(ctx, r.s, &family{dirs: []string{r.s.cfg.SpoolPath}}, nil, r.log)
 	if err != nil {
 		return err

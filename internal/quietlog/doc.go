@@ -3,5 +3,5 @@
 // Promise: a line that says what the last one of its subject said is written at most once a minute, with the
 // number of those held back. A change is written at once, at most five a minute for each subject; above that it is
 // held, and the last one held is written when the minute is over, unless it says what was written last. So
-// the last line of a subject is its state, at most a minute late.
+// the last line of a subject is its state, at most a minute late, and not at all late after Flush.
 package quietlog

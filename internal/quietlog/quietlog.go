@@ -3,6 +3,7 @@ package quietlog
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -100,6 +101,31 @@ func (s *subjects) pass(about subject, l *line) (held int, ok bool) {
 	st.last, st.held = l.says, 0
 	st.written++
 	return held, true
+}
+
+// Flush writes what a handler that Wrap made holds back: the last line of each subject that says something new. Call it
+// before the program ends.
+func Flush(h slog.Handler) {
+	q, ok := h.(*handler)
+	if !ok {
+		return
+	}
+	q.mu.Lock()
+	var waiting []subject
+	for about, st := range q.m {
+		if st.pending != nil {
+			waiting = append(waiting, about)
+		}
+	}
+	slices.SortFunc(waiting, func(a, b subject) int { return q.m[a].pending.record.Time.Compare(q.m[b].pending.record.Time) })
+	states := make([]*state, len(waiting))
+	for i, about := range waiting {
+		states[i] = q.m[about]
+	}
+	q.mu.Unlock()
+	for i, about := range waiting {
+		q.over(about, states[i])
+	}
 }
 
 // over writes what is pending when a minute has passed.

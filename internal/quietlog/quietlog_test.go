@@ -101,3 +101,16 @@ func TestAHandlerIsWrappedOnce(t *testing.T) {
 		t.Error("it was wrapped again")
 	}
 }
+
+// A program that ends within the minute leaves the last state in its log, and nothing twice.
+func TestFlushWritesTheLastStateOfEachSubject(t *testing.T) {
+	want(t, says(t, func(log *slog.Logger) {
+		for i := range 9 {
+			log.Warn("trouble", "event", "topic.trouble", "topic", "a", "err", fmt.Sprint(i))
+		}
+		log.Warn("trouble", "event", "topic.trouble", "topic", "b")
+		Flush(log.Handler())
+		Flush(log.Handler())
+	}), "event=topic.trouble topic=a err=0", "event=topic.trouble topic=a err=1", "event=topic.trouble topic=a err=2", "event=topic.trouble topic=a err=3",
+		"event=topic.trouble topic=a err=4", "event=topic.trouble topic=b", "event=topic.trouble topic=a err=8 suppressed=3")
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,10 +32,11 @@ type space struct {
 	largest      int   // bytes of a batch, at most
 	tooSmall     error // the disk is too small for a spool; Open only
 	spaceChecked time.Time
-	free         int64   // bytes of the file system, when it was checked
-	limit        int64   // bytes that the files may own, when it was checked
-	thin         bool    // the file system cannot allocate ahead
-	next         *active // the next segment: made, open and with room; nil while that cannot be had
+	free         int64                  // bytes of the file system, when it was checked
+	limit        int64                  // bytes that the files may own, when it was checked
+	thin         bool                   // the file system cannot allocate ahead
+	newLimits    atomic.Pointer[limits] // that the committer is to go by; nil: none. Not under mu
+	next         *active                // the next segment: made, open and with room; nil while that cannot be had
 
 	// Under mu.
 	full      error // why nothing is taken now
@@ -57,8 +59,26 @@ func (s *space) segmentBytes() int64 {
 	return max(min(s.opt.SegmentBytes, s.limit/16), 8*s.active.stateBytes)
 }
 
+// limits are Options.MaxBytes and Options.MinFreeBytes.
+type limits struct{ maxBytes, minFreeBytes int64 }
+
+// SetLimits replaces Options.MaxBytes and Options.MinFreeBytes, in the same manner. They are in force a moment
+// later, without a commit. Any goroutine may call it.
+func (s *Store) SetLimits(maxBytes, minFreeBytes int64) {
+	o := (&Options{MaxBytes: maxBytes, MinFreeBytes: minFreeBytes}).withDefaults()
+	s.space.newLimits.Store(&limits{o.MaxBytes, o.MinFreeBytes})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rewriter.again = true
+	s.wake()
+}
+
 // measureLimit finds out what the files may own.
 func (s *space) measureLimit() error {
+	if l := s.newLimits.Swap(nil); l != nil {
+		s.opt.MaxBytes, s.opt.MinFreeBytes = l.maxBytes, l.minFreeBytes
+		defer s.committer.publishLimits()
+	}
 	free, err := s.opt.Faults.freeBytes(s.dir)
 	if err != nil {
 		return fmt.Errorf("free space: %w", err)
@@ -238,7 +258,7 @@ func (s *space) noRoom(always bool) (why error, grant int, noGrant, broken error
 	s.mu.Lock()
 	wanted, full := s.wanted, s.full != nil
 	s.mu.Unlock()
-	if always || full || time.Since(s.spaceChecked) >= spaceEvery {
+	if always || full || s.newLimits.Load() != nil || time.Since(s.spaceChecked) >= spaceEvery {
 		if err := s.measureLimit(); err != nil {
 			return err, 0, nil, nil
 		}

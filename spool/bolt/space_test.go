@@ -93,6 +93,47 @@ func TestFullDiskRefusesRecordsAndGoesOnSettling(t *testing.T) {
 	}
 }
 
+// A limit that is raised lets records in without a new start, and one that is lowered keeps them out.
+func TestLimitsChangeWhileRecordsAreTaken(t *testing.T) {
+	o := tinyOptions(t.TempDir())
+	o.MaxBytes = 1 << 20
+	l, _ := openLoop(t, o)
+	defer l.close()
+	fill := func(bytes int) error {
+		for range bytes >> 13 {
+			tk, err := l.s.Append(short(t), "a", 1, -1, nil, []byte(strings.Repeat("x", 8<<10)), nil)
+			if err != nil {
+				return err
+			}
+			if err := tk.Spooled(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return nil
+	}
+	if err := fill(2 << 20); !errors.Is(err, ErrFull) {
+		t.Fatalf("2 MiB into 1 MiB: %v", err)
+	}
+	l.s.SetLimits(64<<20, -1)
+	for l.s.Stats().Limit != 64<<20 { // nothing is committed meanwhile
+		time.Sleep(time.Millisecond)
+	}
+	tk, err := l.s.Append(context.Background(), "a", 1, -1, nil, []byte("x"), nil)
+	if err == nil {
+		err = tk.Spooled(context.Background())
+	}
+	if err != nil {
+		t.Fatalf("after the limit was raised: %v", err)
+	}
+	if err := fill(2 << 20); err != nil {
+		t.Fatalf("2 MiB into 64 MiB: %v", err)
+	}
+	l.s.SetLimits(1<<20, -1)
+	if err := fill(1 << 20); !errors.Is(err, ErrFull) {
+		t.Fatalf("after the limit was lowered: %v", err)
+	}
+}
+
 // S-52: a commit meets a full disk all the same. Nobody is told anything but "unknown", the next
 // start tells, and a repeat with the same key is stored once.
 func TestCommitThatMeetsAFullDiskIsUnknownAndRepeatedOnce(t *testing.T) {

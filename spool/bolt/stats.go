@@ -47,15 +47,30 @@ func (s *Store) present(st *Stats) {
 // publishStats is called by the committer after a commit.
 func (s *committer) publishStats(t *transaction) {
 	st := &Stats{
-		Bytes: s.heldBytes(), Limit: s.opt.MaxBytes, MinFreeBytes: max(s.opt.MinFreeBytes, 0),
+		Bytes:     s.heldBytes(),
 		DiskBytes: s.space.owned(), FreeBytes: s.space.free, Segments: 1 + len(s.sealed),
 		Block: t.number, Counters: s.state.Counters(), DeadLetters: s.state.DeadLetters(), Lanes: s.state.Lanes(),
 	}
+	s.limitsInto(st)
+	s.publishLanes(st, t.touched)
+	s.stats.Store(st)
+}
+
+// publishLimits is called by the committer when they have changed.
+func (s *committer) publishLimits() {
+	if st := s.stats.Load(); st != nil { // else nothing was published yet
+		changed := *st
+		s.limitsInto(&changed)
+		s.publishLanes(&changed, nil)
+		s.stats.Store(&changed)
+	}
+}
+
+func (s *committer) limitsInto(st *Stats) {
+	st.Limit, st.MinFreeBytes = s.opt.MaxBytes, max(s.opt.MinFreeBytes, 0)
 	if s.space.limit > 0 {
 		st.Limit = min(st.Limit, s.space.limit)
 	}
-	s.publishLanes(st, t.touched)
-	s.stats.Store(st)
 }
 
 // heldBytes is what is needed of the files, about. Committer only.
