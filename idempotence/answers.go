@@ -1,8 +1,6 @@
 package idempotence
 
 import (
-	"fmt"
-
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 )
@@ -55,13 +53,6 @@ func (m *Machine) Answered(e *Env, b *Sealed, a Answer) (refresh bool) {
 	return refresh
 }
 
-// note keeps the reason that the partition waits, for people.
-func (m *Machine) note(b *Sealed) {
-	if why := b.reason(); why != "" {
-		m.Detail = why
-	}
-}
-
 // settleFront settles what was acked at the front of the window.
 func (m *Machine) settleFront(e *Env) {
 	for len(m.window) > 0 && m.window[0].acked && m.phase != Parked {
@@ -77,14 +68,14 @@ func (m *Machine) settle(e *Env, offset protocol.Offset, how string) {
 	first := m.seq.Settled == protocol.NoSequence
 	m.seq.Acked(b.Seal.Base.Last(int(b.Seal.Count)), b.Seal.Count, offset, b.Seal.MaxTimestamp)
 	if first && len(m.refusedMaybe) > 0 {
-		m.boundAt(e, offset)
+		// No copy of what was refused can enter the log behind the new epoch's first batch.
+		if m.boundKnown, m.bound = offset != protocol.NoOffset, offset; !m.boundKnown {
+			m.ParkFor(e, spool.ParkHole, "a refused batch may be in the log, and the place of the first batch of the next epoch is not known")
+		}
 	}
 	e.Write.Unseal = append(e.Write.Unseal, b.Seal.SealKey)
-	e.leave(m.Lane, b.Seal.Spans, spool.OutcomeAcked)
+	m.acked(e, b, offset)
 	m.Mark(e)
-	e.Deliver = append(e.Deliver, spool.Delivery{
-		Lane: m.Lane.ID, Spans: b.Seal.Spans, Partition: m.ID, Offset: offset, Timestamp: b.stamp,
-	})
 	bytes := 0
 	if b.Batch != nil {
 		bytes = len(b.Batch.Buf)
@@ -97,19 +88,9 @@ func (m *Machine) settle(e *Env, offset protocol.Offset, how string) {
 	e.recycle(b)
 	m.attempts, m.retryAt, m.healing, m.Progress = 0, 0, 0, e.Now.Age
 	if wentBack {
-		m.parkLower(e, offset, last)
+		park := lower(offset, last)
+		m.ParkFor(e, park.Reason, park.Detail)
 	}
-}
-
-// wentBack reports whether a batch was acked at or below where one was acked before. A duplicate is answered with the offset
-// of its first copy, which was not appended below what went before it either.
-func (m *Machine) wentBack(offset protocol.Offset, how string) bool {
-	return how == "answer" && offset != protocol.NoOffset && m.seq.LastOffset != protocol.NoOffset && offset <= m.seq.LastOffset
-}
-
-func (m *Machine) parkLower(e *Env, offset, last protocol.Offset) {
-	m.ParkFor(e, spool.ParkLogWentBack, fmt.Sprintf(
-		"a batch was acked at offset %d, but offset %d had been acked before", offset, last))
 }
 
 // Review decides how the partition goes on after an error, once everything that was in flight is answered.
@@ -140,22 +121,10 @@ func (m *Machine) Review(e *Env) {
 		// Certainly not appended, or never written: the same again, in order, after a
 		// while. Never at once: a broker that answers at once would be asked for ever.
 		m.Wait(e, m.Detail)
-		if first.code != 0 {
-			m.slow(e, class)
+		if first.code != 0 && (class == protocol.Authorization || class == protocol.Fatal || class == protocol.Misfit) {
+			m.slow(e) // only an operator can help
+			e.event(TopicTrouble{Topic: m.Lane.Topic, Code: first.code, Message: m.Detail})
 		}
 		m.enter(Ready)
 	}
-}
-
-// slowMs is the least time between tries where only an operator can help.
-const slowMs = 5000
-
-// slow makes the partition wait longer where only an operator can help, and reports it.
-func (m *Machine) slow(e *Env, class protocol.Class) {
-	if class != protocol.Authorization && class != protocol.Fatal && class != protocol.Misfit {
-		return
-	}
-	m.retryAt = e.Now.Age + max(e.RetryBackoffMaxMs, slowMs)
-	e.Wake(m.retryAt)
-	e.event(TopicTrouble{Topic: m.Lane.Topic, Code: m.window[0].code, Message: m.Detail})
 }

@@ -94,3 +94,13 @@ func (e *Env) recycle(b *Sealed) {
 		e.Accumulator.Forget(batch)
 	}
 }
+
+// putSeal has a seal written, and the batch encoded meanwhile.
+func (e *Env) putSeal(s *Sealed) {
+	e.Write.Seals = append(e.Write.Seals, s.Seal)
+	e.Sealed = append(e.Sealed, s)
+	e.Urgent = true
+	if s.Batch != nil {
+		e.Encode = append(e.Encode, s.Batch)
+	}
+}

@@ -2,8 +2,6 @@ package idempotence
 
 import (
 	"slices"
-
-	"github.com/spoold/spoold/protocol"
 )
 
 // A record whose timestamp is ahead of the broker's clock, as a host with a fast clock stamps it, is refused now and taken
@@ -16,29 +14,6 @@ const (
 	// when it came, and gets older.
 	staleMs = 3_600_000
 )
-
-// heals reports whether time heals the refusal of the record at a place. It needs the batch's bytes.
-func (m *Machine) heals(e *Env, b *Sealed, place int32) bool {
-	if b.code != protocol.InvalidTimestamp || b.Batch == nil {
-		return false
-	}
-	stamp, err := b.Batch.Timestamp(place)
-	if err != nil {
-		e.Damage = err
-		return false
-	}
-	return stamp > e.Now.Wall-staleMs
-}
-
-// forGood leaves, of the refused records of b, those that time does not heal.
-func (m *Machine) forGood(e *Env, b *Sealed, bad []int32) (stay []int32) {
-	for _, place := range bad {
-		if !m.heals(e, b, place) {
-			stay = append(stay, place)
-		}
-	}
-	return stay
-}
 
 // waitForTime has the front of the window wait from the record at a place on. What is before it goes at once. final: no copy
 // is unaccounted for, so the seal may be taken for new whenever it is sent again.
@@ -53,7 +28,8 @@ func (m *Machine) waitForTime(e *Env, place int32, final bool) {
 	} else if final {
 		b.Seal.SealedAt, b.Seal.SealedAge = e.Now.Wall, e.Now.Age
 		b.durable = false
-		m.putSeal(e, b)
+		e.putSeal(b)
+		m.Mark(e)
 	}
 	pause := int64(healFirstMs)
 	for range m.healing {
@@ -73,16 +49,3 @@ func (m *Machine) waitForTime(e *Env, place int32, final bool) {
 		m.enter(Unknown) // the resolver goes on with the rest, once this one is taken
 	}
 }
-
-// waits reports whether b is not to be sent yet.
-func (m *Machine) waits(e *Env, b *Sealed) bool {
-	if e.Now.Age >= b.notUntil {
-		return false
-	}
-	m.Detail = b.waitsFor
-	e.Wake(b.notUntil)
-	return true
-}
-
-// waitsForTime reports whether the front of the window does.
-func (m *Machine) waitsForTime() bool { return len(m.window) > 0 && m.window[0].notUntil > 0 }

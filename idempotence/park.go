@@ -1,7 +1,6 @@
 package idempotence
 
 import (
-	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -43,11 +42,11 @@ func (m *Machine) Resolve(e *Env, c Choice) {
 	m.refusedMaybe, m.boundKnown = nil, false
 	reason := m.park.Reason
 	m.enter(Unknown)
-	m.park, m.way, m.Detail = spool.Park{}, 0, ""
-	m.attempts, m.retryAt = 0, 0
+	m.park, m.way = spool.Park{}, 0
+	m.atOnce()
 	m.reseal(e, list, "resolved by the operator: "+string(c))
 	if reason == spool.ParkLogWentBack || reason == spool.ParkTopicRecreated {
-		m.seq.LastOffset, m.seq.LastMaxTimestamp, m.tailBase = protocol.NoOffset, 0, 0
+		m.anotherLog()
 	}
 	m.Mark(e)
 	e.event(PartitionUnparked{Topic: m.Lane.Topic, Partition: m.ID, Choice: c, Records: n})

@@ -1,6 +1,10 @@
 package idempotence
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/spoold/spoold/spool"
+)
 
 // Phase is what a partition is doing.
 type Phase uint8
@@ -31,10 +35,22 @@ var legal = [numPhases][numPhases]bool{
 	Parked:      {Unknown: true},
 }
 
+// state is the phase of a partition, and why it is parked.
+type state struct {
+	phase Phase
+	park  spool.Park
+}
+
+// Phase is what the partition is doing.
+func (s *state) Phase() Phase { return s.phase }
+
+// Park is why the partition is parked; the zero Park if it is not.
+func (s *state) Park() spool.Park { return s.park }
+
 // enter goes on to another phase. One that may not follow is a mistake of this package.
-func (m *Machine) enter(to Phase) {
-	if m.phase != to && !legal[m.phase][to] {
-		panic(fmt.Sprintf("idempotence: %s-%d: phase %d (%v) cannot follow %d (%v)", m.Lane.Topic, m.ID, to, to, m.phase, m.phase))
+func (s *state) enter(to Phase) {
+	if s.phase != to && !legal[s.phase][to] {
+		panic(fmt.Sprintf("idempotence: phase %d (%v) cannot follow %d (%v)", to, to, s.phase, s.phase))
 	}
-	m.phase = to
+	s.phase = to
 }

@@ -89,40 +89,15 @@ func (m *Machine) split(e *Env, place int32, final bool) *Sealed {
 			h.maybe = 1
 		}
 		halves = append(halves, h)
-		m.putSeal(e, h) // the left half's seal has the key of the whole and replaces it
+		e.putSeal(h) // the left half's seal has the key of the whole and replaces it
 	}
+	m.Mark(e)
 	m.window = slices.Insert(m.window[1:], 0, halves...)
 	if !final {
 		m.enter(Unknown)
 	}
 	e.audit("%s-%d: batch of %d records at sequence %d was refused (%v) and cut in two", m.Lane.Topic, m.ID, b.Seal.Count, b.Seal.Base, b.code)
 	return halves[1]
-}
-
-// deadLetter takes the records of b at the places bad out of the way.
-func (m *Machine) deadLetter(e *Env, b *Sealed, bad []int32) {
-	k, n := 0, int32(0)
-	for _, sp := range b.Seal.Spans {
-		for i := sp.First; i < sp.End; i++ {
-			if k < len(bad) && bad[k] == n {
-				why := b.why(n)
-				err := &RefusedError{Code: b.code.String(), Message: why}
-				e.Write.DeadLetters = append(e.Write.DeadLetters, spool.DeadLetter{
-					Lane: m.Lane.ID, Index: i, Partition: m.ID, Code: b.code, Message: why,
-					Attempts: int32(b.copies), At: e.Now.Wall,
-				})
-				one := []spool.Span{{First: i, End: i + 1}}
-				e.leave(m.Lane, one, spool.OutcomeDeadLettered)
-				e.Deliver = append(e.Deliver, spool.Delivery{
-					Lane: m.Lane.ID, Spans: one, Partition: m.ID, Offset: protocol.NoOffset, Timestamp: -1, Err: err,
-				})
-				e.event(RecordDeadLettered{Topic: m.Lane.Topic, Partition: m.ID, Index: i, Code: b.code, Message: why})
-				k++
-			}
-			n++
-		}
-	}
-	e.Urgent = true
 }
 
 // reseal unseals list (the window, or what is left of it) and gives its records back
@@ -139,23 +114,12 @@ func (m *Machine) reseal(e *Env, list []*Sealed, why string) {
 	m.window = m.window[:0]
 	m.resend = nil
 	m.Lane.Return(e.Accumulator, m.Queue, spans)
-	m.bump(e, why)
+	if m.bump(e) {
+		m.Mark(e)
+		e.event(EpochBumped{Topic: m.Lane.Topic, Partition: m.ID, Identity: m.seq.Identity, Why: why})
+	}
 	e.Accumulator.WakeLanes()
 	e.Urgent = true
-}
-
-// bump goes on at sequence 0 of the next epoch.
-func (m *Machine) bump(e *Env, why string) {
-	if !m.seq.Identity.Valid() {
-		return
-	}
-	if !m.seq.Bump() {
-		m.exhausted = true // the next id comes from the cluster
-		e.AnotherIdentity = true
-		m.seq.Settled = protocol.NoSequence
-	}
-	m.Mark(e)
-	e.event(EpochBumped{Topic: m.Lane.Topic, Partition: m.ID, Identity: m.seq.Identity, Why: why})
 }
 
 // keepRefused keeps the front's seal, marked: it was refused, but another copy of it may
@@ -176,27 +140,9 @@ func (m *Machine) keepRefused(e *Env) {
 	m.reseal(e, above, "a batch was refused, and another copy of it may still turn up: "+b.code.String())
 }
 
-// boundAt notes that the new epoch's first batch was acked at offset: no copy of
-// what was refused can enter the log behind it.
-func (m *Machine) boundAt(e *Env, offset protocol.Offset) {
-	if offset == protocol.NoOffset {
-		m.ParkFor(e, spool.ParkHole, "a refused batch may be in the log, and the place of the first batch of the next epoch is not known")
-		return
-	}
-	m.bound = offset
-	m.boundKnown = true
-}
-
 // refusedSeen decides what became of the first of the refused batches.
 func (m *Machine) refusedSeen(e *Env, t recovery.Tail) {
-	b := m.refusedMaybe[0]
-	at := protocol.NoOffset
-	for _, l := range t.Batches {
-		skip := l.Base.Distance(b.Seal.Base)
-		if l.Identity == b.Seal.Identity && skip+int(b.Seal.Count) <= int(l.Count) {
-			at = l.Offset + protocol.Offset(skip)
-		}
-	}
+	b, at := m.refusedMaybe[0], m.refusedAt(&t)
 	switch {
 	case t.Err != "", at == protocol.NoOffset && t.LogStart > b.Seal.Tail:
 		m.ParkFor(e, spool.ParkTailUnreadable, "a refused batch may be in the log: "+t.Err)
@@ -209,9 +155,7 @@ func (m *Machine) refusedSeen(e *Env, t recovery.Tail) {
 		m.deadLetter(e, b, b.allRecords())
 	}
 	e.Write.Unseal = append(e.Write.Unseal, b.Seal.SealKey)
-	m.refusedMaybe = m.refusedMaybe[1:]
-	if len(m.refusedMaybe) == 0 {
+	if m.dropRefused() {
 		m.enter(Ready)
-		m.boundKnown = false
 	}
 }

@@ -1,9 +1,6 @@
 package idempotence
 
 import (
-	"fmt"
-
-	"github.com/spoold/spoold/accumulator"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/recovery"
 	"github.com/spoold/spoold/spool"
@@ -54,7 +51,7 @@ func (m *Machine) Advance(e *Env, way uint64) Want {
 	var w Want
 	switch m.phase {
 	case Resolving:
-		w = m.resolve(e, way)
+		w = m.followResolver(e, way)
 	case ReadingTail:
 		if way != m.way {
 			m.way = way
@@ -64,33 +61,12 @@ func (m *Machine) Advance(e *Env, way uint64) Want {
 	}
 	if m.phase == Ready {
 		m.drain(e)
-		w = m.bytesBack(e)
-	}
-	return w
-}
-
-// bytesBack asks for the bytes of the next batch to be sent, if they were given up.
-func (m *Machine) bytesBack(e *Env) Want {
-	if e.Now.Age < m.retryAt || e.Closing {
-		return Want{}
-	}
-	for _, b := range m.window {
-		if !b.sent && !b.acked {
-			if b.Batch == nil {
-				return m.readBack(b)
-			}
-			break
+		// The bytes of the next batch to be sent, if they were given up.
+		if b := m.unsent(); b != nil && b.Batch == nil && e.Now.Age >= m.retryAt && !e.Closing {
+			w = m.readBack(m.Lane, b)
 		}
 	}
-	return Want{}
-}
-
-// readBack reads a batch's entries from the spool.
-func (m *Machine) readBack(b *Sealed) Want {
-	if m.build == nil || m.build.batch != b {
-		m.build = &building{batch: b, builder: accumulator.NewBuilder(m.Lane.Topic, &b.Seal)}
-	}
-	return Want{Do: ReadBack, Batch: b, Index: m.build.builder.Next()}
+	return w
 }
 
 // beginResolving asks the leader before anything (more) is sent.
@@ -104,41 +80,15 @@ func (m *Machine) beginResolving(e *Env, way uint64) {
 	}
 }
 
-// Producer is the identity that the leader is asked about. One that was never used here must not have been used by
-// anybody else either.
-func (m *Machine) Producer(e *Env) protocol.ProducerIdentity {
-	if m.seq.Identity.Valid() {
-		return m.seq.Identity
-	}
-	return e.Former
-}
-
 func (m *Machine) newResolver(e *Env) *recovery.Resolver {
 	return recovery.New(recovery.Facts{
 		Identity: m.Producer(e), Next: m.seq.Next, Settled: m.seq.Settled,
 		LastMaxTimestamp: m.seq.LastMaxTimestamp, MarginMs: e.MarginMs,
-	}, m.resolverBatches())
+	}, m.forRecovery(m.lowestSettled()))
 }
 
-// resolverBatches is the window as the resolver sees it.
-func (m *Machine) resolverBatches() []recovery.Batch {
-	list := make([]recovery.Batch, len(m.window))
-	above := protocol.Offset(0) // what was settled before lies below
-	if m.seq.LastOffset != protocol.NoOffset {
-		above = m.seq.LastOffset + 1
-	}
-	for i, b := range m.window {
-		list[i] = recovery.Batch{
-			Base: b.Seal.Base, Count: b.Seal.Count, MaxTimestamp: b.Seal.MaxTimestamp,
-			SealedAge: b.Seal.SealedAge, Tail: max(b.Seal.Tail, above),
-			Doubtful: b.inDoubt(), Acked: b.acked, Offset: b.offset,
-		}
-	}
-	return list
-}
-
-// resolve carries out what the resolver wants next.
-func (m *Machine) resolve(e *Env, way uint64) Want {
+// followResolver carries out what the resolver wants next.
+func (m *Machine) followResolver(e *Env, way uint64) Want {
 	if m.onWire > 0 {
 		return Want{} // one copy at a time
 	}
@@ -173,7 +123,7 @@ func (m *Machine) resolve(e *Env, way uint64) Want {
 			return Want{Do: Stop, Detail: step.Detail}
 		case recovery.Hole:
 			if b := m.window[0]; b.Batch == nil && b.Seal.Count > 1 && len(b.badRecords()) == 0 {
-				return m.readBack(b) // to be cut in two
+				return m.readBack(m.Lane, b) // to be cut in two
 			}
 			m.seq.Known = step.Known && m.seq.Settled != protocol.NoSequence
 			m.refused(e, step.Final)
@@ -196,7 +146,8 @@ func (m *Machine) stepSettle(e *Env, step *recovery.Step) {
 			step.Offsets[k] = b.offset
 		}
 	}
-	if m.lacksRoom(e, step) {
+	if park := m.leavesNoRoom(step, m.window); park.Parked() {
+		m.ParkFor(e, park.Reason, park.Detail)
 		return
 	}
 	for _, offset := range step.Offsets[:step.Count] {
@@ -204,48 +155,10 @@ func (m *Machine) stepSettle(e *Env, step *recovery.Step) {
 	}
 }
 
-// lacksRoom parks the partition if earlier batches would be settled for the ack of a later one that leaves no room for them in
-// the log: it is not the log that they were sent to, or its broker has forgotten the producer, and took a batch that arrived
-// late for its first one, whatever its sequence. (Where Produce goes by name, a topic that was created anew does so, too.)
-func (m *Machine) lacksRoom(e *Env, step *recovery.Step) bool {
-	if step.How != "answer" {
-		return false
-	}
-	room := m.lowest()
-	for k, offset := range step.Offsets[:step.Count] {
-		switch {
-		case k == 0 || offset == protocol.NoOffset || offset >= room:
-		case m.wentBack(offset, step.How):
-			m.parkLower(e, offset, m.seq.LastOffset)
-			return true
-		default:
-			m.ParkFor(e, spool.ParkStateForgotten, fmt.Sprintf(
-				"a batch was acked at offset %d, and those before it would end at %d: the leader has forgotten them", offset, room))
-			return true
-		}
-		room += protocol.Offset(m.window[k].Seal.Count)
-	}
-	return false
-}
-
-// paused reports whether the resolver's pause is over. It begins one if there is none.
-func (m *Machine) paused(e *Env) bool {
-	if m.retryAt <= e.Now.Age && !m.pausing {
-		m.pausing = true
-		m.Wait(e, m.Detail)
-	}
-	if e.Now.Age < m.retryAt {
-		e.Wake(m.retryAt)
-		return false
-	}
-	m.pausing = false
-	return true
-}
-
 // stepResend puts one batch on the wire again, under its own identity, after its bytes were read back if need be.
 func (m *Machine) stepResend(e *Env, b *Sealed) Want {
 	if b.Batch == nil {
-		return m.readBack(b)
+		return m.readBack(m.Lane, b)
 	}
 	if m.resend != b {
 		m.resend = b
@@ -255,23 +168,6 @@ func (m *Machine) stepResend(e *Env, b *Sealed) Want {
 		e.event(BatchRetried{Topic: m.Lane.Topic, Partition: m.ID, Code: b.code})
 	}
 	return Want{}
-}
-
-// TakeEntries takes what ReadBack asked for: all entries of the lane that have not left, up to next.
-func (m *Machine) TakeEntries(e *Env, sections []spool.Section, next spool.Index) {
-	if m.build == nil {
-		return
-	}
-	b := m.build.batch
-	whole, err := m.build.builder.Feed(&b.Seal, sections, next)
-	if err != nil {
-		e.Damage = err
-		return
-	}
-	if whole {
-		b.Batch, m.build = m.build.builder.Batch, nil
-		e.Accumulator.Adopt(b.Batch)
-	}
 }
 
 // Described takes the leader's answer to Ask: what it knows of Producer, and where its log ends. denied: without the
@@ -285,13 +181,6 @@ func (m *Machine) Described(e *Env, n recovery.Named, denied bool, logEnd protoc
 		return
 	}
 	m.resolver.Described(e.Now, n)
-}
-
-// SetMayAsk says whether the leader may be asked about producers, and reports whether that is new.
-func (m *Machine) SetMayAsk(may bool) (changed bool) {
-	changed = m.mayAsk != may
-	m.mayAsk = may
-	return changed
 }
 
 // UsedElsewhere is what shows that the identity was used by another copy of the spool, or "".

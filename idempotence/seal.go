@@ -1,8 +1,6 @@
 package idempotence
 
 import (
-	"math"
-
 	"github.com/spoold/spoold/accumulator"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
@@ -41,7 +39,14 @@ func (m *Machine) maySeal(e *Env, b *accumulator.Batch) bool {
 		m.Detail = e.WhyNot // not even under the former id: a raised epoch of it may be on disk, with nothing sent yet
 		return false
 	}
-	if len(m.window) == 0 && !m.adopt(e) || !m.seq.Identity.Valid() {
+	usable := true
+	if len(m.window) == 0 {
+		var adopted bool
+		if usable, adopted = m.adopt(e, len(m.refusedMaybe) == 0); adopted {
+			m.Mark(e)
+		}
+	}
+	if !usable || !m.seq.Identity.Valid() {
 		if e.NoIdentity != "" {
 			m.Detail = e.NoIdentity
 		}
@@ -51,39 +56,6 @@ func (m *Machine) maySeal(e *Env, b *accumulator.Batch) bool {
 		return false // what was refused is decided first
 	}
 	return len(m.window) < m.limit(e, b.MaxTimestamp, len(m.window) > 0, m.oldest(false))
-}
-
-// adopt gives the partition this start's producer id, if nothing of it is in doubt. It reports
-// whether the partition has an identity to seal under.
-func (m *Machine) adopt(e *Env) bool {
-	id := m.seq.Identity
-	if len(m.refusedMaybe) > 0 {
-		return id.Valid()
-	}
-	exhausted := id.Epoch == protocol.MaxProducerEpoch && m.exhausted
-	if id.ID == e.Identity.ID && e.Identity.Valid() && !exhausted {
-		return true
-	}
-	if m.raised() && !exhausted {
-		return true // its own next epoch first: a new id would not fence the old one
-	}
-	if !e.Identity.Valid() || exhausted && id.ID == e.Identity.ID {
-		if exhausted {
-			e.AnotherIdentity = true
-		}
-		return false
-	}
-	m.seq.Adopt(e.Identity)
-	m.exhausted = false
-	m.Mark(e)
-	return true
-}
-
-// raised reports whether its epoch was raised to shut out what the former one left
-// behind, and nothing was acked under it yet: it stays with that producer id. (The
-// cluster gives out epoch 0 only.)
-func (m *Machine) raised() bool {
-	return m.seq.Identity.Valid() && m.seq.Identity.Epoch > 0 && m.seq.Settled == protocol.NoSequence
 }
 
 // seal gives a batch its identity. Not a byte of it leaves before that is durable.
@@ -107,18 +79,8 @@ func (m *Machine) seal(e *Env, b *accumulator.Batch) {
 		},
 	}
 	m.window = append(m.window, s)
-	m.putSeal(e, s)
-}
-
-// putSeal has a seal written, and the batch encoded meanwhile.
-func (m *Machine) putSeal(e *Env, s *Sealed) {
-	e.Write.Seals = append(e.Write.Seals, s.Seal)
-	e.Sealed = append(e.Sealed, s)
-	e.Urgent = true
+	e.putSeal(s)
 	m.Mark(e)
-	if s.Batch != nil {
-		e.Encode = append(e.Encode, s.Batch)
-	}
 }
 
 // limit is how many batches may be unanswered together with one whose largest timestamp is candidate.
@@ -149,17 +111,6 @@ func inFlightLimit(s *protocol.Sequences, m protocol.Margin, mayAsk bool, oldest
 	return MaxInFlight
 }
 
-// oldest is the smallest of the largest timestamps in the window; sent: only of those on the wire.
-func (m *Machine) oldest(sent bool) int64 {
-	oldest := int64(math.MaxInt64)
-	for _, b := range m.window {
-		if b.sent || !sent {
-			oldest = min(oldest, b.Seal.MaxTimestamp)
-		}
-	}
-	return oldest
-}
-
 // NextToSend is the next batch to put on the wire, or nil.
 func (m *Machine) NextToSend(e *Env) *Sealed {
 	if m.phase == Resolving {
@@ -171,28 +122,15 @@ func (m *Machine) NextToSend(e *Env) *Sealed {
 	if m.phase != Ready || e.Now.Age < m.retryAt {
 		return nil
 	}
-	for _, b := range m.window {
-		if b.sent || b.acked {
-			continue
-		}
-		if m.waits(e, b) {
-			return nil
-		}
-		if !b.durable || b.Batch == nil {
-			return nil
-		}
-		if m.onWire >= m.limit(e, b.Seal.MaxTimestamp, m.onWire > 0, m.oldest(true)) {
-			return nil
-		}
-		return b
+	b := m.unsent()
+	if b == nil || m.waits(e, b) {
+		return nil
 	}
-	return nil
-}
-
-// Sent says that a copy of b is on the wire: Answered is called for it once.
-func (m *Machine) Sent(b *Sealed) {
-	b.sent = true
-	b.copies++
-	b.code, b.message, b.bad = 0, "", nil
-	m.onWire++
+	if !b.durable || b.Batch == nil {
+		return nil
+	}
+	if m.onWire >= m.limit(e, b.Seal.MaxTimestamp, m.onWire > 0, m.oldest(true)) {
+		return nil
+	}
+	return b
 }

@@ -1,10 +1,7 @@
 package idempotence
 
 import (
-	"slices"
-
 	"github.com/spoold/spoold/protocol"
-	"github.com/spoold/spoold/spool"
 )
 
 // RefusedForNow reports whether what is sealed was refused, every copy of it, for a reason that only an operator can
@@ -30,7 +27,8 @@ func (m *Machine) SetAside(e *Env, c Choice) (n int) {
 		m.deadLetter(e, b, bad)
 		e.audit("resolve %s-%d --%s: %d records that wait for time to pass (%s)", m.Lane.Topic, m.ID, c, len(bad), m.Detail)
 		m.reseal(e, m.window, "put aside by the operator: "+m.Detail)
-		m.attempts, m.retryAt, m.healing, m.Detail = 0, 0, 0, ""
+		m.atOnce()
+		m.healing = 0
 		return len(bad)
 	}
 	n = records(m.window)
@@ -42,7 +40,7 @@ func (m *Machine) SetAside(e *Env, c Choice) (n int) {
 	}
 	e.audit("resolve %s-%d --%s: %d records that the cluster does not take (%s)", m.Lane.Topic, m.ID, c, n, m.Detail)
 	m.reseal(e, m.window, "put aside by the operator: "+m.Detail)
-	m.attempts, m.retryAt, m.Detail = 0, 0, ""
+	m.atOnce()
 	return n
 }
 
@@ -50,8 +48,7 @@ func (m *Machine) SetAside(e *Env, c Choice) (n int) {
 // that went by the topic's id and was answered UNKNOWN_TOPIC_ID is nowhere, or was in a log that was deleted before its
 // replicas had it: no reader has seen it, and it cannot turn up in the new topic.
 func (m *Machine) MayBeInFormer() bool {
-	return m.phase == Parked || len(m.refusedMaybe) > 0 ||
-		slices.ContainsFunc(m.window, func(b *Sealed) bool { return b.acked || b.found || b.maybe > b.unknownID })
+	return m.phase == Parked || m.maybeSeen()
 }
 
 // BeginAnew has the partition go on at sequence 0 of the next epoch in a topic that was created anew, with no copy on the wire and
@@ -60,14 +57,7 @@ func (m *Machine) BeginAnew(e *Env) {
 	m.enter(Unknown)
 	m.resolver = nil
 	m.forget()
-	m.way, m.Detail, m.attempts, m.retryAt = 0, "", 0, 0
+	m.way = 0
+	m.atOnce()
 	m.reseal(e, m.window, "the topic was created anew")
-}
-
-// Sealed is the entries that are sealed and not settled.
-func (m *Machine) Sealed() (spans []spool.Span) {
-	for _, b := range slices.Concat(m.refusedMaybe, m.window) {
-		spans = append(spans, b.Seal.Spans...)
-	}
-	return spans
 }

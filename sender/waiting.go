@@ -67,7 +67,7 @@ func (s *Sender) Sweep(now spool.Time, w *Waiting, sections []spool.Section, las
 	s.wantFeed(l)
 	sealed := spool.NewSet(0)
 	for _, p := range l.parts {
-		for _, sp := range p.Sealed() {
+		for _, sp := range p.SealedSpans() {
 			sealed.Add(sp)
 		}
 	}
