@@ -87,3 +87,22 @@ func (c *Config) dialing(env Env) (conn.Options, error) {
 	env = env.withDefaults(c)
 	return conn.Options{ClientID: c.ClientID, SoftwareVersion: Version(), Dial: env.Dial, Security: keeper.Security}, nil
 }
+
+// CreateTopic makes a topic with the cluster's default replication, for tools and tests. It blocks until a bootstrap
+// server has answered, or until ctx ends. No spool is needed.
+func CreateTopic(ctx context.Context, cfg Config, topic string, partitions int32) error {
+	o, err := cfg.dialing(Env{})
+	if err != nil {
+		return err
+	}
+	return probe.CreateTopic(ctx, o, cfg.BootstrapServers, topic, partitions)
+}
+
+// DeleteTopic removes a topic with all its records, as CreateTopic makes one.
+func DeleteTopic(ctx context.Context, cfg Config, topic string) error {
+	o, err := cfg.dialing(Env{})
+	if err != nil {
+		return err
+	}
+	return probe.DeleteTopic(ctx, o, cfg.BootstrapServers, topic)
+}

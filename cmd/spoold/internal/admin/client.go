@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -34,6 +35,26 @@ func (c *Client) Status(ctx context.Context) (*spoold.Status, int, error) {
 	var s spoold.Status
 	pid, err := c.do(ctx, http.MethodGet, "/api/status", nil, &s)
 	return &s, pid, err
+}
+
+// maxMetrics bounds what Metrics reads.
+const maxMetrics = 64 << 20
+
+// Metrics asks for what Prometheus would read.
+func (c *Client) Metrics(ctx context.Context) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://spoold/metrics", nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the daemon answered %s", res.Status)
+	}
+	return io.ReadAll(io.LimitReader(res.Body, maxMetrics))
 }
 
 // Resolve passes an operator's decision on.
