@@ -32,7 +32,6 @@ var manyMethods = map[string]int{
 	"integration/sim/broker.replica":           42,
 	"integration/sim/disk.Real":                51,
 	"integration/sim/world.host":               44,
-	"sender.Sender":                            98,
 	"sender/loop.Loop":                         64,
 }
 

@@ -10,6 +10,9 @@ import (
 	"github.com/spoold/spoold/sender/cluster"
 )
 
+// questions are what leaders are asked for machines: which producers are known, where the log ends, what is in it.
+type questions struct{ parts }
+
 // asking is one question to a leader about one partition: who is known there, and
 // where the log ends. Both answers are waited for: any replica answers the first
 // (a deposed leader, a follower that lags), only the leader of this reign the second.
@@ -24,25 +27,25 @@ type asking struct {
 }
 
 // ask puts the questions of all partitions that have one, one request per broker.
-func (s *Sender) ask() {
-	for _, b := range s.view.Brokers() {
+func (qs *questions) ask() {
+	for _, b := range qs.view.Brokers() {
 		if !b.Up {
 			continue
 		}
 		var parts []*partition
-		for _, p := range s.active {
-			if p.open().ask && p.way.Broker == b.ID && s.view.Usable(p.lane.remote, p.ID, p.way) {
+		for _, p := range qs.active {
+			if p.open().ask && p.way.Broker == b.ID && qs.view.Usable(p.lane.remote, p.ID, p.way) {
 				p.question.ask = false
 				parts = append(parts, p)
 			}
 		}
 		if len(parts) > 0 {
-			s.askBroker(b, parts)
+			qs.askBroker(b, parts)
 		}
 	}
 }
 
-func (s *Sender) askBroker(b *cluster.Broker, parts []*partition) {
+func (qs *questions) askBroker(b *cluster.Broker, parts []*partition) {
 	d := kmsg.NewPtrDescribeProducersRequest()
 	l := kmsg.NewPtrListOffsetsRequest()
 	l.ReplicaID = -1
@@ -56,8 +59,8 @@ func (s *Sender) askBroker(b *cluster.Broker, parts []*partition) {
 		lq.parts, lq.asks = append(lq.parts, p), append(lq.asks, a)
 		l.Topics = addLogEnd(l.Topics, p)
 	}
-	s.request(Request{Kind: KindControl, Broker: b.ID, Message: d, MaxVersion: -1}, dq)
-	s.request(Request{Kind: KindControl, Broker: b.ID, Message: l, MaxVersion: -1}, lq)
+	qs.request(Request{Kind: KindControl, Broker: b.ID, Message: d, MaxVersion: -1}, dq)
+	qs.request(Request{Kind: KindControl, Broker: b.ID, Message: l, MaxVersion: -1}, lq)
 }
 
 func addDescribe(ts []kmsg.DescribeProducersRequestTopic, p *partition) []kmsg.DescribeProducersRequestTopic {
@@ -87,7 +90,7 @@ func addLogEnd(ts []kmsg.ListOffsetsRequestTopic, p *partition) []kmsg.ListOffse
 	return append(ts, t)
 }
 
-func (s *Sender) onDescribe(q *request, resp Response) {
+func (qs *questions) onDescribe(q *request, resp Response) {
 	r, ok := resp.Message.(*kmsg.DescribeProducersResponse)
 	for k, p := range q.parts {
 		a := q.asks[k]
@@ -98,13 +101,13 @@ func (s *Sender) onDescribe(q *request, resp Response) {
 			a.failed = true
 			p.Detail = cluster.ErrText(resp.Err)
 		} else {
-			s.describes(p, a, r)
+			qs.describes(p, a, r)
 		}
-		s.maybeAnswered(p, a)
+		qs.maybeAnswered(p, a)
 	}
 }
 
-func (s *Sender) describes(p *partition, a *asking, r *kmsg.DescribeProducersResponse) {
+func (qs *questions) describes(p *partition, a *asking, r *kmsg.DescribeProducersResponse) {
 	for i := range r.Topics {
 		if r.Topics[i].Topic != p.lane.topic {
 			continue
@@ -118,11 +121,11 @@ func (s *Sender) describes(p *partition, a *asking, r *kmsg.DescribeProducersRes
 			switch {
 			case code == protocol.None:
 				p.SetMayAsk(true)
-				s.named(p, a, rp.ActiveProducers)
+				qs.named(p, a, rp.ActiveProducers)
 			case code.Class() == protocol.Authorization:
 				a.denied = true
 				if p.SetMayAsk(false) {
-					s.event(TopicTrouble{Topic: p.lane.topic, Code: code,
+					qs.event(TopicTrouble{Topic: p.lane.topic, Code: code,
 						Message: "this principal may write but not read the topic: grant READ, so that spoold can ask what became of a batch; until then one request is in flight per partition"})
 				}
 			default:
@@ -137,15 +140,15 @@ func (s *Sender) describes(p *partition, a *asking, r *kmsg.DescribeProducersRes
 }
 
 // named picks our producer id out of those that the leader knows.
-func (s *Sender) named(p *partition, a *asking, producers []kmsg.DescribeProducersResponseTopicPartitionActiveProducer) {
-	id := p.Producer(s.env(p)).ID
+func (qs *questions) named(p *partition, a *asking, producers []kmsg.DescribeProducersResponseTopicPartitionActiveProducer) {
+	id := p.Producer(qs.env(p)).ID
 	n := recovery.Named{}
 	for i := range producers {
 		switch pid := protocol.ProducerID(producers[i].ProducerID); {
 		case pid < 0:
 		case pid == id:
 			n = recovery.Named{Present: true, Epoch: producers[i].ProducerEpoch, LastSequence: protocol.Sequence(producers[i].LastSequence)}
-		case pid == s.former.ID && id != s.identity.ID:
+		case pid == qs.e.Former.ID && id != qs.e.Identity.ID:
 			a.foreign = "the leader knows producer id " + strconv.FormatInt(int64(pid), 10) +
 				", which this spool's former start had but never used here"
 		}
@@ -153,7 +156,7 @@ func (s *Sender) named(p *partition, a *asking, producers []kmsg.DescribeProduce
 	a.named = &n
 }
 
-func (s *Sender) onLogEnd(q *request, resp Response) {
+func (qs *questions) onLogEnd(q *request, resp Response) {
 	r, ok := resp.Message.(*kmsg.ListOffsetsResponse)
 	for k, p := range q.parts {
 		a := q.asks[k]
@@ -164,13 +167,13 @@ func (s *Sender) onLogEnd(q *request, resp Response) {
 		if !ok || resp.Err != nil {
 			a.failed = true
 		} else {
-			s.logEnd(p, a, r)
+			qs.logEnd(p, a, r)
 		}
-		s.maybeAnswered(p, a)
+		qs.maybeAnswered(p, a)
 	}
 }
 
-func (s *Sender) logEnd(p *partition, a *asking, r *kmsg.ListOffsetsResponse) {
+func (qs *questions) logEnd(p *partition, a *asking, r *kmsg.ListOffsetsResponse) {
 	for i := range r.Topics {
 		if r.Topics[i].Topic != p.lane.topic {
 			continue
@@ -195,29 +198,29 @@ func (s *Sender) logEnd(p *partition, a *asking, r *kmsg.ListOffsetsResponse) {
 }
 
 // maybeAnswered tells the resolver once everything that was asked is answered.
-func (s *Sender) maybeAnswered(p *partition, a *asking) {
+func (qs *questions) maybeAnswered(p *partition, a *asking) {
 	if a.named == nil && !a.denied && !a.failed || !a.gotEnd {
 		return
 	}
 	p.open().asking = nil
-	s.activate(p)
+	qs.activate(p)
 	if a.failed {
 		if a.wantFresh {
-			p.needMeta = s.view.Refresh()
+			p.needMeta = qs.view.Refresh()
 		}
-		p.Wait(s.env(p), p.Detail)
+		p.Wait(qs.env(p), p.Detail)
 		return // the machine still wants to ask
 	}
 	if a.foreign != "" {
-		s.stopForGood(p, a.foreign)
+		qs.stopForGood(p, a.foreign)
 		return
 	}
 	n := recovery.Named{}
 	if !a.denied {
 		n = *a.named
 	}
-	p.Described(s.env(p), n, a.denied, a.logEnd)
-	s.took(p)
+	p.Described(qs.env(p), n, a.denied, a.logEnd)
+	qs.took(p)
 }
 
 func itoa(n int32) string { return strconv.Itoa(int(n)) }

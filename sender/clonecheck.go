@@ -14,7 +14,9 @@ import (
 // partitions that the original sent them to. The former id stays on disk until it is over, so that a start that is
 // interrupted forgets nothing.
 type cloneCheck struct {
-	over     bool
+	parts
+	questions *questions
+
 	until    int64 // Age at which those that have not answered are waited for no more; 0: not begun
 	retryAt  int64
 	attempts int
@@ -29,27 +31,26 @@ const perQuestion = 64
 // waitsForCloneCheck is why a partition with records waits meanwhile.
 const waitsForCloneCheck = "the leaders are asked whether an older copy of this spool was used"
 
-// cloneChecked reports whether the clone check is over, and carries it on if not.
-func (s *Sender) cloneChecked() bool {
-	c := &s.clones
-	if c.over {
+// done reports whether the clone check is over, and carries it on if not.
+func (cc *cloneCheck) done() bool {
+	if cc.checked {
 		return true
 	}
-	connected := s.view.Connected() == len(s.view.Brokers()) // else connections are tried again, when it is time
-	if !c.changed && connected && s.now.Age < c.until && (c.retryAt < c.looked || s.now.Age < c.retryAt) {
-		s.wake(c.until)
-		if s.now.Age < c.retryAt {
-			s.wake(c.retryAt)
+	connected := cc.view.Connected() == len(cc.view.Brokers()) // else connections are tried again, when it is time
+	if !cc.changed && connected && cc.now.Age < cc.until && (cc.retryAt < cc.looked || cc.now.Age < cc.retryAt) {
+		cc.wake(cc.until)
+		if cc.now.Age < cc.retryAt {
+			cc.wake(cc.retryAt)
 		}
 		return false
 	}
-	c.changed, c.looked = false, s.now.Age
+	cc.changed, cc.looked = false, cc.now.Age
 	missing := 0
-	for _, l := range s.lanes {
+	for _, l := range cc.lanes {
 		if !l.mustAnswer() {
 			continue
 		}
-		if l.remote.Code != protocol.None && !s.view.Absent(l.remote) {
+		if l.remote.Code != protocol.None && !cc.view.Absent(l.remote) {
 			missing++ // who leads its partitions is not known for now; a topic that is not there cannot have been used either
 		}
 		for _, p := range l.parts {
@@ -60,31 +61,31 @@ func (s *Sender) cloneChecked() bool {
 		missing += max(0, int(l.remote.Expected-l.remote.Count)) // a broker that is behind: Kafka takes no partition away
 	}
 	switch {
-	case missing == 0 || !s.former.Valid():
-		c.over = true
-	case c.until == 0:
-		c.until = s.now.Age + s.cfg.RequestTimeoutMs
-	case s.now.Age >= c.until:
-		c.over = true // what is asked later is still compared with the former id, by this start
-		s.event(CopyUnchecked{Unasked: missing})
+	case missing == 0 || !cc.e.Former.Valid():
+		cc.checked = true
+	case cc.until == 0:
+		cc.until = cc.now.Age + cc.cfg.RequestTimeoutMs
+	case cc.now.Age >= cc.until:
+		cc.checked = true // what is asked later is still compared with the former id, by this start
+		cc.event(CopyUnchecked{Unasked: missing})
 	}
-	if c.over {
-		for _, l := range s.lanes {
+	if cc.checked {
+		for _, l := range cc.lanes {
 			l.remote.Expected = 0
 		}
 		return true
 	}
-	s.wake(c.until)
-	if s.now.Age < c.retryAt {
-		s.wake(c.retryAt)
+	cc.wake(cc.until)
+	if cc.now.Age < cc.retryAt {
+		cc.wake(cc.retryAt)
 		return false
 	}
-	s.askForClones()
+	cc.ask()
 	return false
 }
 
 // mayUseIdentity reports whether anything new may be sent: the clone check is over.
-func (s *Sender) mayUseIdentity() bool { return s.clones.over }
+func (c *call) mayUseIdentity() bool { return c.checked }
 
 // mustAnswer reports whether the leaders of the lane's partitions are part of the clone check.
 func (l *lane) mustAnswer() bool { return l.backlog && !l.remote.Recreated && !l.remote.Uncertain() }
@@ -101,11 +102,11 @@ func (l *lane) knownPartitions() (n int32) {
 	return n
 }
 
-// askForClones asks each leader that is connected, and connects to the others.
-func (s *Sender) askForClones() {
-	for _, b := range s.view.Brokers() {
+// ask asks each leader that is connected, and connects to the others.
+func (cc *cloneCheck) ask() {
+	for _, b := range cc.view.Brokers() {
 		var parts []*partition
-		for _, l := range s.lanes {
+		for _, l := range cc.lanes {
 			for _, p := range l.parts {
 				if leader, _ := p.leader(); l.mustAnswer() && leader == b.ID && !p.cloned && len(parts) < perQuestion {
 					parts = append(parts, p)
@@ -113,61 +114,61 @@ func (s *Sender) askForClones() {
 			}
 		}
 		switch {
-		case len(parts) == 0 || s.clones.asked[b.ID]:
+		case len(parts) == 0 || cc.asked[b.ID]:
 		case !b.Up:
-			s.view.Connect(b)
+			cc.view.Connect(b)
 		default:
-			s.askForClonesAt(b, parts)
+			cc.askAt(b, parts)
 		}
 	}
 }
 
-func (s *Sender) askForClonesAt(b *cluster.Broker, parts []*partition) {
-	if s.clones.asked == nil {
-		s.clones.asked = make(map[int32]bool)
+func (cc *cloneCheck) askAt(b *cluster.Broker, parts []*partition) {
+	if cc.asked == nil {
+		cc.asked = make(map[int32]bool)
 	}
-	s.clones.asked[b.ID] = true
+	cc.asked[b.ID] = true
 	d := kmsg.NewPtrDescribeProducersRequest()
 	for _, p := range parts {
 		d.Topics = addDescribe(d.Topics, p)
 	}
-	s.request(Request{Kind: KindControl, Broker: b.ID, Message: d, MaxVersion: -1}, &request{kind: reqCloneCheck, parts: parts})
+	cc.request(Request{Kind: KindControl, Broker: b.ID, Message: d, MaxVersion: -1}, &request{kind: reqCloneCheck, parts: parts})
 }
 
-func (s *Sender) onCloneCheck(q *request, resp Response) {
-	delete(s.clones.asked, q.broker)
+func (cc *cloneCheck) answered(q *request, resp Response) {
+	delete(cc.asked, q.broker)
 	r, ok := resp.Message.(*kmsg.DescribeProducersResponse)
 	failed := resp.Err != nil || !ok
 	for _, p := range q.parts {
-		if failed || s.stop != nil {
+		if failed || cc.stop != nil {
 			break
 		}
 		a := &asking{}
-		s.describes(p, a, r)
+		cc.questions.describes(p, a, r)
 		if a.failed && a.wantFresh {
-			s.view.Want()
+			cc.view.Want()
 		}
 		failed = failed || a.failed
 		p.cloned = !a.failed // without the right to ask there will be no answer
-		s.stopIfUsed(p, a)
+		cc.stopIfUsed(p, a)
 	}
-	if c := &s.clones; failed {
-		c.attempts++
-		c.retryAt = s.now.Age + s.backoff.After(c.attempts)
-		s.wake(c.retryAt)
+	if failed {
+		cc.attempts++
+		cc.retryAt = cc.now.Age + cc.backoff.After(cc.attempts)
+		cc.wake(cc.retryAt)
 	}
 }
 
 // stopIfUsed stops for good if the answer shows a use of the former producer id that this spool does not have on record.
-func (s *Sender) stopIfUsed(p *partition, a *asking) {
+func (cc *cloneCheck) stopIfUsed(p *partition, a *asking) {
 	if a.foreign != "" {
-		s.stopForGood(p, a.foreign)
+		cc.stopForGood(p, a.foreign)
 		return
 	}
 	if a.named == nil {
 		return
 	}
-	if why := p.UsedElsewhere(s.env(p), *a.named); why != "" {
-		s.stopForGood(p, why)
+	if why := p.UsedElsewhere(cc.env(p), *a.named); why != "" {
+		cc.stopForGood(p, why)
 	}
 }

@@ -19,8 +19,11 @@
 // The package is pure: no clock, lock, goroutine or channel, so that the whole
 // protocol can be stepped by hand and simulated from a seed.
 //
-// Files, in the order a record meets them: sender.go (the calls, and what a call ends with), lanes.go (from the spool
-// into batches), changes.go (what package cluster learnt of topics and leaders), clonecheck.go and identity.go (under
+// A Sender is made of parts, each with its own fields. Four of them are what all others work on: call (the time, the
+// effects), topics (lanes and their partitions), requests (those in flight), work (the partitions that have anything to do).
+// Files, in the order a record meets them: sender.go (the calls, and what a call ends with), lanes.go and feed.go (from the
+// spool into batches), changes.go (what package cluster learnt of topics and leaders), clonecheck.go and identity.go (under
 // which producer id), partition.go (one machine and the way to its leader), produce.go (batches and their answers),
-// asking.go and tail.go (what machines want to find out), requests.go, operator.go (spoold resolve), status.go.
+// asking.go and tail.go (what machines want to find out), readback.go (bytes of sealed batches), writes.go, operator.go
+// and waiting.go (spoold resolve), status.go and topic_status.go.
 package sender

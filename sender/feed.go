@@ -1,121 +1,185 @@
 package sender
 
-import "github.com/spoold/spoold/accumulator"
+import (
+	"github.com/spoold/spoold/accumulator"
+	"github.com/spoold/spoold/spool"
+)
+
+// feeds are what is read back from the spool: entries of lanes that are behind, and of sealed batches whose bytes were
+// given up.
+type feeds struct {
+	parts
+	feedID  uint64
+	feeding int // bytes asked for and not here yet
+	// Lanes that are behind, in turn, and those that could take nothing when Accumulator.Wakes was stalledAt.
+	behind, stalled []*lane
+	stalledAt       uint64
+	extra           extra
+}
 
 // wantFeed puts l on the list of lanes that are behind, if it is not there.
-func (s *Sender) wantFeed(l *lane) {
-	if !l.queued && s.isBehind(l) {
+func (fs *feeds) wantFeed(l *lane) {
+	if !l.queued && fs.isBehind(l) {
 		l.queued = true
-		s.behind = append(s.behind, l)
+		fs.behind = append(fs.behind, l)
 	}
 }
 
 // isBehind reports whether there are entries to be read back for l, and none are on their way.
-func (s *Sender) isBehind(l *lane) bool {
+func (fs *feeds) isBehind(l *lane) bool {
 	return l.acc.Partitions() > 0 && !l.acc.Closed && !l.sweeping && l.feedID == 0 && l.acc.Position() < l.acc.End
 }
 
 // cancelFeed forgets the Feed of l that is under way.
-func (s *Sender) cancelFeed(l *lane) {
-	l.feedID, s.feeding = 0, s.feeding-l.bytes
+func (fs *feeds) cancelFeed(l *lane) {
+	l.feedID, fs.feeding = 0, fs.feeding-l.bytes
 	l.bytes = 0
 }
 
 // feed asks for what lanes that are behind may take now, in turn.
-func (s *Sender) feed() {
-	if s.closing {
+func (fs *feeds) feed() {
+	if fs.closing {
 		return
 	}
-	s.acc.Rewinds(func(al *accumulator.Lane) {
-		l := s.lane(al.ID)
-		s.cancelFeed(l) // an answer under way begins in the wrong place
+	fs.acc.Rewinds(func(al *accumulator.Lane) {
+		l := fs.lane(al.ID)
+		fs.cancelFeed(l) // an answer under way begins in the wrong place
 		l.stalled = 0
-		s.wantFeed(l)
+		fs.wantFeed(l)
 	})
-	chunk := min(max(s.cfg.BufferMemory/8, 256), 1<<20)
-	for s.nextBehind() {
-		l := s.behind[0]
+	chunk := min(max(fs.cfg.BufferMemory/8, 256), 1<<20)
+	for fs.nextBehind() {
+		l := fs.behind[0]
 		switch {
-		case !s.isBehind(l):
+		case !fs.isBehind(l):
 			l.queued = false
-		case l.stalled != 0 && l.stalled == s.acc.Wakes():
-			s.stalled = append(s.stalled, l)
-		case !s.acc.Room(s.feeding+chunk) && s.acc.Used()+s.feeding > 0:
-			s.makeRoom(chunk)
+		case l.stalled != 0 && l.stalled == fs.acc.Wakes():
+			fs.stalled = append(fs.stalled, l)
+		case !fs.acc.Room(fs.feeding+chunk) && fs.acc.Used()+fs.feeding > 0:
+			fs.makeRoom(chunk)
 			return
 		default:
 			l.queued = false
-			s.feedID++
-			l.feedID, l.bytes = s.feedID, chunk
-			s.feeding += chunk
-			s.eff.Feed = append(s.eff.Feed, Feed{ID: s.feedID, Lane: l.id, From: l.acc.Position(), Bytes: chunk})
+			fs.feedID++
+			l.feedID, l.bytes = fs.feedID, chunk
+			fs.feeding += chunk
+			fs.eff.Feed = append(fs.eff.Feed, Feed{ID: fs.feedID, Lane: l.id, From: l.acc.Position(), Bytes: chunk})
 		}
-		s.behind[0] = nil
-		s.behind = s.behind[1:]
+		fs.behind[0] = nil
+		fs.behind = fs.behind[1:]
 	}
-	if len(s.stalled) > 0 {
-		s.makeRoom(chunk)
+	if len(fs.stalled) > 0 {
+		fs.makeRoom(chunk)
 	}
 }
 
 // nextBehind reports whether there is a lane to look at. Those that could take nothing are looked at again once
 // there may be room, or a way, that was not there before.
-func (s *Sender) nextBehind() bool {
-	if len(s.behind) == 0 && len(s.stalled) > 0 && s.stalledAt != s.acc.Wakes() {
-		s.behind, s.stalled, s.stalledAt = s.stalled, s.behind[:0], s.acc.Wakes()
+func (fs *feeds) nextBehind() bool {
+	if len(fs.behind) == 0 && len(fs.stalled) > 0 && fs.stalledAt != fs.acc.Wakes() {
+		fs.behind, fs.stalled, fs.stalledAt = fs.stalled, fs.behind[:0], fs.acc.Wakes()
 	}
-	return len(s.behind) > 0
+	return len(fs.behind) > 0
 }
 
 // makeRoom gives up what partitions hold that cannot be written to anyway, if
 // another one could use the room: one stuck topic stops nobody else.
-func (s *Sender) makeRoom(chunk int) {
-	if s.acc.Room(s.feeding + chunk) {
+func (fs *feeds) makeRoom(chunk int) {
+	if fs.acc.Room(fs.feeding + chunk) {
 		return
 	}
-	holds := s.holdsBack()
-	if s.acc.Held() == 0 && !holds || !s.anyWritable() {
+	holds := fs.holdsBack()
+	if fs.acc.Held() == 0 && !holds || !fs.anyWritable() {
 		return
 	}
-	s.giveUp()
+	fs.giveUp()
 }
 
 // giveUp gives back what waits for partitions that cannot be written to, and the bytes of sealed batches of those
 // that have waited for long. All of it is in the spool.
-func (s *Sender) giveUp() {
-	before := s.acc.Used()
-	if s.acc.Held() > 0 {
-		for _, l := range s.lanes {
-			l.acc.EvictBlocked(s.acc)
+func (fs *feeds) giveUp() {
+	before := fs.acc.Used()
+	if fs.acc.Held() > 0 {
+		for _, l := range fs.lanes {
+			l.acc.EvictBlocked(fs.acc)
 		}
 	}
-	for _, p := range s.active {
-		p.GiveBack(s.env(p))
+	for _, p := range fs.active {
+		p.GiveBack(fs.env(p))
 	}
-	if s.acc.Used() < before {
-		s.acc.WakeLanes()
-		s.wake(s.now.Age + 1)
+	if fs.acc.Used() < before {
+		fs.acc.WakeLanes()
+		fs.wake(fs.now.Age + 1)
 	}
 }
 
 // holdsBack reports whether a partition that has waited for long holds the bytes of sealed batches. If one will have
 // waited long enough later, it wakes the core then.
-func (s *Sender) holdsBack() bool {
+func (fs *feeds) holdsBack() bool {
 	any := false
-	for _, p := range s.active {
-		any = p.MayGiveBack(s.env(p)) || any
+	for _, p := range fs.active {
+		any = p.MayGiveBack(fs.env(p)) || any
 	}
 	return any
 }
 
 // anyWritable reports whether a lane that is behind has a partition that can be written to.
-func (s *Sender) anyWritable() bool {
-	for _, list := range [][]*lane{s.behind, s.stalled} {
+func (fs *feeds) anyWritable() bool {
+	for _, list := range [][]*lane{fs.behind, fs.stalled} {
 		for _, l := range list {
-			if l != nil && l.acc.Writable() && s.isBehind(l) {
+			if l != nil && l.acc.Writable() && fs.isBehind(l) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// unqueue gives what l's queues hold back to the spool: it is read again, but for what is put aside.
+func (fs *feeds) unqueue(l *lane) {
+	l.acc.Reread(fs.acc)
+	fs.cancelFeed(l)
+	l.stalled = 0
+	fs.acc.WakeLanes()
+	fs.wantFeed(l)
+}
+
+// committedSection passes a committed section on, if its lane is live; else it waits on disk.
+func (fs *feeds) committedSection(sec *spool.Section) {
+	l := fs.lane(sec.Lane)
+	if len(sec.Spans) == 0 {
+		return
+	}
+	first, end := sec.Spans[0].First, sec.Spans[len(sec.Spans)-1].End
+	if !l.acc.Pending() {
+		l.since = fs.now.Age
+	}
+	live := l.acc.Live() && l.feedID == 0 && l.acc.End == first && !l.sweeping
+	l.acc.End = max(l.acc.End, end)
+	fs.view.SetPending(l.remote, l.acc.Pending())
+	if fs.stop != nil {
+		return
+	}
+	if !live || !fs.into(l, []spool.Section{*sec}) {
+		fs.wantFeed(l)
+	}
+}
+
+// into feeds sections to l and wakes the partitions that got something.
+func (fs *feeds) into(l *lane, sections []spool.Section) bool {
+	all, err := l.acc.Feed(fs.acc, fs.now.Age, sections)
+	l.acc.Touched(func(q *accumulator.Partition) {
+		// One that the topic does not have (yet) has nothing to be done for it.
+		if q.ID < l.acc.Partitions() {
+			fs.activate(fs.partition(l, q.ID))
+		}
+	})
+	if err != nil {
+		fs.stop = &DamageError{err}
+		return false
+	}
+	if !all {
+		l.stalled = fs.acc.Wakes()
+	}
+	return all
 }

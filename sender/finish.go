@@ -8,7 +8,7 @@ var ErrFinished = errors.New("what was in doubt is resolved")
 
 // finish ends a sender that was only to resolve what is sealed.
 func (s *Sender) finish() {
-	if !s.cfg.FinishOnly || s.stop != nil || len(s.writes) > 0 || !s.e.Write.Empty() {
+	if !s.cfg.FinishOnly || s.stop != nil || len(s.writes.list) > 0 || !s.e.Write.Empty() {
 		return
 	}
 	for _, l := range s.lanes {

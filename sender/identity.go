@@ -8,35 +8,31 @@ import (
 
 // identify is how far this start has come with its producer id.
 type identify struct {
+	parts
 	asked    bool
 	writing  bool
-	another  bool // a partition has used up its epochs and needs a new one
-	retryAt  int64
 	attempts int
-	err      string
 }
 
-// askIdentity asks for this start's producer id, once, and for another when a
+// ask asks for this start's producer id, once, and for another when a
 // partition has no epoch left.
-func (s *Sender) askIdentity() {
-	i := &s.identify
-	if s.identity.Valid() && !i.another || i.asked || i.writing {
+func (in *identify) ask() {
+	if in.e.Identity.Valid() && !in.e.AnotherIdentity || in.asked || in.writing {
 		return
 	}
-	if s.now.Age < i.retryAt {
-		s.wake(i.retryAt)
+	if in.now.Age < in.noIdentityUntil {
+		in.wake(in.noIdentityUntil)
 		return
 	}
-	i.asked = true
+	in.asked = true
 	r := kmsg.NewPtrInitProducerIDRequest()
 	r.TransactionTimeoutMillis = 60_000 // means nothing without a transactional id
 	r.ProducerID, r.ProducerEpoch = -1, -1
-	s.request(Request{Kind: KindControl, Broker: AnyBroker, Message: r, MaxVersion: -1}, &request{kind: reqIdentity})
+	in.request(Request{Kind: KindControl, Broker: AnyBroker, Message: r, MaxVersion: -1}, &request{kind: reqIdentity})
 }
 
-func (s *Sender) onIdentity(resp Response) {
-	i := &s.identify
-	i.asked = false
+func (in *identify) answered(resp Response) {
+	in.asked = false
 	r, ok := resp.Message.(*kmsg.InitProducerIDResponse)
 	code := protocol.UnknownServerError
 	if ok {
@@ -47,25 +43,25 @@ func (s *Sender) onIdentity(resp Response) {
 		id = protocol.ProducerIdentity{ID: protocol.ProducerID(r.ProducerID), Epoch: protocol.ProducerEpoch(r.ProducerEpoch)}
 	}
 	if resp.Err != nil || code != protocol.None || !id.Valid() {
-		i.attempts++
-		i.err = "InitProducerId: " + code.String()
+		in.attempts++
+		in.noIdentity = "InitProducerId: " + code.String()
 		if resp.Err != nil {
-			i.err = "InitProducerId: " + resp.Err.Error()
+			in.noIdentity = "InitProducerId: " + resp.Err.Error()
 		}
-		i.retryAt = s.now.Age + s.backoff.After(i.attempts)
+		in.noIdentityUntil = in.now.Age + in.backoff.After(in.attempts)
 		if code.Class() == protocol.Authorization {
-			i.retryAt = s.now.Age + max(s.backoff.After(i.attempts), 5000)
-			i.err += ": grant IDEMPOTENT_WRITE on the cluster, or WRITE on a topic"
+			in.noIdentityUntil = in.now.Age + max(in.backoff.After(in.attempts), 5000)
+			in.noIdentity += ": grant IDEMPOTENT_WRITE on the cluster, or WRITE on a topic"
 		}
-		s.wake(i.retryAt)
+		in.wake(in.noIdentityUntil)
 		return
 	}
 	// Every start takes a new producer id, so that a rolled-back copy of the spool
 	// cannot give a used sequence to other records. It counts once it is durable.
-	i.attempts, i.err, i.writing = 0, "", true
-	s.e.Write.Identity, s.e.Urgent = &id, true
-	s.then = append(s.then, func() {
-		i.writing, i.another = false, false
-		s.identity = id
+	in.attempts, in.noIdentity, in.writing = 0, "", true
+	in.e.Write.Identity, in.e.Urgent = &id, true
+	in.then = append(in.then, func() {
+		in.writing, in.e.AnotherIdentity = false, false
+		in.e.Identity = id
 	})
 }

@@ -1,10 +1,7 @@
 package sender
 
 import (
-	"fmt"
-
 	"github.com/spoold/spoold/accumulator"
-	"github.com/spoold/spoold/idempotence"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/sender/cluster"
 	"github.com/spoold/spoold/spool"
@@ -33,47 +30,6 @@ type lane struct {
 	since    int64 // Age since which something of it is pending
 }
 
-func (s *Sender) addLane(id spool.LaneID, topic string, bound protocol.TopicID, acc *accumulator.Lane) *lane {
-	l := &lane{id: id, topic: topic, remote: s.view.Follow(topic, bound), acc: acc}
-	s.lanes = append(s.lanes, l)
-	s.byTopic[topic] = l
-	return l
-}
-
-func (s *Sender) restoreLane(r *spool.Lane) {
-	acc := accumulator.NewLane(r.ID, r.Topic, r.End, 0, r.Facts)
-	acc.RestoreSettled(r.Settled)
-	l := s.addLane(r.ID, r.Topic, r.TopicID, acc)
-	l.backlog = acc.Pending()
-	s.view.SetPending(l.remote, l.backlog)
-}
-
-func (s *Sender) lane(id spool.LaneID) *lane {
-	if int(id) < len(s.lanes) && s.lanes[id].id == id {
-		return s.lanes[id] // ids are given without gaps
-	}
-	for _, l := range s.lanes {
-		if l.id == id {
-			return l
-		}
-	}
-	panic(fmt.Sprintf("sender: lane %d was never announced", id))
-}
-
-// partition is partition n of l, made if need be.
-func (s *Sender) partition(l *lane, n int32) *partition {
-	for int32(len(l.parts)) <= n {
-		l.parts = append(l.parts, &partition{lane: l, Machine: idempotence.New(l.acc, int32(len(l.parts)))})
-	}
-	return l.parts[n]
-}
-
-func (s *Sender) restorePartition(st *spool.PartitionState) {
-	p := s.partition(s.lane(st.Lane), st.Partition)
-	p.Restore(st)
-	p.lane.remote.RestoreEpoch(p.ID, st.LeaderEpoch)
-}
-
 func (s *Sender) restoreSeal(seal *spool.Seal) {
 	l := s.lane(seal.Lane)
 	p := s.partition(l, seal.Partition)
@@ -87,7 +43,7 @@ func (s *Sender) restoreSeal(seal *spool.Seal) {
 // copied before it returns.
 func (s *Sender) Committed(now spool.Time, c *spool.Committed) *Effects {
 	s.begin(now)
-	s.durable(c.Writes)
+	s.writes.durable(c.Writes)
 	for _, n := range c.Lanes {
 		if s.byTopic[n.Topic] != nil {
 			continue
@@ -96,55 +52,15 @@ func (s *Sender) Committed(now spool.Time, c *spool.Committed) *Effects {
 		s.view.Want()
 	}
 	for i := range c.Sections {
-		s.committedSection(&c.Sections[i])
+		s.feeds.committedSection(&c.Sections[i])
 	}
 	return s.end()
-}
-
-// committedSection passes a committed section on, if its lane is live; else it waits on disk.
-func (s *Sender) committedSection(sec *spool.Section) {
-	l := s.lane(sec.Lane)
-	if len(sec.Spans) == 0 {
-		return
-	}
-	first, end := sec.Spans[0].First, sec.Spans[len(sec.Spans)-1].End
-	if !l.acc.Pending() {
-		l.since = s.now.Age
-	}
-	live := l.acc.Live() && l.feedID == 0 && l.acc.End == first && !l.sweeping
-	l.acc.End = max(l.acc.End, end)
-	s.view.SetPending(l.remote, l.acc.Pending())
-	if s.stop != nil {
-		return
-	}
-	if !live || !s.into(l, []spool.Section{*sec}) {
-		s.wantFeed(l)
-	}
-}
-
-// into feeds sections to l and wakes the partitions that got something.
-func (s *Sender) into(l *lane, sections []spool.Section) bool {
-	all, err := l.acc.Feed(s.acc, s.now.Age, sections)
-	l.acc.Touched(func(q *accumulator.Partition) {
-		// One that the topic does not have (yet) has nothing to be done for it.
-		if q.ID < l.acc.Partitions() {
-			s.activate(s.partition(l, q.ID))
-		}
-	})
-	if err != nil {
-		s.stop = &DamageError{err}
-		return false
-	}
-	if !all {
-		l.stalled = s.acc.Wakes()
-	}
-	return all
 }
 
 // Fed takes the answer to a Feed.
 func (s *Sender) Fed(now spool.Time, f *Fed) *Effects {
 	s.begin(now)
-	if p := s.readingBack(f.ID); p != nil {
+	if p := s.feeds.readingBack(f.ID); p != nil {
 		p.question.feed = 0
 		p.TakeEntries(s.env(p), f.Sections, f.Next)
 		s.took(p)
@@ -154,11 +70,11 @@ func (s *Sender) Fed(now spool.Time, f *Fed) *Effects {
 	if l.feedID != f.ID || s.stop != nil {
 		return s.end() // the cursor went elsewhere meanwhile
 	}
-	l.feedID, s.feeding = 0, s.feeding-l.bytes
+	l.feedID, s.feeds.feeding = 0, s.feeds.feeding-l.bytes
 	l.bytes = 0
-	if s.into(l, f.Sections) {
+	if s.feeds.into(l, f.Sections) {
 		l.acc.Skip(f.Next)
 	}
-	s.wantFeed(l)
+	s.feeds.wantFeed(l)
 	return s.end()
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/spoold/spoold/idempotence"
-	"github.com/spoold/spoold/sender/cluster"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -62,40 +61,7 @@ func (s *Sender) Resolve(now spool.Time, topic string, n int32, c Choice) (*Effe
 		return s.end(), r, &NotParkedError{"no partition of " + topic + " is parked"}
 	}
 	if recreated {
-		s.newIncarnation(l)
+		s.changes.newIncarnation(l)
 	}
 	return s.end(), r, nil
-}
-
-// newIncarnation binds a lane whose topic was recreated to the new one, once all its
-// partitions are resolved: facts, offsets and sequences begin anew.
-func (s *Sender) newIncarnation(l *lane) {
-	for _, p := range l.parts {
-		if p.Phase() != idempotence.Parked && p.MayBeInFormer() {
-			p.ParkFor(s.env(p), spool.ParkTopicRecreated, "the topic was created anew")
-		}
-	}
-	for _, p := range l.parts {
-		if p.Phase() == idempotence.Parked {
-			return
-		}
-	}
-	s.view.Rebind(l.remote)
-	l.acc.Closed = false
-	for _, p := range l.parts {
-		if p.Seals() > 0 || p.Phase() != idempotence.Unknown { // it had nothing in doubt when others were parked
-			p.BeginAnew(s.env(p))
-			p.check, p.needMeta = cluster.LeaderCheck{}, 0
-		}
-		p.Rebind(s.env(p))
-	}
-	l.acc.ResetFacts(s.acc, l.remote.Count) // it may have fewer partitions than the former one
-	for _, p := range l.parts {
-		p.Queue = l.acc.Partition(p.ID)
-	}
-	s.cancelFeed(l)
-	l.stalled = 0
-	s.wantFeed(l)
-	s.e.Write.Bindings = append(s.e.Write.Bindings, spool.LaneBinding{Lane: l.id, TopicID: l.remote.Bound, ResetFacts: true})
-	s.e.Urgent = true
 }

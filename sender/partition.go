@@ -41,45 +41,6 @@ func (p *partition) open() *question {
 // leader is the broker that leads p, or -1, and its leader epoch.
 func (p *partition) leader() (broker, epoch int32) { return p.lane.remote.Leader(p.ID) }
 
-// env is what a call of p's machine is given. took comes after the call.
-func (s *Sender) env(p *partition) *idempotence.Env {
-	e := &s.e
-	e.Now, e.Identity, e.Former = s.now, s.identity, s.former
-	e.TopicID = p.lane.remote.Bound
-	e.MaySeal, e.WhyNot = s.mayUseIdentity() && !s.cfg.FinishOnly, waitsForCloneCheck
-	e.NoIdentity = ""
-	if s.identify.retryAt > s.now.Age {
-		e.NoIdentity = s.identify.err
-	}
-	e.Closing = s.closing
-	return e
-}
-
-// took notes what a call of p's machine changed for others. What it left in Steps is taken when the call of the
-// core ends.
-func (s *Sender) took(p *partition) {
-	l := p.lane
-	s.left(l)
-	if n := p.Sequences(); !s.clones.over && n.LastOffset >= 0 {
-		l.remote.Expected = max(l.remote.Expected, p.ID+1)
-	}
-	if s.e.AnotherIdentity {
-		s.identify.another, s.e.AnotherIdentity = true, false
-	}
-	if s.e.Damage != nil && s.stop == nil {
-		s.stop = &DamageError{s.e.Damage}
-	}
-}
-
-// left notes that entries of l may have left.
-func (s *Sender) left(l *lane) {
-	s.view.SetPending(l.remote, l.acc.Pending())
-	if l.flushing && l.acc.Settled() >= l.flushTo {
-		l.flushing = false
-		s.flushing--
-	}
-}
-
 // advance takes one partition as far as it can go now.
 func (s *Sender) advance(p *partition) {
 	e := s.env(p)
@@ -106,9 +67,9 @@ func (s *Sender) advance(p *partition) {
 			q.ask = q.asking == nil
 		}
 	case idempotence.ReadTail:
-		s.readTail(p, want.From, want.To)
+		s.questions.readTail(p, want.From, want.To)
 	case idempotence.ReadBack:
-		s.readBack(p, &want)
+		s.feeds.readBack(p, &want)
 	case idempotence.Confirm:
 		if s.confirmed(p) {
 			p.ParkFor(s.env(p), want.Reason, want.Detail)
@@ -162,59 +123,6 @@ func (s *Sender) confirmed(p *partition) bool {
 	p.needMeta = generation
 	p.Detail = "another broker is asked who leads"
 	return false
-}
-
-// readBack reads a sealed batch's entries back from the spool.
-func (s *Sender) readBack(p *partition, want *idempotence.Want) {
-	q := p.open()
-	if q.batch != want.Batch {
-		q.batch, q.feed = want.Batch, 0
-	}
-	if q.feed != 0 || !s.mayReadBack(p, want.Batch) {
-		return
-	}
-	s.feedID++
-	q.feed = s.feedID
-	s.eff.Feed = append(s.eff.Feed, Feed{ID: s.feedID, Lane: p.lane.id, From: want.Index, Bytes: 1 << 20})
-}
-
-// extra is the one batch that may be read back although there is no room for it.
-type extra struct {
-	p     *partition
-	batch *idempotence.Sealed
-}
-
-// mayReadBack reports whether there is room for the bytes of b. One batch at a time may always be read back.
-func (s *Sender) mayReadBack(p *partition, b *idempotence.Sealed) bool {
-	room := func() bool { return s.acc.Room(s.feeding + s.cfg.BatchSize) }
-	if room() || s.extra.batch == b {
-		return true
-	}
-	s.giveUp()
-	if x := s.extra; room() {
-		return true
-	} else if x.batch != nil && (x.batch.Batch != nil || x.p.open().batch == x.batch && x.p.question.feed != 0) {
-		return false
-	}
-	s.extra = extra{p, b}
-	return true
-}
-
-// readingBack is the partition that a Feed was asked for, or nil.
-func (s *Sender) readingBack(feedID uint64) *partition {
-	for _, p := range s.active {
-		if p.open().feed == feedID {
-			return p
-		}
-	}
-	return nil
-}
-
-// stopForGood records that somebody else used this spool's identity (P11).
-func (s *Sender) stopForGood(p *partition, detail string) {
-	reason := p.lane.topic + "-" + itoa(p.ID) + ": " + detail
-	s.e.Write.Stop, s.e.Urgent = reason, true
-	s.stop = &StoppedError{Reason: reason}
 }
 
 // state is what has to be durable of p.

@@ -9,33 +9,40 @@ import (
 	"github.com/spoold/spoold/sender/cluster"
 )
 
+// drain puts sealed batches on the wire, and takes the answers.
+type drain struct {
+	parts
+	changes *changes
+	turn    int // where the next drain begins, so that none starves
+}
+
 // produce puts sealed batches on the wire: for each broker, requests with at most one
 // batch per partition, while it may have more in flight.
-func (s *Sender) produce() {
-	if len(s.active) == 0 {
+func (d *drain) produce() {
+	if len(d.active) == 0 {
 		return
 	}
-	s.turn++
-	for _, b := range s.view.Brokers() {
-		if !b.Up || s.view.Throttled(b) {
+	d.turn++
+	for _, b := range d.view.Brokers() {
+		if !b.Up || d.view.Throttled(b) {
 			continue
 		}
-		for b.InFlight < s.cfg.MaxInFlight && s.produceTo(b) {
+		for b.InFlight < d.cfg.MaxInFlight && d.produceTo(b) {
 		}
 	}
 }
 
-func (s *Sender) produceTo(b *cluster.Broker) bool {
+func (d *drain) produceTo(b *cluster.Broker) bool {
 	var q *request
 	var batches []*accumulator.Batch
 	size := 0
-	for k := range s.active {
-		p := s.active[(k+s.turn)%len(s.active)]
+	for k := range d.active {
+		p := d.active[(k+d.turn)%len(d.active)]
 		if leader, _ := p.leader(); leader != b.ID || p.lane.remote.Uncertain() || p.lane.remote.Recreated {
 			continue
 		}
-		next := p.NextToSend(s.env(p))
-		if next == nil || size > 0 && size+len(next.Batch.Buf) > s.cfg.MaxRequestSize {
+		next := p.NextToSend(d.env(p))
+		if next == nil || size > 0 && size+len(next.Batch.Buf) > d.cfg.MaxRequestSize {
 			continue
 		}
 		if q == nil {
@@ -51,44 +58,44 @@ func (s *Sender) produceTo(b *cluster.Broker) bool {
 		return false
 	}
 	b.InFlight++
-	s.request(Request{Kind: KindProduce, Broker: b.ID, Batches: batches}, q)
+	d.request(Request{Kind: KindProduce, Broker: b.ID, Batches: batches}, q)
 	return true
 }
 
 // onProduce takes the answer to a Produce request.
-func (s *Sender) onProduce(q *request, resp Response) {
-	if b := s.view.Broker(q.broker); b != nil && b.InFlight > 0 {
+func (d *drain) onProduce(q *request, resp Response) {
+	if b := d.view.Broker(q.broker); b != nil && b.InFlight > 0 {
 		b.InFlight--
 	}
 	r, ok := resp.Message.(*kmsg.ProduceResponse)
 	ok = ok && resp.Err == nil
 	if ok {
-		s.view.Throttle(q.broker, r.ThrottleMillis)
+		d.view.Throttle(q.broker, r.ThrottleMillis)
 	}
 	for k, b := range q.batches {
 		p := q.parts[k]
 		a := idempotence.NoAnswer("the response does not mention the partition")
 		if ok {
-			s.findAnswer(r, p, b, &a)
+			d.findAnswer(r, p, b, &a)
 		} else {
 			a.Message = cluster.ErrText(resp.Err)
 			a.NeverWritten = resp.Err != nil && !resp.Written
 		}
-		s.activate(p)
-		if p.Answered(s.env(p), b, a) {
-			p.needMeta = s.view.Refresh()
+		d.activate(p)
+		if p.Answered(d.env(p), b, a) {
+			p.needMeta = d.view.Refresh()
 		}
-		s.took(p)
+		d.took(p)
 	}
 	for _, p := range q.parts {
 		if p.lane.undecided {
-			s.recreated(p.lane)
+			d.changes.recreated(p.lane)
 		}
 	}
 }
 
 // findAnswer sets a to the part of a response that answers b, if there is one.
-func (s *Sender) findAnswer(r *kmsg.ProduceResponse, p *partition, b *idempotence.Sealed, a *idempotence.Answer) {
+func (d *drain) findAnswer(r *kmsg.ProduceResponse, p *partition, b *idempotence.Sealed, a *idempotence.Answer) {
 	for i := range r.Topics {
 		t := &r.Topics[i]
 		if t.Topic != p.lane.topic && (t.Topic != "" || protocol.TopicID(t.TopicID) != b.Seal.TopicID) {
@@ -111,8 +118,8 @@ func (s *Sender) findAnswer(r *kmsg.ProduceResponse, p *partition, b *idempotenc
 				a.Bad = append(a.Bad, bad)
 			}
 			if l := rp.CurrentLeader; a.Code != protocol.None { // KIP-951
-				s.view.Leads(p.lane.remote, p.ID, l.LeaderID, l.LeaderEpoch)
-				s.viewChanged()
+				d.view.Leads(p.lane.remote, p.ID, l.LeaderID, l.LeaderEpoch)
+				d.changes.take()
 			}
 			return
 		}

@@ -32,34 +32,6 @@ type request struct {
 	tail    *tailRead
 }
 
-// request puts r on the list of effects, behind what the view wanted before.
-func (s *Sender) request(r Request, q *request) {
-	s.viewRequests()
-	s.put(r, q)
-}
-
-// viewRequests puts what the view of the cluster asks for on the list of effects.
-func (s *Sender) viewRequests() {
-	for _, vr := range s.view.Requests() {
-		r := Request{Kind: KindControl, Broker: vr.Broker, Message: vr.Message, MaxVersion: -1}
-		if vr.Message == nil {
-			r = Request{Kind: KindConnect, Broker: vr.Broker}
-		}
-		s.put(r, &request{kind: reqView, view: vr})
-	}
-}
-
-func (s *Sender) put(r Request, q *request) {
-	s.reqID++
-	r.ID = s.reqID
-	if r.Timeout == 0 {
-		r.Timeout = s.cfg.RequestTimeoutMs
-	}
-	q.broker = r.Broker
-	s.reqs[r.ID] = q
-	s.eff.Requests = append(s.eff.Requests, r)
-}
-
 // Handle takes the answer to a Request. Answers to requests that were never made, or
 // were answered already, are ignored.
 func (s *Sender) Handle(now spool.Time, resp Response) *Effects {
@@ -75,26 +47,26 @@ func (s *Sender) Handle(now spool.Time, resp Response) *Effects {
 	}
 	var foreign *ForeignClusterError
 	if errors.As(resp.Err, &foreign) {
-		s.foreign(foreign)
+		s.changes.foreign(foreign)
 	}
 	switch q.kind {
 	case reqView:
 		s.view.Handle(q.view, cluster.Answer{Message: resp.Message, Err: resp.Err})
-		s.viewChanged()
+		s.changes.take()
 	case reqIdentity:
-		s.onIdentity(resp)
+		s.identify.answered(resp)
 	case reqDescribe:
-		s.onDescribe(q, resp)
+		s.questions.onDescribe(q, resp)
 	case reqLogEnd:
-		s.onLogEnd(q, resp)
+		s.questions.onLogEnd(q, resp)
 	case reqTail:
-		s.onTail(q, resp)
+		s.questions.onTail(q, resp)
 	case reqLogStart:
-		s.onLogStart(q, resp)
+		s.questions.onLogStart(q, resp)
 	case reqProduce:
-		s.onProduce(q, resp)
+		s.drain.onProduce(q, resp)
 	case reqCloneCheck:
-		s.onCloneCheck(q, resp)
+		s.clones.answered(q, resp)
 	}
 	return s.end()
 }
@@ -105,6 +77,41 @@ func (s *Sender) Disconnected(now spool.Time, id int32, err error) *Effects {
 	s.begin(now)
 	s.view.Disconnected(id, err)
 	s.clones.changed = true
-	s.viewChanged()
+	s.changes.take()
 	return s.end()
+}
+
+// requests are those that no Response has come to.
+type requests struct {
+	*call
+	reqs  map[uint64]*request
+	reqID uint64
+}
+
+// request puts r on the list of effects, behind what the view wanted before.
+func (rs *requests) request(r Request, q *request) {
+	rs.viewRequests()
+	rs.put(r, q)
+}
+
+// viewRequests puts what the view of the cluster asks for on the list of effects.
+func (rs *requests) viewRequests() {
+	for _, vr := range rs.view.Requests() {
+		r := Request{Kind: KindControl, Broker: vr.Broker, Message: vr.Message, MaxVersion: -1}
+		if vr.Message == nil {
+			r = Request{Kind: KindConnect, Broker: vr.Broker}
+		}
+		rs.put(r, &request{kind: reqView, view: vr})
+	}
+}
+
+func (rs *requests) put(r Request, q *request) {
+	rs.reqID++
+	r.ID = rs.reqID
+	if r.Timeout == 0 {
+		r.Timeout = rs.cfg.RequestTimeoutMs
+	}
+	q.broker = r.Broker
+	rs.reqs[r.ID] = q
+	rs.eff.Requests = append(rs.eff.Requests, r)
 }

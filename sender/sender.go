@@ -1,9 +1,7 @@
 package sender
 
 import (
-	"fmt"
 	"math/rand/v2"
-	"slices"
 
 	"github.com/spoold/spoold/accumulator"
 	"github.com/spoold/spoold/idempotence"
@@ -36,71 +34,27 @@ type Config struct {
 // Sender is the whole producer but for IO. Not safe for concurrent use: the loop
 // owns it.
 type Sender struct {
-	cfg     Config
-	now     spool.Time
-	eff     Effects
-	backoff protocol.Backoff
-	acc     *accumulator.Accumulator
-
-	lanes   []*lane // ascending by ID
-	byTopic map[string]*lane
-	active  []*partition // those with anything to do, in no order that matters
-	view    *cluster.View
-	// foreignCluster is the id of another cluster that was met last and reported, since the link was up.
-	foreignCluster string
-
-	turn int // where the next drain begins, so that none starves
-
-	former   protocol.ProducerIdentity // of the last start that had one
-	identity protocol.ProducerIdentity // of this start; valid once it is durable
-	clones   cloneCheck
-	identify identify
-
-	reqs    map[uint64]*request
-	reqID   uint64
-	feedID  uint64
-	feeding int // bytes asked for and not here yet
-	// Lanes that are behind, in turn, and those that could take nothing when Accumulator.Wakes was stalledAt.
-	behind, stalled []*lane
-	stalledAt       uint64
-	extra           extra
-
-	e       idempotence.Env // with the Write that is being composed, and all else that machines left
-	then    []func()        // to do when the Write is durable
-	writeID uint64
-	writes  []pendingWrite
-
-	flushing int  // lanes of which not all has left that Flush was for
-	closing  bool // see Closing
-	stop     error
+	parts
+	feeds     *feeds
+	changes   *changes
+	questions *questions
+	clones    *cloneCheck
+	identify  *identify
+	drain     *drain
+	writes    writes
 }
 
-type pendingWrite struct {
-	id     uint64
-	sealed []*idempotence.Sealed
-	then   []func()
+// parts are what all others work on. They see the same ones.
+type parts struct {
+	*call
+	*topics
+	*requests
+	*work
 }
 
 // New makes a sender from what a start found. rec is not kept.
 func New(cfg Config, rec *spool.Recovered) *Sender {
-	s := &Sender{
-		cfg: cfg,
-		acc: accumulator.New(accumulator.Config{
-			BatchSize: cfg.BatchSize, BufferMemory: cfg.BufferMemory, LingerMs: cfg.LingerMs, Partitioner: cfg.Partitioner, Seed: cfg.Seed,
-		}),
-		byTopic:  make(map[string]*lane),
-		former:   rec.Former,
-		identity: protocol.NoIdentity,
-		reqs:     make(map[uint64]*request),
-	}
-	s.backoff = protocol.Backoff{Ms: cfg.RetryBackoffMs, MaxMs: cfg.RetryBackoffMaxMs, Rand: rand.New(rand.NewPCG(cfg.Seed, rec.Incarnation))}
-	s.view = cluster.New(cluster.Config{
-		ID: rec.ClusterID, AutoCreate: cfg.AutoCreate, RetryBackoffMs: cfg.RetryBackoffMs,
-		MetadataMaxAgeMs: cfg.MetadataMaxAgeMs, MetadataMaxIdleMs: cfg.MetadataMaxIdleMs, Backoff: &s.backoff,
-	})
-	s.e = idempotence.Env{Accumulator: s.acc, Config: idempotence.Config{
-		MaxInFlight: cfg.MaxInFlight, MarginMs: cfg.MarginMs, RetryBackoffMaxMs: cfg.RetryBackoffMaxMs, Backoff: &s.backoff,
-	}}
+	s := build(cfg, rec)
 	for i := range rec.Lanes {
 		s.restoreLane(&rec.Lanes[i])
 	}
@@ -115,11 +69,38 @@ func New(cfg Config, rec *spool.Recovered) *Sender {
 			p.Restored()
 		}
 		l.remote.Expected = l.knownPartitions()
-		s.wantFeed(l)
+		s.feeds.wantFeed(l)
 	}
 	if rec.Stopped != "" {
 		s.stop = &StoppedError{Reason: rec.Stopped, Recorded: true}
 	}
+	return s
+}
+
+// build makes the parts of a sender and joins them.
+func build(cfg Config, rec *spool.Recovered) *Sender {
+	c := &call{cfg: cfg}
+	c.acc = accumulator.New(accumulator.Config{
+		BatchSize: cfg.BatchSize, BufferMemory: cfg.BufferMemory, LingerMs: cfg.LingerMs, Partitioner: cfg.Partitioner, Seed: cfg.Seed,
+	})
+	c.backoff = protocol.Backoff{Ms: cfg.RetryBackoffMs, MaxMs: cfg.RetryBackoffMaxMs, Rand: rand.New(rand.NewPCG(cfg.Seed, rec.Incarnation))}
+	c.view = cluster.New(cluster.Config{
+		ID: rec.ClusterID, AutoCreate: cfg.AutoCreate, RetryBackoffMs: cfg.RetryBackoffMs,
+		MetadataMaxAgeMs: cfg.MetadataMaxAgeMs, MetadataMaxIdleMs: cfg.MetadataMaxIdleMs, Backoff: &c.backoff,
+	})
+	c.e = idempotence.Env{Accumulator: c.acc, Identity: protocol.NoIdentity, Former: rec.Former, Config: idempotence.Config{
+		MaxInFlight: cfg.MaxInFlight, MarginMs: cfg.MarginMs, RetryBackoffMaxMs: cfg.RetryBackoffMaxMs, Backoff: &c.backoff,
+	}}
+	p := parts{
+		call:     c,
+		topics:   &topics{call: c, byTopic: make(map[string]*lane)},
+		requests: &requests{call: c, reqs: make(map[uint64]*request)},
+		work:     &work{call: c},
+	}
+	s := &Sender{parts: p, feeds: &feeds{parts: p}, questions: &questions{p}, identify: &identify{parts: p}}
+	s.changes = &changes{parts: p, feeds: s.feeds}
+	s.clones = &cloneCheck{parts: p, questions: s.questions}
+	s.drain = &drain{parts: p, changes: s.changes}
 	return s
 }
 
@@ -159,6 +140,14 @@ func (s *Sender) Flush(now spool.Time) *Effects {
 	return s.end()
 }
 
+// Closing has nothing more sealed or read back: what is sealed already still goes out,
+// and its answers settle it. So a stop in good order leaves little in doubt.
+func (s *Sender) Closing(now spool.Time) *Effects {
+	s.begin(now)
+	s.closing = true
+	return s.end()
+}
+
 // Pending is how many entries of topic below end have not left; for Flush and tests.
 func (s *Sender) Pending() uint64 {
 	var n uint64
@@ -166,24 +155,6 @@ func (s *Sender) Pending() uint64 {
 		n += l.acc.CountPending()
 	}
 	return n
-}
-
-// Seeds of the effects: every public method begins and ends with these.
-
-func (s *Sender) begin(now spool.Time) {
-	if now.Age < s.now.Age {
-		now.Age = s.now.Age
-	}
-	s.now = now
-	s.view.Begin(now.Age)
-	e := &s.eff
-	clear(e.Sealed)
-	clear(e.Requests)
-	clear(e.Recycle)
-	*e = Effects{
-		Sealed: e.Sealed[:0], Requests: e.Requests[:0], Deliver: e.Deliver[:0], Feed: e.Feed[:0],
-		Recycle: e.Recycle[:0], Events: e.Events[:0],
-	}
 }
 
 func (s *Sender) end() *Effects {
@@ -209,9 +180,9 @@ func (s *Sender) progress() {
 	}
 	s.control()
 	s.view.AskExpiration()
-	s.ask()
-	s.produce()
-	s.feed()
+	s.questions.ask()
+	s.drain.produce()
+	s.feeds.feed()
 	s.retire()
 	s.finish()
 	s.viewRequests()
@@ -223,94 +194,10 @@ func (s *Sender) progress() {
 // control asks for what everything else needs: metadata, then a producer id.
 func (s *Sender) control() {
 	s.view.Update()
-	if s.view.Generation() > 0 && (s.cloneChecked() || s.mayUseIdentity()) {
-		s.askIdentity()
+	if s.view.Generation() > 0 && (s.clones.done() || s.mayUseIdentity()) {
+		s.identify.ask()
 	}
-}
-
-// retire drops from active what has nothing to do.
-func (s *Sender) retire() {
-	k := 0
-	for _, p := range s.active {
-		if p.Idle() {
-			p.active = false
-			continue
-		}
-		s.active[k] = p
-		k++
-	}
-	clear(s.active[k:])
-	s.active = s.active[:k]
-}
-
-func (s *Sender) activate(p *partition) {
-	if !p.active {
-		p.active, p.since = true, s.now.Age
-		s.active = append(s.active, p)
-	}
-}
-
-// wake asks for a Tick at the latest at age at.
-func (s *Sender) wake(at int64) {
-	if at <= s.now.Age {
-		at = s.now.Age + 1
-	}
-	if s.eff.WakeAt == 0 || at < s.eff.WakeAt {
-		s.eff.WakeAt = at
-	}
-}
-
-// emit takes what machines left, and closes the Write that was composed, if there is one.
-func (s *Sender) emit() {
-	e, eff := &s.e, &s.eff
-	eff.Sealed, e.Encode = e.Encode, eff.Sealed
-	eff.Deliver, e.Deliver = e.Deliver, eff.Deliver
-	eff.Recycle, e.Recycle = e.Recycle, eff.Recycle
-	eff.Events, e.Events = e.Events, eff.Events
-	if e.WakeAt != 0 {
-		s.wake(e.WakeAt)
-		e.WakeAt = 0
-	}
-	w := &e.Write
-	w.Partitions = slices.Grow(w.Partitions, len(e.Changed))
-	for _, m := range e.Changed {
-		w.Partitions = append(w.Partitions, s.lane(m.Lane.ID).parts[m.ID].state())
-	}
-	clear(e.Changed)
-	e.Changed = e.Changed[:0]
-	if len(e.Sealed) > 0 { // the facts that sealed records were placed by are durable with them
-		s.acc.FreshFacts(func(f spool.LaneFacts) { w.Facts = append(w.Facts, f) })
-	}
-	if w.Empty() {
-		return
-	}
-	s.writeID++
-	out := *w
-	out.ID = s.writeID
-	s.writes = append(s.writes, pendingWrite{id: out.ID, sealed: e.Sealed, then: s.then})
-	eff.Write, eff.Urgent = &out, e.Urgent
-	e.Write, e.Sealed, s.then, e.Urgent = spool.Write{}, nil, nil, false
-}
-
-// durable is told which Writes were committed.
-func (s *Sender) durable(upTo uint64) {
-	k := 0
-	for ; k < len(s.writes) && s.writes[k].id <= upTo; k++ {
-		for _, b := range s.writes[k].sealed {
-			b.Durable()
-		}
-		for _, f := range s.writes[k].then {
-			f()
-		}
-	}
-	s.writes = append(s.writes[:0], s.writes[k:]...)
 }
 
 // Splits is how many batches were cut in two since this start, because the broker refused them.
 func (s *Sender) Splits() int64 { return s.e.Splits }
-
-func (s *Sender) event(e Event) { s.e.Events = append(s.e.Events, e) }
-
-func (s *Sender) audit(format string, args ...any) {
-	s.e.Write.Audit = append(s.e.Write.Audit, spool.AuditEntry{At: s.now.Wall, What: fmt.Sprintf(format, args...)})
-}

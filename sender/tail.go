@@ -30,7 +30,7 @@ type tailRead struct {
 }
 
 // readTail reads the log of p from from on. The records themselves are not looked at.
-func (s *Sender) readTail(p *partition, from, to protocol.Offset) {
+func (qs *questions) readTail(p *partition, from, to protocol.Offset) {
 	t := p.open().tail
 	if t == nil || t.from != from || t.to != to {
 		t = &tailRead{from: from, to: to, next: from}
@@ -39,12 +39,12 @@ func (s *Sender) readTail(p *partition, from, to protocol.Offset) {
 	if t.waiting {
 		return
 	}
-	if s.now.Age < t.retryAt {
-		s.wake(t.retryAt)
+	if qs.now.Age < t.retryAt {
+		qs.wake(t.retryAt)
 		return
 	}
-	if s.view.Generation() < p.needMeta {
-		s.view.Want()
+	if qs.view.Generation() < p.needMeta {
+		qs.view.Want()
 		return
 	}
 	t.waiting = true
@@ -59,122 +59,122 @@ func (s *Sender) readTail(p *partition, from, to protocol.Offset) {
 	part.CurrentLeaderEpoch, part.LogStartOffset = epoch, -1 // a follower, or who was the leader, does not answer then
 	topic.Partitions = append(topic.Partitions, part)
 	r.Topics = append(r.Topics, topic)
-	s.request(Request{Kind: KindControl, Broker: leader, Message: r, MaxVersion: fetchMax},
+	qs.request(Request{Kind: KindControl, Broker: leader, Message: r, MaxVersion: fetchMax},
 		&request{kind: reqTail, parts: []*partition{p}, tail: t})
 }
 
-func (s *Sender) onTail(q *request, resp Response) {
+func (qs *questions) onTail(q *request, resp Response) {
 	p, t := q.parts[0], q.tail
 	if p.open().tail != t {
 		return // given up meanwhile
 	}
-	s.activate(p)
+	qs.activate(p)
 	t.waiting = false
 	r, ok := resp.Message.(*kmsg.FetchResponse)
 	if !ok || resp.Err != nil {
-		s.tailTrouble(p, t, "Fetch: "+cluster.ErrText(resp.Err), true)
+		qs.tailTrouble(p, t, "Fetch: "+cluster.ErrText(resp.Err), true)
 		return
 	}
 	if code := protocol.ErrorCode(r.ErrorCode); code != protocol.None {
-		s.tailTrouble(p, t, "Fetch: "+code.String(), true)
+		qs.tailTrouble(p, t, "Fetch: "+code.String(), true)
 		return
 	}
 	for i := range r.Topics {
 		for j := range r.Topics[i].Partitions {
 			rp := &r.Topics[i].Partitions[j]
 			if r.Topics[i].Topic == p.lane.topic && rp.Partition == p.ID {
-				s.tailPart(p, t, rp)
+				qs.tailPart(p, t, rp)
 				return
 			}
 		}
 	}
-	s.tailTrouble(p, t, "Fetch: the response does not mention the partition", false)
+	qs.tailTrouble(p, t, "Fetch: the response does not mention the partition", false)
 }
 
-func (s *Sender) tailTrouble(p *partition, t *tailRead, detail string, fresh bool) {
+func (qs *questions) tailTrouble(p *partition, t *tailRead, detail string, fresh bool) {
 	p.Detail = detail
 	if fresh {
-		p.needMeta = s.view.Refresh()
+		p.needMeta = qs.view.Refresh()
 	}
-	t.retryAt = s.now.Age + p.Backoff(s.env(p))
-	s.wake(t.retryAt)
+	t.retryAt = qs.now.Age + p.Backoff(qs.env(p))
+	qs.wake(t.retryAt)
 }
 
 // tailPart takes one answer: more of the log, or a reason why there is none.
-func (s *Sender) tailPart(p *partition, t *tailRead, rp *kmsg.FetchResponseTopicPartition) {
+func (qs *questions) tailPart(p *partition, t *tailRead, rp *kmsg.FetchResponseTopicPartition) {
 	code := protocol.ErrorCode(rp.ErrorCode)
 	switch {
 	case code == protocol.OffsetOutOfRange: // below the start or above the end: Kafka does not tell which
-		s.askLogStart(p, t)
+		qs.askLogStart(p, t)
 		return
 	case code.Class() == protocol.Authorization:
 		t.seen.Err = "the log cannot be read: " + code.String() + ": grant READ on the topic"
-		s.tailDone(p, t)
+		qs.tailDone(p, t)
 		return
 	case code != protocol.None:
-		s.tailTrouble(p, t, "Fetch: "+code.String(), code.Class() == protocol.RefreshRetriable)
+		qs.tailTrouble(p, t, "Fetch: "+code.String(), code.Class() == protocol.RefreshRetriable)
 		return
 	}
 	if start := protocol.Offset(rp.LogStartOffset); start > t.seen.LogStart {
 		t.seen.LogStart = start
 	}
-	if err := s.headers(p, t, rp.RecordBatches); err != nil {
-		s.tailTrouble(p, t, "Fetch: "+err.Error(), false)
+	if err := qs.headers(p, t, rp.RecordBatches); err != nil {
+		qs.tailTrouble(p, t, "Fetch: "+err.Error(), false)
 		return
 	}
 	end := protocol.Offset(rp.HighWatermark)
 	switch {
 	case t.to != protocol.NoOffset && t.next >= t.to, t.to == protocol.NoOffset && t.next >= end:
-		s.tailDone(p, t)
+		qs.tailDone(p, t)
 	case t.next >= end:
 		// An ack showed that the high watermark was higher: a new leader learns it late.
-		s.tailTrouble(p, t, "waiting for the high watermark", false)
+		qs.tailTrouble(p, t, "waiting for the high watermark", false)
 	}
 }
 
 // askLogStart asks the leader where the log begins.
-func (s *Sender) askLogStart(p *partition, t *tailRead) {
+func (qs *questions) askLogStart(p *partition, t *tailRead) {
 	t.waiting = true
 	leader, _ := p.leader()
 	l := kmsg.NewPtrListOffsetsRequest()
 	l.ReplicaID = -1
 	l.Topics = addLogEnd(nil, p)
 	l.Topics[0].Partitions[0].Timestamp = -2 // the earliest
-	s.request(Request{Kind: KindControl, Broker: leader, Message: l, MaxVersion: -1}, &request{kind: reqLogStart, parts: []*partition{p}, tail: t})
+	qs.request(Request{Kind: KindControl, Broker: leader, Message: l, MaxVersion: -1}, &request{kind: reqLogStart, parts: []*partition{p}, tail: t})
 }
 
-func (s *Sender) onLogStart(q *request, resp Response) {
+func (qs *questions) onLogStart(q *request, resp Response) {
 	p, t := q.parts[0], q.tail
 	if p.open().tail != t {
 		return // given up meanwhile
 	}
-	s.activate(p)
+	qs.activate(p)
 	t.waiting = false
 	a := &asking{}
 	if r, ok := resp.Message.(*kmsg.ListOffsetsResponse); !ok || resp.Err != nil {
 		a.failed, p.Detail = true, "ListOffsets: "+cluster.ErrText(resp.Err)
 	} else {
-		s.logEnd(p, a, r)
+		qs.logEnd(p, a, r)
 	}
 	switch {
 	case a.failed:
-		s.tailTrouble(p, t, p.Detail, true)
+		qs.tailTrouble(p, t, p.Detail, true)
 	case a.logEnd > t.next:
 		t.seen.LogStart = a.logEnd
-		s.tailDone(p, t)
+		qs.tailDone(p, t)
 	case p.Phase() == idempotence.Resolving && t.below >= maxBelow:
 		t.seen.Below = true
-		s.tailDone(p, t)
+		qs.tailDone(p, t)
 	default:
 		// Above the end: nothing is there, which must not be taken for "not found". It may be another topic of that
 		// name, which metadata will tell, or a leader of another reign.
 		t.below++
-		s.tailTrouble(p, t, "Fetch: offset "+fmt.Sprint(t.next)+" is out of range", true)
+		qs.tailTrouble(p, t, "Fetch: offset "+fmt.Sprint(t.next)+" is out of range", true)
 	}
 }
 
 // headers notes the batches of our producer id and moves on behind the last whole one.
-func (s *Sender) headers(p *partition, t *tailRead, log []byte) error {
+func (qs *questions) headers(p *partition, t *tailRead, log []byte) error {
 	id := p.Sequences().Identity.ID
 	for len(log) > 0 {
 		h, _, rest, err := protocol.NextBatchHeader(log)
@@ -198,8 +198,8 @@ func (s *Sender) headers(p *partition, t *tailRead, log []byte) error {
 	return nil
 }
 
-func (s *Sender) tailDone(p *partition, t *tailRead) {
+func (qs *questions) tailDone(p *partition, t *tailRead) {
 	p.open().tail = nil
-	p.TailRead(s.env(p), t.seen)
-	s.took(p)
+	p.TailRead(qs.env(p), t.seen)
+	qs.took(p)
 }

@@ -61,10 +61,10 @@ func (s *Sender) Sweep(now spool.Time, w *Waiting, sections []spool.Section, las
 	s.begin(now)
 	l := s.lane(w.Lane)
 	if !l.sweeping {
-		s.unqueue(l)
+		s.feeds.unqueue(l)
 	}
 	l.sweeping = !last
-	s.wantFeed(l)
+	s.feeds.wantFeed(l)
 	sealed := spool.NewSet(0)
 	for _, p := range l.parts {
 		for _, sp := range p.SealedSpans() {
@@ -110,15 +110,6 @@ func (s *Sender) Sweep(now spool.Time, w *Waiting, sections []spool.Section, las
 
 func (w *Waiting) means(l *lane, n int32, placed bool) bool {
 	return w.all || placed && (w.absent && n >= l.acc.Partitions() || slices.Contains(w.parts, n))
-}
-
-// unqueue gives what l's queues hold back to the spool: it is read again, but for what is put aside.
-func (s *Sender) unqueue(l *lane) {
-	l.acc.Reread(s.acc)
-	s.cancelFeed(l)
-	l.stalled = 0
-	s.acc.WakeLanes()
-	s.wantFeed(l)
 }
 
 func (s *Sender) putAside(l *lane, i spool.Index, n int32, code protocol.ErrorCode, refused *RefusedError) {

@@ -1,0 +1,94 @@
+package sender
+
+import (
+	"github.com/spoold/spoold/idempotence"
+	"github.com/spoold/spoold/protocol"
+)
+
+// stuckAfter is how long records of a topic wait, with the link up and nothing of the topic leaving, before that is
+// trouble, in ms.
+const stuckAfter = 60_000
+
+func (ts *topics) topicStatus(l *lane) TopicStatus {
+	t := TopicStatus{
+		Lane: l.id, Topic: l.topic, TopicID: l.remote.Bound, End: l.acc.End, Settled: l.acc.Settled(), State: "idle",
+	}
+	pending := l.acc.Pending()
+	resolving, parked := false, false
+	for _, p := range l.parts {
+		if p.Phase() == idempotence.Unknown && p.Idle() && p.Sequences().LastOffset == protocol.NoOffset && !p.Park().Parked() {
+			continue
+		}
+		ps := ts.partitionStatus(p)
+		parked = parked || ps.State == "parked"
+		resolving = resolving || ps.State == "resolving"
+		t.Partitions = append(t.Partitions, ps)
+	}
+	t.PartitionCount = l.acc.Partitions()
+	if pending {
+		t.Trouble = ts.topicTrouble(l)
+		t.Detail = t.Trouble
+	}
+	switch {
+	case parked:
+		t.State = "parked"
+	case pending && l.remote.Code != protocol.None:
+		t.State = "unknown-topic"
+	case pending && !ts.view.Link().Up:
+		t.State, t.Detail = "waiting", ts.view.Link().Err
+	case pending && t.Trouble != "":
+		t.State = "waiting"
+	case resolving:
+		t.State = "resolving"
+	case pending:
+		t.State = "delivering"
+	}
+	return t
+}
+
+func (ts *topics) partitionStatus(p *partition) PartitionStatus {
+	leader, _ := p.leader()
+	seq := p.Sequences()
+	ps := PartitionStatus{
+		Partition: p.ID, Leader: leader, State: p.Phase().String(), InFlight: p.InFlight(),
+		LastOffset: seq.LastOffset, Identity: seq.Identity, Park: p.Park(),
+		Detail: p.Detail, MayAsk: p.MayAsk(),
+	}
+	if p.open().asking != nil {
+		ps.State = "asking"
+	}
+	switch {
+	case p.Phase() != idempotence.Ready:
+		ps.InDoubt = p.InDoubt()
+	case p.RefusedMaybe() > 0:
+		ps.InDoubt = p.RefusedMaybe()
+		ps.State, ps.Detail = "resolving", "refused, and perhaps in the log: decided after the next record's ack"
+	}
+	return ps
+}
+
+// topicTrouble says why records of l that wait cannot leave, or "". It counts on an operator, or on time.
+func (ts *topics) topicTrouble(l *lane) string {
+	if l.remote.Code != protocol.None {
+		return l.remote.Code.String() + ": " + ts.view.Advice(l.remote.Code)
+	}
+	if n, ok := l.acc.AbsentPartition(); ok {
+		return "records wait for partition " + itoa(n) + ", the topic has " + itoa(l.acc.Partitions())
+	}
+	link := ts.view.Link()
+	if !link.Up {
+		return ""
+	}
+	progress := max(l.since, link.Since)
+	for _, p := range l.parts {
+		progress = max(progress, p.Progress)
+		stuck := ts.now.Age-max(p.since, p.Progress, link.Since) >= stuckAfter
+		if p.active && p.Phase() != idempotence.Parked && p.Detail != "" && (p.RefusedForNow() || stuck) {
+			return "partition " + itoa(p.ID) + ": " + p.Detail
+		}
+	}
+	if ts.now.Age-progress >= stuckAfter {
+		return "no record of the topic has left for " + itoa(int32((ts.now.Age-progress)/1000)) + " s"
+	}
+	return ""
+}
