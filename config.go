@@ -35,9 +35,11 @@ type Config struct {
 	GzipLevel          int64
 	LZ4Level           int64
 	ZstdLevel          int64
-	PartitionerClass   string // partitioner.class: a name of Kafka's, librdkafka's or sarama's; "": the built-in one
-	IgnoreKeys         bool   // partitioner.ignore.keys
-	CompressionLevel   int64  // of whatever codec; -1: the three above
+	PartitionerClass   string        // partitioner.class: a name of Kafka's, librdkafka's or sarama's; "": the built-in one
+	IgnoreKeys         bool          // partitioner.ignore.keys
+	Adaptive           bool          // partitioner.adaptive.partitioning.enable
+	Availability       time.Duration // partitioner.availability.timeout.ms; 0: off
+	CompressionLevel   int64         // of whatever codec; -1: the three above
 	MetadataMaxAge     time.Duration
 	MetadataMaxIdle    time.Duration
 	RetryBackoff       time.Duration

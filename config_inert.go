@@ -62,9 +62,6 @@ var ignoredKeys = []why{
 	{"spoold always goes back to bootstrap.servers", [][]string{
 		{"metadata.recovery.strategy", "rebootstrap"}, {"metadata.recovery.rebootstrap.trigger.ms", "300000"},
 	}},
-	{"the choice goes by the length of no queue here", [][]string{
-		{"partitioner.adaptive.partitioning.enable", "true", "false"},
-	}},
 	{"ssl.enabled.protocols says which versions of TLS are used", [][]string{
 		{"ssl.protocol", "TLSv1.3", "TLSv1.2", "TLS"},
 	}},
@@ -131,9 +128,6 @@ var ignoredKeys = []why{
 
 // refusedKeys are an error.
 var refusedKeys = []why{
-	{"this is not supported yet: no partition is left out for what its broker does", [][]string{
-		{"partitioner.availability.timeout.ms", "0"},
-	}},
 	{"two-phase commit is not supported", [][]string{
 		{"transaction.two.phase.commit.enable", "false"},
 	}},

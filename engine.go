@@ -68,6 +68,8 @@ func (p *Producer) newLoop(store loop.Store, rec *spool.Recovered) *loop.Loop {
 		MaxRequestSize:    int(c.MaxRequestSize),
 		MaxInFlight:       int(c.MaxInFlight),
 		Partitioner:       c.partitioner(),
+		Uniform:           !c.Adaptive,
+		AvailabilityMs:    c.Availability.Milliseconds(),
 		LingerMs:          c.Linger.Milliseconds(),
 		RequestTimeoutMs:  c.RequestTimeout.Milliseconds(),
 		RetryBackoffMs:    c.RetryBackoff.Milliseconds(),

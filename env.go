@@ -27,6 +27,8 @@ type Env struct {
 	// them over: it closes them if it fails, and Producer.Close does otherwise. With interceptors, Send
 	// counts against callbacks.max as SendFunc does.
 	Interceptors []Interceptor
+	// Partitioner chooses the partition of records that name none. Open takes it over as it does interceptors. nil: partitioner.class does.
+	Partitioner Partitioner
 	// Tracer follows records. nil: nobody does.
 	Tracer Tracer
 	// AdoptSpool takes over a spool that was moved here on purpose from another

@@ -35,7 +35,7 @@ type Acknowledgement struct {
 	Err       error     // as Delivery.Acked or Send returned it
 }
 
-// InterceptorFailed: an interceptor returned an error. It was passed by.
+// InterceptorFailed: an interceptor returned an error, and was passed by; or the Partitioner's Close did.
 type InterceptorFailed struct {
 	Interceptor string // its type
 	Method      string // "OnSend" or "Close"

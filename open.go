@@ -32,9 +32,11 @@ func openWith(cfg Config, env Env, seam func(*bolt.Store) loop.Store, pause time
 	p.limits.Store(cfg.limits())
 	p.meter = newMeter(time.Now)
 	p.interceptors = &interceptors{list: slices.Clone(env.Interceptors), hooks: &p.env.Hooks}
+	p.chooser = newChooser(env.Partitioner, &p.env.Hooks)
 	p.plain = p.interceptors.none() && env.Tracer == nil
 	if err := p.secure(); err != nil {
 		p.interceptors.close()
+		p.chooser.close()
 		return nil, err
 	}
 	p.notBefore = notBefore(cfg.SpoolPath)
@@ -44,6 +46,7 @@ func openWith(cfg Config, env Env, seam func(*bolt.Store) loop.Store, pause time
 	if err != nil {
 		p.callbacks.close()
 		p.interceptors.close()
+		p.chooser.close()
 		return nil, err
 	}
 	p.engine.Store(e)

@@ -28,6 +28,7 @@ type Producer struct {
 
 	plain        bool // neither interceptors nor a tracer
 	interceptors *interceptors
+	chooser      *chooser
 	meter        *meter
 
 	// Tests come between.
@@ -155,6 +156,7 @@ func (p *Producer) shut() {
 	<-p.done
 	p.callbacks.close()
 	p.interceptors.close()
+	p.chooser.close()
 }
 
 // ResolveChoice is an operator's word for records in doubt on a parked partition.

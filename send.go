@@ -33,6 +33,13 @@ func (p *Producer) send(ctx context.Context, r *Record) (Delivery, error) {
 	if err := p.check(r); err != nil {
 		return Delivery{}, err
 	}
+	partition := r.Partition
+	if !p.chooser.none() {
+		var err error
+		if partition, err = p.chooser.choose(ctx, p, r); err != nil {
+			return Delivery{}, err
+		}
+	}
 	timestamp := p.timestamp(r)
 	for {
 		e, err := p.current()
@@ -40,12 +47,12 @@ func (p *Producer) send(ctx context.Context, r *Record) (Delivery, error) {
 			return Delivery{}, err
 		}
 		// With no room it comes back at once; only then is a timer worth its price.
-		t, err := e.store.Append(noWait, r.Topic, timestamp, r.Partition.Number(), r.Key, r.Value, r.Headers)
+		t, err := e.store.Append(noWait, r.Topic, timestamp, partition.Number(), r.Key, r.Value, r.Headers)
 		if errors.Is(err, bolt.ErrFull) {
 			ended := p.meter.blocked()
 			p.room.full(e.store.Stats())
 			wait, cancel := context.WithTimeoutCause(ctx, p.cfg.MaxBlock, errMaxBlock)
-			t, err = e.store.Append(wait, r.Topic, timestamp, r.Partition.Number(), r.Key, r.Value, r.Headers)
+			t, err = e.store.Append(wait, r.Topic, timestamp, partition.Number(), r.Key, r.Value, r.Headers)
 			cancel()
 			ended()
 		}
@@ -74,7 +81,7 @@ func (p *Producer) sendBatch(ctx context.Context, b *Batch) (Deliveries, error) 
 	if ctx.Err() != nil {
 		return Deliveries{}, context.Cause(ctx)
 	}
-	in, err := p.input(b)
+	in, err := p.input(ctx, b)
 	if err != nil {
 		return Deliveries{}, err
 	}
@@ -111,18 +118,22 @@ var noWait = func() context.Context {
 
 var errMaxBlock = errors.New("max.block.ms ran out")
 
-func (p *Producer) input(b *Batch) (*bolt.BatchInput, error) {
+func (p *Producer) input(ctx context.Context, b *Batch) (*bolt.BatchInput, error) {
 	in := &bolt.BatchInput{Key: b.Key, Unit: p.cfg.TransactionalID != "", Records: make([]bolt.RecordInput, len(b.Records))}
 	for i := range b.Records {
 		r := &b.Records[i]
 		if err := p.check(r); err != nil {
 			return nil, fmt.Errorf("record %d of %d: %w", i, len(b.Records), err)
 		}
+		partition, err := p.chooser.choose(ctx, p, r)
+		if err != nil {
+			return nil, fmt.Errorf("record %d of %d: %w", i, len(b.Records), err)
+		}
 		timestamp := p.timestamp(r)
 		if b.Key != "" && r.Timestamp.IsZero() {
 			timestamp = bolt.NoTimestamp // a repeat must be the same records, whenever it comes
 		}
-		in.Records[i] = bolt.RecordInput{Topic: r.Topic, Timestamp: timestamp, Partition: r.Partition.Number(),
+		in.Records[i] = bolt.RecordInput{Topic: r.Topic, Timestamp: timestamp, Partition: partition.Number(),
 			Key: r.Key, Value: r.Value, Headers: r.Headers}
 	}
 	for _, n := range b.Notes {

@@ -74,8 +74,13 @@ func (t *Transaction) SendBatch(ctx context.Context, records []Record) error {
 		return err
 	}
 	size := int64(0)
+	partitions := make([]Partition, len(records))
 	for i := range records {
-		if err := t.p.check(&records[i]); err != nil {
+		err := t.p.check(&records[i])
+		if err == nil {
+			partitions[i], err = t.p.chooser.choose(ctx, t.p, &records[i])
+		}
+		if err != nil {
 			return fmt.Errorf("record %d of %d: %w", i, len(records), err)
 		}
 		size += recordMemory(&records[i])
@@ -93,7 +98,9 @@ func (t *Transaction) SendBatch(ctx context.Context, records []Record) error {
 	}
 	t.bytes += size
 	for i := range records {
-		t.records = append(t.records, copyRecord(t.p, &records[i]))
+		r := copyRecord(t.p, &records[i])
+		r.Partition = partitions[i]
+		t.records = append(t.records, r)
 	}
 	return nil
 }

@@ -16,6 +16,10 @@ type Config struct {
 	LingerMs     int64 // how long a batch waits for company; 0: not at all
 	Partitioner  protocol.Partitioner
 	Seed         uint64
+	// Uniform chooses sticky partitions at random, whatever their queues.
+	Uniform bool
+	// AvailabilityMs is how long a broker may take nothing that is ready for it before its partitions are not chosen any more; 0: however long.
+	AvailabilityMs int64
 }
 
 // Accumulator is all batches in memory. Not safe for concurrent use: the sender
@@ -29,6 +33,9 @@ type Accumulator struct {
 	// Lanes with something to do: those whose cursor may have to go back, and those with facts that no Write holds.
 	rewinds, fresh []*Lane
 	held           int // bytes in queues of partitions that are blocked
+	now            int64
+	drains         map[int32]*drain // by broker
+	queues, upTo   []int            // of Pick
 	// Hurry makes every batch ready at once (flush, close).
 	Hurry bool
 }
@@ -38,7 +45,7 @@ func New(cfg Config) *Accumulator {
 	if cfg.BatchSize < protocol.BatchHeaderSize+64 {
 		cfg.BatchSize = protocol.BatchHeaderSize + 64
 	}
-	return &Accumulator{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x5ea1))}
+	return &Accumulator{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x5ea1)), drains: make(map[int32]*drain)}
 }
 
 // Used is how many bytes the batches take.

@@ -77,7 +77,7 @@ func (l *Lane) Partition(n int32) *Partition {
 	if p := l.absent[n]; p != nil {
 		return p
 	}
-	p := &Partition{ID: n, lane: l, blocked: true}
+	p := &Partition{ID: n, lane: l, blocked: true, broker: noBroker}
 	if l.absent == nil {
 		l.absent = make(map[int32]*Partition)
 	}
@@ -110,7 +110,7 @@ func (l *Lane) SetPartitions(n int32) {
 		p := l.absent[i]
 		delete(l.absent, i)
 		if p == nil {
-			p = &Partition{ID: i, lane: l, blocked: true}
+			p = &Partition{ID: i, lane: l, blocked: true, broker: noBroker}
 		}
 		l.parts = append(l.parts, p)
 		l.count = i + 1
@@ -186,6 +186,7 @@ func (l *Lane) Evict(a *Accumulator, p *Partition) {
 		}
 		a.Recycle(b)
 	}
+	a.waits(p, false)
 	clear(p.queue)
 	p.enqueued(a, -p.queued)
 	p.queue = p.queue[:0]
@@ -252,6 +253,7 @@ func (l *Lane) Feed(a *Accumulator, now int64, sections []spool.Section) (all bo
 		return false, nil
 	}
 	l.limit.grow(now, a.cfg.BatchSize)
+	a.now = max(a.now, now)
 	for k := range sections {
 		if all, err = l.feed(a, now, &sections[k]); !all || err != nil {
 			return false, err
@@ -326,18 +328,4 @@ func (l *Lane) place(a *Accumulator, now int64, i spool.Index, e *spool.Entry) (
 		return false, true
 	}
 	return true, true
-}
-
-// prune forgets sticky runs that lie wholly below settled.
-func (l *Lane) prune(settled spool.Index) {
-	s := l.facts.Sticky
-	k := 0
-	for k+1 < len(s) && s[k+1].From <= settled {
-		k++
-	}
-	if k < 64 && k < len(s)/2 || k == 0 {
-		return
-	}
-	l.facts.Sticky = append(s[:0:0], s[k:]...)
-	l.stickyAt = max(l.stickyAt-k, 0)
 }

@@ -21,6 +21,9 @@ type Partition struct {
 	passed     bool
 	passedFrom spool.Index
 	returning  bool // passed, and the cursor stands at or below passedFrom
+
+	broker int32 // its leader, see Accumulator.Led
+	waits  bool  // its head is ready and was not taken
 }
 
 // passOver notes that the entry at i waits in the spool.
@@ -62,6 +65,13 @@ func (p *Partition) overflows(a *Accumulator, size int) bool {
 	}
 	b := p.queue[n-1]
 	return b.full || len(b.Buf)+size > p.lane.batchSize(a)
+}
+
+// finish has the open batch take no more records: the sticky run goes on elsewhere, so it need not wait for company.
+func (p *Partition) finish() {
+	if n := len(p.queue); n > 0 {
+		p.queue[n-1].full = true
+	}
 }
 
 // add puts a record into the open batch or a new one. It reports false if the
@@ -114,8 +124,10 @@ func (p *Partition) Ready(a *Accumulator, now int64) (ready bool, at int64) {
 		return false, 0
 	}
 	b := p.queue[0]
+	a.now = max(a.now, now)
 	at = b.created + a.cfg.LingerMs
 	if a.Hurry || b.full || len(p.queue) > 1 || now >= at {
+		a.waits(p, true)
 		return true, at
 	}
 	return false, at
@@ -125,6 +137,7 @@ func (p *Partition) Ready(a *Accumulator, now int64) (ready bool, at int64) {
 func (p *Partition) Pop(a *Accumulator) *Batch {
 	b := p.queue[0]
 	b.full = true
+	a.took(p)
 	p.enqueued(a, -len(b.Buf))
 	p.hint = len(b.Buf)
 	copy(p.queue, p.queue[1:])

@@ -70,8 +70,23 @@ func (l *Lane) freshFact(a *Accumulator) {
 	}
 }
 
+// runOver reports whether a sticky run has had its share: batch.size bytes and no batch that takes one more record (a half full one
+// would be left behind), or twice as many. opens says that the next record opens a batch.
+func (l *Lane) runOver(a *Accumulator, opens bool) bool {
+	share := l.batchSize(a)
+	return opens && l.runBytes >= share || l.runBytes >= 2*share
+}
+
+// addRun counts a record of size bytes in the sticky run, and the header of the batch that it opens.
+func (l *Lane) addRun(size int, opens bool) {
+	if opens {
+		size += protocol.BatchHeaderSize
+	}
+	l.runBytes += size
+}
+
 // stickyFor is the partition of the sticky run that entry i is in. At the frontier a
-// new run begins when the current batch is full or its partition cannot be written.
+// new run begins when the current one is over or its partition cannot be written.
 func (l *Lane) stickyFor(a *Accumulator, i spool.Index, size int) int32 {
 	s := l.facts.Sticky
 	last := len(s) - 1
@@ -79,15 +94,15 @@ func (l *Lane) stickyFor(a *Accumulator, i spool.Index, size int) int32 {
 		if last >= 0 {
 			p := l.Partition(s[last].Partition)
 			stuck := p.blocked && l.unblocked > 0
-			// A run is a batch full; batches that linger sent half full add up to one.
-			full := p.overflows(a, size) || p.Empty() && l.runBytes >= l.batchSize(a)
-			if !stuck && !full || l.count == 1 {
-				l.runBytes += size
+			if opens := p.Empty() || p.overflows(a, size); !stuck && !l.runOver(a, opens) || l.count == 1 {
+				l.addRun(size, opens)
 				return p.ID
 			}
+			p.finish()
 		}
 		f := spool.StickyFact{From: i, Partition: l.pick(a)}
-		l.runBytes = size
+		l.runBytes = 0
+		l.addRun(size, true)
 		if last >= 0 && s[last].Partition == f.Partition {
 			return f.Partition
 		}
@@ -105,28 +120,16 @@ func (l *Lane) stickyFor(a *Accumulator, i spool.Index, size int) int32 {
 	return s[k].Partition
 }
 
-// pick is the next sticky partition: of two at random among those that can be
-// written, the one with less in its queue (after KIP-794's adaptive choice).
-func (l *Lane) pick(a *Accumulator) int32 {
-	x, y := l.draw(a), l.draw(a)
-	if l.parts[y].queued < l.parts[x].queued {
-		return y
+// prune forgets sticky runs that lie wholly below settled.
+func (l *Lane) prune(settled spool.Index) {
+	s := l.facts.Sticky
+	k := 0
+	for k+1 < len(s) && s[k+1].From <= settled {
+		k++
 	}
-	return x
-}
-
-func (l *Lane) draw(a *Accumulator) int32 {
-	if l.unblocked == 0 {
-		return a.rng.Int32N(l.count)
+	if k < 64 && k < len(s)/2 || k == 0 {
+		return
 	}
-	k := a.rng.IntN(l.unblocked)
-	for n, p := range l.parts {
-		if !p.blocked {
-			if k == 0 {
-				return int32(n)
-			}
-			k--
-		}
-	}
-	return 0
+	l.facts.Sticky = append(s[:0:0], s[k:]...)
+	l.stickyAt = max(l.stickyAt-k, 0)
 }

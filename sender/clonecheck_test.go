@@ -17,7 +17,7 @@ func original(t *testing.T, seed uint64, delivered, waiting int) (w *world, copi
 	w.topics, w.keys = []string{"a"}, 0
 	w.cluster.create("a", 6)
 	cfg := scenarioCfg
-	cfg.LingerMs = 50
+	cfg.LingerMs, cfg.BatchSize, cfg.Seed = 50, 1000, seed
 	w.start(cfg)
 	w.run(20)
 	w.produce(delivered)
@@ -101,7 +101,10 @@ func TestACopyIsNoticedWhereTheTopicMayNotBeDescribedAtItsStart(t *testing.T) {
 func TestACopyIsNoticedWhereAStaleBrokerTellsOfFewerPartitionsAtItsStart(t *testing.T) {
 	cases := 0
 	for seed := uint64(1); cases < 30; seed++ {
-		w, c := original(t, seed, 150, 8)
+		if seed > 200 {
+			t.Fatalf("only %d of %d seeds have a partition that the broker does not tell of", cases, seed-1)
+		}
+		w, c := original(t, seed, 2000, 8)
 		parts := w.cluster.topics["a"].parts
 		var before []int
 		for _, p := range parts {
@@ -213,7 +216,7 @@ func TestNothingIsSentUnderARaisedEpochBeforeTheRollCallIsOver(t *testing.T) {
 		w.topics, w.keys = []string{"a"}, 0
 		w.cluster.create("a", 6)
 		cfg := scenarioCfg
-		cfg.LingerMs, cfg.RequestTimeoutMs = 50, 2000
+		cfg.LingerMs, cfg.RequestTimeoutMs, cfg.BatchSize, cfg.Seed = 50, 2000, 1000, seed
 		w.start(cfg)
 		w.run(20)
 		w.produce(3)

@@ -56,6 +56,7 @@ func (s *Sender) advance(p *partition) {
 		return
 	}
 	p.way = way
+	s.acc.Led(p.Queue, way.Broker)
 	want := p.Advance(e, way.Number)
 	s.took(p)
 	q := p.open()

@@ -28,6 +28,8 @@ type Config struct {
 	CheckCluster      bool  // stop when the first cluster that is reached is another one than the spool's
 	AutoCreate        bool  // ask the cluster to create topics that it does not have
 	Partitioner       protocol.Partitioner
+	Uniform           bool  // records without a key go to any partition alike, whatever its queue
+	AvailabilityMs    int64 // and to none whose broker takes nothing for so long; 0: however long
 	Seed              uint64
 }
 
@@ -82,6 +84,7 @@ func build(cfg Config, rec *spool.Recovered) *Sender {
 	c := &call{cfg: cfg}
 	c.acc = accumulator.New(accumulator.Config{
 		BatchSize: cfg.BatchSize, BufferMemory: cfg.BufferMemory, LingerMs: cfg.LingerMs, Partitioner: cfg.Partitioner, Seed: cfg.Seed,
+		Uniform: cfg.Uniform, AvailabilityMs: cfg.AvailabilityMs,
 	})
 	c.backoff = protocol.Backoff{Ms: cfg.RetryBackoffMs, MaxMs: cfg.RetryBackoffMaxMs, Rand: rand.New(rand.NewPCG(cfg.Seed, rec.Incarnation))}
 	c.view = cluster.New(cluster.Config{

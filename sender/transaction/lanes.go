@@ -385,7 +385,13 @@ func (s *reader) choose(l *lane, i spool.Index, e *spool.Entry) int32 {
 		l.sticky = 0
 	}
 	if p := l.partition(l.sticky); p.open != nil && !s.acc.Fits(p.open.batch, e) || p.open == nil && p.hint > 0 && len(p.queue) > 0 {
-		l.sticky = (l.sticky + 1) % count
+		l.sticky = s.nextSticky(l, count)
 	}
 	return l.sticky
+}
+
+// nextSticky is the next partition of records without a key.
+func (s *Sender) nextSticky(l *lane, count int32) int32 {
+	n, _ := s.acc.Pick(count, func(n int32) int { return len(l.partition(n).queue) })
+	return n
 }

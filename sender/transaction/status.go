@@ -54,7 +54,7 @@ func (s *Sender) transaction(now spool.Time) *sender.TransactionStatus {
 }
 
 func (s *Sender) topic(l *lane, up bool, why string) sender.TopicStatus {
-	t := sender.TopicStatus{Lane: l.id, Topic: l.topic, TopicID: l.remote.Bound, End: l.end, Settled: l.settled.Low(), State: "idle"}
+	t := sender.TopicStatus{Lane: l.id, Topic: l.topic, TopicID: l.remote.Bound, End: l.end, Settled: l.settled.Low(), State: "idle", PartitionCount: l.remote.Count}
 	for _, p := range l.parts {
 		leader, _ := l.remote.Leader(p.id)
 		ps := sender.PartitionStatus{

@@ -1,0 +1,128 @@
+package spoold
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"sync"
+
+	"github.com/spoold/spoold/sender/loop"
+)
+
+// Partitioner chooses partitions in the program's own way, in place of partitioner.class. What it chooses is spooled with the
+// record: a later start delivers it there without the program's code, and the order of records for one partition
+// is that of their Sends. If it has a method Close() error, that is called once, at the end of Producer.Close or when Open fails.
+type Partitioner interface {
+	// Partition is called by Send and its like for a record that names no partition, on the caller's goroutine and after
+	// interceptors, possibly on several goroutines at once. partitions is how many the topic has, or 0 while that is not known:
+	// the cluster was not reached since Open, or nothing was ever sent to the topic. Then it may choose all the same, or
+	// return ErrPartitionsUnknown.
+	//
+	// The zero Partition leaves the choice to partitioner.class. An error, or a panic, or a partition that the topic does not have
+	// is what Send returns, and nothing is taken. It must not change the record's bytes. For a Batch with a Key it must give a
+	// repeat the same result; for a Transaction it is called before interceptors.
+	Partition(r Record, partitions int32) (Partition, error)
+}
+
+// ErrPartitionsUnknown may be returned by a Partitioner that is called with no number of partitions. Send then asks the cluster as
+// PartitionsFor does, which takes up to max.block.ms, and calls it again.
+var ErrPartitionsUnknown = errors.New("the topic's number of partitions is not known")
+
+// chooser calls the program's Partitioner.
+type chooser struct {
+	own   Partitioner // nil: none
+	hooks *Hooks
+	once  sync.Once
+
+	mu     sync.Mutex
+	of     *loop.Snapshot   // that counts was made from
+	counts map[string]int32 // partitions by topic
+	asked  map[string]int32 // the same, of topics that were asked for; of asked and counts the larger one counts
+}
+
+func newChooser(own Partitioner, hooks *Hooks) *chooser {
+	return &chooser{own: own, hooks: hooks, asked: make(map[string]int32)}
+}
+
+func (c *chooser) none() bool { return c.own == nil }
+
+// choose is the partition of a record that names none.
+func (c *chooser) choose(ctx context.Context, p *Producer, r *Record) (Partition, error) {
+	if c.none() || r.Partition.Number() >= 0 {
+		return r.Partition, nil
+	}
+	n := c.partitions(p.engine.Load().loop.Snapshot(), r.Topic)
+	chosen, err := c.call(r, n)
+	if n == 0 && errors.Is(err, ErrPartitionsUnknown) {
+		parts, askErr := p.PartitionsFor(ctx, r.Topic)
+		if askErr != nil {
+			return Partition{}, fmt.Errorf("partitioner: %w: %w", err, askErr)
+		}
+		n = int32(len(parts))
+		c.note(r.Topic, n)
+		chosen, err = c.call(r, n)
+	}
+	switch {
+	case err != nil:
+		return Partition{}, fmt.Errorf("partitioner: topic %s: %w", r.Topic, err)
+	case chosen.Number() < -1, n > 0 && chosen.Number() >= n, chosen.Number() > MaxPartition:
+		return Partition{}, fmt.Errorf("%w: the partitioner chose partition %d of topic %s, which has %d", ErrInvalidRecord, chosen.Number(), r.Topic, n)
+	}
+	return chosen, nil
+}
+
+func (c *chooser) call(r *Record, n int32) (chosen Partition, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("%w: the partitioner panicked: %v", ErrInvalidRecord, v)
+			call(c.hooks, c.hooks.Panicked, Panicked{Where: "partitioner", Value: v, Stack: debug.Stack()})
+		}
+	}()
+	return c.own.Partition(*r, n)
+}
+
+// partitions is how many a topic has, or 0.
+func (c *chooser) partitions(s *loop.Snapshot, topic string) int32 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of != s {
+		c.of, c.counts = s, make(map[string]int32, len(s.Core.Topics))
+		for i := range s.Core.Topics {
+			c.counts[s.Core.Topics[i].Topic] = s.Core.Topics[i].PartitionCount
+		}
+		for topic, n := range c.asked {
+			if c.counts[topic] >= n {
+				delete(c.asked, topic)
+			}
+		}
+	}
+	return max(c.counts[topic], c.asked[topic])
+}
+
+// note keeps what the cluster said of a topic until a snapshot has it.
+func (c *chooser) note(topic string, n int32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.asked) < maxAsked || c.asked[topic] > 0 {
+		c.asked[topic] = n
+	}
+}
+
+// maxAsked bounds what is kept of topics that nothing was spooled for.
+const maxAsked = 10_000
+
+// close closes the Partitioner, once.
+func (c *chooser) close() {
+	c.once.Do(func() {
+		own, ok := c.own.(io.Closer)
+		if !ok {
+			return
+		}
+		defer c.hooks.recovered("partitioner")
+		if err := own.Close(); err != nil {
+			call(c.hooks, c.hooks.InterceptorFailed, InterceptorFailed{Interceptor: fmt.Sprintf("%T", c.own), Method: "Close", Err: err})
+		}
+	})
+}
