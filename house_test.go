@@ -32,7 +32,6 @@ var manyMethods = map[string]int{
 	"integration/sim/broker.replica":           42,
 	"integration/sim/disk.Real":                51,
 	"integration/sim/world.host":               44,
-	"sender/loop.Loop":                         64,
 }
 
 // manyLines are the files that are to be split, with the number of lines that each may have until then. A file that has

@@ -25,7 +25,7 @@ func (l *Loop) Ask(ctx context.Context, req kmsg.Request, timeout int64) (kmsg.R
 		l.lastAsk++
 		id := l.lastAsk | askBit
 		l.asks[id] = answer
-		l.request(&sender.Request{ID: id, Kind: sender.KindControl, Broker: sender.AnyBroker, Message: req, MaxVersion: -1, Timeout: timeout})
+		l.links.request(&sender.Request{ID: id, Kind: sender.KindControl, Broker: sender.AnyBroker, Message: req, MaxVersion: -1, Timeout: timeout})
 	}) {
 		return nil, ErrOver
 	}

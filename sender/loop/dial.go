@@ -3,6 +3,7 @@ package loop
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -11,15 +12,90 @@ import (
 	"github.com/spoold/spoold/sender"
 )
 
-func (l *Loop) dialConn(ctx context.Context, addr string, timeout time.Duration) (wire, error) {
+// dial opens a connection on a goroutine of its own: the first of addrs that takes it.
+func (ls *links) dial(k *link, addrs []string) {
+	p := ls.pace(k.broker)
+	wait := max(0, p.notUntil-ls.now.Age)
+	timeout := ls.connectTimeout(p.failures)
+	refused, stamp := p.refused > 0, p.stamp
+	ls.dialers.Go(func() {
+		var c wire
+		var err error
+		if refused {
+			err = ls.sleepUntilChange(wait, stamp)
+		} else {
+			err = sleep(ls.ctx, wait)
+		}
+		var faults dialFaults
+		for i := 0; err == nil && c == nil && i < len(addrs); i++ {
+			var fault error
+			if c, fault = ls.opt.dial(ls.ctx, addrs[i], timeout); fault != nil {
+				c = nil
+				if faults = append(faults, fault); i == len(addrs)-1 || ls.ctx.Err() != nil {
+					err = faults.all()
+				}
+			}
+		}
+		if c == nil {
+			ls.inbox.post(func() { ls.connected(k, nil, err) })
+			return
+		}
+		// From here on the dialer watches over the connection.
+		stop := context.AfterFunc(ls.ctx, func() { c.Close(ErrOver) })
+		ls.inbox.post(func() { ls.connected(k, c, nil) })
+		<-c.Done()
+		stop()
+		ls.inbox.post(func() { ls.lost(k) })
+	})
+}
+
+func (ls *links) stamp() uint64 {
+	if ls.opt.Stamp == nil {
+		return 0
+	}
+	return ls.opt.Stamp()
+}
+
+// sleepUntilChange waits so many ms, or until what connections are protected with is not what it was.
+func (ls *links) sleepUntilChange(ms int64, stamp uint64) error {
+	for step := stampEvery.Milliseconds(); ms > 0 && ls.stamp() == stamp; ms -= step {
+		if err := sleep(ls.ctx, min(ms, step)); err != nil {
+			return err
+		}
+	}
+	return ls.ctx.Err()
+}
+
+// dialFaults are why addresses that were tried one after the other could not be connected to.
+type dialFaults []error
+
+func (f dialFaults) Error() string {
+	texts := make([]string, len(f))
+	for i, err := range f {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (f dialFaults) Unwrap() []error { return f }
+
+// all is the one fault, or all of them in one line.
+func (f dialFaults) all() error {
+	if len(f) == 1 {
+		return f[0]
+	}
+	return f
+}
+
+func (ls *links) dialConn(ctx context.Context, addr string, timeout time.Duration) (wire, error) {
 	c, err := conn.Dial(ctx, conn.Options{
-		Addr: addr, ClientID: l.opt.ClientID, SoftwareVersion: l.opt.Version,
-		Dial: l.opt.Dial, RequestTimeout: timeout, Security: l.opt.Security,
+		Addr: addr, ClientID: ls.opt.ClientID, SoftwareVersion: ls.opt.Version,
+		Dial: ls.opt.Dial, RequestTimeout: timeout, Security: ls.opt.Security,
 	})
 	if err != nil {
 		return nil, err // not c: a nil *Conn is not a nil wire
 	}
-	if err := l.checkCluster(ctx, c, timeout); err != nil {
+	if err := ls.checkCluster(ctx, c, timeout); err != nil {
 		c.Close(err)
 		return nil, err
 	}
@@ -28,8 +104,8 @@ func (l *Loop) dialConn(ctx context.Context, addr string, timeout time.Duration)
 
 // checkCluster asks a new connection which cluster it leads to, before anything else is sent there: what listens at an address may be
 // a broker of another cluster by now, and take the records of a topic with the same name.
-func (l *Loop) checkCluster(ctx context.Context, c *conn.Conn, timeout time.Duration) error {
-	bound := l.clusterID.Load()
+func (ls *links) checkCluster(ctx context.Context, c *conn.Conn, timeout time.Duration) error {
+	bound := ls.clusterID.Load()
 	if bound == nil {
 		return nil // the first answer to Metadata binds the spool
 	}
@@ -61,8 +137,22 @@ func (l *Loop) checkCluster(ctx context.Context, c *conn.Conn, timeout time.Dura
 }
 
 // bindCluster notes the cluster that the spool belongs to; "": none yet.
-func (l *Loop) bindCluster(id string) {
+func (ls *links) bindCluster(id string) {
 	if id != "" {
-		l.clusterID.Store(&id)
+		ls.clusterID.Store(&id)
+	}
+}
+
+func sleep(ctx context.Context, ms int64) error {
+	if ms <= 0 {
+		return ctx.Err()
+	}
+	t := time.NewTimer(time.Duration(ms) * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }

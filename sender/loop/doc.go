@@ -26,4 +26,9 @@
 // A batch's bytes go from the loop to an encoder or a connection's writer and
 // back: the core writes them before Sealed, nobody writes them after, but for the
 // 61 bytes of header that whoever encodes fills in once.
+//
+// Files: loop.go (the goroutine, and what it does with Effects), links.go, dial.go, pace.go and anybroker.go (the
+// connections), requests.go and produced.go (what goes over them), encode.go (batches' bytes), feed.go (read-back),
+// flush.go (callers that wait for delivery, and the age of records), snapshot.go, resolve.go, operate.go and online.go (what callers
+// want), inbox.go, end.go.
 package loop

@@ -143,3 +143,31 @@ func (en *encoder) close() {
 	en.more.Broadcast()
 	en.ended.Wait()
 }
+
+// The encoding of a batch is kept in its Shell field, for every copy that is sent: it
+// is forgotten when the core forgets the batch.
+
+// encode begins the encoding of a batch that is being sealed. One that was sealed before,
+// under an identity that was given up, is encoded again.
+func (en *encoder) encode(b *accumulator.Batch) *encoding {
+	en.recycle(b)
+	e := en.start(b)
+	b.Shell = e
+	return e
+}
+
+// encoding is what to send for a batch. One that was made again from the spool
+// comes here without having been announced in Effects.Sealed.
+func (en *encoder) encoding(b *accumulator.Batch) *encoding {
+	if e, ok := b.Shell.(*encoding); ok && e.is(b) {
+		return e
+	}
+	return en.encode(b)
+}
+
+func (en *encoder) recycle(b *accumulator.Batch) {
+	if e, ok := b.Shell.(*encoding); ok {
+		b.Shell = nil
+		en.release(e)
+	}
+}

@@ -75,7 +75,7 @@ func (l *Loop) stop(e *sender.Effects) {
 		l.stopAfter = e.Write.ID
 	}
 	l.closing, l.stopWith = true, e.Stop
-	if l.durable >= l.stopAfter {
+	if l.writes.durable >= l.stopAfter {
 		l.finish(e.Stop)
 	}
 }
@@ -83,13 +83,11 @@ func (l *Loop) stop(e *sender.Effects) {
 // checkQuiet ends a closing loop when no seal and no answer that could settle
 // anything is under way.
 func (l *Loop) checkQuiet() {
-	if !l.closing || l.stopWith != nil || l.awaited > l.durable || l.busy() {
+	if !l.closing || l.stopWith != nil || l.writes.awaited > l.writes.durable || l.busy() {
 		return
 	}
-	for _, k := range l.links.open {
-		if k.producing > 0 {
-			return
-		}
+	if _, producing := l.links.outstanding(); producing > 0 {
+		return
 	}
 	l.finish(nil)
 }
@@ -112,9 +110,8 @@ func (l *Loop) finish(err error) {
 func (l *Loop) end() {
 	l.publish()
 	l.timer.Stop()
-	l.cancel()
 	l.inbox.close()
-	l.ended.Wait() // l.ctx has closed the connections
+	l.links.close()
 	l.feeder.close()
 	l.encoder.close()
 }

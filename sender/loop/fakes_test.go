@@ -21,7 +21,7 @@ import (
 // patience bounds every wait of a test: reached only when something is broken.
 const patience = 10 * time.Second
 
-// fakeCore answers each call with what the test planned for it, and tells the
+// fakeCore answers each call with what the test planned for it, and reports the
 // calls in order.
 type fakeCore struct {
 	calls chan string
@@ -122,7 +122,7 @@ func (c *fakeCore) expect(t *testing.T, want ...string) {
 	}
 }
 
-// fakeStore tells what it was asked, and commits when the test says so.
+// fakeStore reports what it was asked, and commits when the test says so.
 type fakeStore struct {
 	did     chan string
 	commits chan *bolt.Commit

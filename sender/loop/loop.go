@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -77,62 +76,56 @@ type Loop struct {
 	over     chan struct{} // closed when run has returned
 	err      error         // why; valid once over is closed
 
-	clusterID atomic.Pointer[string] // that the spool is bound to; nil: none yet. The loop writes it, dialers read it
-
-	ctx    context.Context // ends with the loop: dialers and their pauses
-	cancel context.CancelFunc
-	ended  sync.WaitGroup // dialers, each of which then watches over its connection
-
 	// What follows is run's alone.
-	now       spool.Time
-	commits   <-chan *bolt.Commit
-	links     links
-	encoder   *encoder
-	feeder    *feeder
-	progress  *progress
-	asks      map[uint64]chan<- asked
-	lastAsk   uint64
-	splits    int64             // as reported
-	metadata  int64             // Age of the last Metadata answer; -1: none came
-	replies   []sender.Response // answers that need no wire, until the effects at hand are carried out
-	timer     *time.Timer
-	wakeAt    int64  // Age; 0: never
-	published int64  // Age
-	every     int64  // ms between snapshots
-	changed   bool   // since published
-	awaited   uint64 // last urgent Write
-	submitted uint64 // last Write
-	resolves  []resolving
-	sweep     *sweep // records that an operator puts aside; nil: none
-	durable   uint64 // every Write up to this one is
-	closing   bool   // what is sealed goes out, and answers come; nothing else
-	stopAfter uint64 // Write to make durable before stopping
-	stopWith  error
-	finished  bool
-	online    map[uint64]*Online // units that are not spooled, by id
-	onlineID  uint64
+	now        spool.Time
+	commits    <-chan *bolt.Commit
+	links      *links
+	operations *operations
+	encoder    *encoder
+	feeder     *feeder
+	progress   *progress
+	asks       map[uint64]chan<- asked
+	lastAsk    uint64
+	splits     int64             // as reported
+	replies    []sender.Response // answers that need no wire, until the effects at hand are carried out
+	timer      *time.Timer
+	wakeAt     int64 // Age; 0: never
+	published  int64 // Age
+	every      int64 // ms between snapshots
+	changed    bool  // since published
+	writes     writes
+	closing    bool   // what is sealed goes out, and answers come; nothing else
+	stopAfter  uint64 // Write to make durable before stopping
+	stopWith   error
+	finished   bool
+	online     map[uint64]*Online // units that are not spooled, by id
+	onlineID   uint64
+}
+
+// writes are the ids of those that the core had made.
+type writes struct {
+	submitted uint64 // the last one
+	awaited   uint64 // the last urgent one
+	durable   uint64 // every one up to it is
 }
 
 // New makes a loop over a store that was just opened. The core belongs to the
 // loop from here on. Run starts it.
 func New(core Core, store Store, rec *spool.Recovered, opt Options) *Loop {
-	ctx, cancel := context.WithCancel(context.Background())
 	l := &Loop{
 		core: core, store: store, opt: opt,
 		inbox: newInbox(), over: make(chan struct{}),
-		ctx: ctx, cancel: cancel,
 		commits:  store.Commits(),
-		links:    links{open: make(map[int32]*link), paces: make(map[int32]*pace), book: make(map[int32]string)},
 		encoder:  newEncoder(opt.Codec, opt.Level, min(4, runtime.GOMAXPROCS(0))),
 		progress: newProgress(rec, core.Settled),
 		asks:     make(map[uint64]chan<- asked),
-		metadata: -1,
 	}
-	if l.opt.dial == nil {
-		l.opt.dial = l.dialConn
-	}
-	l.bindCluster(rec.ClusterID)
+	l.links = newLinks(&l.opt, l.inbox, &l.now)
+	l.links.answer, l.links.reply, l.links.produced, l.links.encoding = l.handle, l.reply, l.produced, l.encoder.encoding
+	l.links.ended = func(broker int32, err error) { l.carry(l.core.Disconnected(l.now, broker, err)) }
+	l.links.bindCluster(rec.ClusterID)
 	l.feeder = &feeder{read: store.Read, fed: l.fed}
+	l.operations = &operations{core: core, feeder: l.feeder, now: &l.now, writes: &l.writes, carry: l.carry}
 	l.now = store.Now()
 	l.ageBacklog()
 	l.publish()
@@ -188,7 +181,7 @@ func (l *Loop) arm() {
 }
 
 func (l *Loop) tick() {
-	l.closeIdle()
+	l.links.closeIdle()
 	if l.wakeAt != 0 && l.now.Age >= l.wakeAt && (!l.closing || l.busy()) {
 		l.wakeAt = 0
 		l.carry(l.core.Tick(l.now))
@@ -207,12 +200,12 @@ func (l *Loop) committed(c *bolt.Commit, ok bool) {
 	}
 	l.progress.committed(&c.Committed, l.now.Age)
 	effects := l.core.Committed(l.now, &c.Committed)
-	l.durable = max(l.durable, c.Writes)
+	l.writes.durable = max(l.writes.durable, c.Writes)
 	c.Release() // the core has copied what it keeps
 	l.carry(effects)
 	l.checkFlush()
-	l.checkResolves()
-	if l.stopWith != nil && l.durable >= l.stopAfter {
+	l.operations.check()
+	if l.stopWith != nil && l.writes.durable >= l.stopAfter {
 		l.finish(l.stopWith)
 	}
 }
@@ -245,7 +238,7 @@ func (l *Loop) fed(f sender.Fed, buf []byte, err error) {
 			return
 		}
 		if f.ID == sweepFeed {
-			l.swept(&f, buf)
+			l.operations.swept(&f, buf)
 			return
 		}
 		effects := l.core.Fed(l.now, &f)
@@ -261,10 +254,10 @@ func (l *Loop) carry(e *sender.Effects) {
 	}
 	l.changed = true
 	if e.Write != nil {
-		l.submitted = e.Write.ID
-		l.bindCluster(e.Write.ClusterID)
+		l.writes.submitted = e.Write.ID
+		l.links.bindCluster(e.Write.ClusterID)
 		if e.Urgent {
-			l.awaited = e.Write.ID
+			l.writes.awaited = e.Write.ID
 		}
 		l.store.Submit(e.Write, e.Urgent)
 	}
@@ -276,17 +269,19 @@ func (l *Loop) carry(e *sender.Effects) {
 		return
 	}
 	for _, b := range e.Sealed {
-		l.encode(b)
+		l.encoder.encode(b)
 	}
 	for i := range e.Requests {
-		l.request(&e.Requests[i])
+		if r := &e.Requests[i]; !l.closing || r.Kind == sender.KindProduce || l.busy() {
+			l.links.request(r)
+		} // else the next start asks again
 	}
 	l.deliver(e.Deliver)
 	if len(e.Feed) > 0 {
 		l.feeder.ask(e.Feed)
 	}
 	for _, b := range e.Recycle {
-		l.recycle(b)
+		l.encoder.recycle(b)
 	}
 	l.report(e.Events)
 	l.wakeAt = e.WakeAt

@@ -19,8 +19,8 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestEffectsAreCarriedOutInFieldOrder(t *testing.T) {
-	var told []string
-	opt := Options{Event: func(sender.Event) { told = append(told, "link") }}
+	var events []string
+	opt := Options{Event: func(sender.Event) { events = append(events, "link") }}
 	r := newRig(t, opt, nil)
 	r.core.on("start", sender.Effects{
 		Write:   &spool.Write{ID: 7},
@@ -33,8 +33,8 @@ func TestEffectsAreCarriedOutInFieldOrder(t *testing.T) {
 	r.store.expect(t, "submit 7 true", "resolve [[1,3)]")
 	r.core.expect(t, "start", "fed 5 30")
 	r.loop.Refresh(context.Background())
-	if len(told) != 1 {
-		t.Errorf("events: %v, want [link]", told)
+	if len(events) != 1 {
+		t.Errorf("events: %v, want [link]", events)
 	}
 }
 
@@ -89,7 +89,7 @@ func TestDisconnectedComesAfterTheLastResponseOfItsConnection(t *testing.T) {
 	r.core.expect(t, "handle 3 error written", "handle 4 error written", "disconnected 1")
 }
 
-// Else the core makes them again and again in the same call: it has not been told that
+// Else the core makes them again and again in the same call: nothing has said yet that
 // the broker is gone, and the loop never gets to the answer that is missing.
 func TestRequestsToAConnectionThatHasEndedAreAnsweredAfterDisconnected(t *testing.T) {
 	r := newRig(t, Options{}, nil)
@@ -107,7 +107,7 @@ func TestRequestsToAConnectionThatHasEndedAreAnsweredAfterDisconnected(t *testin
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("the loop never heard that the connection has ended")
+			t.Fatal("the loop did not notice that the connection has ended")
 		}
 	}
 	r.core.on("committed", sender.Effects{Requests: []sender.Request{

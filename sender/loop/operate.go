@@ -8,7 +8,7 @@ import (
 	"github.com/spoold/spoold/spool"
 )
 
-// Operate carries an operator's word about the transactional id to the core, and returns once it is
+// Operate carries an operator's decision about the transactional id to the core, and returns once it is
 // durable. An error of the core changes nothing.
 func (l *Loop) Operate(ctx context.Context, word sender.TransactionWord) error {
 	core, ok := l.core.(interface {
@@ -23,8 +23,7 @@ func (l *Loop) Operate(ctx context.Context, word sender.TransactionWord) error {
 		var effects *sender.Effects
 		effects, err = core.Operate(l.now, word)
 		l.carry(effects)
-		l.resolves = append(l.resolves, resolving{l.submitted, done})
-		l.checkResolves()
+		l.operations.await(done)
 	}) {
 		return ErrOver
 	}

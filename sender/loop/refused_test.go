@@ -12,18 +12,17 @@ import (
 
 	"github.com/spoold/spoold/protocol/conn"
 	"github.com/spoold/spoold/sender"
+	"github.com/spoold/spoold/spool"
 )
 
-// idle is a loop that does not run.
-func idle(opt Options) *Loop {
+// idleLinks are those of a loop that does not run.
+func idleLinks(opt Options) *links {
 	opt.ReconnectBackoff, opt.ReconnectMax = time.Millisecond, 2*time.Millisecond
-	l := &Loop{opt: opt, links: links{paces: make(map[int32]*pace)}}
-	l.ctx, l.cancel = context.WithCancel(context.Background())
-	return l
+	return newLinks(&opt, newInbox(), &spool.Time{})
 }
 
 // pauses are those after n failures of one kind in a row.
-func pauses(l *Loop, broker int32, err error, n int) (list []time.Duration) {
+func pauses(l *links, broker int32, err error, n int) (list []time.Duration) {
 	for range n {
 		l.failed(broker, err)
 		list = append(list, time.Duration(l.pace(broker).notUntil-l.now.Age)*time.Millisecond)
@@ -32,7 +31,7 @@ func pauses(l *Loop, broker int32, err error, n int) (list []time.Duration) {
 }
 
 func TestABrokerThatRefusesIsAskedEverMoreSeldom(t *testing.T) {
-	l := idle(Options{})
+	l := idleLinks(Options{})
 	refused := &conn.SecurityError{Addr: "a:1", What: "it refuses the credentials"}
 	for i, d := range pauses(l, 1, refused, 40) {
 		want := min(firstRefused<<min(i, 10), mostRefused)
@@ -59,7 +58,7 @@ func TestABrokerThatRefusesIsAskedEverMoreSeldom(t *testing.T) {
 
 func TestCredentialsThatChangeEndThePauseAfterARefusal(t *testing.T) {
 	var stamp atomic.Uint64
-	l := idle(Options{Stamp: stamp.Load})
+	l := idleLinks(Options{Stamp: stamp.Load})
 	time.AfterFunc(20*time.Millisecond, func() { stamp.Store(1) })
 	began := time.Now()
 	if err := l.sleepUntilChange(time.Hour.Milliseconds(), 0); err != nil || time.Since(began) > patience {
@@ -75,7 +74,7 @@ func TestCredentialsThatChangeEndThePauseAfterARefusal(t *testing.T) {
 }
 
 // A refusal says more than that another server is not there, whichever was asked last.
-func TestARefusalIsToldBeforeSilence(t *testing.T) {
+func TestARefusalIsReportedBeforeSilence(t *testing.T) {
 	refused := &conn.SecurityError{Addr: "seed1:1", What: "it refuses the credentials"}
 	r := newRig(t, Options{}, nil)
 	faults := []error{refused, errors.New("connection refused")}
@@ -93,15 +92,15 @@ func TestARefusalIsToldBeforeSilence(t *testing.T) {
 	r.core.expect(t, "start", "handle 1 error")
 	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		r.core.mu.Lock()
-		told := r.core.last
+		last := r.core.last
 		r.core.mu.Unlock()
 		switch {
-		case told.ID == 1 && (!errors.Is(told.Err, refused) || !strings.Contains(told.Err.Error(), "can be used")):
-			t.Fatalf("told %v", told.Err)
-		case told.ID == 1:
+		case last.ID == 1 && (!errors.Is(last.Err, refused) || !strings.Contains(last.Err.Error(), "can be used")):
+			t.Fatalf("answered %v", last.Err)
+		case last.ID == 1:
 			return
 		case time.Now().After(deadline):
-			t.Fatal("nothing was told")
+			t.Fatal("no answer came")
 		}
 	}
 }

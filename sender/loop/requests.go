@@ -12,56 +12,71 @@ import (
 	"github.com/spoold/spoold/sender"
 )
 
-// request carries one out. Whatever happens, one Response comes of it, but while closing.
-func (l *Loop) request(r *sender.Request) {
+// produceCap is the highest version that the batches can go in: from 13 on topics go by
+// id, and an older cluster gives none.
+func produceCap(batches []*accumulator.Batch) int16 {
+	for _, b := range batches {
+		if b.TopicID.IsZero() {
+			return 12
+		}
+	}
+	return -1
+}
+
+// part is one partition's place in a Produce request.
+type part struct {
+	to       protocol.ProducePartition
+	encoding *encoding
+}
+
+// request carries one out. Whatever happens, one Response comes of it.
+func (ls *links) request(r *sender.Request) {
 	switch {
-	case l.closing && r.Kind != sender.KindProduce && !l.busy():
-		// The next start asks again.
 	case r.Kind == sender.KindConnect:
-		l.connect(r)
+		ls.connect(r)
 	case r.Kind == sender.KindControl && r.Broker == sender.AnyBroker:
-		l.any(r)
+		ls.any(r)
 	default:
-		k := l.links.open[r.Broker]
+		k := ls.open[r.Broker]
 		switch {
 		case k == nil || k.conn == nil:
-			l.reply(sender.Response{ID: r.ID, Err: fmt.Errorf("broker %d is not connected", r.Broker)})
+			ls.reply(sender.Response{ID: r.ID, Err: fmt.Errorf("broker %d is not connected", r.Broker)})
 		case k.gone != nil:
-			k.late = append(k.late, r.ID) // answered by buried
+			k.late = append(k.late, r.ID) // answered by forget
 		case r.Kind == sender.KindProduce:
-			l.produce(k, r)
+			ls.produce(k, r)
 		default:
-			l.control(k, r)
+			ls.control(k, r)
 		}
 	}
 }
 
-func (l *Loop) control(k *link, r *sender.Request) {
+func (ls *links) control(k *link, r *sender.Request) {
 	version, ok := k.conn.Version(r.Message.Key(), r.MaxVersion)
 	if !ok || version < r.MinVersion {
-		l.reply(sender.Response{ID: r.ID, Unsupported: true, Err: &UnsupportedError{Broker: k.broker, Request: kmsg.NameForKey(r.Message.Key())}})
+		ls.reply(sender.Response{ID: r.ID, Unsupported: true, Err: &UnsupportedError{Broker: k.broker, Request: kmsg.NameForKey(r.Message.Key())}})
 		return
 	}
 	r.Message.SetVersion(version)
 	k.outstanding++
-	k.conn.Do(r.Message, time.Duration(r.Timeout)*time.Millisecond, l.done(k, r.ID, nil))
+	k.conn.Do(r.Message, time.Duration(r.Timeout)*time.Millisecond, ls.done(k, r.ID, nil))
 }
 
-func (l *Loop) produce(k *link, r *sender.Request) {
+func (ls *links) produce(k *link, r *sender.Request) {
 	most := produceCap(r.Batches)
 	if r.TransactionalID != "" && r.MaxVersion >= 0 {
 		most = r.MaxVersion // a bound is below the versions with topic ids
 	}
 	version, ok := k.conn.Version(protocol.ProduceKey, most)
 	if !ok || version < r.MinVersion {
-		l.reply(sender.Response{ID: r.ID, Unsupported: true, Err: &UnsupportedError{Broker: k.broker, Request: "Produce"}})
+		ls.reply(sender.Response{ID: r.ID, Unsupported: true, Err: &UnsupportedError{Broker: k.broker, Request: "Produce"}})
 		return
 	}
 	parts := make([]part, len(r.Batches))
 	for i, b := range r.Batches {
 		parts[i] = part{
 			to:       protocol.ProducePartition{Topic: b.Topic, TopicID: b.TopicID, Partition: b.Partition},
-			encoding: l.encoding(b),
+			encoding: ls.encoding(b),
 		}
 	}
 	k.outstanding++
@@ -80,42 +95,25 @@ func (l *Loop) produce(k *link, r *sender.Request) {
 			}
 			return dst, nil
 		},
-	}, time.Duration(r.Timeout)*time.Millisecond, l.done(k, r.ID, &producing{parts, time.Now()}))
-}
-
-// produceCap is the highest version that the batches can go in: from 13 on topics go by
-// id, and an older cluster gives none.
-func produceCap(batches []*accumulator.Batch) int16 {
-	for _, b := range batches {
-		if b.TopicID.IsZero() {
-			return 12
-		}
-	}
-	return -1
-}
-
-// part is one partition's place in a Produce request.
-type part struct {
-	to       protocol.ProducePartition
-	encoding *encoding
+	}, time.Duration(r.Timeout)*time.Millisecond, ls.done(k, r.ID, &producing{parts, time.Now()}))
 }
 
 // done passes an answer to the loop, from the connection's reader.
 // p is not nil if it was a Produce request.
-func (l *Loop) done(k *link, id uint64, p *producing) conn.Done {
+func (ls *links) done(k *link, id uint64, p *producing) conn.Done {
 	return func(resp kmsg.Response, written bool, err error) {
-		l.inbox.post(func() {
+		ls.inbox.post(func() {
 			k.outstanding--
 			if p != nil {
 				k.producing--
-				l.produced(k.broker, p, resp, err)
+				ls.produced(k.broker, p, resp, err)
 			}
 			if err == nil {
-				k.heard, k.answered = l.now.Age, true
-				l.learn(resp)
+				k.answeredAt, k.answered = ls.now.Age, true
+				ls.noteAddresses(resp)
 			}
-			l.handle(sender.Response{ID: id, Err: err, Written: written, Message: resp})
-			l.buried(k)
+			ls.answer(sender.Response{ID: id, Err: err, Written: written, Message: resp})
+			ls.forget(k)
 		})
 	}
 }

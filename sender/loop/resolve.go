@@ -8,7 +8,18 @@ import (
 	"github.com/spoold/spoold/spool"
 )
 
-// resolving waits until an operator's word is durable.
+// operations are an operator's decisions that are not durable yet.
+type operations struct {
+	core    Core
+	feeder  *feeder
+	now     *spool.Time // the loop's
+	writes  *writes     // the loop's
+	carry   func(*sender.Effects)
+	waiters []resolving
+	sweep   *sweep // records that an operator puts aside; nil: none
+}
+
+// resolving waits until an operator's decision is durable.
 type resolving struct {
 	write uint64
 	done  chan struct{}
@@ -30,14 +41,6 @@ type sweeper interface {
 	Sweep(now spool.Time, w *sender.Waiting, sections []spool.Section, last bool) (*sender.Effects, int)
 }
 
-// waiting is what the choice means beyond what is in doubt, or nil.
-func (l *Loop) waiting(topic string, partition int32, choice sender.Choice) *sender.Waiting {
-	if s, ok := l.core.(sweeper); ok {
-		return s.Waiting(topic, partition, choice)
-	}
-	return nil
-}
-
 // sweepFeed marks the Feeds of a sweep. The core counts its own from 1.
 const sweepFeed = 1 << 63
 
@@ -46,16 +49,17 @@ const sweepStep = 256 << 10
 
 var errSweeping = errors.New("resolve: records of another topic are being put aside: try again when that is done")
 
-// Resolve carries an operator's word to the core for what is in doubt, and with dead-letter for what waits and cannot leave, and returns
+// Resolve carries an operator's decision to the core for what is in doubt, and with dead-letter for what waits and cannot leave, and returns
 // once choice and effect are durable. An error of the core changes nothing. When ctx ends, what was begun goes on.
 func (l *Loop) Resolve(ctx context.Context, topic string, partition int32, choice sender.Choice) (sender.Resolved, error) {
 	var resolved sender.Resolved
 	var swept *sweep
 	var err error
 	done := make(chan struct{})
+	o := l.operations
 	if !l.inbox.post(func() {
-		waiting := l.waiting(topic, partition, choice)
-		if waiting != nil && l.sweep != nil {
+		waiting := o.waiting(topic, partition, choice)
+		if waiting != nil && o.sweep != nil {
 			err = errSweeping
 			close(done)
 			return
@@ -68,13 +72,12 @@ func (l *Loop) Resolve(ctx context.Context, topic string, partition int32, choic
 			err = nil
 		}
 		if waiting != nil && err == nil {
-			swept = &sweep{what: waiting, next: waiting.From, write: l.submitted, done: done}
-			l.sweep = swept
-			l.nextSweep()
+			swept = &sweep{what: waiting, next: waiting.From, write: o.writes.submitted, done: done}
+			o.sweep = swept
+			o.nextSweep()
 			return
 		}
-		l.resolves = append(l.resolves, resolving{l.submitted, done})
-		l.checkResolves()
+		o.await(done)
 	}) {
 		return sender.Resolved{}, ErrOver
 	}
@@ -91,44 +94,58 @@ func (l *Loop) Resolve(ctx context.Context, topic string, partition int32, choic
 	}
 }
 
+// await closes done once all Writes so far are durable.
+func (o *operations) await(done chan struct{}) {
+	o.waiters = append(o.waiters, resolving{o.writes.submitted, done})
+	o.check()
+}
+
 // nextSweep reads on once the step before is durable.
-func (l *Loop) nextSweep() {
-	s := l.sweep
-	if s == nil || s.reading || l.durable < s.write {
+func (o *operations) nextSweep() {
+	s := o.sweep
+	if s == nil || s.reading || o.writes.durable < s.write {
 		return
 	}
 	if s.next >= s.what.End {
-		l.sweep = nil
+		o.sweep = nil
 		close(s.done)
 		return
 	}
 	s.reading = true
-	l.feeder.ask([]sender.Feed{{ID: sweepFeed, Lane: s.what.Lane, From: s.next, Bytes: sweepStep}})
+	o.feeder.ask([]sender.Feed{{ID: sweepFeed, Lane: s.what.Lane, From: s.next, Bytes: sweepStep}})
 }
 
 // swept has the core put aside what was read.
-func (l *Loop) swept(f *sender.Fed, buf []byte) {
-	s := l.sweep
+func (o *operations) swept(f *sender.Fed, buf []byte) {
+	s := o.sweep
 	s.reading = false
 	s.next = max(f.Next, s.next+1)
-	effects, n := l.core.(sweeper).Sweep(l.now, s.what, f.Sections, s.next >= s.what.End)
-	l.feeder.give(buf)
-	l.carry(effects)
+	effects, n := o.core.(sweeper).Sweep(*o.now, s.what, f.Sections, s.next >= s.what.End)
+	o.feeder.give(buf)
+	o.carry(effects)
 	s.records += n
-	s.write = l.submitted
-	l.nextSweep()
+	s.write = o.writes.submitted
+	o.nextSweep()
 }
 
-// checkResolves tells those whose word is durable now.
-func (l *Loop) checkResolves() {
-	l.nextSweep()
-	kept := l.resolves[:0]
-	for _, r := range l.resolves {
-		if l.durable < r.write {
+// check ends the operations whose Write is durable now.
+func (o *operations) check() {
+	o.nextSweep()
+	kept := o.waiters[:0]
+	for _, r := range o.waiters {
+		if o.writes.durable < r.write {
 			kept = append(kept, r)
 			continue
 		}
 		close(r.done)
 	}
-	l.resolves = kept
+	o.waiters = kept
+}
+
+// waiting is what the choice means beyond what is in doubt, or nil.
+func (o *operations) waiting(topic string, partition int32, choice sender.Choice) *sender.Waiting {
+	if s, ok := o.core.(sweeper); ok {
+		return s.Waiting(topic, partition, choice)
+	}
+	return nil
 }

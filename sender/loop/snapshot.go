@@ -51,10 +51,8 @@ func (l *Loop) publish() {
 	began := time.Now()
 	s := &Snapshot{Now: l.now, Core: l.core.Status(l.now)}
 	s.Store, s.Lanes = l.store.Lanes()
-	s.Metadata = l.metadata
-	for _, k := range l.links.open {
-		s.InFlight += k.outstanding
-	}
+	s.Metadata = l.links.metadata
+	s.InFlight, _ = l.links.outstanding()
 	s.Ages, s.OldestAge = l.progress.ages(l.now.Age, s.Lanes)
 	l.snapshot.Store(s)
 	l.every = max(snapshotEvery, snapshotShare*time.Since(began).Milliseconds())
@@ -85,7 +83,7 @@ func (l *Loop) ageBacklog() {
 func (l *Loop) firstTimestamp(id spool.LaneID, from spool.Index) (int64, bool) {
 	sections, _, _, err := l.store.Read(id, from, 1, nil)
 	if err != nil || len(sections) == 0 || len(sections[0].Spans) == 0 {
-		return 0, false // damage is found, and told, when the record is read to be sent
+		return 0, false // damage is found, and reported, when the record is read to be sent
 	}
 	rest := sections[0].Bytes
 	for _, sp := range sections[0].Spans {

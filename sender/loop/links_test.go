@@ -1,0 +1,87 @@
+package loop
+
+import (
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/spoold/spoold/spool"
+)
+
+// openLinks are links to brokers, each with a connection that is open.
+func openLinks(opt Options, brokers ...int32) *links {
+	ls := newLinks(&opt, newInbox(), &spool.Time{Age: 100})
+	for _, b := range brokers {
+		ls.open[b] = &link{broker: b, conn: newFakeWire()}
+	}
+	return ls
+}
+
+func closed(k *link) bool {
+	select {
+	case <-k.conn.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+func TestAnyBrokerIsTheOneThatIsMostLikelyToAnswer(t *testing.T) {
+	ls := openLinks(Options{}, 1, 2, 3)
+	ls.open[1].outstanding = 1
+	ls.open[2].answeredAt, ls.open[3].answeredAt = 50, 40
+	if k := ls.anyLink(); k.broker != 2 {
+		t.Errorf("broker %d, want 2: nothing is asked of it, and it answered last", k.broker)
+	}
+	ls.open[2].gone = errIdle
+	if k := ls.anyLink(); k.broker != 3 {
+		t.Errorf("broker %d, want 3: the connection to 2 has ended", k.broker)
+	}
+	ls.open[3].conn = nil
+	if k := ls.anyLink(); k.broker != 1 {
+		t.Errorf("broker %d, want 1: it alone is connected", k.broker)
+	}
+	if all, producing := ls.outstanding(); all != 1 || producing != 0 {
+		t.Errorf("%d outstanding, %d of them Produce; want 1, 0", all, producing)
+	}
+}
+
+func TestOnlyAnIdleConnectionIsClosed(t *testing.T) {
+	ls := openLinks(Options{MaxIdle: 60 * time.Millisecond}, 1, 2, 3)
+	ls.open[1].answeredAt = 41 // 59 ms ago
+	ls.open[2].answeredAt = 40
+	ls.open[3].outstanding = 1
+	ls.closeIdle()
+	if closed(ls.open[1]) || !closed(ls.open[2]) || closed(ls.open[3]) {
+		t.Errorf("closed: 1 %v, 2 %v, 3 %v; want 2 alone", closed(ls.open[1]), closed(ls.open[2]), closed(ls.open[3]))
+	}
+}
+
+func TestABootstrapServerIsLeftOnceABrokerIsKnownByNumber(t *testing.T) {
+	ls := openLinks(Options{}, seedLink)
+	if ls.closeIdle(); closed(ls.open[seedLink]) {
+		t.Fatal("it was left with no other connection")
+	}
+	ls.open[1] = &link{broker: 1, conn: newFakeWire()}
+	if ls.closeIdle(); !closed(ls.open[seedLink]) || closed(ls.open[1]) {
+		t.Error("the bootstrap server is still connected, or the broker is not")
+	}
+}
+
+func TestAddressesAreThoseOfTheLastMetadata(t *testing.T) {
+	ls := openLinks(Options{})
+	metadata := func(id int32, host string) *kmsg.MetadataResponse {
+		m := kmsg.NewPtrMetadataResponse()
+		b := kmsg.NewMetadataResponseBroker()
+		b.NodeID, b.Host, b.Port = id, host, 9092
+		m.Brokers = append(m.Brokers, b)
+		return m
+	}
+	ls.noteAddresses(metadata(1, "a"))
+	ls.noteAddresses(metadata(2, "::1"))
+	ls.noteAddresses(kmsg.NewPtrMetadataResponse()) // of no broker
+	if len(ls.book) != 1 || ls.book[2] != "[::1]:9092" || ls.metadata != 100 {
+		t.Errorf("addresses %v, as of %d; want [::1]:9092 for broker 2, as of 100", ls.book, ls.metadata)
+	}
+}
