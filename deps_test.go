@@ -52,6 +52,7 @@ var edges = map[string][]string{
 	"protocol/conn/secure": {"protocol", "protocol/conn"},
 	// Ways in and what serves them do not know each other: the command wires them, and
 	// so does the demo, which is a command with its own broker, link and child.
+	"cmd/spoold/internal/access":    {},
 	"cmd/spoold/internal/admin":     {"."},
 	"cmd/spoold/internal/demo":      {".", "cmd/spoold/internal/admin", "cmd/spoold/internal/devbroker", "cmd/spoold/internal/link"},
 	"cmd/spoold/internal/devbroker": {"cmd/spoold/producers"},
@@ -102,6 +103,7 @@ var owners = []struct {
 	{"github.com/twmb/franz-go/pkg/kgo", []string{"cmd/spoold/…", "integration/…"}},
 	{"github.com/twmb/franz-go/pkg/kadm", []string{"cmd/spoold/…", "integration/…"}},
 	{"github.com/twmb/franz-go/pkg/sasl", []string{"protocol/conn/secure", "integration/…"}},
+	{"golang.org/x/crypto/bcrypt", []string{"cmd/spoold/internal/access"}},
 	{"golang.org/x/oauth2", []string{"protocol/conn/secure"}},
 	{"github.com/hanwen/go-fuse/", []string{"integration/lossy"}},
 }

@@ -67,7 +67,8 @@ func newApp(w *world) *cli.App {
 		OnUsageError:              usageFault,
 		Commands: []*cli.Command{
 			demoCommand(w), serveCommand(w), produceCommand(w), shipCommand(w), flushCommand(w), statusCommand(w), lsCommand(w),
-			peekCommand(w), exportCommand(w), resolveCommand(w), dlqCommand(w), checkCommand(w), txnCommand(w), configCommand(w), doctorCommand(w), benchCommand(w), supportCommand(w), versionCommand(w), helpCommand(w), completionCommand(w), manCommand(w),
+			peekCommand(w), exportCommand(w), resolveCommand(w), dlqCommand(w), checkCommand(w), txnCommand(w), configCommand(w), doctorCommand(w), benchCommand(w), supportCommand(w), hashPasswordCommand(w), hashTokenCommand(w),
+			versionCommand(w), helpCommand(w), completionCommand(w), manCommand(w),
 		},
 	}
 	app.Action = func(c *cli.Context) error {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/cmd/spoold/internal/access"
 	"github.com/spoold/spoold/internal/keytable"
 )
 
@@ -15,7 +16,10 @@ type daemonConfig struct {
 	HTTPListen         string
 	HTTPMaxBodyBytes   int64
 	HTTPMaxConnections int64
+	HTTPAccess         access.Options
+	HTTPOrigins        []string
 	AdminListen        string
+	AdminAccess        access.Options
 	LogLevel           string
 	LogFormat          string
 	LogFile            string
@@ -75,7 +79,8 @@ var daemonTable = keytable.New([]daemonRow{
 		Field: func(c *daemonConfig) any { return &c.OTLPCertificate }},
 	{Spec: spec{Name: "otel.traces.per.thousand", Kind: keytable.Int, Default: "10", Min: 0, Max: 1000, Help: "Of the records that come without a trace, how many of a thousand begin one, where traces are exported; at most 100 a second. OTEL_TRACES_SAMPLER decides instead if it is set."},
 		Field: func(c *daemonConfig) any { return &c.TracesPerThousand }},
-})
+}, append(accessRows("http", "the HTTP ingest", func(c *daemonConfig) *access.Options { return &c.HTTPAccess }), originRow),
+	accessRows("admin", "the admin listener", func(c *daemonConfig) *access.Options { return &c.AdminAccess }))
 
 func checkListen(addr string) error {
 	if !listens(addr) {

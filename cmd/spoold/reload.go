@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"os/signal"
 	"syscall"
@@ -35,7 +36,8 @@ func (d *daemon) reload() {
 		err = fresh.validate()
 	}
 	if err == nil {
-		err = d.producer.Reload(fresh.cfg) // also where no key has changed: files may have
+		// Also where no key has changed: files may have.
+		err = errors.Join(d.reloadAccess(), d.producer.Reload(fresh.cfg))
 	}
 	if err != nil {
 		d.log.Error("SIGHUP: the configuration has a fault and was not taken", "event", "config.fault", "err", err)

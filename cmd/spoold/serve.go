@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"os"
 	"sync/atomic"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/cmd/spoold/internal/access"
 	"github.com/spoold/spoold/cmd/spoold/internal/admin"
 	"github.com/spoold/spoold/cmd/spoold/internal/devbroker"
 	"github.com/spoold/spoold/cmd/spoold/internal/httpin"
@@ -137,6 +137,8 @@ type daemon struct {
 	telemetry *telemetry
 	http      *httpin.Server // nil: off
 	admin     *admin.Server  // nil: off
+	adminGate *access.Gate   // nil: anybody may look
+	gates     []*access.Gate // of all listeners
 	socket    *admin.Server
 	page      *page.Page // nil: off, as admin is
 	warnings  *page.Warnings
@@ -233,64 +235,6 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	return nil
 }
 
-// listen opens the socket, the admin address and the HTTP ingest, in this order.
-func (d *daemon) listen(ctx context.Context) error {
-	ln, err := admin.ListenUnix(ctx, d.s.cfg.SpoolPath)
-	if err != nil {
-		return err
-	}
-	d.socket = admin.Serve(ln, admin.Private(d.producer, d.telemetry.metrics.Handler()), d.log)
-	if addr := d.s.own.AdminListen; listens(addr) {
-		ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
-		if err != nil {
-			return exitf(exitCannotCreate, "admin.listen: %w", err)
-		}
-		d.page = d.newPage(admin.Public(d.producer, d.telemetry.metrics.Handler()))
-		d.admin = admin.Serve(ln, d.page, d.log)
-	}
-	return d.listenHTTP(ctx)
-}
-
-// listenHTTP opens the HTTP ingest: on the socket named "http" that systemd passed, or
-// else on http.listen.
-func (d *daemon) listenHTTP(ctx context.Context) error {
-	addr := d.s.own.HTTPListen
-	ln, err := service.Listener("http")
-	switch {
-	case err != nil:
-		return &exitError{exitCannotCreate, err}
-	case ln == nil && !listens(addr):
-		return nil
-	}
-	cfg := d.s.http()
-	cfg.Context = d.telemetry.requestContext()
-	h := httpin.New(cfg, newSink(d.producer), d.telemetry.metrics.Ingress("http"))
-	limit := int(d.s.own.HTTPMaxConnections)
-	if ln != nil {
-		d.http = httpin.On(ln, h, limit, d.log)
-	} else if d.http, err = httpin.Listen(ctx, addr, h, limit, d.log); err != nil {
-		return &exitError{exitCannotCreate, err}
-	}
-	go func() {
-		if err := d.http.Serve(); err != nil {
-			d.failed <- &exitError{exitIO, err}
-		}
-	}()
-	return nil
-}
-
-func listens(addr string) bool { return addr != "" && addr != "off" }
-
-func (d *daemon) addresses(args ...any) []any {
-	if d.http != nil {
-		args = append(args, "http", d.http.Addr().String())
-	}
-	if d.admin != nil {
-		args = append(args, "admin", d.admin.Addr().String())
-	}
-	return args
-}
-
 // stop takes no more requests, lets those under way be answered, and closes the spool,
 // all within shutdown.timeout.
 func (d *daemon) stop(ctx context.Context) error {
@@ -306,21 +250,4 @@ func (d *daemon) stop(ctx context.Context) error {
 		return nil // what is not answered stays spooled: that is what it is for
 	}
 	return err
-}
-
-// closeServers ends the ways in. The socket goes before the spool's lock does: the next
-// daemon may open its own as soon as it has the lock.
-func (d *daemon) closeServers(ctx context.Context) {
-	if d.http != nil {
-		if err := d.http.Shutdown(ctx); err != nil {
-			d.log.Warn("requests were cut off", "event", "http.cut", "err", err)
-		}
-	}
-	if d.admin != nil {
-		d.page.Close()
-		d.admin.Close()
-	}
-	if d.socket != nil {
-		d.socket.Close()
-	}
 }

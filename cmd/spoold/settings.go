@@ -152,6 +152,7 @@ func (s *settings) validate() error {
 		return joinCoded(errs)
 	}
 	errs = append(errs, s.validateShip()...)
+	errs = append(errs, s.validateAccess()...)
 	for _, err := range split(s.cfg.Validate()) {
 		var fault *spoold.ConfigError
 		if errors.As(err, &fault) {

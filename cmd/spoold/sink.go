@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +19,8 @@ type sink struct {
 	mu         sync.Mutex
 	looked     time.Time // when the status was looked at
 	linkUp     bool
+	cluster    string
+	topics     []httpin.Topic
 	partitions map[string]int32 // by topic
 }
 
@@ -29,10 +33,27 @@ func (s *sink) look() {
 		return
 	}
 	st := s.p.Peek()
-	s.looked, s.linkUp, s.partitions = time.Now(), st.Link == "up", make(map[string]int32, len(st.Topics))
+	s.looked, s.linkUp, s.cluster = time.Now(), st.Link == "up", st.ClusterID
+	s.topics, s.partitions = make([]httpin.Topic, len(st.Topics)), make(map[string]int32, len(st.Topics))
 	for i := range st.Topics {
-		s.partitions[st.Topics[i].Topic] = st.Topics[i].PartitionCount
+		t := httpin.Topic{Name: st.Topics[i].Topic, Partitions: st.Topics[i].PartitionCount}
+		s.topics[i], s.partitions[t.Name] = t, t.Partitions
 	}
+	slices.SortFunc(s.topics, func(a, b httpin.Topic) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// Cluster is the cluster's id; "": it is not known yet.
+func (s *sink) Cluster() string {
+	s.look()
+	defer s.mu.Unlock()
+	return s.cluster
+}
+
+// Topics are those that are known, by name.
+func (s *sink) Topics() []httpin.Topic {
+	s.look()
+	defer s.mu.Unlock()
+	return slices.Clone(s.topics)
 }
 
 // Partitions is how many partitions topic has; 0: not known.

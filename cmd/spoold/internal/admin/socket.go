@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -19,8 +20,8 @@ const maxSocketPath = 107
 
 // ListenUnix opens the socket in dir. The caller holds the spool's lock, so a socket
 // that is there already was left by a dead process. Only the spool's owner can
-// reach it: the directory is private.
-func ListenUnix(ctx context.Context, dir string) (net.Listener, error) {
+// reach it, and root: the directory and the socket are private, and each connection is asked for its user.
+func ListenUnix(ctx context.Context, dir string, log *slog.Logger) (net.Listener, error) {
 	path := filepath.Join(dir, SocketName)
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("old socket: %w", err)
@@ -38,7 +39,7 @@ func ListenUnix(ctx context.Context, dir string) (net.Listener, error) {
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("socket: %w", err), ln.Close())
 	}
-	return &unixListener{ln, path}, nil
+	return &unixListener{ln, path, log}, nil
 }
 
 // unixListener removes its file by the true path: the short one is valid only
@@ -46,7 +47,27 @@ func ListenUnix(ctx context.Context, dir string) (net.Listener, error) {
 type unixListener struct {
 	net.Listener
 	path string
+	log  *slog.Logger
 }
+
+// Accept gives connections of the daemon's own user and of root, and closes others.
+func (l *unixListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		uid, known, err := peer(c)
+		if err == nil && (!known || mayUse(uid, os.Geteuid())) {
+			return c, nil
+		}
+		_ = c.Close()
+		l.log.Warn("a connection of another user was refused on the spool's socket", "event", "admin.refused", "uid", uid, "err", err)
+	}
+}
+
+// mayUse reports whether a user may use what belongs to owner.
+func mayUse(uid uint32, owner int) bool { return uid == 0 || int(uid) == owner }
 
 func (l *unixListener) Close() error {
 	err := l.Listener.Close()
@@ -76,7 +97,30 @@ func DialUnix(ctx context.Context, dir string) (net.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("socket: %w", err)
 	}
+	if err := ofOwner(c, dir); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
 	return c, nil
+}
+
+// ofOwner says whether the daemon is of the user whose spool it is: a socket that somebody else put there is not to be
+// believed, nor told anything.
+func ofOwner(c net.Conn, dir string) error {
+	uid, known, err := peer(c)
+	if err != nil {
+		return fmt.Errorf("socket: %w", err)
+	}
+	if !known {
+		return nil
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("socket: %w", err)
+	}
+	if owner := ownerOf(info); !mayUse(uid, owner) {
+		return fmt.Errorf("socket: %s belongs to user %d, but user %d answers on its %s: it is not asked", dir, owner, uid, SocketName)
+	}
+	return nil
 }
 
 // shorten gives a path that fits an address: a long one goes through its directory's

@@ -19,32 +19,39 @@ const (
 // with what was announced.
 func (h *Handler) read(p *parse, w http.ResponseWriter, r *http.Request) *fault {
 	limit := h.cfg.MaxBodyBytes
-	tooLarge := func() *fault {
-		return faultf(413, 413, "The body is larger than http.max.body.bytes (%d): send fewer records at a time", limit).closing()
-	}
 	if r.ContentLength > limit {
-		return tooLarge()
+		return tooLarge(limit)
 	}
+	body, f := h.open(p, r, r.Body)
+	if f != nil {
+		return f
+	}
+	defer p.source.close()
 	for {
 		if len(p.body) == cap(p.body) {
 			if f := h.grow(p, limit); f != nil {
 				return f
 			}
 		}
-		n, err := r.Body.Read(p.body[len(p.body):cap(p.body)])
+		n, err := body.Read(p.body[len(p.body):cap(p.body)])
 		p.body = p.body[:len(p.body)+n]
 		if int64(len(p.body)) > limit {
 			h.unread(p)
-			return tooLarge()
+			return tooLarge(limit)
 		}
+		p.size = int64(len(p.body))
 		if err == io.EOF {
 			return nil
 		}
 		if err != nil {
 			h.unread(p)
-			return bodyFault(err)
+			return bodyFault(err, p.source.encoding)
 		}
 	}
+}
+
+func tooLarge(limit int64) *fault {
+	return faultf(413, 413, "The body is larger than http.max.body.bytes (%d): send fewer records at a time", limit).closing()
 }
 
 // grow doubles p.body, inside the budget.
@@ -53,13 +60,11 @@ func (h *Handler) grow(p *parse, limit int64) *fault {
 	size = min(size, int(limit)+1)
 	if size > freeOfCost {
 		// Twice: the arena may become as large as the body.
-		want := 2*int64(size) - p.charged
-		if h.budget.Add(want) > h.cfg.BodyBudget {
-			h.budget.Add(-want)
-			h.unread(p)
-			return faultf(429, 42904, "Too many large bodies at a time: nothing was spooled, send again later").retryAfter(1).closing()
+		want := 2*int64(size) - p.grown
+		if f := h.charge(p, want); f != nil {
+			return f
 		}
-		p.charged += want
+		p.grown += want
 	}
 	body := make([]byte, len(p.body), size)
 	copy(body, p.body)
@@ -67,17 +72,31 @@ func (h *Handler) grow(p *parse, limit int64) *fault {
 	return nil
 }
 
+// charge takes so much of the budget.
+func (h *Handler) charge(p *parse, n int64) *fault {
+	if h.budget.Add(n) > h.cfg.BodyBudget {
+		h.budget.Add(-n)
+		h.unread(p)
+		return faultf(429, 42904, "Too many large bodies at a time: nothing was spooled, send again later").retryAfter(1).closing()
+	}
+	p.charged += n
+	return nil
+}
+
 // unread gives the budget back.
 func (h *Handler) unread(p *parse) {
 	h.budget.Add(-p.charged)
-	p.charged = 0
+	p.charged, p.grown = 0, 0
 }
 
 // bodyFault says why a body did not arrive whole. None of it is kept.
-func bodyFault(err error) *fault {
+func bodyFault(err error, encoding string) *fault {
 	var timeout net.Error
 	if errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() {
 		return faultf(408, 408, "The body did not arrive in time: nothing was spooled").closing()
+	}
+	if encoding != "" && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return faultf(400, 40002, "Bad Request: the body cannot be read as %s, nothing was spooled: %v", encoding, err).closing()
 	}
 	return faultf(400, 40002, "Bad Request: the body broke off, nothing was spooled: %v", err).closing()
 }

@@ -9,11 +9,14 @@ import (
 
 // fault is an answer that is not 2xx.
 type fault struct {
-	status  int
-	code    int    // Confluent's error_code
-	message string // one line: what was wrong, where, what to do
-	retry   int    // seconds, for Retry-After; 0: no such header
-	close   bool   // the connection cannot go on: its body was not read
+	status    int
+	code      int      // Confluent's error_code
+	message   string   // one line: what was wrong, where, what to do
+	retry     int      // seconds, for Retry-After; 0: no such header
+	close     bool     // the connection cannot go on: its body was not read
+	allow     string   // methods, for Allow
+	challenge []string // for WWW-Authenticate
+	more      string   // further members of the body, each after a comma
 }
 
 func (f *fault) Error() string { return f.message }
@@ -38,21 +41,32 @@ func (f *fault) write(w http.ResponseWriter) {
 	if f.close {
 		h.Set("Connection", "close")
 	}
-	if f.status == http.StatusMethodNotAllowed {
-		h.Set("Allow", http.MethodPost)
+	if f.allow != "" {
+		h.Set("Allow", f.allow)
+	}
+	if len(f.challenge) > 0 {
+		h["Www-Authenticate"] = f.challenge
+	}
+	if f.code == codeEncoding {
+		h.Set("Accept-Encoding", encodings)
 	}
 	w.WriteHeader(f.status)
 	_, _ = w.Write(f.body()) // nobody is left to tell if the client is gone
 }
 
-// body is {"error_code":…,"message":…}.
-func (f *fault) body() []byte {
+// text is the message as a JSON string.
+func (f *fault) text() []byte {
 	message, err := json.Marshal(f.message)
 	if err != nil { // a string always marshals; an answer without text is still an answer
 		message = []byte(`""`)
 	}
+	return message
+}
+
+// body is {"error_code":…,"message":…}.
+func (f *fault) body() []byte {
 	out := append([]byte(`{"error_code":`), strconv.Itoa(f.code)...)
 	out = append(out, `,"message":`...)
-	out = append(out, message...)
+	out = append(append(out, f.text()...), f.more...)
 	return append(out, "}\n"...)
 }

@@ -29,6 +29,8 @@ type fakeSink struct {
 
 func (s *fakeSink) Partitions(string) int32 { return s.count }
 func (s *fakeSink) RetryAfter() int         { return 7 }
+func (s *fakeSink) Cluster() string         { return "cluster-1" }
+func (s *fakeSink) Topics() []Topic         { return []Topic{{"audit", 1}, {"orders", 3}} }
 
 func (s *fakeSink) SendBatch(_ context.Context, b spoold.Batch) (Deliveries, error) {
 	s.mu.Lock()
@@ -90,7 +92,7 @@ func (h *fakeHooks) Rejected(reason string, n int) {
 }
 
 func testConfig() Config {
-	return Config{MaxBodyBytes: 1 << 16, AckTimeout: 50 * time.Millisecond, AdmitTimeout: time.Second, MaxWaiters: 2, BodyBudget: 1 << 20}
+	return Config{MaxBodyBytes: 1 << 16, AckTimeout: 50 * time.Millisecond, AdmitTimeout: time.Second, StreamTimeout: time.Second, MaxWaiters: 2, BodyBudget: 1 << 20}
 }
 
 func newTest(cfg Config) (*Handler, *fakeSink, *fakeHooks) {
@@ -352,11 +354,11 @@ func TestPostsFromWebPagesOfAnotherOriginAreRefused(t *testing.T) {
 	}
 }
 
-func TestOnlyPOSTIsAllowed(t *testing.T) {
+func TestOtherMethodsAreRefusedWithThoseThatAreThere(t *testing.T) {
 	h, _, _ := newTest(testConfig())
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/topics/t", nil))
-	if w.Code != 405 || w.Header().Get("Allow") != "POST" {
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodPut, "/topics/t", nil))
+	if w.Code != 405 || w.Header().Get("Allow") != "GET, POST" {
 		t.Errorf("status %d, Allow %q", w.Code, w.Header().Get("Allow"))
 	}
 }
@@ -380,6 +382,8 @@ type nullSink struct{}
 
 func (nullSink) Partitions(string) int32 { return 0 }
 func (nullSink) RetryAfter() int         { return 1 }
+func (nullSink) Cluster() string         { return "" }
+func (nullSink) Topics() []Topic         { return nil }
 func (nullSink) SendBatch(context.Context, spoold.Batch) (Deliveries, error) {
 	return fakeDeliveries{}, nil
 }

@@ -20,20 +20,24 @@ type format uint8
 const (
 	formatJSON   format = iota + 1 // any JSON: its text is the record's bytes
 	formatBinary                   // base64
+	formatText                     // a JSON string: its bytes
 )
 
 const (
 	typeJSON   = "application/vnd.kafka.json.v2+json"
 	typeBinary = "application/vnd.kafka.binary.v2+json"
+	typeText   = "application/vnd.kafka.text.v2+json"
 )
 
-// formatOf reads a Content-Type. Anything but the two is a fault with 415.
+// formatOf reads a Content-Type. Anything but the three is a fault with 415.
 func formatOf(contentType string) (format, *fault) {
 	switch contentType {
 	case typeJSON:
 		return formatJSON, nil
 	case typeBinary:
 		return formatBinary, nil
+	case typeText:
+		return formatText, nil
 	case "":
 		return 0, faultf(415, 415, "Content-Type is missing: send %s or %s", typeJSON, typeBinary)
 	}
@@ -46,6 +50,8 @@ func formatOf(contentType string) (format, *fault) {
 		return formatJSON, nil
 	case typeBinary:
 		return formatBinary, nil
+	case typeText:
+		return formatText, nil
 	case "application/vnd.kafka.avro.v2+json", "application/vnd.kafka.jsonschema.v2+json", "application/vnd.kafka.protobuf.v2+json":
 		return 0, faultf(415, 415, "Content-Type %s needs a schema registry, and none is configured: send %s or %s", media, typeJSON, typeBinary)
 	}
@@ -116,6 +122,12 @@ type parse struct {
 	headers []spoold.Header
 	answer  []byte
 	charged int64 // bytes of the handler's budget
+	grown   int64 // those of them that body and arena take
+	source  source
+
+	who  Principal // nil: anybody
+	vars [maxVars]string
+	size int64 // bytes of the body that are not charged to who yet
 }
 
 // run reads p.body. arena gets the capacity of body first, and what is appended to
@@ -247,9 +259,16 @@ func (p *parse) bytes(f format, raw []byte, at int, field string) ([]byte, *faul
 	if isNull(raw) {
 		return nil, nil
 	}
-	if f == formatJSON {
+	switch f {
+	case formatJSON:
 		var out []byte
 		out, p.arena = compact(p.arena, raw)
+		return out, nil
+	case formatText:
+		out, ok := text(raw)
+		if !ok {
+			return nil, faultf(422, 422, "records[%d].%s is not a string: send %s for other values", at, field, typeJSON)
+		}
 		return out, nil
 	}
 	out, ok := p.base64(raw)

@@ -21,26 +21,16 @@ const (
 	maxHeader     = 16 << 10
 )
 
-// Server serves a Handler on one listener, with at most so many connections.
+// Server serves a Handler on one listener.
 type Server struct {
 	handler *Handler
 	http    http.Server
 	ln      net.Listener
 }
 
-// Listen opens addr. Nothing is served before Serve.
-func Listen(ctx context.Context, addr string, handler *Handler, maxConnections int, log *slog.Logger) (*Server, error) {
-	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("http.listen: %w", err)
-	}
-	return On(ln, handler, maxConnections, log), nil
-}
-
-// On takes a listener that is open already, as a service manager passes it. Nothing
-// is served before Serve.
-func On(ln net.Listener, handler *Handler, maxConnections int, log *slog.Logger) *Server {
-	s := &Server{handler: handler, ln: newLimitListener(ln, maxConnections)}
+// On takes a listener that is open already. Nothing is served before Serve.
+func On(ln net.Listener, handler *Handler, log *slog.Logger) *Server {
+	s := &Server{handler: handler, ln: ln}
 	s.http = http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: headerTimeout,
@@ -82,7 +72,8 @@ type limitListener struct {
 	refused chan struct{} // one token per connection that is being refused
 }
 
-func newLimitListener(ln net.Listener, limit int) *limitListener {
+// Limit is ln with at most so many connections at a time: further ones are answered 503 and closed.
+func Limit(ln net.Listener, limit int) net.Listener {
 	return &limitListener{Listener: ln, open: make(chan struct{}, limit), refused: make(chan struct{}, 64)}
 }
 

@@ -1,0 +1,77 @@
+package access
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+)
+
+// openTLS reads certificates, and the authorities of clients.
+func openTLS(o Options, fault func(error)) (*cached[tls.Config], error) {
+	paths := []string{o.Certificate}
+	if o.Key != "" && o.Key != o.Certificate {
+		paths = append(paths, o.Key)
+	}
+	if o.ClientCA != "" {
+		paths = append(paths, o.ClientCA)
+	}
+	return open(paths, fault, func(texts [][]byte, _ *tls.Config) (*tls.Config, error) {
+		key := texts[0]
+		if o.Key != "" && o.Key != o.Certificate {
+			key = texts[1]
+		}
+		pair, err := tls.X509KeyPair(texts[0], key)
+		if err != nil {
+			return nil, err // crypto/tls quotes nothing of a key
+		}
+		c := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1"}}
+		if o.ClientCA == "" {
+			return c, nil
+		}
+		c.ClientCAs = x509.NewCertPool()
+		if !c.ClientCAs.AppendCertsFromPEM(texts[len(texts)-1]) {
+			return nil, errors.New(o.ClientCA + " holds no certificate in PEM")
+		}
+		// Whoever has none is answered 401, which says more than a broken handshake.
+		c.ClientAuth = tls.VerifyClientCertIfGiven
+		return c, nil
+	})
+}
+
+// TLS is what a listener serves with; nil: no TLS. Each connection gets the files as they are then.
+func (g *Gate) TLS() *tls.Config {
+	if g.certs == nil {
+		return nil
+	}
+	c := g.certs.get().Clone()
+	c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return g.certs.get(), nil }
+	return c
+}
+
+// Check says whether a listener on addr may be opened, and what an operator should be warned of. name begins the
+// keys of the listener: http or admin.
+func (o Options) Check(name string, addr net.Addr) (warnings []string, err error) {
+	if loopback(addr) {
+		return nil, nil
+	}
+	where := name + ".listen " + addr.String()
+	protected := o.Users != "" || o.Certificate != ""
+	switch {
+	case !protected && !o.Insecure:
+		return nil, errors.New(where + " can be reached from other hosts, and anybody may use it: set " + name + ".users, or " + name +
+			".tls.certificate with " + name + ".tls.client.ca; or listen on 127.0.0.1; or set " + name + ".insecure: true if that is meant")
+	case o.Users == "" && o.ClientCA == "":
+		warnings = append(warnings, where+" can be reached from other hosts, and whoever reaches it may use it: "+name+".users and "+name+".tls.client.ca are not set")
+	}
+	if o.Certificate == "" {
+		warnings = append(warnings, where+" can be reached from other hosts without TLS: what is sent to it, passwords and tokens too, can be read on the way")
+	}
+	return warnings, nil
+}
+
+// loopback reports whether only this host can reach an address.
+func loopback(addr net.Addr) bool {
+	tcp, ok := addr.(*net.TCPAddr)
+	return !ok || tcp.IP.IsLoopback()
+}

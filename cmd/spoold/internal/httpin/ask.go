@@ -1,0 +1,83 @@
+package httpin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/spoold/spoold"
+)
+
+// manner is how the client wants its answer.
+type manner struct {
+	key   string // Idempotency-Key, or ""
+	acked bool   // ?wait=acked
+	async bool   // ?async=true: 204, as Strimzi's bridge
+}
+
+// ask reads what is asked of v2's paths, without the body.
+func (h *Handler) ask(r *http.Request) (target, manner, *fault) {
+	t, f := targetOf(r.URL.Path)
+	if f != nil {
+		return t, manner{}, f
+	}
+	how, f := h.mannerOf(r)
+	return t, how, f
+}
+
+// mannerOf reads how records come and are answered, and refuses those that must not come now, or so.
+func (h *Handler) mannerOf(r *http.Request) (how manner, f *fault) {
+	if h.closed.Load() {
+		return how, closingFault()
+	}
+	if err := h.cross.Check(r); err != nil {
+		return how, faultf(403, 40301, "Posts from web pages of another origin are refused (Origin %q): http.cors.origins lists those that may", clip(r.Header.Get("Origin")))
+	}
+	if r.URL.RawQuery != "" {
+		q := r.URL.Query()
+		switch wait := q.Get("wait"); wait {
+		case "", "spooled":
+		case "acked":
+			how.acked = true
+		case "committed":
+			if !h.cfg.Units {
+				return how, faultf(400, 40002, "Bad Request: wait=committed needs Kafka transactions: set transactional.id, or wait=acked")
+			}
+			how.acked = true
+		default:
+			return how, faultf(400, 40002, "Bad Request: wait=%s: it must be spooled or acked", clip(wait))
+		}
+		how.async = q.Get("async") == "true" && !how.acked
+	}
+	if values := r.Header["Idempotency-Key"]; len(values) > 0 {
+		how.key = values[0]
+		if len(values) > 1 || how.key == "" || len(how.key) > maxKey {
+			return how, faultf(400, 40002, "Bad Request: Idempotency-Key must be given once, with 1 to %d bytes", maxKey)
+		}
+	}
+	return how, nil
+}
+
+// maxKey is the longest Idempotency-Key. Keys are kept for a day, by the hundred thousand.
+const maxKey = 255
+
+// send hands the batch on, and waits for room in the spool no longer than it is told.
+func (h *Handler) send(ctx context.Context, batch spoold.Batch, wait time.Duration) (Deliveries, *fault) {
+	admit, cancel := context.WithTimeoutCause(ctx, wait, errNoRoom)
+	defer cancel()
+	d, err := h.sink.SendBatch(admit, batch)
+	switch {
+	case err == nil:
+		return d, nil
+	case admit.Err() != nil && ctx.Err() == nil && errors.Is(err, admit.Err()):
+		err = spoold.ErrFull
+	}
+	f := sendFault(err)
+	if f.code == 42901 {
+		f.retryAfter(h.sink.RetryAfter())
+	}
+	return nil, f
+}
+
+var errNoRoom = errors.New("nothing left the spool meanwhile")

@@ -1,0 +1,64 @@
+package httpin
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+)
+
+// maxRequestID is the longest X-Request-Id that is taken over.
+const maxRequestID = 128
+
+// Identifiers that are made: the process's own beginning, and a number.
+var (
+	idPrefix = func() string {
+		b := make([]byte, 6)
+		_, _ = rand.Read(b) // it never fails
+		return hex.EncodeToString(b) + "-"
+	}()
+	idCount atomic.Uint64
+)
+
+// requestID is the client's X-Request-Id, or else a new one, as a header's values.
+func requestID(r *http.Request) []string {
+	if own := r.Header["X-Request-Id"]; len(own) == 1 && plain(own[0]) {
+		return own
+	}
+	var buf [40]byte
+	return []string{string(strconv.AppendUint(append(buf[:0], idPrefix...), idCount.Add(1), 10))}
+}
+
+// plain reports whether a text is short and has nothing that a log line or a header should not have.
+func plain(id string) bool {
+	if id == "" || len(id) > maxRequestID {
+		return false
+	}
+	for i := range len(id) {
+		if id[i] <= ' ' || id[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// log writes a line about a request. It holds no header but the request's id, no query and no record.
+func (h *Handler) log(r *http.Request, p *parse, f *fault, id string) {
+	level, message, event := slog.LevelDebug, "a request was answered", "http.request"
+	if f != nil && f.status >= http.StatusInternalServerError && f.code != 50301 {
+		level, message, event = slog.LevelWarn, "a request could not be answered as asked", "http.fault"
+	}
+	if !h.cfg.Log.Enabled(r.Context(), level) {
+		return
+	}
+	args := []any{"event", event, "request_id", id, "method", r.Method, "path", clip(r.URL.Path), "address", r.RemoteAddr, "records", len(p.records)}
+	if p.who != nil {
+		args = append(args, "user", p.who.Name())
+	}
+	if f != nil {
+		args = append(args, "status", f.status, "code", f.code, "err", f.message)
+	}
+	h.cfg.Log.Log(r.Context(), level, message, args...)
+}
