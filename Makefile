@@ -25,7 +25,7 @@ race:
 sim:
 	go run ./integration/sim/simulate -seeds $(SEEDS)
 plant:
-	go run ./integration/sim/plant -o docs/planted.md
+	go run ./integration/sim/plant -o docs/proof/planted.md
 differ:
 	go test -tags kafka -count=1 -v -timeout 2h ./integration/sim/differ -requests $(REQUESTS)
 sim-ci:

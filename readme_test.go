@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/spoold/spoold/cmd/spoold/producers"
 )
 
 // Scripts of the README call curl; this test binary, by that name, is one, so that
@@ -44,7 +46,7 @@ func TestReadmeSnippetsDoWhatTheReadmeSays(t *testing.T) {
 			t.Errorf("the README does not show %q", strings.TrimSpace(command))
 		}
 	}
-	kinds := snippetsOf(t, raw)
+	kinds := snippetsOf(t, raw, programs(t))
 	if kinds["console"] < 3 || kinds["go"] < 1 {
 		t.Errorf("found %v: the README has at least three console blocks and a program", kinds)
 	}
@@ -56,7 +58,7 @@ func TestGuideSessionsDoWhatTheGuideSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shown := 0
+	shown, bin := 0, programs(t)
 	for _, page := range pages {
 		raw, err := os.ReadFile(page)
 		if err != nil {
@@ -66,7 +68,7 @@ func TestGuideSessionsDoWhatTheGuideSays(t *testing.T) {
 			shown++
 			t.Run(filepath.Base(page), func(t *testing.T) {
 				t.Parallel()
-				snippetsOf(t, raw)
+				snippetsOf(t, raw, bin)
 			})
 		}
 	}
@@ -75,20 +77,20 @@ func TestGuideSessionsDoWhatTheGuideSays(t *testing.T) {
 	}
 }
 
-// snippetsOf runs what a document shows, and counts it by kind.
-func snippetsOf(t *testing.T, raw []byte) map[string]int {
+// snippetsOf runs what a document shows with the programs in bin, and counts it by kind.
+func snippetsOf(t *testing.T, raw []byte, bin string) map[string]int {
 	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.AllowAutoTopicCreation(), kfake.DefaultNumPartitions(3))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(broker.Close)
-	s := &snippets{dir: t.TempDir()}
+	producers.Describe(broker)
+	s := &snippets{dir: t.TempDir(), bin: bin}
 	s.replace = strings.NewReplacer(
 		"localhost:9092", broker.ListenAddrs()[0],
 		"127.0.0.1:8082", freeAddr(t), "127.0.0.1:9095", freeAddr(t),
 		"/var/lib/myapp/spool", filepath.Join(s.dir, "library"),
 		"go run ./cmd/spoold", "spoold")
-	s.build(t)
 	blocks := regexp.MustCompile("(?ms)^```(console|go)\n(.*?)^```$").FindAllStringSubmatch(string(raw), -1)
 	kinds := make(map[string]int)
 	for _, b := range blocks {
@@ -106,13 +108,15 @@ func snippetsOf(t *testing.T, raw []byte) map[string]int {
 }
 
 type snippets struct {
-	dir     string
+	dir     string // of the session
+	bin     string // of the programs
 	replace *strings.Replacer
 }
 
-func (s *snippets) build(t *testing.T) {
+// programs is a directory with what sessions call.
+func programs(t *testing.T) string {
 	t.Helper()
-	bin := filepath.Join(s.dir, "bin")
+	bin := t.TempDir()
 	run(t, exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(bin, "spoold"), "./cmd/spoold"))
 	self, err := os.Executable()
 	if err != nil {
@@ -121,6 +125,7 @@ func (s *snippets) build(t *testing.T) {
 	if err := os.Symlink(self, filepath.Join(bin, "curl")); err != nil {
 		t.Fatal(err)
 	}
+	return bin
 }
 
 func run(t *testing.T, cmd *exec.Cmd) string {
@@ -179,7 +184,7 @@ func (s *snippets) shell(ctx context.Context, line string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "sh", "-c", line)
 	cmd.Dir = s.dir
 	cmd.Env = append(os.Environ(), "HOME="+s.dir, "XDG_STATE_HOME="+filepath.Join(s.dir, "state"),
-		"PATH="+filepath.Join(s.dir, "bin")+string(os.PathListSeparator)+os.Getenv("PATH"))
+		"PATH="+s.bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 	return cmd
 }
 
@@ -206,9 +211,16 @@ func curl(args []string) error {
 			i++
 			name, value, _ := strings.Cut(args[i], ":")
 			header.Set(name, strings.TrimSpace(value))
-		case "-d":
+		case "-d", "--data-binary":
 			i++
 			body = args[i]
+			if file, ok := strings.CutPrefix(body, "@"); ok {
+				text, err := os.ReadFile(file)
+				if err != nil {
+					return err
+				}
+				body = string(text)
+			}
 		default:
 			url = args[i]
 		}
@@ -259,7 +271,15 @@ func TestTestsThatTheDocumentsNameExist(t *testing.T) {
 			}
 		}
 	}
-	for _, document := range []string{"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"} {
+	documents := []string{"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"}
+	for _, pattern := range []string{"docs/*.md", "docs/proof/*.md"} {
+		pages, err := filepath.Glob(pattern)
+		if err != nil || len(pages) == 0 {
+			t.Fatalf("%s: %d pages, %v", pattern, len(pages), err)
+		}
+		documents = append(documents, pages...)
+	}
+	for _, document := range documents {
 		raw, err := os.ReadFile(document)
 		if err != nil {
 			t.Fatal(err)
@@ -269,8 +289,8 @@ func TestTestsThatTheDocumentsNameExist(t *testing.T) {
 				t.Errorf("%s names %s, which does not exist", document, name)
 			}
 		}
-		for _, link := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllStringSubmatch(string(raw), -1) {
-			if _, err := os.Stat(link[1]); err != nil {
+		for _, link := range regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`).FindAllStringSubmatch(string(raw), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(document), link[1])); err != nil {
 				t.Errorf("%s links to %s: %v", document, link[1], err)
 			}
 		}

@@ -22,6 +22,24 @@ const (
 	exitConfig       = 78
 )
 
+// exitMeanings are the exit codes of all commands but status, for the reference and for people.
+var exitMeanings = []struct {
+	code      int
+	means, do string
+}{
+	{exitOK, "everything that was asked for happened", ""},
+	{exitProblem, "a check found a problem, or a run was interrupted", "read what it says"},
+	{exitUsage, "the command line is wrong", "the message names the nearest flag or command; `spoold help COMMAND`"},
+	{exitCorrupt, "the spool is damaged, of a newer version, or not what it meets: moved, copied, or of another cluster", "nothing was sent; `spoold check`, and [operating.md](operating.md)"},
+	{exitUnavailable, "the cluster did not answer in time", "what is spooled stays; `spoold doctor`, then the same command or `spoold flush`"},
+	{exitBug, "a bug of spoold", "`spoold support-bundle`, and report it"},
+	{exitCannotCreate, "a file, directory, socket or address cannot be created or listened on", "the message names it"},
+	{exitIO, "reading or writing failed; on the spool's disk nothing in memory is believed any more", "start again; if it comes again, replace the disk"},
+	{exitTemporary, "the spool is in use by another process, or full", "wait, or look at `spoold status`"},
+	{exitPermission, "this user may not do that", "run as the spool's user"},
+	{exitConfig, "the configuration has a fault", "every fault is listed with file and line; `spoold config print`"},
+}
+
 // exitError is an error with its exit code. With no err, everything was said.
 type exitError struct {
 	code int

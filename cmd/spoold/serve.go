@@ -189,14 +189,13 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	d.manager.Stopping()
 	err = errors.Join(err, d.stop(ctx))
 	s := d.producer.Peek()
-	facts := []any{"event", "exit", "code", codeOf(err), "spooled", s.Accepted, "acked", s.Acked, "pending", s.Pending,
-		"dead_lettered", s.DeadLettered, "uptime", time.Since(begin).Round(time.Millisecond).String()}
+	level := slog.LevelInfo
 	if err != nil {
-		d.log.Error("exit", append(facts, "err", err)...)
-		return err
+		level = slog.LevelError
 	}
-	d.log.Info("exit", facts...)
-	return nil
+	d.log.Log(context.WithoutCancel(ctx), level, "exit", "event", "exit", "code", codeOf(err), "spooled", s.Accepted, "acked", s.Acked, "pending", s.Pending,
+		"dead_lettered", s.DeadLettered, "uptime", time.Since(begin).Round(time.Millisecond).String(), "err", err)
+	return err
 }
 
 // wait returns when there is a reason to stop, with the error that it is.

@@ -1,4 +1,4 @@
-// Package proof keeps what long runs found: one file a run in docs/proof, and the page docs/proof.md,
+// Package proof keeps what long runs found: one file a run in docs/proof, and the page docs/proof/README.md,
 // which is made of all of them.
 //
 // Promise: a page never says more than the files beside it, and a file is written by the run

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Page is docs/proof.md.
+// Page is docs/proof/README.md.
 func Page(runs []*Run) []byte {
 	var b bytes.Buffer
 	b.WriteString(`# What was tried to break it

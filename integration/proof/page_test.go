@@ -26,7 +26,7 @@ func TestThePageIsMadeOfTheFilesBesideItAndSaysNoMore(t *testing.T) {
 	if err := s.Save(root); err != nil {
 		t.Fatal(err)
 	}
-	raw, err := os.ReadFile(filepath.Join(root, "docs", "proof.md"))
+	raw, err := os.ReadFile(filepath.Join(root, "docs", "proof", "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,12 +66,12 @@ func TestThePageInDocsIsWhatItsFilesSay(t *testing.T) {
 	if len(runs) == 0 {
 		return // nothing is claimed yet
 	}
-	page, err := os.ReadFile(filepath.Join(root, "docs", "proof.md"))
+	page, err := os.ReadFile(filepath.Join(root, "docs", "proof", "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if string(page) != string(Page(runs)) {
-		t.Error("docs/proof.md is not made of docs/proof/*.json: run go run ./integration/proof/write")
+		t.Error("docs/proof/README.md is not made of docs/proof/*.json: run go run ./integration/proof/write")
 	}
 }
 

@@ -101,13 +101,13 @@ func Load(root string) ([]*Run, error) {
 	return runs, nil
 }
 
-// WritePage makes docs/proof.md of the files in docs/proof.
+// WritePage makes docs/proof/README.md of the files in docs/proof.
 func WritePage(root string) error {
 	runs, err := Load(root)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(root, "docs", "proof.md"), Page(runs), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(root, "docs", "proof", "README.md"), Page(runs), 0o644); err != nil {
 		return fmt.Errorf("proof: %w", err)
 	}
 	return nil

@@ -6,7 +6,7 @@
 // having been made. The table that it writes is what it measured.
 //
 //	go run ./integration/sim/plant                       # each of them
-//	go run ./integration/sim/plant -o docs/planted.md    # and the table
+//	go run ./integration/sim/plant -o docs/proof/planted.md    # and the table
 //	go run ./integration/sim/plant -bug no-margin
 //	go run ./integration/sim/plant -sample 12 -of $(git rev-parse HEAD)
 package main

@@ -9,7 +9,7 @@ import (
 	"github.com/spoold/spoold/integration/sim/plant/find"
 )
 
-// table is docs/planted.md.
+// table is docs/proof/planted.md.
 func table(all []*caught, most uint64) []byte {
 	var b bytes.Buffer
 	b.WriteString("# Mistakes that were planted, and the seeds it took to find them\n\n" +

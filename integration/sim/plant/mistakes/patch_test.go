@@ -35,7 +35,7 @@ func TestTheTableHasEveryMistake(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw, err := os.ReadFile(root + "/docs/planted.md")
+	raw, err := os.ReadFile(root + "/docs/proof/planted.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,11 +43,11 @@ func TestTheTableHasEveryMistake(t *testing.T) {
 	for i := range all {
 		row := "| `" + all[i].Name + "` | " + all[i].What + " |"
 		if !strings.Contains(table, row) {
-			t.Errorf("docs/planted.md has no row that begins with %q: run make plant", row)
+			t.Errorf("docs/proof/planted.md has no row that begins with %q: run make plant", row)
 		}
 	}
 	if rows := strings.Count(table, "\n| `"); rows != len(all) {
-		t.Errorf("docs/planted.md has %d rows, and there are %d mistakes: run make plant", rows, len(all))
+		t.Errorf("docs/proof/planted.md has %d rows, and there are %d mistakes: run make plant", rows, len(all))
 	}
 }
 
