@@ -59,7 +59,9 @@ func TestReferenceOfEventsIsMadeOfTheCode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	slices.SortStableFunc(all, func(a, b logged) int { return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.level, b.level)) })
+	slices.SortStableFunc(all, func(a, b logged) int {
+		return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.level, b.level))
+	})
 	var page bytes.Buffer
 	page.WriteString(eventsIntro)
 	seen := map[string]bool{}
