@@ -31,7 +31,7 @@ func (h *Handler) mannerOf(r *http.Request) (how manner, f *fault) {
 	if h.closed.Load() {
 		return how, closingFault()
 	}
-	if err := h.cross.Check(r); err != nil {
+	if err := h.cross.Check(r); err != nil || !h.ownOrigin(r) {
 		return how, faultf(403, 40301, "Posts from web pages of another origin are refused (Origin %q): http.cors.origins lists those that may", clip(r.Header.Get("Origin")))
 	}
 	if r.URL.RawQuery != "" {

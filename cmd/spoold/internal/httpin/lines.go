@@ -287,7 +287,8 @@ func (b *lineBody) record(line []byte, number int) *fault {
 func (b *lineBody) settle() *fault {
 	o := b.out[0]
 	b.out = b.out[1:]
-	if err := o.d.Spooled(b.r.Context()); err != nil {
+	// Not the request's context: it ends when the body breaks off, and what was handed on counts all the same.
+	if err := o.d.Spooled(context.WithoutCancel(b.r.Context())); err != nil {
 		b.lost = true
 		return sendFault(err)
 	}

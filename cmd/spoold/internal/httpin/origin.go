@@ -2,6 +2,7 @@ package httpin
 
 import (
 	"errors"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -14,6 +15,21 @@ func CheckOrigin(origin string) error {
 		return errors.New("must be scheme, host and port, such as https://app.example.com")
 	}
 	return nil
+}
+
+// ownOrigin reports whether a request is not of a web page, or of one that is listed, or of one that this listener's own address
+// stands for. A name is no such address, but localhost: whoever owns the name can have it lead here, and then the page
+// counts as one of ours.
+func (h *Handler) ownOrigin(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" || slices.Contains(h.cfg.Origins, origin) {
+		return true
+	}
+	u, err := url.Parse(origin)
+	if err != nil || u.Host != r.Host {
+		return false
+	}
+	return u.Hostname() == "localhost" || net.ParseIP(u.Hostname()) != nil
 }
 
 // shareWithOrigin lets a listed web page read the answer, and reports whether the request was its question whether it may send.

@@ -31,7 +31,8 @@ type streamV3 struct {
 	reports chan reportV3
 	gone    context.CancelFunc // nobody reads the reports
 	begun   bool               // something was written
-	first   *fault             // of the first record: it is the whole answer's
+	unread  bool               // nobody reads what is written
+	only    *fault             // of the only record: it is the whole answer's
 }
 
 // reportV3 is a record whose report is to be written.
@@ -73,8 +74,8 @@ func (h *Handler) stream(p *parse, w http.ResponseWriter, r *http.Request) *faul
 	done.Wait()
 	p.records = p.records[:0] // they are counted already
 	switch {
-	case s.first != nil:
-		return s.first.closing()
+	case s.only != nil:
+		return s.only.closing()
 	case n == 0:
 		return faultf(422, 42206, "Payload error. Request body is empty. Data is required.")
 	}
@@ -114,7 +115,7 @@ func (s *streamV3) read(p *parse, in *values) (n int) {
 			s.h.rejected(rep.fault, 1)
 		}
 		s.reports <- rep
-		if rep.fault != nil && rep.fault.close {
+		if rep.fault != nil && (n == 1 || rep.fault.close) { // the first one's is the whole answer: nothing may be taken behind it
 			return n
 		}
 	}
@@ -145,34 +146,34 @@ func (s *streamV3) take(p *parse, raw []byte, n int) (rep reportV3) {
 	return rep
 }
 
-// write writes reports in the order of their records, until there are no more.
+// write writes reports in the order of their records, until there are no more. A fault of the only record is left to the caller.
 func (s *streamV3) write() {
 	var out []byte
-	for rep := range s.reports {
-		if s.first != nil {
-			continue
-		}
+	rep, more := <-s.reports
+	for n := 1; more; n++ {
 		f := rep.fault
-		var ack int64 = -1
+		var offset int64 = -1
 		if f == nil {
-			rep.partition, ack, f = s.wait(&rep)
+			rep.partition, offset, f = s.wait(&rep)
 		}
-		if f != nil && !s.begun && len(out) == 0 {
-			s.first = f
-			s.gone()
-			continue
-		}
-		if f != nil {
+		if f == nil {
+			out = rep.append(out, s.cluster, s.t.topic, offset)
+		} else if n > 1 {
 			out = append(out, f.body()...)
-		} else {
-			out = rep.append(out, s.cluster, s.t.topic, ack)
 		}
-		if len(s.reports) == 0 || len(out) >= reportBytes {
+		if len(out) > 0 && (len(s.reports) == 0 || len(out) >= reportBytes) {
 			s.flush(out)
 			out = out[:0]
 		}
+		rep, more = <-s.reports
+		if f != nil && n == 1 {
+			if !more {
+				s.only = f
+			}
+			out = append(out, f.body()...)
+		}
 	}
-	if len(out) > 0 {
+	if len(out) > 0 && s.only == nil {
 		s.flush(out)
 	}
 }
@@ -211,7 +212,7 @@ func (s *streamV3) acked(d Deliveries, i int) (partition int32, offset int64, f 
 
 // flush writes to the client, who must read.
 func (s *streamV3) flush(out []byte) {
-	if s.r.Context().Err() != nil {
+	if s.unread { // not the request's context: it ends when the body breaks off, and the client may still read
 		return
 	}
 	if !s.begun {
@@ -224,6 +225,7 @@ func (s *streamV3) flush(out []byte) {
 		err = s.rc.Flush()
 	}
 	if err != nil {
+		s.unread = true
 		s.gone()
 	}
 }
