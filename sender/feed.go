@@ -154,7 +154,7 @@ func (fs *feeds) committedSection(sec *spool.Section) {
 	if !l.acc.Pending() {
 		l.since = fs.now.Age
 	}
-	live := l.acc.Live() && l.feedID == 0 && l.acc.End == first && !l.sweeping
+	live := l.acc.Live() && l.feedID == 0 && l.acc.End == first && !l.sweeping && sec.Bytes != nil
 	l.acc.End = max(l.acc.End, end)
 	fs.view.SetPending(l.remote, l.acc.Pending())
 	if fs.stop != nil {

@@ -22,6 +22,8 @@ const BlockHeader = 8
 const (
 	blockFooter  = 12
 	blockVersion = 1
+	blockMagic   = "SPB"
+	stagedMagic  = "SPU" // the directory begins with the unit's number; see staged.go
 )
 
 // MaxBlock is the largest block that is written or read.
@@ -36,6 +38,9 @@ type BlockSection struct {
 	Off   int    // where its entries are in the block
 	Len   int
 	CRC   uint32 // of the entries' bytes
+	// Unit is not 0: the section is staged. Lane is the number of its topic in the unit, and Spans count from the
+	// unit's first entry there.
+	Unit uint64
 }
 
 // Count is how many entries the section holds.
@@ -55,11 +60,21 @@ func SealBlock(b []byte, number uint64, sections []BlockSection) []byte {
 	for i := range sections {
 		records += sections[i].Count()
 	}
-	copy(b, "SPB")
+	unit := uint64(0)
+	if len(sections) > 0 {
+		unit = sections[0].Unit
+	}
+	copy(b, blockMagic)
+	if unit != 0 {
+		copy(b, stagedMagic)
+	}
 	b[3] = blockVersion
 	binary.LittleEndian.PutUint32(b[4:], uint32(records))
 	body := len(b)
 	e := enc{b}
+	if unit != 0 {
+		e.u64(unit)
+	}
 	for i := range sections {
 		s := &sections[i]
 		s.CRC = CRC(e.b[s.Off : s.Off+s.Len])
@@ -107,7 +122,7 @@ func BlockTail(end []byte) int {
 // ParseBlockDirectory is BlockDirectory for one who has read only the block's
 // header and its tail (see BlockTail), but not the entries. size is that of the block.
 func ParseBlockDirectory(header, tail []byte, size int, number uint64) ([]BlockSection, error) {
-	if len(header) != BlockHeader || string(header[:3]) != "SPB" {
+	if len(header) != BlockHeader || string(header[:3]) != blockMagic && string(header[:3]) != stagedMagic {
 		return nil, fmt.Errorf("%w: it does not begin like one", errBlock)
 	}
 	if header[3] != blockVersion {
@@ -125,10 +140,16 @@ func ParseBlockDirectory(header, tail []byte, size int, number uint64) ([]BlockS
 	if count > len(d.b) {
 		return nil, fmt.Errorf("%w: %d sections", errBlock, count)
 	}
+	unit := uint64(0)
+	if string(header[:3]) == stagedMagic {
+		if unit = d.u64(); unit == 0 {
+			d.fail()
+		}
+	}
 	sections := make([]BlockSection, 0, count)
 	off, records := BlockHeader, 0
 	for range count {
-		s := BlockSection{Lane: LaneID(d.upTo(1<<32 - 1)), Spans: d.spans(), Off: off}
+		s := BlockSection{Lane: LaneID(d.upTo(1<<32 - 1)), Spans: d.spans(), Off: off, Unit: unit}
 		s.Len = int(d.upTo(uint64(max(size-off, 0))))
 		s.CRC = d.fix32()
 		if len(s.Spans) == 0 {

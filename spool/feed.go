@@ -26,5 +26,5 @@ type NewLane struct {
 type Committed struct {
 	Writes   uint64 // every Write with an ID up to this one is durable
 	Lanes    []NewLane
-	Sections []Section // in spool order
+	Sections []Section // in spool order; one without Bytes is to be read from the disk
 }

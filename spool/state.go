@@ -29,6 +29,7 @@ type State struct {
 	firstAudit uint64
 	counters   Counters
 	txn        Transaction
+	units      map[uint64][]UnitRun // staged ones that were committed
 }
 
 // Binding is what ties a spool to its place and its cluster.

@@ -18,6 +18,7 @@ const (
 	prefixPartition = 'p' // lane, partition
 	prefixSeal      = 's' // lane, partition, producer id, epoch, base
 	prefixAudit     = 'u' // number
+	prefixUnit      = 'w' // unit: its runs; see staged.go
 	prefixDeadChunk = 'x' // lane, chunk: which entries are dead letters
 	prefixSerial    = 'y' // the last dead letter's number
 	prefixSettled   = 'z' // lane, chunk: 512 bytes

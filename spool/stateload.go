@@ -94,6 +94,11 @@ func (ld *Loader) Pair(key, value []byte) error {
 		st.seals[s.SealKey] = s
 	case prefixTransaction:
 		st.txn = decodeTransaction(&v)
+	case prefixUnit:
+		if st.units == nil {
+			st.units = make(map[uint64][]UnitRun)
+		}
+		st.units[k.be64()] = decodeUnit(&v)
 	case prefixAudit:
 		n := k.be64()
 		if st.audit == 0 {
@@ -201,6 +206,9 @@ func (ld *Loader) State() (*State, error) {
 		} else if x.End > l.end {
 			return nil, fmt.Errorf("%w: decision over %v of %q, which ends at %d", errValue, x.Span, l.topic, l.end)
 		}
+	}
+	if err := ld.checkUnits(); err != nil {
+		return nil, err
 	}
 	for _, l := range st.lanes {
 		if left := l.counters.Acked + l.counters.DeadLettered + l.counters.Expired; l.counters.Accepted != uint64(l.end) ||

@@ -112,7 +112,7 @@ func (s *Sender) Committed(now spool.Time, c *spool.Committed) *sender.Effects {
 		again = false
 		for i := range c.Sections {
 			sec := &c.Sections[i]
-			if n := len(sec.Spans); n == 0 || s.stop != nil || s.starter.phase != running {
+			if n := len(sec.Spans); n == 0 || sec.Bytes == nil || s.stop != nil || s.starter.phase != running {
 				continue
 			} else if l := s.lanes[sec.Lane]; l.feedID == 0 && l.pos >= sec.Spans[0].First && l.pos < sec.Spans[n-1].End {
 				before := l.pos

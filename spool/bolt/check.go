@@ -127,7 +127,7 @@ func (rep *Report) lanes(dir string, found *surveyed) error {
 			return rep.add(dir, err)
 		}
 		listed := in.listed(n)
-		for id, l := range im.index().lanes {
+		for id, l := range im.index(unitRunsOf(found.state)).lanes {
 			if int(id) >= len(have) {
 				continue
 			}

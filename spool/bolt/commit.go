@@ -16,6 +16,7 @@ type transaction struct {
 	changes   spool.Changes
 	block     []byte // or nil
 	sections  []spool.BlockSection
+	staged    []byte // block of staged records, or nil
 	keys      []byte // block of idempotency keys, or nil
 	gone      []*block
 	goneKeys  []*spool.KeyBlock
@@ -25,6 +26,8 @@ type transaction struct {
 	marks     []spool.Mark   // of new dead letters
 	carried   []*mark        // of a dropped segment
 	touched   []spool.LaneID // whose numbers change
+	listed    []listedUnit
+	ended     []uint64 // units that were aborted
 }
 
 // commit makes durable what is in g and what writes say. On an error nothing in
@@ -48,7 +51,7 @@ func (s *committer) commit(c *Commit, w *work) (err error) {
 	}
 	s.compose(t, g)
 	// Without room it is tried all the same: pages that were freed may do.
-	_ = s.space.reserve(t.target, int64(len(t.block)+len(t.keys)+4*t.changes.Bytes())+s.space.reserved()/2)
+	_ = s.space.reserve(t.target, int64(len(t.block)+len(t.staged)+len(t.keys)+4*t.changes.Bytes())+s.space.reserved()/2)
 	if err := s.write(t); err != nil {
 		return err
 	}
@@ -57,7 +60,7 @@ func (s *committer) commit(c *Commit, w *work) (err error) {
 			return err // an answer too few: the commit is made
 		}
 	}
-	s.done(t)
+	s.done(t, g)
 	if len(g.sections) > 0 || len(writes) > 0 {
 		s.busySince = time.Now()
 	}
@@ -71,6 +74,7 @@ func (s *committer) commit(c *Commit, w *work) (err error) {
 			Bytes: sect.buf[spool.BlockHeader:],
 		})
 	}
+	c.Sections = append(c.Sections, g.stagedSections()...)
 	c.Stats.Records, c.Stats.Bytes, c.Stats.Writes, c.Stats.Rotated = g.records, len(t.block), len(writes), t.from != nil
 	return nil
 }
@@ -83,15 +87,18 @@ func (s *committer) apply(t *transaction, c *Commit, g *group, writes []*spool.W
 	}
 	s.mu.Lock()
 	t.goneKeys = s.keys.TakeEmptied()
+	t.ended, s.staging.ended = s.staging.ended, nil
 	s.mu.Unlock()
 	s.view.Lock()
 	defer s.view.Unlock()
 	t.gone, s.orphans = s.orphans, nil
+	s.staging.drop(t)
 	if t.from != nil {
 		// The list must say what is in the old file: not what this commit settles.
 		t.fromInfo = t.from.info()
 		s.state.PutSegment(t.fromInfo, &t.changes)
 	}
+	s.staging.list(t, g)
 	for _, l := range g.lanes {
 		if err := s.state.AddLane(l, &t.changes); err != nil {
 			return err
@@ -101,6 +108,9 @@ func (s *committer) apply(t *transaction, c *Commit, g *group, writes []*spool.W
 		s.coming[sect.lane.id] = sect.first
 		s.state.Append(sect.lane.id, sect.count)
 		t.touched = append(t.touched, sect.lane.id)
+	}
+	if u := g.unitCommit; u != nil {
+		s.state.PutUnit(u.number, u.runs, &t.changes)
 	}
 	for _, n := range g.notes {
 		s.state.PutNote(n.Name, n.Value, &t.changes)
@@ -124,6 +134,7 @@ func (s *committer) apply(t *transaction, c *Commit, g *group, writes []*spool.W
 		s.dead.moveDead(t)
 	}
 	s.dropSettled(t)
+	s.state.DropUnits(&t.changes)
 	s.state.Flush(&t.changes)
 	return nil
 }
@@ -163,6 +174,9 @@ func (s *committer) compose(t *transaction, g *group) {
 		t.block = spool.SealBlock(b, t.number, t.sections)
 		g.joined = t.block
 	}
+	if g.staged != nil {
+		t.staged = g.staged.seal(t.number)
+	}
 	s.composeKeys(t, g)
 }
 
@@ -198,16 +212,17 @@ func (s *committer) composeKeys(t *transaction, g *group) {
 }
 
 // done brings memory up to what is now on disk.
-func (s *committer) done(t *transaction) {
+func (s *committer) done(t *transaction, g *group) {
 	a := t.target
 	if t.keys != nil {
 		a.keyBytes += int64(len(t.keys)) + keyBlockRoom
 	}
+	s.staging.reload(t, g)
 	s.view.Lock()
 	clear(s.coming)
 	if t.from != nil {
-		x := newSealed(s.dir, t.fromInfo, s.state)
-		x.bytes = t.from.hwm
+		x := newSealed(s.dir, t.fromInfo, s.state, &s.staging.units)
+		x.bytes, x.open = t.from.hwm, t.from.index.staged
 		s.sealed = append(s.sealed, x)
 		s.active = a
 	}
@@ -221,6 +236,7 @@ func (s *committer) done(t *transaction) {
 			defer s.opt.Faults.at("remains carried")
 		}
 	}
+	s.staging.done(t, g)
 	s.dead.keepMarks(t)
 	s.forget(t.dropped)
 	s.view.Unlock()

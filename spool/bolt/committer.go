@@ -163,7 +163,7 @@ func (s *committer) due(now time.Time) (time.Duration, bool) {
 		return 0, false
 	default:
 	}
-	if s.open.bytes > 0 || len(s.open.keys) > 0 || len(s.open.notes) > 0 || len(s.open.clears) > 0 || s.urgent {
+	if s.open.bytes > 0 || len(s.open.keys) > 0 || len(s.open.notes) > 0 || len(s.open.clears) > 0 || s.urgent || len(s.staging.ended) > 0 {
 		return 0, true
 	}
 	if (s.rewriter.rewritten != nil || s.rewriter.rotateNow) && s.opt.RewriteAfter >= 0 && !s.closing {

@@ -54,7 +54,7 @@ func (s *committer) fill(tx *bbolt.Tx, t *transaction, head *spool.Head) error {
 	}
 	if t.from == nil { // else they stay in the file that is left
 		for _, b := range t.gone {
-			name := blockName(b.number)
+			name := b.name()
 			if err := tx.DeleteBucket(name); err != nil {
 				return fmt.Errorf("delete block %d: %w", b.number, err)
 			}
@@ -65,12 +65,14 @@ func (s *committer) fill(tx *bbolt.Tx, t *transaction, head *spool.Head) error {
 			return err
 		}
 	}
-	if t.block != nil {
-		name := blockName(t.number)
-		if err := putBlock(tx, name, t.block); err != nil {
+	for _, b := range []struct{ name, value []byte }{{blockName(t.number), t.block}, {stagedName(t.number), t.staged}} {
+		if b.value == nil {
+			continue
+		}
+		if err := putBlock(tx, b.name, b.value); err != nil {
 			return err
 		}
-		toggleBlock(&head.BlockSum, name, lastFour(t.block))
+		toggleBlock(&head.BlockSum, b.name, lastFour(b.value))
 		head.Blocks++
 	}
 	if t.keys != nil {

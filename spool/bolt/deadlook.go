@@ -112,7 +112,7 @@ func (in *Inspection) entry(number uint64, lane spool.LaneID, at spool.Index) (f
 	if err != nil {
 		return nil, err
 	}
-	l := im.index().lanes[lane]
+	l := im.index(unitRunsOf(in.found.state)).lanes[lane]
 	if l == nil {
 		return nil, nil
 	}

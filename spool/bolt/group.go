@@ -31,6 +31,9 @@ type group struct {
 	records  int
 	joined   []byte          // where several sections become one block
 	unit     []spool.UnitRun // being appended
+
+	staged     *stagedChunk // of a unit that is not committed; nil: none
+	unitCommit *unitCommit  // of a staged unit; nothing is appended behind it
 }
 
 // section is one lane's part of a group.
@@ -101,6 +104,8 @@ func (s *Store) room(size int) (*group, error) {
 		return nil, ErrClosed
 	case s.space.full != nil:
 		return nil, s.space.full
+	case s.open.unitCommit != nil:
+		return nil, errGroupFull
 	case size > s.space.hardCap && size > s.space.granted:
 		if s.space.noGrant != nil {
 			return nil, s.space.noGrant

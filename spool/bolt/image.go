@@ -16,6 +16,7 @@ import (
 // the last leaf only; state and head sort behind all of them.
 //
 //	number (8 bytes)         one key "d": a block
+//	number (8 bytes) 's'     one key "d": a block of staged records
 //	number (8 bytes) 'k'     one key "d": idempotency keys of that commit
 //	0xff 'h'                 one key "h": the head
 //	0xff 's'                 the state's pairs
@@ -26,8 +27,9 @@ var (
 	keyHead   = []byte("h")
 )
 
-func blockName(number uint64) []byte { return binary.BigEndian.AppendUint64(nil, number) }
-func keysName(number uint64) []byte  { return append(blockName(number), 'k') }
+func blockName(number uint64) []byte  { return binary.BigEndian.AppendUint64(nil, number) }
+func stagedName(number uint64) []byte { return append(blockName(number), 's') }
+func keysName(number uint64) []byte   { return append(blockName(number), 'k') }
 
 // image is what was read from a segment, and verified.
 type image struct {
@@ -46,6 +48,7 @@ type blockRef struct {
 	size     int
 	crc      uint32 // of its footer
 	sections []spool.BlockSection
+	staged   bool
 }
 
 type keyBlockRef struct {
@@ -125,9 +128,10 @@ func (r *imageReader) top(x pair, bucket bool) error {
 	case bytes.Equal(x.key, nameState):
 		r.hasState = true
 		return r.im.pages.bucket(x, true, r.statePair)
-	case len(x.key) == 8 && r.want.keysOnly:
-		return nil
-	case len(x.key) == 8:
+	case len(x.key) == 8 || len(x.key) == 9 && x.key[8] == 's':
+		if r.want.keysOnly {
+			return nil
+		}
 		return r.one(x, r.blockValue)
 	case len(x.key) == 9 && x.key[8] == 'k':
 		return r.one(x, r.keysValue)
@@ -188,7 +192,19 @@ func (r *imageReader) blockValue(number uint64, name []byte, x pair) error {
 			}
 		}
 	}
-	ref := blockRef{number: number, offset: x.offset, size: x.size, crc: binary.LittleEndian.Uint32(b[len(b)-4:]), sections: sections}
+	return r.found(number, name, x, b, sections)
+}
+
+// found takes a block whose directory was read; end are its last bytes.
+func (r *imageReader) found(number uint64, name []byte, x pair, end []byte, sections []spool.BlockSection) error {
+	ref := blockRef{
+		number: number, offset: x.offset, size: x.size, crc: binary.LittleEndian.Uint32(end[len(end)-4:]), sections: sections, staged: len(name) == 9,
+	}
+	for i := range sections {
+		if (sections[i].Unit != 0) != ref.staged {
+			return fmt.Errorf("a block of staged records under the name of another, or the other way round")
+		}
+	}
 	r.im.blocks = append(r.im.blocks, ref)
 	toggleBlock(&r.blockSum, name, ref.crc)
 	return nil
@@ -219,10 +235,7 @@ func (r *imageReader) blockEnds(number uint64, name []byte, x pair) error {
 	if err != nil {
 		return err
 	}
-	ref := blockRef{number: number, offset: x.offset, size: x.size, crc: binary.LittleEndian.Uint32(end[len(end)-4:]), sections: sections}
-	r.im.blocks = append(r.im.blocks, ref)
-	toggleBlock(&r.blockSum, name, ref.crc)
-	return nil
+	return r.found(number, name, x, end, sections)
 }
 
 func toggleBlock(sum *spool.Sum, name []byte, crc uint32) {

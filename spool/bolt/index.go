@@ -11,9 +11,9 @@ import (
 // index says where the entries of one segment are. Its size is bounded by the
 // segment's: a block takes a page at least.
 type index struct {
-	blocks map[uint64]*block
 	lanes  map[spool.LaneID]*laneIndex
 	bytes  int64 // pages of live blocks
+	staged stagedBlocks
 }
 
 type block struct {
@@ -22,6 +22,15 @@ type block struct {
 	size   int
 	crc    uint32
 	live   int // sections with entries that have not left
+	staged bool
+}
+
+// name is the block's name in its file.
+func (b *block) name() []byte {
+	if b.staged {
+		return stagedName(b.number)
+	}
+	return blockName(b.number)
 }
 
 type laneIndex struct {
@@ -42,14 +51,17 @@ type ref struct {
 }
 
 func newIndex() *index {
-	return &index{blocks: make(map[uint64]*block), lanes: make(map[spool.LaneID]*laneIndex)}
+	return &index{lanes: make(map[spool.LaneID]*laneIndex), staged: make(stagedBlocks)}
 }
 
 // add puts a block in.
 func (x *index) add(number uint64, offset int64, size int, crc uint32, sections []spool.BlockSection) {
-	b := &block{number: number, offset: offset, size: size, crc: crc, live: len(sections)}
-	x.blocks[number] = b
 	x.bytes += pagesOf(size)
+	x.addSections(&block{number: number, offset: offset, size: size, crc: crc, live: len(sections)}, sections)
+}
+
+// addSections puts a block's sections in.
+func (x *index) addSections(b *block, sections []spool.BlockSection) {
 	for i := range sections {
 		s := &sections[i]
 		r := ref{block: b, span: spool.Span{First: s.Spans[0].First, End: s.Spans[len(s.Spans)-1].End}, off: s.Off, len: s.Len, crc: s.CRC}
@@ -92,7 +104,6 @@ func (x *index) settle(lane spool.LaneID, sp spool.Span, settled spool.Gone, gon
 		l.bytes -= int64(r.len)
 		if r.block.live--; r.block.live == 0 {
 			gone = append(gone, r.block)
-			delete(x.blocks, r.block.number)
 			x.bytes -= pagesOf(r.block.size)
 		}
 	}

@@ -132,7 +132,7 @@ func (in *Inspection) Entries(yield func(EntryInfo) bool) error {
 			return err
 		}
 		x := source{n, f, map[spool.LaneID][]ref{}, in.listed(n)}
-		for id, l := range im.index().lanes {
+		for id, l := range im.index(unitRunsOf(in.found.state)).lanes {
 			x.refs[id] = l.refs
 		}
 		sources = append(sources, x)

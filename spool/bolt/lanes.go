@@ -116,7 +116,7 @@ func (in *Inspection) useOf(im *image, number uint64, first []spool.Index, out [
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	for id, l := range im.index().lanes {
+	for id, l := range im.index(unitRunsOf(in.found.state)).lanes {
 		settled := in.found.state.Settled(id)
 		for i := range l.refs {
 			r := &l.refs[i]

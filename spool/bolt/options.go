@@ -24,6 +24,7 @@ type Options struct {
 	KeyWindow    time.Duration // how long idempotency keys are known; 24 h, never below 15 min
 	MaxKeys      int           // how many are known; 500,000
 	MaxTopics    int           // how many the spool may ever hold: one is never forgotten; 10,000
+	StagedBytes  int64         // what units that are not committed may take on the disk; 1 GiB
 	DeadBytes    int64         // what dead letters' entries may take: above it the oldest are dropped; a quarter of the limit
 	Adopt        bool          // take over a spool that was made elsewhere (recorded)
 	KeepReceipts bool          // at the end, leave them unanswered for Store.Receipts
@@ -43,6 +44,7 @@ const (
 	defaultKeyWindow    = 24 * time.Hour
 	defaultMaxKeys      = 500_000
 	defaultMaxTopics    = 10_000
+	defaultStagedBytes  = 1 << 30
 	keyFloor            = 15 * time.Minute
 	maxGroupFactor      = 2
 	maxNoteName         = 255
@@ -61,6 +63,7 @@ func (o *Options) withDefaults() Options {
 	setDefault(&d.KeyWindow, defaultKeyWindow)
 	setDefault(&d.MaxKeys, defaultMaxKeys)
 	setDefault(&d.MaxTopics, defaultMaxTopics)
+	setDefault(&d.StagedBytes, defaultStagedBytes)
 	d.KeyWindow = max(d.KeyWindow, keyFloor)
 	if d.Now == nil {
 		d.Now = time.Now

@@ -191,7 +191,7 @@ func (r *reading) collect(x *index) []ref {
 // active reads one section of the active segment. bbolt finds it; the bytes
 // are read from the file, not from the map: a bad sector is an error then, not a fault.
 func (r *reading) active(a *active, tx *bbolt.Tx, c *ref) error {
-	b := tx.Bucket(blockName(c.block.number))
+	b := tx.Bucket(c.block.name())
 	if b == nil {
 		return corrupt(a.number, c.block.number, "it is missing")
 	}

@@ -81,7 +81,7 @@ func newStore(o Options, l *lock) *Store {
 		past:    newReceipt(),
 	}
 	s.committer, s.space, s.rewriter = &committer{Store: s}, &space{Store: s}, &rewriter{Store: s}
-	s.dead, s.answers = &deadLetters{Store: s}, &answers{s}
+	s.dead, s.answers, s.staging = &deadLetters{Store: s}, &answers{s}, &staging{Store: s}
 	close(s.past.done)
 	s.keys = spool.NewKeyIndex(spool.KeyRule{Window: o.KeyWindow.Milliseconds(), Floor: keyFloor.Milliseconds(), Max: o.MaxKeys})
 	s.open = s.newGroup()
@@ -115,12 +115,13 @@ func (s *opening) start() (*spool.Recovered, error) {
 		found = &surveyed{number: 1, state: spool.NewState(), head: spool.Head{}}
 	}
 	s.state = found.state
+	s.staging.units.put(s.state.Units())
 	s.clock = newClock(&s.opt, found.head)
 	for _, info := range s.state.Segments() {
 		if err := trim(segmentPath(s.dir, info.Number), found.sizes[info.Number]); err != nil {
 			return nil, err
 		}
-		s.sealed = append(s.sealed, newSealed(s.dir, info, s.state))
+		s.sealed = append(s.sealed, newSealed(s.dir, info, s.state, &s.staging.units))
 	}
 	if err := s.openActive(found); err != nil {
 		return nil, err
@@ -142,6 +143,9 @@ func (s *opening) start() (*spool.Recovered, error) {
 		return nil, err
 	}
 	s.rewriter.lookAgain()
+	for _, x := range s.sealed {
+		s.urgent = s.urgent || x.pending == 0 // all of it was staged by a former process: a commit takes it off the list
+	}
 	st := *s.stats.Load()
 	st.FreeBytes = s.space.free
 	s.committer.publishLanes(&st, nil)
@@ -234,11 +238,12 @@ func (s *opening) firstCommit(fresh bool) error {
 	}
 	b.Incarnation++
 	s.state.Rebind(&t.changes)
-	t.gone = s.active.index.sweep(s.state)
+	t.gone = append(s.active.index.sweep(s.state), s.active.index.staged.all()...)
+	s.active.index.dropAllStaged()
 	_ = s.space.reserve(t.target, s.space.reserved())
 	if err := s.committer.write(t); err != nil {
 		return s.poison(fmt.Errorf("first commit: %w", err))
 	}
-	s.committer.done(t)
+	s.committer.done(t, s.open)
 	return nil
 }

@@ -98,10 +98,20 @@ func (s *rewriter) readRemains(x *sealed, most int) (*rewrite, error) {
 	return rw, nil
 }
 
+// left reports whether no entry of an extent is needed.
+func (s *rewriter) left(e spool.Extent) bool {
+	s.view.RLock()
+	defer s.view.RUnlock()
+	return s.state.Gone(e.Lane).CountIn(e.Span) == e.Len()
+}
+
 // readExtent is readRemains for one extent.
 func (s *rewriter) readExtent(rw *rewrite, e spool.Extent, most int, buf []byte) (_ []byte, err error) {
 	x := rw.from
 	l := x.index.lanes[e.Lane]
+	if l == nil && s.left(e) {
+		return buf, nil // of a staged unit that has left
+	}
 	if l == nil {
 		return buf, corrupt(x.info.Number, spool.NoBlock, "records %v of lane %d are missing", e.Span, e.Lane)
 	}

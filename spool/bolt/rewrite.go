@@ -110,7 +110,7 @@ func (s *rewriter) nextRewrite(full bool) (best *sealed, measure bool) {
 				continue
 			}
 		}
-		if x.pending == 0 || x.unreadable.Load() {
+		if x.pending == 0 || len(x.open) > 0 || x.unreadable.Load() {
 			continue
 		}
 		rests := now.Sub(x.tend.since) >= s.opt.RewriteAfter
@@ -119,7 +119,7 @@ func (s *rewriter) nextRewrite(full bool) (best *sealed, measure bool) {
 			continue
 		}
 		m := x.tend.measuredAt
-		stale := m < 0 && x.pending < x.entries() || x.pending < m && (rests || x.pending <= m-m/16)
+		stale := m < 0 && (x.pending < x.entries() || x.wasted) || x.pending < m && (rests || x.pending <= m-m/16)
 		if !stale && (m < 0 || 2*x.tend.held > x.bytes) {
 			continue // more than half of it is needed
 		}

@@ -20,7 +20,7 @@ func (a *active) info() spool.SegmentInfo {
 func (s *space) rotationDue(g *group) bool {
 	a, seg := s.active, s.segmentBytes()
 	live := a.liveBytes()
-	if len(g.sections) > 0 && live > 0 && live+int64(g.bytes) > seg {
+	if (len(g.sections) > 0 || g.staged != nil) && live > 0 && live+int64(g.bytes) > seg {
 		return true
 	}
 	// Pages that are free inside the file are no room: bbolt needs as many in a row as a block takes.
@@ -96,7 +96,7 @@ func (s *committer) dropSettled(t *transaction) {
 			s.state.PutSegment(info, &t.changes)
 			continue
 		}
-		if x.pending == 0 || carried {
+		if x.pending == 0 && len(x.open) == 0 || carried {
 			t.dropped = append(t.dropped, x)
 			s.state.DropSegment(x.info.Number, &t.changes)
 		}

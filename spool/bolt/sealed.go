@@ -29,11 +29,15 @@ type sealed struct {
 	file     *os.File
 	index    *index
 	verified bool
-	used     uint64 // by sealedCache
+	units    *unitTable
+
+	open   stagedBlocks // of units that are not decided; committer only
+	wasted bool         // units were aborted that have blocks here; committer only
+	used   uint64       // by sealedCache
 }
 
-func newSealed(dir string, info spool.SegmentInfo, state *spool.State) *sealed {
-	x := &sealed{info: info, state: state, path: segmentPath(dir, info.Number), dirty: true, bytes: info.Bytes}
+func newSealed(dir string, info spool.SegmentInfo, state *spool.State, units *unitTable) *sealed {
+	x := &sealed{info: info, state: state, units: units, path: segmentPath(dir, info.Number), dirty: true, bytes: info.Bytes}
 	x.tend.measuredAt = -1
 	if st, err := os.Lstat(x.path); err == nil {
 		x.bytes = st.Size()
@@ -100,7 +104,7 @@ func (x *sealed) load() error {
 		return err
 	}
 	x.verified = true
-	x.file, x.index = f, im.index()
+	x.file, x.index = f, im.index(x.units.runs)
 	return nil
 }
 
@@ -113,12 +117,21 @@ func (im *image) matches(info *spool.SegmentInfo) error {
 	return nil
 }
 
-// index makes an index of an image.
-func (im *image) index() *index {
+// index makes an index of an image. units are the runs of a staged unit that was committed, or nil.
+func (im *image) index(units func(uint64) []spool.UnitRun) *index {
 	x := newIndex()
 	for i := range im.blocks {
 		b := &im.blocks[i]
+		if b.staged {
+			x.addStaged(&block{number: b.number, offset: b.offset, size: b.size, crc: b.crc, staged: true}, b.sections)
+			continue
+		}
 		x.add(b.number, b.offset, b.size, b.crc, b.sections)
+	}
+	for unit := range x.staged {
+		if runs := units(unit); runs != nil {
+			x.commitStaged(unit, runs)
+		}
 	}
 	return x
 }

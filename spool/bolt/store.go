@@ -29,6 +29,7 @@ type Store struct {
 	rewriter  *rewriter
 	dead      *deadLetters
 	answers   *answers
+	staging   *staging
 
 	mu         sync.Mutex
 	open       *group

@@ -69,6 +69,9 @@ func (l *testLoop) run() {
 }
 
 func (l *testLoop) keep(sect *spool.Section) {
+	if sect.Bytes == nil {
+		return // staged: to be read from the disk
+	}
 	if l.entries[sect.Lane] == nil {
 		l.entries[sect.Lane] = map[spool.Index]spool.Record{}
 	}

@@ -91,7 +91,7 @@ func newest(dir string, numbers []uint64) (v *surveyed, empty []uint64, err erro
 			empty = append(empty, n)
 			continue
 		}
-		v := &surveyed{number: n, head: *im.head, state: im.state, stateBytes: im.stateBytes, index: im.index(), hwm: int64(im.pages.hwm) * pageSize}
+		v := &surveyed{number: n, head: *im.head, state: im.state, stateBytes: im.stateBytes, index: im.index(unitRunsOf(im.state)), hwm: int64(im.pages.hwm) * pageSize}
 		v.addKeys(im)
 		return v, empty, v.checkLanes()
 	}
