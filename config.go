@@ -74,6 +74,7 @@ type Config struct {
 	TransactionalID     string        // transactional.id
 	TransactionTimeout  time.Duration // transaction.timeout.ms
 	UnitMemory          int64         // unit.memory.bytes
+	UnitStaged          int64         // unit.staged.bytes
 
 	warnings []string
 }

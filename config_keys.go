@@ -186,6 +186,9 @@ var ownKeys = []row{
 	{Spec: spec{Name: "unit.memory.bytes", Kind: keytable.Size, Default: "64MiB", Min: 1 << 20, Max: 1 << 40,
 		Help: "Memory for the records of client transactions that are open and not committed, together."},
 		Field: func(c *Config) any { return &c.UnitMemory }},
+	{Spec: spec{Name: "unit.staged.bytes", Kind: keytable.Size, Default: "2GiB", Min: 1 << 20, Max: 1 << 46,
+		Help: "Disk for the records of client transactions that are open and do not fit into memory, together."},
+		Field: func(c *Config) any { return &c.UnitStaged }},
 	{Spec: spec{Name: "callbacks.max", Kind: keytable.Int, Default: "16384", Min: 1, Max: 10_000_000, Help: "Callbacks of SendFunc that may be outstanding; the next one waits (max.block.ms). Library only."},
 		Field: func(c *Config) any { return &c.CallbacksMax }},
 }

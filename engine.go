@@ -35,6 +35,7 @@ func (p *Producer) open(receipts *bolt.Receipts) (*engine, error) {
 		MaxKeys:      int(c.IdempotencyKeys),
 		MaxTopics:    int(c.SpoolMaxTopics),
 		DeadBytes:    c.DeadLetterBytes,
+		StagedBytes:  c.UnitStaged,
 		Adopt:        p.env.AdoptSpool,
 		Now:          p.env.Now,
 		KeepReceipts: true,

@@ -133,8 +133,7 @@ func (p *Producer) input(ctx context.Context, b *Batch) (*bolt.BatchInput, error
 		if b.Key != "" && r.Timestamp.IsZero() {
 			timestamp = bolt.NoTimestamp // a repeat must be the same records, whenever it comes
 		}
-		in.Records[i] = bolt.RecordInput{Topic: r.Topic, Timestamp: timestamp, Partition: partition.Number(),
-			Key: r.Key, Value: r.Value, Headers: r.Headers}
+		in.Records[i] = recordInput(r, partition, timestamp)
 	}
 	for _, n := range b.Notes {
 		if len(n.Name) == 0 || len(n.Name) > 255 || len(n.Value) > 4096 {
@@ -147,6 +146,10 @@ func (p *Producer) input(ctx context.Context, b *Batch) (*bolt.BatchInput, error
 		return nil, fmt.Errorf("%w: a batch needs a record or a note", ErrInvalidRecord)
 	}
 	return in, nil
+}
+
+func recordInput(r *Record, partition Partition, timestamp int64) bolt.RecordInput {
+	return bolt.RecordInput{Topic: r.Topic, Timestamp: timestamp, Partition: partition.Number(), Key: r.Key, Value: r.Value, Headers: r.Headers}
 }
 
 func (p *Producer) timestamp(r *Record) int64 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spoold/spoold/sender/loop"
 	"github.com/spoold/spoold/spool"
+	"github.com/spoold/spoold/spool/bolt"
 	"github.com/spoold/spoold/txn"
 )
 
@@ -23,8 +24,8 @@ var (
 // Transaction is a client's transaction: records for any topics that become visible to read_committed
 // readers together, or not at all. It needs no cluster: Commit makes it durable on the local disk, and
 // it is delivered inside one Kafka transaction, once, in the order of commits. Several may be open at a
-// time. Its records are in memory until Commit (unit.memory.bytes bounds all open transactions together);
-// one that is open for longer than transaction.timeout.ms is aborted. Safe for concurrent use, but the
+// time. Its records are in memory until Commit (unit.memory.bytes bounds all open transactions together),
+// or, if they are too many, on the disk (unit.staged.bytes), where nobody sees them before Commit; one that is open for longer than transaction.timeout.ms is aborted. Safe for concurrent use, but the
 // order of records is that of the calls.
 type Transaction struct {
 	p     *Producer
@@ -34,7 +35,9 @@ type Transaction struct {
 	records []Record
 	bytes   int64
 	groups  []txn.GroupOffsets
-	over    string // how it ended; "": it is open
+	staged  *bolt.StagedUnit // what did not fit into memory; nil: all of it did
+	store   *bolt.Store      // that staged is in
+	over    string           // how it ended; "": it is open
 }
 
 // Begin begins a transaction. It does not wait. ErrNotTransactional: transactional.id is not set.
@@ -57,9 +60,10 @@ func (p *Producer) Begin(ctx context.Context) (*Transaction, error) {
 	return t, nil
 }
 
-// Send adds a record to the transaction; its bytes are copied. It does not wait. ErrTooLarge: the
-// record, or the transaction with it, is over what is taken; ErrInvalidRecord: it can never be
-// delivered; ErrFull: the open transactions together hold unit.memory.bytes. After an error the
+// Send adds a record to the transaction; its bytes are copied. It waits for the disk where the transaction
+// does not fit into memory, and for room there as Producer.Send does. ErrTooLarge: the record is over what is
+// taken, or a transaction with SendOffsets is; ErrInvalidRecord: it can never be delivered; ErrFull: the open
+// transactions together hold unit.staged.bytes on the disk, or that is full. After an error the
 // transaction is as before. ErrTransactionOver, ErrClosed.
 func (t *Transaction) Send(ctx context.Context, r Record) error {
 	return t.SendBatch(ctx, []Record{r})
@@ -90,19 +94,7 @@ func (t *Transaction) SendBatch(ctx context.Context, records []Record) error {
 	if t.over != "" {
 		return t.overError()
 	}
-	if most := int64(t.p.engine.Load().store.MaxBatch()); t.bytes+size > most {
-		return fmt.Errorf("%w: the transaction would have %d bytes with this, allowed are %d", ErrTooLarge, t.bytes+size, most)
-	}
-	if !t.p.units.take(size, t.p.cfg.UnitMemory) {
-		return fmt.Errorf("%w: open transactions hold unit.memory.bytes = %d: commit or abort some of them", ErrFull, t.p.cfg.UnitMemory)
-	}
-	t.bytes += size
-	for i := range records {
-		r := copyRecord(t.p, &records[i])
-		r.Partition = partitions[i]
-		t.records = append(t.records, r)
-	}
-	return nil
+	return t.add(ctx, records, partitions, size)
 }
 
 // Commit ends the transaction: it returns once the transaction is on the local disk, synced, from where
@@ -118,6 +110,9 @@ func (t *Transaction) Commit(ctx context.Context) (Commitment, error) {
 	}
 	if len(t.groups) > 0 {
 		return t.commitOnline(ctx)
+	}
+	if t.staged != nil {
+		return t.commitStaged(ctx)
 	}
 	if len(t.records) == 0 {
 		t.close("committed")
@@ -153,7 +148,10 @@ func (t *Transaction) close(how string) {
 	t.over = how
 	t.timer.Stop()
 	t.p.units.give(t.bytes)
-	t.records, t.bytes, t.groups = nil, 0, nil
+	if t.staged != nil {
+		t.staged.Abort() // unless it was committed
+	}
+	t.records, t.bytes, t.groups, t.staged, t.store = nil, 0, nil, nil, nil
 }
 
 func (t *Transaction) overError() error {
@@ -190,7 +188,8 @@ func (c Commitment) Committed(ctx context.Context) error {
 	return err
 }
 
-// Deliveries are those of the records, in the order they were sent.
+// Deliveries are those of the records, in the order they were sent; of a transaction that did not fit into
+// memory, those of the first record for each topic: what becomes of them becomes of all.
 func (c Commitment) Deliveries() Deliveries { return c.d }
 
 // unitMemory counts what open transactions hold.

@@ -65,6 +65,9 @@ func (t *Transaction) SendOffsets(ctx context.Context, offsets []ConsumedOffset,
 	if t.over != "" {
 		return t.overError()
 	}
+	if t.staged != nil {
+		return fmt.Errorf("%w: the transaction does not fit into memory any more: one with consumer offsets has to", ErrTooLarge)
+	}
 	if len(offsets) > 0 {
 		t.groups = append(t.groups, group)
 	}

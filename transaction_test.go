@@ -132,7 +132,7 @@ func TestATransactionIsSpooledWithoutAClusterAndDelivered(t *testing.T) {
 
 func TestWrongUseOfATransactionIsOneClearError(t *testing.T) {
 	c := newCluster(t, kfake.SeedTopics(1, "a"))
-	p := c.open(t, t.TempDir(), transactional("t1"), func(cfg *spoold.Config) { cfg.UnitMemory, cfg.MaxRequestSize = 2<<20, 4<<20 })
+	p := c.open(t, t.TempDir(), transactional("t1"), func(cfg *spoold.Config) { cfg.UnitMemory, cfg.UnitStaged, cfg.MaxRequestSize = 2<<20, 1<<20, 4<<20 })
 	ctx := patient(t)
 	record := spoold.Record{Topic: "a", Value: []byte("v")}
 	is := func(what string, err, want error) {
@@ -163,9 +163,11 @@ func TestWrongUseOfATransactionIsOneClearError(t *testing.T) {
 	big := make([]byte, 1500<<10)
 	is("a large record", tx.Send(ctx, spoold.Record{Topic: "a", Value: big}), nil)
 	other, _ := p.Begin(ctx)
-	is("more than unit.memory.bytes", other.Send(ctx, spoold.Record{Topic: "a", Value: big}), spoold.ErrFull)
+	_ = other.Send(ctx, record)
+	is("more than unit.memory.bytes and unit.staged.bytes", other.Send(ctx, spoold.Record{Topic: "a", Value: big}), spoold.ErrFull)
 	is("abort", tx.Abort(ctx), nil)
-	is("room again", other.Send(ctx, spoold.Record{Topic: "a", Value: big}), nil)
+	again, _ := p.Begin(ctx)
+	is("room again", again.Send(ctx, spoold.Record{Topic: "a", Value: big}), nil)
 	empty, _ := p.Begin(ctx)
 	if x, err := empty.Commit(ctx); err != nil || x.Committed(ctx) != nil {
 		t.Errorf("an empty transaction: %v", err)

@@ -61,7 +61,7 @@ func (u *unitSender) send(ctx context.Context, r spoold.Record) (committed int, 
 	}
 	if err := u.tx.Send(ctx, r); err != nil {
 		_ = u.tx.Abort(ctx)
-		if errors.Is(err, spoold.ErrTooLarge) && u.every != 1 {
+		if (errors.Is(err, spoold.ErrTooLarge) || errors.Is(err, spoold.ErrFull)) && u.every != 1 {
 			err = fmt.Errorf("%w: nothing of this transaction is sent; --unit-records makes them smaller", err)
 		}
 		return 0, err

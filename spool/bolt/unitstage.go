@@ -191,3 +191,6 @@ func (c *stagedChunk) seal(number uint64) []byte {
 	}
 	return spool.SealBlock(b, number, sections)
 }
+
+// Firsts are the first records for each topic, in the order of the tickets that Commit gives.
+func (u *StagedUnit) Firsts() []RecordInput { return u.firsts }

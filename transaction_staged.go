@@ -1,0 +1,130 @@
+package spoold
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spoold/spoold/spool/bolt"
+)
+
+// stageChunk is about how much of a transaction one commit writes that is not committed.
+const stageChunk = 1 << 20
+
+// add puts records into the transaction: into memory, or on the disk if they do not fit there. Under mu.
+func (t *Transaction) add(ctx context.Context, records []Record, partitions []Partition, size int64) error {
+	e, err := t.p.current()
+	if err != nil {
+		return err
+	}
+	most := int64(e.store.MaxBatch())
+	if size > most {
+		return fmt.Errorf("%w: %d bytes in one call, allowed are %d: add them in several", ErrTooLarge, size, most)
+	}
+	memory := most
+	if t.staged != nil {
+		memory = min(most, stageChunk)
+	}
+	if t.bytes+size <= memory && t.p.units.take(size, t.p.cfg.UnitMemory) {
+		t.bytes += size
+		for i := range records {
+			r := copyRecord(t.p, &records[i])
+			r.Partition = partitions[i]
+			t.records = append(t.records, r)
+		}
+		return nil
+	}
+	if len(t.groups) > 0 {
+		return fmt.Errorf("%w: a transaction with consumer offsets must fit into memory: %d bytes, and what all open ones hold within unit.memory.bytes = %d",
+			ErrTooLarge, most, t.p.cfg.UnitMemory)
+	}
+	if err := t.stage(ctx); err != nil {
+		return err
+	}
+	list := make([]bolt.RecordInput, 0, len(records))
+	for i := range records {
+		r := copyRecord(t.p, &records[i])
+		list = append(list, recordInput(&r, partitions[i], r.Timestamp.UnixMilli()))
+	}
+	return t.write(ctx, list)
+}
+
+// stage writes the records that are in memory to the disk. Under mu.
+func (t *Transaction) stage(ctx context.Context) error {
+	for len(t.records) > 0 {
+		var list []bolt.RecordInput
+		size := int64(0)
+		for i := range t.records {
+			n := recordMemory(&t.records[i])
+			if size > 0 && size+n > stageChunk {
+				break
+			}
+			size += n
+			list = append(list, recordInput(&t.records[i], t.records[i].Partition, t.records[i].Timestamp.UnixMilli()))
+		}
+		if err := t.write(ctx, list); err != nil {
+			return err
+		}
+		t.records = t.records[len(list):]
+		t.p.units.give(size)
+		t.bytes -= size
+	}
+	t.records = nil
+	return nil
+}
+
+// write puts records on the disk, where nobody sees them before Commit. Under mu.
+func (t *Transaction) write(ctx context.Context, list []bolt.RecordInput) error {
+	e, err := t.p.current()
+	if err != nil {
+		return err
+	}
+	if t.staged == nil {
+		t.staged, t.store = e.store.BeginUnit(), e.store
+	}
+	if t.store != e.store {
+		t.close("aborted: the disk was full, and the spool was opened again")
+		return t.overError()
+	}
+	err = t.staged.Stage(noWait, list)
+	if errors.Is(err, bolt.ErrFull) {
+		wait, cancel := context.WithTimeoutCause(ctx, t.p.cfg.MaxBlock, errMaxBlock)
+		err = t.staged.Stage(wait, list)
+		cancel()
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, bolt.ErrStagedFull):
+		return fmt.Errorf("%w: open transactions hold %d bytes on the disk (unit.staged.bytes): commit or abort some of them", ErrFull, t.p.cfg.UnitStaged)
+	case errors.Is(err, bolt.ErrPoisoned) || errors.Is(err, bolt.ErrUnitOver):
+		t.close("aborted: " + err.Error())
+		return t.overError()
+	}
+	return public(err)
+}
+
+// commitStaged ends a transaction that is on the disk. Under mu.
+func (t *Transaction) commitStaged(ctx context.Context) (Commitment, error) {
+	if err := t.stage(ctx); err != nil {
+		return Commitment{}, err
+	}
+	tickets, err := t.staged.Commit(noWait)
+	if errors.Is(err, bolt.ErrFull) {
+		wait, cancel := context.WithTimeoutCause(ctx, t.p.cfg.MaxBlock, errMaxBlock)
+		tickets, err = t.staged.Commit(wait)
+		cancel()
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, bolt.ErrUnitOver) || errors.Is(err, bolt.ErrPoisoned):
+		t.close("aborted: the spool was opened again, or its disk has failed")
+		return Commitment{}, t.overError()
+	default:
+		return Commitment{}, public(err)
+	}
+	firsts := t.staged.Firsts()
+	t.close("committed")
+	c := Commitment{d: Deliveries{tickets, firsts}}
+	return c, c.Spooled(ctx)
+}
