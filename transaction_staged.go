@@ -80,7 +80,7 @@ func (t *Transaction) write(ctx context.Context, list []bolt.RecordInput) error 
 		return err
 	}
 	if t.staged == nil {
-		t.staged, t.store = e.store.BeginUnit(), e.store
+		t.staged, t.store = bolt.BeginUnit(e.store), e.store
 	}
 	if t.store != e.store {
 		t.close("aborted: the disk was full, and the spool was opened again")

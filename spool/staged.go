@@ -13,35 +13,38 @@ import (
 // the first entries, with the mark that every unit has, and one pair of the state: the unit's number, and its runs
 // by the number of the topic. From then on, and only while that pair is there, the staged entries are entries of their lanes.
 
+// stagedUnits are the staged units that were committed and have not left wholly.
+type stagedUnits struct {
+	of    *State
+	units map[uint64][]UnitRun
+}
+
 // PutUnit says that a staged unit was committed: runs are where its entries are, by the number of its topics. The first
 // entry of each run is appended with Append, like any other; PutUnit appends the rest.
-func (st *State) PutUnit(number uint64, runs []UnitRun, out *Changes) {
+func (u *stagedUnits) PutUnit(number uint64, runs []UnitRun, out *Changes) {
 	for _, r := range runs {
-		st.Append(r.Lane, r.Count-1)
+		u.of.Append(r.Lane, r.Count-1)
 	}
-	if st.units == nil {
-		st.units = make(map[uint64][]UnitRun)
-	}
-	st.units[number] = slices.Clone(runs)
+	u.units[number] = slices.Clone(runs)
 	out.put(unitKey(number), appendUnit(nil, runs))
 }
 
 // Units are the staged units that were committed and have not left wholly: the runs of each.
-func (st *State) Units() map[uint64][]UnitRun { return maps.Clone(st.units) }
+func (u *stagedUnits) Units() map[uint64][]UnitRun { return maps.Clone(u.units) }
 
 // DropUnits forgets staged units of which no entry is needed any more.
-func (st *State) DropUnits(out *Changes) {
-	for _, number := range slices.Sorted(maps.Keys(st.units)) {
-		if st.unitGone(st.units[number]) {
-			delete(st.units, number)
+func (u *stagedUnits) DropUnits(out *Changes) {
+	for _, number := range slices.Sorted(maps.Keys(u.units)) {
+		if u.gone(u.units[number]) {
+			delete(u.units, number)
 			out.delete(unitKey(number))
 		}
 	}
 }
 
-func (st *State) unitGone(runs []UnitRun) bool {
+func (u *stagedUnits) gone(runs []UnitRun) bool {
 	for _, r := range runs {
-		gone := st.Gone(r.Lane)
+		gone := u.of.Gone(r.Lane)
 		if !gone.Contains(r.First) || gone.CountIn(r.Span()) < r.Count {
 			return false
 		}
@@ -85,4 +88,4 @@ func (s BlockSection) InLane(runs []UnitRun) (BlockSection, bool) {
 }
 
 // HasUnit reports whether a staged unit was committed and has not left wholly.
-func (st *State) HasUnit(number uint64) bool { return st.units[number] != nil }
+func (u *stagedUnits) HasUnit(number uint64) bool { return u.units[number] != nil }

@@ -29,7 +29,8 @@ type State struct {
 	firstAudit uint64
 	counters   Counters
 	txn        Transaction
-	units      map[uint64][]UnitRun // staged ones that were committed
+
+	stagedUnits
 }
 
 // Binding is what ties a spool to its place and its cluster.
@@ -93,7 +94,7 @@ type laneState struct {
 
 // NewState is the state of a spool that has just been made.
 func NewState() *State {
-	return &State{
+	st := &State{
 		byTopic:  make(map[string]LaneID),
 		parts:    make(map[partitionKey]PartitionState),
 		seals:    make(map[SealKey]*Seal),
@@ -102,6 +103,8 @@ func NewState() *State {
 		legacy:   make(map[deadRef]struct{}),
 		txn:      noTransaction,
 	}
+	st.stagedUnits = stagedUnits{of: st, units: make(map[uint64][]UnitRun)}
+	return st
 }
 
 // maxAudit is how many audit entries are kept.

@@ -95,9 +95,6 @@ func (ld *Loader) Pair(key, value []byte) error {
 	case prefixTransaction:
 		st.txn = decodeTransaction(&v)
 	case prefixUnit:
-		if st.units == nil {
-			st.units = make(map[uint64][]UnitRun)
-		}
 		st.units[k.be64()] = decodeUnit(&v)
 	case prefixAudit:
 		n := k.be64()

@@ -29,7 +29,7 @@ type StagedUnit struct {
 }
 
 // BeginUnit begins a unit. It does not wait, and writes nothing.
-func (s *Store) BeginUnit() *StagedUnit {
+func BeginUnit(s *Store) *StagedUnit {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.staging.last++

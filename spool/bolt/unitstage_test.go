@@ -76,7 +76,7 @@ func (r *stageRig) stage(x *openStage) {
 func (r *stageRig) step() {
 	switch k := r.rng.IntN(20); {
 	case k < 3 && len(r.open) < 3:
-		r.open = append(r.open, &openStage{r.l.s.BeginUnit(), map[string][]string{}})
+		r.open = append(r.open, &openStage{BeginUnit(r.l.s), map[string][]string{}})
 	case k < 12 && len(r.open) > 0:
 		r.stage(r.open[r.rng.IntN(len(r.open))])
 	case k < 14 && len(r.open) > 0:
@@ -214,7 +214,7 @@ func TestAUnitThatIsNotCommittedGivesItsRoomBack(t *testing.T) {
 		return u.Stage(short(t), []RecordInput{{Topic: "a", Timestamp: 1, Partition: -1, Value: make([]byte, 16<<10)}, {Topic: "a", Timestamp: 1, Partition: -1, Value: make([]byte, 12<<10)}})
 	}
 	full := func() *StagedUnit {
-		u := l.s.BeginUnit()
+		u := BeginUnit(l.s)
 		for {
 			switch err := big(u); {
 			case errors.Is(err, ErrStagedFull):
