@@ -5,6 +5,15 @@ import (
 	"github.com/spoold/spoold/spool"
 )
 
+// Sent says that a copy of b is on the wire: Answered is called for it once.
+func (m *Machine) Sent(e *Env, b *Sealed) {
+	if b.copies > 0 || b.found {
+		e.Retries++
+		e.event(BatchRetried{Topic: m.Lane.Topic, Partition: m.ID, Code: b.code})
+	}
+	m.batches.sent(b)
+}
+
 // Answered takes the answer to one copy of b. It reports whether newer metadata must come before the leader is
 // asked about the partition.
 func (m *Machine) Answered(e *Env, b *Sealed, a Answer) (refresh bool) {
@@ -30,8 +39,6 @@ func (m *Machine) Answered(e *Env, b *Sealed, a Answer) (refresh bool) {
 				b.unknownID++
 			}
 		}
-		e.Retries++
-		e.event(BatchRetried{Topic: m.Lane.Topic, Partition: m.ID, Code: a.Code})
 		refresh = class == protocol.RefreshRetriable || a.Lost
 	}
 	if m.phase == Resolving && b == m.resend {

@@ -71,8 +71,8 @@ func (bs *batches) oldest(sent bool) int64 {
 	return oldest
 }
 
-// Sent says that a copy of b is on the wire: Answered is called for it once.
-func (bs *batches) Sent(b *Sealed) {
+// sent notes that a copy of b is on the wire.
+func (bs *batches) sent(b *Sealed) {
 	b.sent = true
 	b.copies++
 	b.code, b.message, b.bad = 0, "", nil

@@ -72,7 +72,7 @@ func (b *bench) commit() {
 // send puts all that may be sent on the wire.
 func (b *bench) send() (sent []*Sealed) {
 	for s := b.NextToSend(&b.e); s != nil; s = b.NextToSend(&b.e) {
-		b.Sent(s)
+		b.Sent(&b.e, s)
 		sent = append(sent, s)
 	}
 	return sent

@@ -17,7 +17,7 @@ func sealedAt(base protocol.Sequence, count int32, stamp int64) *Sealed {
 func TestTheNextBatchIsTheFirstThatIsNotSentOrAcked(t *testing.T) {
 	a, b, c := sealedAt(0, 1, 3), sealedAt(1, 1, 1), sealedAt(2, 1, 2)
 	bs := batches{window: []*Sealed{a, b, c}}
-	bs.Sent(a)
+	bs.sent(a)
 	if got := bs.unsent(); got != b {
 		t.Errorf("next is %+v, want the second", got)
 	}

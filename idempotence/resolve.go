@@ -109,7 +109,12 @@ func (m *Machine) followResolver(e *Env, way uint64) Want {
 		case recovery.ReadTail:
 			return Want{Do: ReadTail, From: step.From, To: step.To}
 		case recovery.Resend:
-			return m.stepResend(e, m.window[step.Index])
+			b := m.window[step.Index]
+			if b.Batch == nil {
+				return m.readBack(m.Lane, b)
+			}
+			m.resend = b
+			return Want{}
 		case recovery.Settle:
 			m.stepSettle(e, &step)
 		case recovery.Pause:
@@ -153,21 +158,6 @@ func (m *Machine) stepSettle(e *Env, step *recovery.Step) {
 	for _, offset := range step.Offsets[:step.Count] {
 		m.settle(e, offset, step.How)
 	}
-}
-
-// stepResend puts one batch on the wire again, under its own identity, after its bytes were read back if need be.
-func (m *Machine) stepResend(e *Env, b *Sealed) Want {
-	if b.Batch == nil {
-		return m.readBack(m.Lane, b)
-	}
-	if m.resend != b {
-		m.resend = b
-		if b.copies > 0 || b.found {
-			e.Retries++
-		}
-		e.event(BatchRetried{Topic: m.Lane.Topic, Partition: m.ID, Code: b.code})
-	}
-	return Want{}
 }
 
 // Described takes the leader's answer to Ask: what it knows of Producer, and where its log ends. denied: without the

@@ -49,7 +49,6 @@ func (s *Sender) Committed(now spool.Time, c *spool.Committed) *Effects {
 			continue
 		}
 		s.addLane(n.ID, n.Topic, protocol.TopicID{}, accumulator.NewLane(n.ID, n.Topic, 0, 0, spool.Facts{}))
-		s.view.Want()
 	}
 	for i := range c.Sections {
 		s.feeds.committedSection(&c.Sections[i])

@@ -49,7 +49,7 @@ func (d *drain) produceTo(b *cluster.Broker) bool {
 			q = &request{kind: reqProduce}
 		}
 		size += len(next.Batch.Buf)
-		p.Sent(next)
+		p.Sent(d.env(p), next)
 		q.batches = append(q.batches, next)
 		q.parts = append(q.parts, p)
 		batches = append(batches, next.Batch)
@@ -70,19 +70,22 @@ func (d *drain) onProduce(q *request, resp Response) {
 	r, ok := resp.Message.(*kmsg.ProduceResponse)
 	ok = ok && resp.Err == nil
 	if ok {
-		d.view.Throttle(q.broker, r.ThrottleMillis)
+		for i := range r.Brokers {
+			d.view.Met(r.Brokers[i].NodeID)
+		}
 	}
 	for k, b := range q.batches {
 		p := q.parts[k]
+		led := false
 		a := idempotence.NoAnswer("the response does not mention the partition")
 		if ok {
-			d.findAnswer(r, p, b, &a)
+			led = d.findAnswer(r, p, b, &a)
 		} else {
 			a.Message = cluster.ErrText(resp.Err)
 			a.NeverWritten = resp.Err != nil && !resp.Written
 		}
 		d.activate(p)
-		if p.Answered(d.env(p), b, a) {
+		if p.Answered(d.env(p), b, a) && !led {
 			p.needMeta = d.view.Refresh()
 		}
 		d.took(p)
@@ -94,8 +97,8 @@ func (d *drain) onProduce(q *request, resp Response) {
 	}
 }
 
-// findAnswer sets a to the part of a response that answers b, if there is one.
-func (d *drain) findAnswer(r *kmsg.ProduceResponse, p *partition, b *idempotence.Sealed, a *idempotence.Answer) {
+// findAnswer sets a to the part of a response that answers b, if there is one. It reports whether that names a newer leader.
+func (d *drain) findAnswer(r *kmsg.ProduceResponse, p *partition, b *idempotence.Sealed, a *idempotence.Answer) (led bool) {
 	for i := range r.Topics {
 		t := &r.Topics[i]
 		if t.Topic != p.lane.topic && (t.Topic != "" || protocol.TopicID(t.TopicID) != b.Seal.TopicID) {
@@ -118,10 +121,11 @@ func (d *drain) findAnswer(r *kmsg.ProduceResponse, p *partition, b *idempotence
 				a.Bad = append(a.Bad, bad)
 			}
 			if l := rp.CurrentLeader; a.Code != protocol.None { // KIP-951
-				d.view.Leads(p.lane.remote, p.ID, l.LeaderID, l.LeaderEpoch)
+				led = d.view.Leads(p.lane.remote, p.ID, l.LeaderID, l.LeaderEpoch)
 				d.changes.take()
 			}
-			return
+			return led
 		}
 	}
+	return false
 }

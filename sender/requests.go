@@ -3,6 +3,8 @@ package sender
 import (
 	"errors"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/spoold/spoold/idempotence"
 	"github.com/spoold/spoold/sender/cluster"
 	"github.com/spoold/spoold/spool"
@@ -44,6 +46,10 @@ func (s *Sender) Handle(now spool.Time, resp Response) *Effects {
 	s.clones.changed = true
 	if connect := q.kind == reqView && q.view.Message == nil; resp.Err != nil && !connect {
 		s.view.Unanswered(q.broker)
+	}
+	if t, ok := resp.Message.(kmsg.ThrottleResponse); ok && resp.Err == nil {
+		ms, _ := t.Throttle()
+		s.view.Throttle(q.broker, ms)
 	}
 	var foreign *ForeignClusterError
 	if errors.As(resp.Err, &foreign) {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/spool"
 )
 
 func TestS21ARefusedResendOfABatchThatIsInTheLogIsDelivered(t *testing.T) {
@@ -227,5 +228,41 @@ func TestAFollowerThatLagsIsNotTakenForALogThatWentBack(t *testing.T) {
 	w.delivered(t)
 	if w.parkOf().Parked() {
 		t.Errorf("parked: %+v", w.parkOf())
+	}
+}
+
+func TestS08AnEpochIsRaisedOnDiskBeforeAnythingGoesOutUnderIt(t *testing.T) {
+	delivered := 0
+	for crashAt := range 24 {
+		w, _ := scenario(1)
+		w.cluster.topics["a"].refuse = func(v []byte) protocol.ErrorCode {
+			if string(v) == "bad" {
+				return protocol.InvalidRecord
+			}
+			return protocol.None
+		}
+		w.produce(2)
+		w.records = append(w.records, rec{topic: "a", value: []byte("bad"), ts: w.now.Wall})
+		w.produce(10)
+		w.run(int64(4 + crashAt)) // before, at and after the refusal is written
+		used := map[string]string{}
+		for _, r := range w.seen {
+			for _, b := range r.Batches {
+				key := fmt.Sprint(b.Identity, b.Base)
+				if prev, ok := used[key]; ok && prev != string(b.Records()) && b.Base != 0 {
+					t.Errorf("crash at %d: %s was given to other records", crashAt, key)
+				}
+				used[key] = string(b.Records())
+			}
+		}
+		w.crash(scenarioCfg)
+		// Where a copy of what was refused is unanswered and the leader has no state, an operator is asked.
+		w.until(t, "an end", func() bool { return w.pending() == 0 || w.parkOf().Reason == spool.ParkHole })
+		if w.pending() == 0 {
+			delivered++
+		}
+	}
+	if delivered < 6 {
+		t.Errorf("%d of 24 ended with everything delivered", delivered)
 	}
 }

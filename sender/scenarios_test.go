@@ -237,34 +237,6 @@ func TestS06OldTimestampsAreForgottenAtOnceAndGoAlone(t *testing.T) {
 	}
 }
 
-func TestS08AnEpochIsRaisedOnDiskBeforeAnythingGoesOutUnderIt(t *testing.T) {
-	for crashAt := range 6 {
-		w, _ := scenario(1)
-		w.cluster.topics["a"].refuse = func(v []byte) protocol.ErrorCode {
-			if string(v) == "bad" {
-				return protocol.InvalidRecord
-			}
-			return protocol.None
-		}
-		w.produce(2)
-		w.records = append(w.records, rec{topic: "a", value: []byte("bad"), ts: w.now.Wall})
-		w.produce(10)
-		w.run(int64(8 + crashAt)) // before, at and after the refusal is written
-		used := map[string]string{}
-		for _, r := range w.seen {
-			for _, b := range r.Batches {
-				key := fmt.Sprint(b.Identity, b.Base)
-				if prev, ok := used[key]; ok && prev != string(b.Records()) && b.Base != 0 {
-					t.Errorf("crash at %d: %s was given to other records", crashAt, key)
-				}
-				used[key] = string(b.Records())
-			}
-		}
-		w.crash(scenarioCfg)
-		w.delivered(t)
-	}
-}
-
 func TestS15AnotherClusterIsAnOutage(t *testing.T) {
 	w, p := scenario(1)
 	w.produce(1)

@@ -99,11 +99,15 @@ func (c *connections) update(list []kmsg.MetadataResponseBroker) {
 		b.listed = false
 	}
 	for i := range list {
-		k, ok := c.find(list[i].NodeID)
-		if !ok {
-			c.brokers = slices.Insert(c.brokers, k, &Broker{ID: list[i].NodeID})
-		}
-		c.brokers[k].listed = true
+		c.Met(list[i].NodeID)
+		c.Broker(list[i].NodeID).listed = true
+	}
+}
+
+// Met adds a broker that an answer named beside its new leaders.
+func (c *connections) Met(id int32) {
+	if k, ok := c.find(id); !ok {
+		c.brokers = slices.Insert(c.brokers, k, &Broker{ID: id})
 	}
 }
 

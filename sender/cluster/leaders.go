@@ -58,11 +58,13 @@ func (t *Topic) Leader(n int32) (broker, epoch int32) {
 // RestoreEpoch sets the leader epoch of a partition that an earlier process knew.
 func (t *Topic) RestoreEpoch(n, epoch int32) { t.partition(n).epoch = epoch }
 
-// Leads takes news of a partition's leader from the answer of a broker (KIP-951), if it is newer.
-func (v *View) Leads(t *Topic, n, leader, epoch int32) {
-	if _, known := t.Leader(n); leader >= 0 && epoch > known && v.Broker(leader) != nil {
-		v.leads(t, n, leader, epoch)
+// Leads takes news of a partition's leader from the answer of a broker (KIP-951), if it is newer, and reports whether it was.
+func (v *View) Leads(t *Topic, n, leader, epoch int32) bool {
+	if _, known := t.Leader(n); leader < 0 || epoch <= known || v.Broker(leader) == nil {
+		return false
 	}
+	v.leads(t, n, leader, epoch)
+	return true
 }
 
 // leads takes news of a partition's leader. What is of an older epoch is ignored: a broker that is behind may

@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/spoold/spoold/protocol"
 )
 
 // Generation counts metadata responses: of two views the newer has the higher one.
@@ -14,6 +16,8 @@ type metadata struct {
 	gen      Generation // responses taken so far
 	asked    bool       // a request is under way
 	creating bool       // the latest request was for topics that are to be created, and for those alone
+	partial  bool       // the latest request was for topics that were never asked about, and for those alone
+	newcomer bool       // records wait for a topic that was never asked about
 	askedGen Generation // what gen will be when it is answered
 	want     bool       // a newer one is needed
 	at       int64      // Age of the last response
@@ -28,15 +32,21 @@ type metadata struct {
 // Update asks for metadata if it is wanted, or due, and may be asked for now.
 func (v *View) Update() {
 	m := &v.meta
-	if m.gen == 0 || v.unknown > 0 || v.now-m.at >= v.cfg.MetadataMaxAgeMs {
+	if m.gen == 0 && !m.asked {
+		m.newcomer = false // the first request is for all
+	}
+	if m.gen == 0 || v.unknown > 0 && !m.newcomer && !m.asked || v.now-m.at >= v.cfg.MetadataMaxAgeMs {
 		m.want = true
 	}
 	switch {
-	case m.asked || !m.want:
+	case m.asked:
+	case m.newcomer:
+		v.askMetadata(true) // at once, whenever the last one was
+	case !m.want:
 	case v.now < m.retryAt:
 		v.wake(m.retryAt)
 	default:
-		v.askMetadata()
+		v.askMetadata(false)
 	}
 	v.reconnect()
 	if m.gen > 0 {
@@ -62,43 +72,53 @@ func (v *View) Refresh() Generation {
 	return v.meta.gen + 1
 }
 
-// askMetadata asks about every topic that is not idle. The flag that lets a cluster create what is missing is that of a whole
+// few reports whether the latest request was about a few topics: its answer is no new generation.
+func (m *metadata) few() bool { return m.creating || m.partial }
+
+// askMetadata asks about every topic that is not idle; partial: about those alone that were never asked about. The flag that lets a cluster create what is missing is that of a whole
 // request: so topics are created by a request of their own, after this one has shown which they are.
-func (v *View) askMetadata() {
+func (v *View) askMetadata(partial bool) {
 	m := &v.meta
-	m.creating = m.gen > 0 && !m.creating && v.anyMissing()
+	m.partial = partial
+	m.creating = !partial && m.gen > 0 && !m.creating && v.anyMissing()
 	r := kmsg.NewPtrMetadataRequest()
 	r.Topics = []kmsg.MetadataRequestTopic{}
 	for _, t := range v.topics {
-		if m.creating && !t.missing() || v.idle(t) {
+		if m.creating && !t.missing() || partial && (t.asked || !t.Pending) || v.idle(t) {
 			continue
 		}
+		t.asked = true
 		rt := kmsg.NewMetadataRequestTopic()
 		rt.Topic = kmsg.StringPtr(t.Name)
 		r.Topics = append(r.Topics, rt)
 	}
 	r.AllowAutoTopicCreation = m.creating
 	m.asked, m.askedGen = true, m.gen+1
-	if m.creating {
-		m.askedGen = m.gen // an answer about a few topics is no new generation
+	m.newcomer = false
+	if m.few() {
+		m.askedGen = m.gen
 	}
-	m.want = m.creating // what became of it
+	if !partial {
+		m.want = m.creating // what became of it
+	}
 	v.request(Request{Broker: v.askFrom(), Message: r, kind: askTopics})
 }
 
 // askFrom is the broker to ask for metadata.
 func (v *View) askFrom() int32 {
 	m := &v.meta
-	if b := v.Broker(m.from); b != nil && b.Up && !m.creating {
+	if b := v.Broker(m.from); b != nil && b.Up && !m.few() {
 		return m.from
 	}
-	m.from = AnyBroker
+	if !m.partial {
+		m.from = AnyBroker
+	}
 	return AnyBroker
 }
 
 // noteResponder keeps which broker answered, if it was chosen.
 func (m *metadata) noteResponder(from int32) {
-	if from != AnyBroker && !m.creating {
+	if from != AnyBroker && !m.few() {
 		m.responderGen, m.responder, m.from = m.gen, from, AnyBroker
 	}
 }
@@ -119,6 +139,11 @@ func (v *View) onMetadata(from int32, a Answer) {
 		}
 		return
 	}
+	if protocol.ErrorCode(r.ErrorCode) != protocol.None { // REBOOTSTRAP_REQUIRED (KIP-1102): the shell goes back to the bootstrap servers
+		m.want = true
+		v.askAgainLater()
+		return
+	}
 	if r.ClusterID != nil && !v.rightCluster(*r.ClusterID) {
 		m.want = true
 		v.askAgainLater()
@@ -126,7 +151,7 @@ func (v *View) onMetadata(from int32, a Answer) {
 		return
 	}
 	v.foreign = ""
-	if !m.creating {
+	if !m.few() {
 		m.gen++
 		m.at = v.now
 	}
@@ -151,6 +176,7 @@ func (v *View) onMetadata(from int32, a Answer) {
 	case again || m.creating:
 		m.want = true
 		v.askAgainLater()
+	case m.partial: // the next full one is due when it was
 	default:
 		m.attempts, m.retryAt = 0, v.now+v.cfg.RetryBackoffMs
 	}

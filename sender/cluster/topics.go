@@ -32,6 +32,7 @@ type Topic struct {
 	creations  int // how often the cluster was asked to create the topic, since it was last there
 	partitions []partition
 	known      bool  // its partitions are
+	asked      bool  // metadata was asked about it
 	used       int64 // Age at which records waited for it last
 }
 
@@ -54,6 +55,9 @@ func (v *View) SetPending(t *Topic, pending bool) {
 	v.count(t, -1)
 	t.Pending = pending
 	v.count(t, 1)
+	if pending && !t.asked {
+		v.meta.newcomer = true
+	}
 	if pending && idle && t.known {
 		for n := range t.partitions {
 			t.partitions[n].leader = -1

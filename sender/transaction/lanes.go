@@ -93,7 +93,6 @@ func (s *Sender) Committed(now spool.Time, c *spool.Committed) *sender.Effects {
 		switch {
 		case l == nil:
 			s.reader.addLane(n.ID, n.Topic, protocol.TopicID{})
-			s.view.Want()
 		case l.guest:
 			l.guest, l.id = false, n.ID
 			s.lanes = append(s.lanes, l)

@@ -32,7 +32,8 @@ type flight struct {
 	cut    *cut
 	sent   bool // a copy is on the wire
 	copies int
-	dead   bool // given up: only its memory waits for the answer
+	code   protocol.ErrorCode // of the last answer that was a failure
+	dead   bool               // given up: only its memory waits for the answer
 }
 
 func (l *lane) partition(n int32) *partition {

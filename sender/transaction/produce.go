@@ -57,6 +57,10 @@ func (s *producer) produceTo(c *cut, b *cluster.Broker) bool {
 			}
 			s.identify(p, f)
 			size += len(f.batch.Buf)
+			if f.copies > 0 {
+				s.retries++
+				s.event(sender.BatchRetried{Topic: l.topic, Partition: p.id, Code: f.code})
+			}
 			f.sent = true
 			f.copies++
 			p.onWire++
@@ -85,6 +89,7 @@ type answer struct {
 	message string
 	bad     []int32
 	lost    bool // no answer
+	led     bool // it names a newer leader
 	written bool // with lost: the broker may have got it
 }
 
@@ -95,7 +100,9 @@ func (s *producer) onProduce(q *request, resp sender.Response) {
 	}
 	r, ok := resp.Message.(*kmsg.ProduceResponse)
 	if ok && resp.Err == nil {
-		s.view.Throttle(q.broker, r.ThrottleMillis)
+		for i := range r.Brokers {
+			s.view.Met(r.Brokers[i].NodeID)
+		}
 	}
 	for _, f := range q.flights {
 		p := f.part
@@ -140,7 +147,7 @@ func (s *producer) find(r *kmsg.ProduceResponse, f *flight) answer {
 				}
 			}
 			if a.code != protocol.None {
-				s.view.Leads(l.remote, f.part.id, rp.CurrentLeader.LeaderID, rp.CurrentLeader.LeaderEpoch) // KIP-951
+				a.led = s.view.Leads(l.remote, f.part.id, rp.CurrentLeader.LeaderID, rp.CurrentLeader.LeaderEpoch) // KIP-951
 			}
 			return a
 		}
@@ -168,8 +175,7 @@ func (s *producer) answered(f *flight, a answer) {
 	if a.lost || a.message != "" {
 		p.detail = a.message
 	}
-	s.retries++
-	s.event(sender.BatchRetried{Topic: p.lane.topic, Partition: p.id, Code: a.code})
+	f.code = a.code
 	detail := p.tp().String() + ": " + a.code.String()
 	if a.message != "" {
 		detail += ": " + a.message
@@ -184,6 +190,7 @@ func (s *producer) answered(f *flight, a answer) {
 	case a.code == protocol.ConcurrentTransactions:
 		p.retryAt = s.now.Age + min(s.cfg.RetryBackoffMs, 20) // the end of the transaction before is not written everywhere
 		s.wake(p.retryAt)
+	case a.led: // it goes there at once
 	case class == protocol.Retriable || class == protocol.RefreshRetriable:
 		if !a.code.NotAppended() {
 			s.m.Doubt()

@@ -83,7 +83,7 @@ type starter struct {
 type reader struct {
 	*Sender
 	feedID  uint64
-	feeding int // bytes asked for and not here yet
+	feeding int              // bytes asked for and not here yet
 	alone   [1]spool.UnitRun // see single
 }
 

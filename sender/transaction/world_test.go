@@ -217,9 +217,9 @@ func (w *world) answer(r *sender.Request) sender.Response {
 		b := kmsg.NewMetadataResponseBroker()
 		b.NodeID = 1
 		out.Brokers = append(out.Brokers, b)
-		for i, t := range q.Topics {
+		for _, t := range q.Topics {
 			rt := kmsg.NewMetadataResponseTopic()
-			rt.Topic, rt.TopicID[0] = t.Topic, byte(i+1)
+			rt.Topic, rt.TopicID[0] = t.Topic, (*t.Topic)[0]
 			rp := kmsg.NewMetadataResponseTopicPartition()
 			rp.Leader = 1
 			rt.Partitions = append(rt.Partitions, rp)
