@@ -10,7 +10,8 @@ import (
 type feeds struct {
 	parts
 	feedID  uint64
-	feeding int // bytes asked for and not here yet
+	feeding int                 // bytes asked for and not here yet
+	reads   map[uint64]struct{} // Feeds under way for sealed batches, each of which may come to a batch
 	// Lanes that are behind, in turn, and those that could take nothing when Accumulator.Wakes was stalledAt.
 	behind, stalled []*lane
 	stalledAt       uint64

@@ -59,6 +59,7 @@ func (s *Sender) Committed(now spool.Time, c *spool.Committed) *Effects {
 // Fed takes the answer to a Feed.
 func (s *Sender) Fed(now spool.Time, f *Fed) *Effects {
 	s.begin(now)
+	delete(s.feeds.reads, f.ID)
 	if p := s.feeds.readingBack(f.ID); p != nil {
 		p.question.feed = 0
 		p.TakeEntries(s.env(p), f.Sections, f.Next)

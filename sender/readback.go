@@ -21,12 +21,13 @@ func (fs *feeds) readBack(p *partition, want *idempotence.Want) {
 	}
 	fs.feedID++
 	q.feed = fs.feedID
+	fs.reads[fs.feedID] = struct{}{}
 	fs.eff.Feed = append(fs.eff.Feed, Feed{ID: fs.feedID, Lane: p.lane.id, From: want.Index, Bytes: 1 << 20})
 }
 
 // mayReadBack reports whether there is room for the bytes of b. One batch at a time may always be read back.
 func (fs *feeds) mayReadBack(p *partition, b *idempotence.Sealed) bool {
-	room := func() bool { return fs.acc.Room(fs.feeding + fs.cfg.BatchSize) }
+	room := func() bool { return fs.acc.Room(fs.feeding + (len(fs.reads)+1)*fs.cfg.BatchSize) }
 	if room() || fs.extra.batch == b {
 		return true
 	}

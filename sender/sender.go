@@ -100,7 +100,7 @@ func build(cfg Config, rec *spool.Recovered) *Sender {
 		requests: &requests{call: c, reqs: make(map[uint64]*request)},
 		work:     &work{call: c},
 	}
-	s := &Sender{parts: p, feeds: &feeds{parts: p}, questions: &questions{p}, identify: &identify{parts: p}}
+	s := &Sender{parts: p, feeds: &feeds{parts: p, reads: make(map[uint64]struct{})}, questions: &questions{p}, identify: &identify{parts: p}}
 	s.changes = &changes{parts: p, feeds: s.feeds}
 	s.clones = &cloneCheck{parts: p, questions: s.questions}
 	s.drain = &drain{parts: p, changes: s.changes}
