@@ -28,12 +28,14 @@ type Status struct {
 	DeadLettered uint64 `json:"dead_lettered"`
 	Expired      uint64 `json:"expired"`
 
-	SpoolPath        string  `json:"spool_path"`
-	SpoolBytes       int64   `json:"spool_bytes"`
-	SpoolLimitBytes  int64   `json:"spool_limit_bytes"`
-	DiskFreeBytes    int64   `json:"disk_free_bytes"`
-	DeadLetters      int     `json:"dead_letters"`         // that are held now, neither dropped nor replayed; DeadLettered counts all there ever were
-	SpoolFull        string  `json:"spool_full,omitempty"` // why nothing is taken now
+	SpoolPath       string `json:"spool_path"`
+	SpoolBytes      int64  `json:"spool_bytes"`
+	SpoolLimitBytes int64  `json:"spool_limit_bytes"`
+	DiskFreeBytes   int64  `json:"disk_free_bytes"`
+	DeadLetters     int    `json:"dead_letters"`         // that are held now, neither dropped nor replayed; DeadLettered counts all there ever were
+	SpoolFull       string `json:"spool_full,omitempty"` // why nothing is taken now
+	// CommitSeconds is how long the commit under way has taken: it grows without end on a disk that hangs. 0: there is none.
+	CommitSeconds    float64 `json:"commit_seconds"`
 	Segments         int     `json:"segments"`
 	OldestAgeSeconds float64 `json:"oldest_age_seconds"` // of the oldest pending record; 0: none
 	IdempotencyKeys  int     `json:"idempotency_keys"`
@@ -145,6 +147,7 @@ func (p *Producer) status(s *loop.Snapshot) *Status {
 		st.LinkSinceSeconds = float64(now.Age-s.Core.LinkSince) / 1000
 	}
 	st.RequestsInFlight = s.InFlight
+	st.CommitSeconds = p.engine.Load().store.Stats().Committing.Seconds()
 	st.SendersWaiting, st.SendWaitSeconds = int(p.meter.waiting.Load()), time.Duration(p.meter.waited.Load()).Seconds()
 	if s.Metadata >= 0 {
 		st.MetadataAgeSeconds = float64(now.Age-s.Metadata) / 1000

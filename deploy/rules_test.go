@@ -93,6 +93,22 @@ var scenarios = map[string][]scenario{
 		{series: commits("0.5", "0+1x30") + commits("1", "0+10x30") + commits("+Inf", "0+10x30"), after: 11},
 		{series: commits("0.5", "0+10x30") + commits("1", "0+10x30") + commits("+Inf", "0+10x30")},
 	},
+	"SpooldDiskHangs": {
+		{series: "spoold_spool_commit_running_seconds" + host + " 0 0.1 16 76", after: 2},
+		{series: "spoold_spool_commit_running_seconds" + host + " 0 14x10"},
+	},
+	"SpooldTransactionParked": {
+		{series: "spoold_transaction_parked" + host + " 0x3 1x10", after: 5},
+		{series: "spoold_transaction_parked" + host + " 0x3 1 0x10"},
+	},
+	"SpooldFenced": {
+		{series: "spoold_transaction_fenced" + host + " 0x3 1x10", after: 4},
+		{series: "spoold_transaction_fenced" + host + " 0x30"},
+	},
+	"SpooldTransactionOpen": {
+		{series: "spoold_transaction_open_duration_seconds" + host + " 0+61x20", after: 6},
+		{series: "spoold_transaction_open_duration_seconds" + host + " 0 30 61 5 61 0x20"},
+	},
 	"SpooldDiskLow": {
 		{series: "spoold_disk_free_bytes" + host + " 900000000x20", after: 5},
 		{series: "spoold_disk_free_bytes" + host + " 1100000000x20"},

@@ -25,7 +25,8 @@ var update = flag.Bool("update", false, "rewrite docs/metrics.md")
 // busy is a status in which everything has a value.
 func busy() *spoold.Status {
 	return &spoold.Status{
-		Link: "up", Accepted: 10, Acked: 5, Pending: 2, DeadLettered: 2, Expired: 1, Brokers: 3, SendersWaiting: 1, SendWaitSeconds: 2.5, MetadataAgeSeconds: 7,
+		Transaction: &spoold.TransactionStatus{Open: true, OpenSeconds: 1},
+		Link:        "up", Accepted: 10, Acked: 5, Pending: 2, DeadLettered: 2, Expired: 1, Brokers: 3, SendersWaiting: 1, SendWaitSeconds: 2.5, MetadataAgeSeconds: 7,
 		Topics: []spoold.TopicStatus{{Topic: "t", Accepted: 10, Acked: 5, Pending: 2, DeadLettered: 2, Expired: 1,
 			Partitions: []spoold.PartitionStatus{{InDoubt: 3, ParkReason: "no-evidence"}}}},
 	}

@@ -341,7 +341,7 @@ func TestMetricsAndSpansReachAnOTLPReceiver(t *testing.T) {
 	}
 	tracing := e.Tracing()
 	p, _ := open(t, spoold.Env{Tracer: tracing, Hooks: tracing.Hooks(m.Hooks())}, kfake.SeedTopics(1, "t"))
-	if err := m.Watch(p.Peek); err != nil {
+	if err := m.Watch(p.Status); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := p.Send(patient(t), spoold.Record{Topic: "t"}); err != nil {

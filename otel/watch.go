@@ -21,6 +21,8 @@ type watched struct {
 	accepted, acked, deadLettered, expired metric.Int64ObservableCounter
 	inFlight, waiting                      metric.Int64ObservableGauge
 	oldest, linkSeconds, metadataAge       metric.Float64ObservableGauge
+	committing, transactionOpen            metric.Float64ObservableGauge
+	transactionParked, fenced              metric.Int64ObservableGauge
 	waited                                 metric.Float64ObservableCounter
 }
 
@@ -50,10 +52,16 @@ func (m *Metrics) Watch(peek func() *spoold.Status) error {
 		expired:      b.total("spoold.dropped.records", "Records dropped by policy since the spool was created, by topic."),
 
 		oldest:      b.float("spoold.spool.oldest_record.age", "Age of the oldest pending record."),
+		committing:  b.float("spoold.spool.commit.running", "How long the spool commit under way has taken; it grows on a disk that hangs."),
 		inFlight:    b.gauge("spoold.requests.in_flight", "{request}", "Requests to brokers that wait for an answer."),
 		waiting:     b.gauge("spoold.send.waiting", "{caller}", "Callers of Send that wait for room in the spool."),
 		waited:      b.floatTotal("spoold.send.wait.duration", "Time that callers of Send waited for room in the spool."),
 		metadataAge: b.float("spoold.metadata.age", "Age of what is known of the cluster."),
+
+		transactionParked: b.gauge("spoold.transaction.parked", "", "1 while a transaction waits for spoold txn resolve."),
+		fenced:            b.gauge("spoold.transaction.fenced", "", "1 while another producer has the transactional id."),
+		transactionOpen:   b.float("spoold.transaction.open.duration", "How long the open transaction has been open; 0: none is."),
+
 		linkSeconds: b.float("spoold.link.state.duration", "How long the link has been as it is."),
 	}
 	if b.err != nil {
@@ -64,7 +72,8 @@ func (m *Metrics) Watch(peek func() *spoold.Status) error {
 		o.ObserveInt64(w.recovered, m.recoveredSeal.Load())
 		return nil
 	}, w.size, w.limit, w.free, w.segments, w.keys, w.records, w.inDoubt, w.parked, w.linkUp, w.brokers, w.recovered,
-		w.anonymous, w.mapped, w.accepted, w.acked, w.deadLettered, w.expired, w.oldest, w.linkSeconds, w.inFlight, w.waiting, w.waited, w.metadataAge)
+		w.anonymous, w.mapped, w.accepted, w.acked, w.deadLettered, w.expired, w.oldest, w.linkSeconds, w.inFlight, w.waiting, w.waited, w.metadataAge, w.committing,
+		w.transactionParked, w.fenced, w.transactionOpen)
 	if err != nil {
 		return err
 	}
@@ -81,14 +90,20 @@ func (w *watched) observe(o metric.Observer, s *spoold.Status) {
 	o.ObserveInt64(w.waiting, int64(s.SendersWaiting))
 	o.ObserveFloat64(w.waited, s.SendWaitSeconds)
 	o.ObserveFloat64(w.metadataAge, s.MetadataAgeSeconds)
+	o.ObserveFloat64(w.committing, s.CommitSeconds)
 	o.ObserveInt64(w.brokers, int64(s.Brokers))
 	o.ObserveFloat64(w.oldest, s.OldestAgeSeconds)
 	o.ObserveFloat64(w.linkSeconds, s.LinkSinceSeconds)
-	up := int64(0)
-	if s.Link == "up" {
-		up = 1
+	o.ObserveInt64(w.linkUp, oneIf(s.Link == "up"))
+	if t := s.Transaction; t != nil {
+		o.ObserveInt64(w.transactionParked, oneIf(t.ParkReason != ""))
+		o.ObserveInt64(w.fenced, oneIf(t.Fenced != ""))
+		open := 0.0
+		if t.Open {
+			open = t.OpenSeconds
+		}
+		o.ObserveFloat64(w.transactionOpen, open)
 	}
-	o.ObserveInt64(w.linkUp, up)
 	for i := range s.Topics {
 		w.observeTopic(o, &s.Topics[i])
 	}
@@ -96,6 +111,13 @@ func (w *watched) observe(o metric.Observer, s *spoold.Status) {
 		o.ObserveInt64(w.anonymous, anonymous)
 		o.ObserveInt64(w.mapped, mapped)
 	}
+}
+
+func oneIf(is bool) int64 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 func (w *watched) observeTopic(o metric.Observer, t *spoold.TopicStatus) {

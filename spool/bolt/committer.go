@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/spoold/spoold/spool"
@@ -17,6 +18,30 @@ type committer struct {
 	*Store
 	busySince time.Time // the last commit of records or settlements
 	orphans   []*block  // of the active segment: settled, to be deleted by the next commit
+
+	stepSince atomic.Int64 // ns since born, when it began what it does now; 0: it waits
+}
+
+// born is what stepSince counts from, on the monotonic clock.
+var born = time.Now().Add(-time.Nanosecond)
+
+// step says that the committer begins something that uses the disk, or that it waits.
+func (s *committer) step(works bool) {
+	since := int64(0)
+	if works {
+		since = int64(time.Since(born))
+	}
+	s.stepSince.Store(since)
+}
+
+// atWork is how long the present step has taken: a commit, or other work on the disk. It is 0 while nothing is to
+// be done, and grows without end on a disk that hangs. Any goroutine may call it.
+func (s *committer) atWork() time.Duration {
+	since := s.stepSince.Load()
+	if since == 0 {
+		return 0
+	}
+	return time.Since(born) - time.Duration(since)
 }
 
 // run is the committer goroutine.
@@ -26,6 +51,7 @@ func (s *committer) run() {
 	// that a poisoned Store.
 	debug.SetPanicOnFault(true)
 	for {
+		s.step(true)
 		w, err := s.take()
 		if err != nil {
 			s.fault(err)
@@ -54,6 +80,7 @@ func (s *committer) run() {
 		if s.opt.Observe != nil && c.Err == nil {
 			s.opt.Observe(c.Stats)
 		}
+		s.step(false)
 		select {
 		case s.commits <- c:
 		case <-s.abort:
@@ -141,6 +168,8 @@ func (s *committer) waitForWork(wait, tend time.Duration) (woken bool) {
 		defer t.Stop()
 		timer = t.C
 	}
+	s.step(false)
+	defer s.step(true)
 	select {
 	case <-s.kick:
 		woken = true

@@ -21,6 +21,7 @@ type Stats struct {
 	Keys         int           // idempotency keys known
 	KeysAge      time.Duration // of the oldest
 	Lanes        int
+	Committing   time.Duration // how long the commit under way has taken; 0: there is none
 }
 
 // Stats is cheap, and safe from any goroutine.
@@ -40,6 +41,7 @@ func (s *Store) present(st *Stats) {
 	case s.space.noGrant != nil: // the last large record was refused; smaller ones are taken
 		st.Full = s.space.noGrant.Error()
 	}
+	st.Committing = s.committer.atWork()
 	now := s.clock.now().Age
 	st.Keys, st.KeysAge = s.keys.Len(), time.Duration(now-s.keys.OldestAge(now))*time.Millisecond
 }

@@ -63,6 +63,9 @@ func Private(d Daemon, metrics http.Handler) http.Handler {
 	return mux
 }
 
+// stuckAfter is how many seconds a commit may take before the disk counts as one that hangs.
+const stuckAfter = 30
+
 // Health says why the daemon cannot commit to its disk, or nil.
 func Health(s *spoold.Status, err error) error {
 	switch {
@@ -70,6 +73,8 @@ func Health(s *spoold.Status, err error) error {
 		return err
 	case s.State == "stopped":
 		return errors.New("stopped")
+	case s.CommitSeconds > stuckAfter:
+		return fmt.Errorf("a commit to the disk has not returned for %.0f s: the disk hangs", s.CommitSeconds)
 	}
 	return nil
 }
