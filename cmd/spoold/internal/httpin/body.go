@@ -6,7 +6,11 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
+	"unsafe"
+
+	"github.com/spoold/spoold"
 )
 
 const (
@@ -74,12 +78,47 @@ func (h *Handler) grow(p *parse, limit int64) *fault {
 
 // charge takes so much of the budget.
 func (h *Handler) charge(p *parse, n int64) *fault {
+	if p.charged+n > h.cfg.BodyBudget {
+		h.unread(p)
+		return faultf(413, 413, "The request would take more memory than all large ones together may: send fewer records or headers at a time, or one record a line").closing()
+	}
 	if h.budget.Add(n) > h.cfg.BodyBudget {
 		h.budget.Add(-n)
 		h.unread(p)
 		return faultf(429, 42904, "Too many large bodies at a time: nothing was spooled, send again later").retryAfter(1).closing()
 	}
 	p.charged += n
+	return nil
+}
+
+// What one more record or header takes: its place in memory, and in an answer. A few are free.
+const (
+	recordCost  = int64(unsafe.Sizeof(spoold.Record{})) + 64
+	headerCost  = int64(unsafe.Sizeof(spoold.Header{}))
+	freeRecords = 4096
+)
+
+// push appends a record. So many small ones fit into a body that their places take far more than their bytes.
+func (p *parse) push(r spoold.Record) *fault {
+	if n := len(p.records); n == cap(p.records) && n >= freeRecords && p.h != nil {
+		if f := p.h.charge(p, int64(n)*recordCost); f != nil {
+			return f
+		}
+		p.records = slices.Grow(p.records, n)
+	}
+	p.records = append(p.records, r)
+	return nil
+}
+
+// pushHeader appends a header.
+func (p *parse) pushHeader(h spoold.Header) *fault {
+	if n := len(p.headers); n == cap(p.headers) && n >= freeRecords && p.h != nil {
+		if f := p.h.charge(p, int64(n)*headerCost); f != nil {
+			return f
+		}
+		p.headers = slices.Grow(p.headers, n)
+	}
+	p.headers = append(p.headers, h)
 	return nil
 }
 
@@ -106,7 +145,7 @@ var parses = sync.Pool{New: func() any { return &parse{body: make([]byte, 0, fir
 
 // free puts p back, without what a large request made of it.
 func (p *parse) free() {
-	if cap(p.body) > keepAtMost || cap(p.arena) > keepAtMost || cap(p.answer) > keepAtMost || cap(p.records) > 4096 {
+	if cap(p.body) > keepAtMost || cap(p.arena) > keepAtMost || cap(p.answer) > keepAtMost || cap(p.records) > freeRecords || cap(p.headers) > freeRecords {
 		return
 	}
 	clear(p.records)

@@ -121,8 +121,14 @@ func (h *Handler) Close() {
 // ServeHTTP answers one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p := parses.Get().(*parse)
+	p.h = h
 	id := requestID(r)
 	w.Header()["X-Request-Id"] = id
+	if len(r.TransferEncoding) > 0 {
+		// It may have had a Content-Length as well, which cannot be seen any more: then a proxy may see another request's
+		// beginning behind it than we do.
+		w.Header()["Connection"] = closing
+	}
 	f := h.answer(p, w, r)
 	if f != nil {
 		if r.Method == http.MethodPost {
@@ -135,6 +141,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	p.free()
 }
+
+var closing = []string{"close"}
 
 // answer answers 2xx itself and returns anything else as a fault.
 func (h *Handler) answer(p *parse, w http.ResponseWriter, r *http.Request) *fault {

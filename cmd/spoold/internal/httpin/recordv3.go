@@ -74,8 +74,7 @@ func (p *parse) recordV3(topic string, raw []byte, now time.Time) (s sizesV3, id
 	if s.timestamp = r.Timestamp; s.timestamp.IsZero() {
 		s.timestamp = now // about; the record has none, so that it is the same one when it comes again
 	}
-	p.records = append(p.records, r)
-	return s, id, nil
+	return s, id, p.push(r)
 }
 
 func timeV3(raw []byte) (time.Time, *fault) {
@@ -207,6 +206,8 @@ func (p *parse) headersV3(raw []byte) *fault {
 		if !named {
 			return faultf(400, 40002, bad)
 		}
-		p.headers = append(p.headers, h)
+		if f := p.pushHeader(h); f != nil {
+			return f
+		}
 	}
 }

@@ -124,6 +124,7 @@ type parse struct {
 	charged int64 // bytes of the handler's budget
 	grown   int64 // those of them that body and arena take
 	source  source
+	h       *Handler // whose budget it is; nil: nobody counts
 
 	who  Principal // nil: anybody
 	vars [maxVars]string
@@ -250,8 +251,7 @@ func (p *parse) record(t target, f format, raw []byte) *fault {
 	if t.unit && seen&hasTopic == 0 {
 		return faultf(422, 42206, `Payload error. records[%d] has no "topic"`, at)
 	}
-	p.records = append(p.records, r)
-	return nil
+	return p.push(r)
 }
 
 // bytes is what a key or value means: null is null, which is not empty.
@@ -374,7 +374,9 @@ func (p *parse) headersOf(raw []byte, at int) ([]spoold.Header, *fault) {
 		if seen&hasKey == 0 {
 			return nil, bad(i, "has no key")
 		}
-		p.headers = append(p.headers, h)
+		if f := p.pushHeader(h); f != nil {
+			return nil, f
+		}
 	}
 }
 

@@ -49,6 +49,9 @@ const prefixV3 = "/kafka"
 // routeOf finds what is asked for, or says why there is nothing such. The varying parts of the path go to vars.
 func routeOf(r *http.Request, vars *[maxVars]string) (*route, *fault) {
 	path := r.URL.Path
+	if r.URL.RawPath != "" && strings.Contains(strings.ToUpper(r.URL.RawPath), "%2F") {
+		return nil, faultf(404, 404, "HTTP 404 Not Found: the path has an encoded slash, which could be a part's or between two")
+	}
 	if strings.HasPrefix(path, prefixV3+"/v3/") {
 		path = path[len(prefixV3):]
 	}
