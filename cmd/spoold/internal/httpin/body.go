@@ -101,10 +101,10 @@ const (
 // push appends a record. So many small ones fit into a body that their places take far more than their bytes.
 func (p *parse) push(r spoold.Record) *fault {
 	if n := len(p.records); n == cap(p.records) && n >= freeRecords && p.h != nil {
-		if f := p.h.charge(p, int64(n)*recordCost); f != nil {
+		if f := p.h.charge(p, int64(n/4)*recordCost); f != nil {
 			return f
 		}
-		p.records = slices.Grow(p.records, n)
+		p.records = slices.Grow(p.records, n/4)
 	}
 	p.records = append(p.records, r)
 	return nil
@@ -113,10 +113,10 @@ func (p *parse) push(r spoold.Record) *fault {
 // pushHeader appends a header.
 func (p *parse) pushHeader(h spoold.Header) *fault {
 	if n := len(p.headers); n == cap(p.headers) && n >= freeRecords && p.h != nil {
-		if f := p.h.charge(p, int64(n)*headerCost); f != nil {
+		if f := p.h.charge(p, int64(n/4)*headerCost); f != nil {
 			return f
 		}
-		p.headers = slices.Grow(p.headers, n)
+		p.headers = slices.Grow(p.headers, n/4)
 	}
 	p.headers = append(p.headers, h)
 	return nil

@@ -133,7 +133,7 @@ func TestDecodersTakeTheirMemoryFromTheBudget(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := testConfig()
-	for budget, want := range map[int64]int{7 << 20: 429, 9 << 20: 200} {
+	for budget, want := range map[int64]int{7 << 20: 413, 9 << 20: 200} {
 		cfg.BodyBudget = budget
 		h, _, _ := newTest(cfg)
 		r := httptest.NewRequest(http.MethodPost, "/topics/t", bytes.NewReader(out.Bytes()))

@@ -70,7 +70,7 @@ func DefaultConfig(c *spoold.Config, maxBodyBytes, maxConnections int64) Config 
 		AdmitTimeout:  min(c.MaxBlock, time.Second),
 		StreamTimeout: min(c.MaxBlock, time.Minute),
 		MaxWaiters:    int(max(maxConnections/2, 1)),
-		BodyBudget:    max(48<<20, 4*maxBodyBytes+1<<20),
+		BodyBudget:    max(48<<20, 6*maxBodyBytes+1<<20),
 		Units:         c.TransactionalID != "",
 	}
 }
