@@ -195,6 +195,13 @@ func (m *Machine) Finalized(version int16) {
 	}
 }
 
+// SetTimeout asks for another transaction.timeout.ms, from the next transaction on: the id is initialised first.
+func (m *Machine) SetTimeout(ms int32) {
+	if m.cfg.TimeoutMs != ms {
+		m.cfg.TimeoutMs, m.doubtful = ms, true
+	}
+}
+
 // Init asks for the producer id.
 func (m *Machine) Init() { m.enter(Initializing) }
 

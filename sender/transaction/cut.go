@@ -7,17 +7,18 @@ import (
 // cut is what one Kafka transaction carries: of each of its lanes the run from lane.from up to
 // lane.gate, as long as it is the one being filled.
 type cut struct {
-	lanes   []*lane
-	runs    []spool.CutLane   // of lanes, once it was fixed
-	units   [][]spool.UnitRun // of more than one record
-	records int
-	bytes   int
-	since   int64 // Age of the first admission
-	beganAt int64 // Age at which its transaction was begun
-	full    bool  // it has come to a limit
-	closed  bool  // it takes no more
-	fixed   bool  // closed, and all of it was read
-	onWire  int   // Produce requests' batches that are not answered
+	lanes    []*lane
+	runs     []spool.CutLane   // of lanes, once it was fixed
+	units    [][]spool.UnitRun // of more than one record
+	records  int
+	admitted int // units
+	bytes    int
+	since    int64 // Age of the first admission
+	beganAt  int64 // Age at which its transaction was begun
+	full     bool  // it has come to a limit
+	closed   bool  // it takes no more
+	fixed    bool  // closed, and all of it was read
+	onWire   int   // Produce requests' batches that are not answered
 
 	unacked int // batches made and not acknowledged
 	acked   []acked

@@ -50,7 +50,7 @@ func (s *starter) described(r *kmsg.DescribeTransactionsResponse) {
 		return
 	case "CompleteAbort":
 		if now.ID == ours.ID && now.Epoch == ours.Epoch+1 {
-			if s.begun.openedAt > 0 && s.now.Age-s.begun.openedAt >= s.cfg.TimeoutMs-1000 {
+			if s.begun.openedAt > 0 && s.now.Age-s.begun.openedAt >= s.runner.timeoutMs()-1000 {
 				s.phase = looking // its own abort: the time was over
 				return
 			}

@@ -34,6 +34,7 @@ type lane struct {
 	detail  string
 	retryAt int64 // Age: the topic is not tried before, because of detail
 	retries int
+	parked  string      // why an operator has to decide on its next unit; "": nobody has
 	missing int32       // a record waits for this partition, which the topic does not have; -1: none
 	alone   spool.Index // below it every record goes in a batch of its own: one of them was refused
 
@@ -293,6 +294,7 @@ func (s *reader) admit(l *lane, i spool.Index, e *spool.Entry) bool {
 		c.since = s.now.Age
 	}
 	c.records += n
+	c.admitted++
 	if len(runs) > 1 || runs[0].Count > 1 {
 		c.units = append(c.units, append([]spool.UnitRun(nil), runs...))
 	}
@@ -315,6 +317,10 @@ func (s *reader) writable(l *lane) bool {
 
 func (s *reader) look(l *lane) bool {
 	t := l.remote
+	if l.parked != "" {
+		l.detail = l.parked
+		return false
+	}
 	if t.Code != protocol.None || t.Count == 0 || t.Recreated || t.Uncertain() || l.missing >= t.Count {
 		if l.detail == "" || t.Code != protocol.None {
 			l.detail = "the topic is not known yet"
@@ -364,33 +370,8 @@ func (s *reader) place(l *lane, i spool.Index, e *spool.Entry) bool {
 		l.why = noMemory
 		return false
 	}
-	if l.in.bytes += len(e.Body); l.in.bytes >= s.cfg.MaxBytes {
+	if l.in.bytes += len(e.Body); l.in.bytes >= s.runner.limitBytes() {
 		l.in.full = true
 	}
 	return true
-}
-
-// choose is the partitioner: explicit, by key, or the same one until its
-// batch is full.
-func (s *reader) choose(l *lane, i spool.Index, e *spool.Entry) int32 {
-	count := l.remote.Count
-	switch {
-	case e.Partition >= 0:
-		return e.Partition
-	case !s.cfg.Partitioner.Sticks(e.Key, e.HasKey):
-		return s.cfg.Partitioner.Choose(e.Key, uint64(i), count)
-	}
-	if l.sticky >= count {
-		l.sticky = 0
-	}
-	if p := l.partition(l.sticky); p.open != nil && !s.acc.Fits(p.open.batch, e) || p.open == nil && p.hint > 0 && len(p.queue) > 0 {
-		l.sticky = s.nextSticky(l, count)
-	}
-	return l.sticky
-}
-
-// nextSticky is the next partition of records without a key.
-func (s *Sender) nextSticky(l *lane, count int32) int32 {
-	n, _ := s.acc.Pick(count, func(n int32) int { return len(l.partition(n).queue) })
-	return n
 }

@@ -3,6 +3,7 @@ package transaction
 import (
 	"github.com/spoold/spoold/accumulator"
 	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/spool"
 )
 
 // partition is one partition of a lane's topic.
@@ -97,4 +98,29 @@ func (s *producer) identify(p *partition, f *flight) {
 	f.batch.Identity, f.batch.Base = p.identity, p.next
 	p.next = p.next.Next(int(f.batch.Count))
 	p.hint = len(f.batch.Buf)
+}
+
+// choose is the partitioner: explicit, by key, or the same one until its
+// batch is full.
+func (s *reader) choose(l *lane, i spool.Index, e *spool.Entry) int32 {
+	count := l.remote.Count
+	switch {
+	case e.Partition >= 0:
+		return e.Partition
+	case !s.cfg.Partitioner.Sticks(e.Key, e.HasKey):
+		return s.cfg.Partitioner.Choose(e.Key, uint64(i), count)
+	}
+	if l.sticky >= count {
+		l.sticky = 0
+	}
+	if p := l.partition(l.sticky); p.open != nil && !s.acc.Fits(p.open.batch, e) || p.open == nil && p.hint > 0 && len(p.queue) > 0 {
+		l.sticky = s.nextSticky(l, count)
+	}
+	return l.sticky
+}
+
+// nextSticky is the next partition of records without a key.
+func (s *Sender) nextSticky(l *lane, count int32) int32 {
+	n, _ := s.acc.Pick(count, func(n int32) int { return len(l.partition(n).queue) })
+	return n
 }

@@ -148,7 +148,7 @@ func (s *runner) open() {
 		s.reader.release(cutFull)
 		s.reader.feed()
 	}
-	deadline := c.beganAt + s.cfg.TimeoutMs*3/4
+	deadline := c.beganAt + s.timeoutMs()*3/4
 	if s.now.Age >= deadline {
 		s.tooLate(c)
 		return
@@ -174,16 +174,22 @@ func (s *runner) shouldClose(c *cut) bool {
 
 // tooLate: the coordinator is about to abort the transaction itself.
 func (s *runner) tooLate(c *cut) {
-	why := fmt.Sprintf("not finished within three quarters of transaction.timeout.ms = %d", s.cfg.TimeoutMs)
+	why := fmt.Sprintf("not finished within three quarters of transaction.timeout.ms = %d", s.timeoutMs())
+	slow := true
 	for _, l := range c.lanes {
 		for _, p := range l.parts {
 			if len(p.queue) > 0 && p.queue[0].cut == c && p.detail != "" {
+				slow = false
 				s.producer.block(l, protocol.RequestTimedOut, p.tp().String()+": "+p.detail)
 			}
 		}
 	}
-	if _, _, detail := s.m.Err(); detail != "" {
+	if _, _, detail := s.m.Err(); detail != "" && !s.m.Settled() {
 		why += ": " + detail
+		slow = false
+	}
+	if slow {
+		s.tooSlow(c)
 	}
 	s.fail(c, protocol.RequestTimedOut, why)
 }
@@ -258,6 +264,7 @@ func (s *runner) outcome(committed bool, c *cut) {
 		s.known.Committed += uint64(records)
 		s.known.KeyTopic = d.Key
 		s.shape.idleAt, s.shape.aborts = s.now.Age, 0
+		s.inTime()
 		s.deliver(d, c)
 		for _, r := range d.Cut {
 			s.leave(s.lanes[r.Lane], r.Span, spool.OutcomeAcked)

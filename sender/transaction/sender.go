@@ -93,6 +93,7 @@ type runner struct {
 	queue     []*online // units that are not spooled, and wait for their turn
 	undecided *online   // was decided, and its outcome is not known yet
 	shape     shape
+	pace      pace
 }
 
 // producer puts batches on the wire.
@@ -204,12 +205,6 @@ func (s *Sender) Busy() bool {
 
 // Splits is how many batches were refused and are sent again as single records.
 func (s *Sender) Splits() int64 { return s.producer.splits }
-
-// Resolve answers that no partition is ever parked under a transactional id.
-func (s *Sender) Resolve(now spool.Time, topic string, _ int32, _ sender.Choice) (*sender.Effects, sender.Resolved, error) {
-	s.enter(now)
-	return s.end(), sender.Resolved{}, fmt.Errorf("resolve: no partition of %q is parked: under a transactional id see spoold txn resolve", topic)
-}
 
 // enter begins every public call, end ends it.
 func (s *Sender) enter(now spool.Time) {

@@ -92,7 +92,7 @@ func (s *starter) failed(detail string) {
 }
 
 func (s *starter) machine() txn.Config {
-	return txn.Config{ID: s.known.ID, TimeoutMs: int32(s.cfg.TimeoutMs), RetryBackoffMs: s.cfg.RetryBackoffMs}
+	return txn.Config{ID: s.known.ID, TimeoutMs: int32(s.runner.timeoutMs()), RetryBackoffMs: s.cfg.RetryBackoffMs}
 }
 
 // starting does the next step.
@@ -180,7 +180,13 @@ func (s *starter) broken() {
 			return
 		}
 		s.failed(detail)
-	case txn.Denied, txn.BadTimeout, txn.Unsupported:
+	case txn.BadTimeout:
+		if s.runner.timeoutRefused() {
+			s.failed(detail)
+			return
+		}
+		s.after(max(s.cfg.RetryBackoffMaxMs, 5000), detail)
+	case txn.Denied, txn.Unsupported:
 		s.after(max(s.cfg.RetryBackoffMaxMs, 5000), detail)
 	default:
 		s.failed(detail)

@@ -68,7 +68,7 @@ func (s *Sender) topic(l *lane, up bool, why string) sender.TopicStatus {
 	}
 	t.Detail = l.detail
 	switch {
-	case s.starter.phase == parked:
+	case s.starter.phase == parked || l.parked != "":
 		t.State = "parked"
 	case l.remote.Code != protocol.None:
 		t.State, t.Detail = "unknown-topic", l.remote.Code.String()

@@ -37,6 +37,7 @@ type world struct {
 	committed int            // records in committed transactions
 	progress  int64
 	ends      int
+	longest   int32 // not 0: transaction.max.timeout.ms, and transactions may be aborted
 }
 
 func newWorld(t *testing.T, seed uint64, version int16, topics ...string) *world {
@@ -69,7 +70,7 @@ func (w *world) do(e *sender.Effects) {
 		w.writes = append(w.writes, e.Write)
 	}
 	for _, x := range e.Events {
-		if end, ok := x.(sender.TransactionEnded); ok && !end.Committed {
+		if end, ok := x.(sender.TransactionEnded); ok && !end.Committed && w.longest == 0 {
 			w.t.Fatalf("aborted: %+v", end)
 		}
 	}
@@ -241,9 +242,14 @@ func (w *world) answer(r *sender.Request) sender.Response {
 	case *kmsg.OffsetFetchRequest:
 		resp.Message = kmsg.NewPtrOffsetFetchResponse()
 	case *kmsg.InitProducerIDRequest:
+		out := kmsg.NewPtrInitProducerIDResponse()
+		if w.longest > 0 && q.TransactionTimeoutMillis > w.longest {
+			out.ErrorCode = int16(protocol.InvalidTransactionTimeout)
+			resp.Message = out
+			break
+		}
 		w.epoch++
 		clear(w.open)
-		out := kmsg.NewPtrInitProducerIDResponse()
 		out.ProducerID, out.ProducerEpoch = 7, w.epoch
 		resp.Message = out
 	case *kmsg.AddPartitionsToTxnRequest:
