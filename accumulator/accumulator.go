@@ -32,7 +32,8 @@ type Accumulator struct {
 	wakes uint64 // see WakeLanes
 	// Lanes with something to do: those whose cursor may have to go back, and those with facts that no Write holds.
 	rewinds, fresh []*Lane
-	held           int // bytes in queues of partitions that are blocked
+	held           int     // bytes in queues of partitions that are blocked
+	holding        []*Lane // those that may have such bytes
 	now            int64
 	drains         map[int32]*drain // by broker
 	queues, upTo   []int            // of Pick
@@ -80,6 +81,25 @@ func (a *Accumulator) FreshFacts(yield func(spool.LaneFacts)) {
 
 // Held is how many bytes wait for partitions that are blocked: what EvictBlocked may give back.
 func (a *Accumulator) Held() int { return a.held }
+
+// hold counts n more bytes, or less, that wait for blocked partitions of l.
+func (a *Accumulator) hold(l *Lane, n int) {
+	a.held += n
+	if n > 0 && !l.holding {
+		l.holding = true
+		a.holding = append(a.holding, l)
+	}
+}
+
+// EvictBlocked gives back to the spool what waits for partitions that are blocked.
+func (a *Accumulator) EvictBlocked() {
+	for _, l := range a.holding {
+		l.holding = false
+		l.EvictBlocked(a)
+	}
+	clear(a.holding)
+	a.holding = a.holding[:0]
+}
 
 // Wakes is another number after each WakeLanes, and never 0.
 func (a *Accumulator) Wakes() uint64 { return a.wakes + 1 }

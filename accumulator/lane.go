@@ -23,10 +23,11 @@ type Lane struct {
 	parts     []*Partition
 	absent    map[int32]*Partition // that records are meant for, and that the topic does not have (yet)
 	unblocked int                  // of parts: how many can be written to
-	touched   []*Partition         // got their first batch, or were passed over instead, since Touched
+	touched   []*Partition         // see Touched
 	Closed    bool                 // the lane is parked as a whole: takes nothing
 	limit     sizeLimit
 	due       bool // in Accumulator.rewinds
+	holding   bool // in Accumulator.holding
 }
 
 // NewLane begins a lane. frontier is one above the highest entry that was ever
@@ -131,10 +132,10 @@ func (l *Lane) Block(a *Accumulator, p *Partition, blocked bool) {
 	p.blocked = blocked
 	if blocked {
 		l.unblocked--
-		a.held += p.queued
+		a.hold(l, p.queued)
 	} else {
 		l.unblocked++
-		a.held -= p.queued
+		a.hold(l, -p.queued)
 	}
 	if !blocked && p.passed {
 		l.rewindSoon(a)
@@ -263,9 +264,10 @@ func (l *Lane) Feed(a *Accumulator, now int64, sections []spool.Section) (all bo
 }
 
 // Touched calls yield with each partition that had nothing and has something now, in its
-// queue or, passed over, in the spool, since the last call.
+// queue or, passed over, in the spool, or whose first batch need not wait for company any more, since the last call.
 func (l *Lane) Touched(yield func(*Partition)) {
 	for _, p := range l.touched {
+		p.touched = false
 		yield(p)
 	}
 	l.touched = l.touched[:0]
@@ -323,7 +325,7 @@ func (l *Lane) place(a *Accumulator, now int64, i spool.Index, e *spool.Entry) (
 		}
 		p.passed, p.returning, p.passedFrom = true, false, i
 		if len(p.queue) == 0 {
-			l.touched = append(l.touched, p) // or nobody would look after it
+			p.touch() // or nobody would look after it
 		}
 		return false, true
 	}

@@ -20,10 +20,19 @@ type Partition struct {
 	// nothing until the cursor has come back there.
 	passed     bool
 	passedFrom spool.Index
+	touched    bool // in Lane.touched
 	returning  bool // passed, and the cursor stands at or below passedFrom
 
 	broker int32 // its leader, see Accumulator.Led
 	waits  bool  // its head is ready and was not taken
+}
+
+// touch notes that something happened to the partition: see Lane.Touched.
+func (p *Partition) touch() {
+	if !p.touched {
+		p.touched = true
+		p.lane.touched = append(p.lane.touched, p)
+	}
 }
 
 // passOver notes that the entry at i waits in the spool.
@@ -41,7 +50,7 @@ func (p *Partition) passOver(a *Accumulator, i spool.Index) {
 func (p *Partition) enqueued(a *Accumulator, n int) {
 	p.queued += n
 	if p.blocked {
-		a.held += n
+		a.hold(p.lane, n)
 	}
 }
 
@@ -89,7 +98,9 @@ func (p *Partition) add(a *Accumulator, now int64, i spool.Index, e *spool.Entry
 			p.enqueued(a, len(b.Buf)-before)
 			return true
 		}
-		b.full = true
+		if b.full = true; n == 1 {
+			p.touch()
+		}
 	}
 	buf, ok := a.buffer(size, p.hint)
 	if !ok {
@@ -102,7 +113,7 @@ func (p *Partition) add(a *Accumulator, now int64, i spool.Index, e *spool.Entry
 	b.add(i, e.Timestamp, e.Body)
 	b.full = len(b.Buf) >= p.lane.batchSize(a)
 	if len(p.queue) == 0 {
-		p.lane.touched = append(p.lane.touched, p)
+		p.touch()
 	}
 	p.queue = append(p.queue, b)
 	p.enqueued(a, len(b.Buf))

@@ -11,7 +11,20 @@ import (
 )
 
 // questions are what leaders are asked for machines: which producers are known, where the log ends, what is in it.
-type questions struct{ parts }
+type questions struct {
+	parts
+	wanted []*partition // of which some have a question to be asked
+}
+
+// want has the leader of p asked, unless it is asked already.
+func (qs *questions) want(p *partition) {
+	q := p.open()
+	if q.asking != nil || q.ask {
+		return
+	}
+	q.ask = true
+	qs.wanted = append(qs.wanted, p)
+}
 
 // asking is one question to a leader about one partition: who is known there, and
 // where the log ends. Both answers are waited for: any replica answers the first
@@ -26,14 +39,18 @@ type asking struct {
 	foreign   string
 }
 
-// ask puts the questions of all partitions that have one, one request per broker.
+// ask puts the questions of all partitions that have one, one request per broker. One whose leader is not connected is
+// asked later, if it still wants to be.
 func (qs *questions) ask() {
+	if len(qs.wanted) == 0 {
+		return
+	}
 	for _, b := range qs.view.Brokers() {
 		if !b.Up {
 			continue
 		}
 		var parts []*partition
-		for _, p := range qs.active {
+		for _, p := range qs.wanted {
 			if p.open().ask && p.way.Broker == b.ID && qs.view.Usable(p.lane.remote, p.ID, p.way) {
 				p.question.ask = false
 				parts = append(parts, p)
@@ -43,6 +60,14 @@ func (qs *questions) ask() {
 			qs.askBroker(b, parts)
 		}
 	}
+	kept := qs.wanted[:0]
+	for _, p := range qs.wanted {
+		if p.open().ask {
+			kept = append(kept, p)
+		}
+	}
+	clear(qs.wanted[len(kept):])
+	qs.wanted = kept
 }
 
 func (qs *questions) askBroker(b *cluster.Broker, parts []*partition) {

@@ -85,6 +85,7 @@ func (ch *changes) topicChanged(l *lane, c *cluster.Change) {
 func (ch *changes) leaderChanged(p *partition, epoch bool) {
 	leader, _ := p.leader()
 	p.LeaderChanged(ch.env(p), leader >= 0, epoch)
+	ch.touch(p)
 	if !p.Queue.Empty() || p.InFlight() > 0 {
 		ch.activate(p)
 	}
@@ -130,6 +131,7 @@ func (ch *changes) newIncarnation(l *lane) {
 		}
 	}
 	ch.view.Rebind(l.remote)
+	ch.all = true
 	l.acc.Closed = false
 	for _, p := range l.parts {
 		if p.Seals() > 0 || p.Phase() != idempotence.Unknown { // it had nothing in doubt when others were parked

@@ -1,6 +1,8 @@
 package sender
 
 import (
+	"cmp"
+
 	"github.com/spoold/spoold/accumulator"
 	"github.com/spoold/spoold/spool"
 )
@@ -10,12 +12,16 @@ import (
 type feeds struct {
 	parts
 	feedID  uint64
-	feeding int                 // bytes asked for and not here yet
-	reads   map[uint64]struct{} // Feeds under way for sealed batches, each of which may come to a batch
+	feeding int // bytes asked for and not here yet
 	// Lanes that are behind, in turn, and those that could take nothing when Accumulator.Wakes was stalledAt.
 	behind, stalled []*lane
 	stalledAt       uint64
 	extra           extra
+	reads           map[uint64]*partition // by the Feed under way for a sealed batch, which may come to a batch
+	starved         []*partition          // that wait for room to read a sealed batch back
+	// nothingBefore is the Age before which no partition may give back the bytes of sealed batches; giveBackAt, if it is
+	// not 0, that at which one may.
+	nothingBefore, giveBackAt int64
 }
 
 // wantFeed puts l on the list of lanes that are behind, if it is not there.
@@ -100,13 +106,11 @@ func (fs *feeds) makeRoom(chunk int) {
 // that have waited for long. All of it is in the spool.
 func (fs *feeds) giveUp() {
 	before := fs.acc.Used()
-	if fs.acc.Held() > 0 {
-		for _, l := range fs.lanes {
-			l.acc.EvictBlocked(fs.acc)
+	fs.acc.EvictBlocked()
+	if fs.holdsBack() {
+		for _, p := range fs.active {
+			p.GiveBack(fs.env(p))
 		}
-	}
-	for _, p := range fs.active {
-		p.GiveBack(fs.env(p))
 	}
 	if fs.acc.Used() < before {
 		fs.acc.WakeLanes()
@@ -115,11 +119,24 @@ func (fs *feeds) giveUp() {
 }
 
 // holdsBack reports whether a partition that has waited for long holds the bytes of sealed batches. If one will have
-// waited long enough later, it wakes the core then.
+// waited long enough later, it wakes the core then. After a look at all partitions that found none, they are not
+// looked at again before one can have waited for so long.
 func (fs *feeds) holdsBack() bool {
 	any := false
-	for _, p := range fs.active {
-		any = p.MayGiveBack(fs.env(p)) || any
+	if fs.now.Age >= fs.nothingBefore {
+		e := &fs.e
+		before := e.WakeAt
+		e.WakeAt = 0
+		for _, p := range fs.active {
+			any = p.MayGiveBack(fs.env(p)) || any
+		}
+		fs.giveBackAt, fs.nothingBefore, e.WakeAt = e.WakeAt, 0, before
+		if !any {
+			fs.nothingBefore = cmp.Or(fs.giveBackAt, fs.now.Age+max(fs.cfg.RetryBackoffMaxMs/2, 1))
+		}
+	}
+	if fs.giveBackAt > fs.now.Age {
+		fs.wake(fs.giveBackAt)
 	}
 	return any
 }

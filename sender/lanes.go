@@ -42,8 +42,8 @@ func (s *Sender) restoreSeal(seal *spool.Seal) {
 // Committed takes what one spool commit made durable. The bytes of its sections are
 // copied before it returns.
 func (s *Sender) Committed(now spool.Time, c *spool.Committed) *Effects {
-	s.begin(now)
-	s.writes.durable(c.Writes)
+	s.start(now)
+	s.durable(c.Writes)
 	for _, n := range c.Lanes {
 		if s.byTopic[n.Topic] != nil {
 			continue
@@ -58,10 +58,10 @@ func (s *Sender) Committed(now spool.Time, c *spool.Committed) *Effects {
 
 // Fed takes the answer to a Feed.
 func (s *Sender) Fed(now spool.Time, f *Fed) *Effects {
-	s.begin(now)
-	delete(s.feeds.reads, f.ID)
+	s.start(now)
 	if p := s.feeds.readingBack(f.ID); p != nil {
 		p.question.feed = 0
+		s.touch(p)
 		p.TakeEntries(s.env(p), f.Sections, f.Next)
 		s.took(p)
 		return s.end()

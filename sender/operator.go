@@ -17,7 +17,7 @@ type Resolved struct {
 // of them if it is -1. It speaks of sealed records in doubt only; with none in
 // doubt every choice only unparks. Choice and effect are one commit.
 func (s *Sender) Resolve(now spool.Time, topic string, n int32, c Choice) (*Effects, Resolved, error) {
-	s.begin(now)
+	s.start(now)
 	var r Resolved
 	l := s.byTopic[topic]
 	if l == nil {
@@ -60,6 +60,7 @@ func (s *Sender) Resolve(now spool.Time, topic string, n int32, c Choice) (*Effe
 	if len(r.Partitions) == 0 {
 		return s.end(), r, &NotParkedError{"no partition of " + topic + " is parked"}
 	}
+	s.all = true
 	if recreated {
 		s.changes.newIncarnation(l)
 	}

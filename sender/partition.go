@@ -16,8 +16,15 @@ type partition struct {
 	check    cluster.LeaderCheck // before it is parked
 	question question            // see open
 	cloned   bool                // its leader has answered the clone check
-	active   bool                // in Sender.active
-	since    int64               // Age since which it is
+
+	active    bool  // in work.active, at place
+	since     int64 // Age since which it is
+	place     int
+	touched   bool  // in work.touched
+	dueAt     int64 // Age; in work.due, at heapPlace, if it is not 0
+	heapPlace int
+	ready     *readyList // that it is on, or nil
+	starved   bool       // in feeds.starved
 }
 
 // question is what is asked for a machine. All of it is void once the machine is in another round.
@@ -41,7 +48,17 @@ func (p *partition) open() *question {
 // leader is the broker that leads p, or -1, and its leader epoch.
 func (p *partition) leader() (broker, epoch int32) { return p.lane.remote.Leader(p.ID) }
 
-// advance takes one partition as far as it can go now.
+// look takes one partition as far as it can go now, notes when it has to be looked at again, and whether it has
+// anything to send.
+func (s *Sender) look(p *partition) {
+	before := s.e.WakeAt
+	s.e.WakeAt = 0
+	s.advance(p)
+	s.drain.enlist(p)
+	s.setDue(p, s.e.WakeAt)
+	s.e.WakeAt = before
+}
+
 func (s *Sender) advance(p *partition) {
 	e := s.env(p)
 	n := len(e.Events)
@@ -59,13 +76,12 @@ func (s *Sender) advance(p *partition) {
 	s.acc.Led(p.Queue, way.Broker)
 	want := p.Advance(e, way.Number)
 	s.took(p)
-	q := p.open()
 	switch want.Do {
 	case idempotence.Ask:
 		if s.view.Generation() < p.needMeta {
 			s.view.Want() // the topic may have been recreated, or have moved
 		} else {
-			q.ask = q.asking == nil
+			s.questions.want(p)
 		}
 	case idempotence.ReadTail:
 		s.questions.readTail(p, want.From, want.To)

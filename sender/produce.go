@@ -1,6 +1,8 @@
 package sender
 
 import (
+	"slices"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/spoold/spoold/accumulator"
@@ -13,36 +15,61 @@ import (
 type drain struct {
 	parts
 	changes *changes
-	turn    int // where the next drain begins, so that none starves
+	ready   map[int32]*readyList // by broker
+}
+
+// readyList is the partitions that may have something to send to one broker, in turn: one that has sent goes to the end, so
+// that none starves.
+type readyList struct{ list []*partition }
+
+// enlist puts p on its leader's list if it has something to send now.
+func (d *drain) enlist(p *partition) {
+	leader, _ := p.leader()
+	if leader < 0 || p.NextToSend(d.env(p)) == nil {
+		return
+	}
+	r := d.ready[leader]
+	if r == nil {
+		r = &readyList{}
+		d.ready[leader] = r
+	}
+	if p.ready == r {
+		return
+	}
+	if p.ready != nil { // of a former leader
+		p.ready.list = slices.DeleteFunc(p.ready.list, func(x *partition) bool { return x == p })
+	}
+	p.ready = r
+	r.list = append(r.list, p)
 }
 
 // produce puts sealed batches on the wire: for each broker, requests with at most one
 // batch per partition, while it may have more in flight.
 func (d *drain) produce() {
-	if len(d.active) == 0 {
-		return
-	}
-	d.turn++
 	for _, b := range d.view.Brokers() {
-		if !b.Up || d.view.Throttled(b) {
+		r := d.ready[b.ID]
+		if r == nil || len(r.list) == 0 || !b.Up || d.view.Throttled(b) {
 			continue
 		}
-		for b.InFlight < d.cfg.MaxInFlight && d.produceTo(b) {
+		for b.InFlight < d.cfg.MaxInFlight && d.produceTo(b, r) {
 		}
 	}
 }
 
-func (d *drain) produceTo(b *cluster.Broker) bool {
+func (d *drain) produceTo(b *cluster.Broker, r *readyList) bool {
 	var q *request
 	var batches []*accumulator.Batch
 	size := 0
-	for k := range d.active {
-		p := d.active[(k+d.turn)%len(d.active)]
-		if leader, _ := p.leader(); leader != b.ID || p.lane.remote.Uncertain() || p.lane.remote.Recreated {
-			continue
+	for range len(r.list) {
+		p := r.list[0]
+		next := d.nextFor(p, b)
+		if next != nil && size > 0 && size+len(next.Batch.Buf) > d.cfg.MaxRequestSize {
+			break // the next request begins with it
 		}
-		next := p.NextToSend(d.env(p))
-		if next == nil || size > 0 && size+len(next.Batch.Buf) > d.cfg.MaxRequestSize {
+		r.list[0] = nil
+		r.list = r.list[1:]
+		if next == nil {
+			p.ready = nil
 			continue
 		}
 		if q == nil {
@@ -53,6 +80,7 @@ func (d *drain) produceTo(b *cluster.Broker) bool {
 		q.batches = append(q.batches, next)
 		q.parts = append(q.parts, p)
 		batches = append(batches, next.Batch)
+		r.list = append(r.list, p)
 	}
 	if q == nil {
 		return false
@@ -60,6 +88,14 @@ func (d *drain) produceTo(b *cluster.Broker) bool {
 	b.InFlight++
 	d.request(Request{Kind: KindProduce, Broker: b.ID, Batches: batches}, q)
 	return true
+}
+
+// nextFor is the batch of p that may go to b now, or nil.
+func (d *drain) nextFor(p *partition, b *cluster.Broker) *idempotence.Sealed {
+	if leader, _ := p.leader(); leader != b.ID || p.lane.remote.Uncertain() || p.lane.remote.Recreated {
+		return nil
+	}
+	return p.NextToSend(d.env(p))
 }
 
 // onProduce takes the answer to a Produce request.

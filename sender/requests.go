@@ -37,13 +37,17 @@ type request struct {
 // Handle takes the answer to a Request. Answers to requests that were never made, or
 // were answered already, are ignored.
 func (s *Sender) Handle(now spool.Time, resp Response) *Effects {
-	s.begin(now)
+	s.start(now)
 	q := s.reqs[resp.ID]
 	if q == nil {
 		return s.end()
 	}
 	delete(s.reqs, resp.ID)
 	s.clones.changed = true
+	switch q.kind {
+	case reqView, reqIdentity, reqCloneCheck:
+		s.all = true
+	}
 	if connect := q.kind == reqView && q.view.Message == nil; resp.Err != nil && !connect {
 		s.view.Unanswered(q.broker)
 	}
@@ -54,6 +58,7 @@ func (s *Sender) Handle(now spool.Time, resp Response) *Effects {
 	var foreign *ForeignClusterError
 	if errors.As(resp.Err, &foreign) {
 		s.changes.foreign(foreign)
+		s.all = true
 	}
 	switch q.kind {
 	case reqView:
@@ -80,8 +85,9 @@ func (s *Sender) Handle(now spool.Time, resp Response) *Effects {
 // Disconnected says that the connection to a broker is gone. All its requests
 // have been answered before.
 func (s *Sender) Disconnected(now spool.Time, id int32, err error) *Effects {
-	s.begin(now)
+	s.start(now)
 	s.view.Disconnected(id, err)
+	s.all = true
 	s.clones.changed = true
 	s.changes.take()
 	return s.end()

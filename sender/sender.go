@@ -100,16 +100,16 @@ func build(cfg Config, rec *spool.Recovered) *Sender {
 		requests: &requests{call: c, reqs: make(map[uint64]*request)},
 		work:     &work{call: c},
 	}
-	s := &Sender{parts: p, feeds: &feeds{parts: p, reads: make(map[uint64]struct{})}, questions: &questions{p}, identify: &identify{parts: p}}
+	s := &Sender{parts: p, feeds: &feeds{parts: p, reads: make(map[uint64]*partition)}, questions: &questions{parts: p}, identify: &identify{parts: p}}
 	s.changes = &changes{parts: p, feeds: s.feeds}
 	s.clones = &cloneCheck{parts: p, questions: s.questions}
-	s.drain = &drain{parts: p, changes: s.changes}
+	s.drain = &drain{parts: p, changes: s.changes, ready: make(map[int32]*readyList)}
 	return s
 }
 
 // Start begins to work: it asks for metadata if there is anything to deliver.
 func (s *Sender) Start(now spool.Time) *Effects {
-	s.begin(now)
+	s.start(now)
 	var r Recovery
 	for _, l := range s.lanes {
 		r.Pending += l.acc.CountPending()
@@ -121,18 +121,19 @@ func (s *Sender) Start(now spool.Time) *Effects {
 		}
 	}
 	s.event(r)
+	s.all = true
 	return s.end()
 }
 
 // Tick is to be called at WakeAt.
 func (s *Sender) Tick(now spool.Time) *Effects {
-	s.begin(now)
+	s.start(now)
 	return s.end()
 }
 
 // Flush makes everything spooled so far ready at once, until it has left.
 func (s *Sender) Flush(now spool.Time) *Effects {
-	s.begin(now)
+	s.start(now)
 	for _, l := range s.lanes {
 		l.flushTo = l.acc.End
 		if !l.flushing && l.acc.Pending() {
@@ -140,14 +141,15 @@ func (s *Sender) Flush(now spool.Time) *Effects {
 			s.flushing++
 		}
 	}
+	s.all = true // none of them lingers
 	return s.end()
 }
 
 // Closing has nothing more sealed or read back: what is sealed already still goes out,
 // and its answers settle it. So a stop in good order leaves little in doubt.
 func (s *Sender) Closing(now spool.Time) *Effects {
-	s.begin(now)
-	s.closing = true
+	s.start(now)
+	s.closing, s.all = true, true
 	return s.end()
 }
 
@@ -158,6 +160,12 @@ func (s *Sender) Pending() uint64 {
 		n += l.acc.CountPending()
 	}
 	return n
+}
+
+// Every call begins with start and ends with end.
+func (s *Sender) start(now spool.Time) {
+	s.begin(now)
+	s.beginWork()
 }
 
 func (s *Sender) end() *Effects {
@@ -175,12 +183,15 @@ func (s *Sender) end() *Effects {
 // progress is the Sender's runOnce: whatever can be done now is done.
 func (s *Sender) progress() {
 	s.acc.Hurry = s.flushing > 0
-	for _, p := range s.active {
-		s.advance(p)
+	s.touchAll()
+	s.feeds.touchStarved()
+	for k := 0; k < len(s.touched); k++ { // a look at one may touch others
+		s.look(s.touched[k])
 		if s.stop != nil {
 			return
 		}
 	}
+	s.reachAgain(s.view.WakeAt())
 	s.control()
 	s.view.AskExpiration()
 	s.questions.ask()
@@ -197,7 +208,13 @@ func (s *Sender) progress() {
 // control asks for what everything else needs: metadata, then a producer id.
 func (s *Sender) control() {
 	s.view.Update()
-	if s.view.Generation() > 0 && (s.clones.done() || s.mayUseIdentity()) {
+	if s.view.Generation() == 0 {
+		return
+	}
+	if !s.mayUseIdentity() {
+		s.allNext = s.clones.done() // if it is over now, all may be sealed that waited for it
+	}
+	if s.mayUseIdentity() {
 		s.identify.ask()
 	}
 }

@@ -40,7 +40,7 @@ func (qs *questions) readTail(p *partition, from, to protocol.Offset) {
 		return
 	}
 	if qs.now.Age < t.retryAt {
-		qs.wake(t.retryAt)
+		qs.e.Wake(t.retryAt)
 		return
 	}
 	if qs.view.Generation() < p.needMeta {
@@ -97,7 +97,7 @@ func (qs *questions) tailTrouble(p *partition, t *tailRead, detail string, fresh
 		p.needMeta = qs.view.Refresh()
 	}
 	t.retryAt = qs.now.Age + p.Backoff(qs.env(p))
-	qs.wake(t.retryAt)
+	qs.activate(p)
 }
 
 // tailPart takes one answer: more of the log, or a reason why there is none.

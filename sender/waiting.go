@@ -58,12 +58,12 @@ func (s *Sender) Waiting(topic string, n int32, c Choice) *Waiting {
 // Sweep dead-letters those of some records that w means, and reports how many it was. It is called for all records from w.From
 // to w.End, in order and without a pause by anything but Writes; last: these are the last of them.
 func (s *Sender) Sweep(now spool.Time, w *Waiting, sections []spool.Section, last bool) (*Effects, int) {
-	s.begin(now)
+	s.start(now)
 	l := s.lane(w.Lane)
 	if !l.sweeping {
 		s.feeds.unqueue(l)
 	}
-	l.sweeping = !last
+	l.sweeping, s.all = !last, true
 	s.feeds.wantFeed(l)
 	sealed := spool.NewSet(0)
 	for _, p := range l.parts {

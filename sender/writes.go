@@ -52,14 +52,16 @@ func (s *Sender) emit() {
 }
 
 // durable notes that the Writes up to an id were committed.
-func (w *writes) durable(upTo uint64) {
-	k := 0
+func (s *Sender) durable(upTo uint64) {
+	k, w := 0, &s.writes
 	for ; k < len(w.list) && w.list[k].id <= upTo; k++ {
 		for _, b := range w.list[k].sealed {
 			b.Durable()
+			s.touch(s.lane(b.Seal.Lane).parts[b.Seal.Partition])
 		}
 		for _, f := range w.list[k].then {
 			f()
+			s.all = true
 		}
 	}
 	w.list = append(w.list[:0], w.list[k:]...)
