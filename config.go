@@ -63,8 +63,10 @@ type Config struct {
 	SpoolSettle       time.Duration
 	SpoolSegmentBytes int64
 	SpoolMaxTopics    int64
-	SpoolCommitMax    int64 // spool.commit.max.bytes
-	DeadLetterBytes   int64 // dlq.max.bytes; 0: a quarter of what the spool may own
+	SpoolCommitMax    int64  // spool.commit.max.bytes
+	DeadLetterBytes   int64  // dlq.max.bytes; 0: a quarter of what the spool may own
+	DeadLetterFull    string // dlq.full: drop-oldest or block
+	DeadLetterTopic   string // dlq.topic; "": dead letters stay in the spool
 	IdempotencyWindow time.Duration
 	IdempotencyKeys   int64
 
@@ -173,6 +175,14 @@ func (c *Config) validate(own bool) error {
 	}
 	if c.IgnoreKeys && c.PartitionerClass != "" {
 		fault("partitioner.ignore.keys", "is for the built-in partitioner, and partitioner.class is %s: give one of them", c.PartitionerClass)
+	}
+	if c.DeadLetterFull == "block" && c.TransactionalID != "" {
+		fault("dlq.full", "block does not work with transactional.id: what shares a transaction with a refused unit would wait as well")
+	}
+	if c.DeadLetterTopic != "" {
+		if err := checkTopic(c.DeadLetterTopic); err != nil {
+			fault("dlq.topic", "%v", err)
+		}
 	}
 	c.checkSecurity(own, fault)
 	return errors.Join(errs...)

@@ -162,8 +162,14 @@ var ownKeys = []row{
 		Field: func(c *Config) any { return &c.SpoolSegmentBytes }},
 
 	{Spec: spec{Name: "dlq.max.bytes", Kind: keytable.Size, Default: "0", Min: 0, Max: 1 << 50,
-		Help: "What dead letters may take of the spool, in bytes of their records: above it the oldest are dropped, and the spool keeps a record of that. 0: a quarter of what the spool may own."},
+		Help: "What dead letters may take of the spool, in bytes of their records; dlq.full says what happens then. 0: a quarter of what the spool may own."},
 		Field: func(c *Config) any { return &c.DeadLetterBytes }},
+	{Spec: spec{Name: "dlq.full", Kind: keytable.Choice, Default: "drop-oldest", Choices: []string{"drop-oldest", "block"},
+		Help: "What to do when dead letters take all of dlq.max.bytes. drop-oldest: the oldest are dropped, and the spool keeps a record of that. block: a record that the cluster refuses waits, and its partition with it, until others were replayed or dropped; what is under way then may go above the limit."},
+		Field: func(c *Config) any { return &c.DeadLetterFull }},
+	{Spec: spec{Name: "dlq.topic", Kind: keytable.Text,
+		Help: "Topic that dead letters are sent to, through the same spool and once each, with the headers that Kafka Connect gives them (__connect.errors.topic, .partition, .offset, .exception.class.name, .exception.message and so on); then they are none any more. What that topic refuses stays a dead letter. Not given: dead letters stay in the spool."},
+		Field: func(c *Config) any { return &c.DeadLetterTopic }},
 
 	{Spec: spec{Name: "spool.max.topics", Kind: keytable.Int, Default: "10000", Min: 1, Max: 1_000_000,
 		Help: "How many topics the spool may ever have had records for: each takes memory and room on the disk for good. Records for one more are refused."},

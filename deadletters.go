@@ -20,6 +20,7 @@ type DeadLetterFilter struct {
 	Code      *int16        `json:"code,omitempty"`       // Kafka's error code; nil: any
 	OlderThan time.Duration `json:"older_than,omitempty"` // that became dead letters so long ago; 0: at any time
 	Serials   []uint64      `json:"serials,omitempty"`    // these; none: all
+	InDoubt   *bool         `json:"in_doubt,omitempty"`   // that may have reached the cluster all the same, or that have not; nil: both
 }
 
 // DeadLetterInfo is a record that the cluster refused for good, as it is listed.
@@ -34,6 +35,8 @@ type DeadLetterInfo struct {
 	At        int64  `json:"at"`    // when it became one, ms since 1970
 	Bytes     int64  `json:"bytes"` // that it takes in the spool
 	Index     uint64 `json:"index"` // its place among the topic's records in the spool
+	// InDoubt: it may have reached the cluster all the same. An operator put it aside before that was known.
+	InDoubt bool `json:"in_doubt"`
 }
 
 // DeadLetterRecord is a dead letter with the record itself.
@@ -46,7 +49,7 @@ type DeadLetterRecord struct {
 }
 
 func (f *DeadLetterFilter) inner(now time.Time) bolt.DeadFilter {
-	d := bolt.DeadFilter{Topic: f.Topic, Partition: f.Partition, Code: f.Code, Serials: f.Serials}
+	d := bolt.DeadFilter{Topic: f.Topic, Partition: f.Partition, Code: f.Code, Serials: f.Serials, InDoubt: f.InDoubt}
 	if f.OlderThan > 0 {
 		d.Before = now.Add(-f.OlderThan).UnixMilli()
 	}
@@ -59,7 +62,7 @@ func deadLetterInfos(list []bolt.DeadLetter) []DeadLetterInfo {
 		d := &list[i]
 		out = append(out, DeadLetterInfo{
 			Serial: d.Serial, Topic: d.Topic, Partition: d.Partition, Code: d.Code.String(), CodeID: int16(d.Code), Message: d.Message,
-			Attempts: d.Attempts, At: d.At, Bytes: d.Bytes, Index: uint64(d.Index),
+			Attempts: d.Attempts, At: d.At, Bytes: d.Bytes, Index: uint64(d.Index), InDoubt: d.InDoubt,
 		})
 	}
 	return out
@@ -121,17 +124,34 @@ func (p *Producer) DropDeadLetters(ctx context.Context, f DeadLetterFilter) (int
 	return n, public(err)
 }
 
-// ReplayDeadLetters sends dead letters again and says how many: a copy of each goes to the end of its topic, as a record that
-// has just come, counted accepted again, and the dead letter is gone; each copy in the same commit as that. It returns when
+// DeadLetterReplay says how dead letters are sent again.
+type DeadLetterReplay struct {
+	// MayDuplicate sends those in doubt as well: where the first copy has reached the cluster, it is there twice then.
+	MayDuplicate bool `json:"may_duplicate,omitempty"`
+}
+
+// DeadLettersReplayed is what ReplayDeadLetters did.
+type DeadLettersReplayed struct {
+	Records int `json:"records"`  // that were sent again
+	InDoubt int `json:"in_doubt"` // that are dead letters still, because they may have reached the cluster all the same
+}
+
+// ReplayDeadLetters sends dead letters again: a copy of each goes to the end of its topic, as a record that
+// has just come, counted accepted again, and the dead letter is gone; each copy in the same commit as that. Their order
+// is that in which they became dead letters. It returns when
 // all are on disk. ErrFull: the spool had no room before ctx ended, and what is left are dead letters still. Safe for
 // concurrent use.
-func (p *Producer) ReplayDeadLetters(ctx context.Context, f DeadLetterFilter) (int, error) {
+func (p *Producer) ReplayDeadLetters(ctx context.Context, f DeadLetterFilter, how DeadLetterReplay) (DeadLettersReplayed, error) {
 	e, err := p.current()
 	if err != nil {
-		return 0, err
+		return DeadLettersReplayed{}, err
 	}
-	n, err := e.store.ReplayDead(ctx, f.inner(time.Now()))
-	return n, public(err)
+	return replayDead(ctx, e.store, f, how)
+}
+
+func replayDead(ctx context.Context, store *bolt.Store, f DeadLetterFilter, how DeadLetterReplay) (DeadLettersReplayed, error) {
+	n, left, err := store.ReplayDead(ctx, f.inner(time.Now()), bolt.Replay{MayDuplicate: how.MayDuplicate})
+	return DeadLettersReplayed{Records: n, InDoubt: left}, public(err)
 }
 
 // InspectDeadLetters is Producer.DeadLetters for the spool at path, with no Producer: nothing is changed. The errors are those
@@ -167,12 +187,30 @@ func InspectDeadLetter(path string, serial uint64) (*DeadLetterRecord, error) {
 	return deadLetterRecord(list[0], raw)
 }
 
-// ChangeDeadLetters carries out DropDeadLetters, or with replay ReplayDeadLetters, on the spool at path, with no Producer. No
-// cluster is needed: what is replayed is sent by the next one. The errors are those of Open.
-func ChangeDeadLetters(ctx context.Context, path string, f DeadLetterFilter, replay bool) (int, error) {
+// DropDeadLettersOf is Producer.DropDeadLetters on the spool at path, with no Producer. The errors are those of Open.
+func DropDeadLettersOf(ctx context.Context, path string, f DeadLetterFilter) (n int, err error) {
+	err = changeDeadLetters(ctx, path, func(s *bolt.Store) (err error) {
+		n, err = s.DropDead(ctx, f.inner(time.Now()))
+		return err
+	})
+	return n, err
+}
+
+// ReplayDeadLettersOf is Producer.ReplayDeadLetters on the spool at path, with no Producer. No cluster is needed: what is replayed
+// is sent by the next one. The errors are those of Open.
+func ReplayDeadLettersOf(ctx context.Context, path string, f DeadLetterFilter, how DeadLetterReplay) (r DeadLettersReplayed, err error) {
+	err = changeDeadLetters(ctx, path, func(s *bolt.Store) (err error) {
+		r, err = replayDead(ctx, s, f, how)
+		return err
+	})
+	return r, err
+}
+
+// changeDeadLetters opens the spool at path for a change.
+func changeDeadLetters(ctx context.Context, path string, change func(*bolt.Store) error) error {
 	in, err := bolt.Look(path) // a path without a spool is not made one
 	if err != nil {
-		return 0, public(err)
+		return public(err)
 	}
 	in.Close()
 	store, _, err := bolt.Open(bolt.Options{
@@ -180,7 +218,7 @@ func ChangeDeadLetters(ctx context.Context, path string, f DeadLetterFilter, rep
 		KeyWindow: 100 * 365 * 24 * time.Hour, MaxKeys: 1 << 30, MaxTopics: 1 << 30, // what is known of keys and topics stays
 	})
 	if err != nil {
-		return 0, public(err)
+		return public(err)
 	}
 	drained := make(chan struct{})
 	go func() {
@@ -189,16 +227,12 @@ func ChangeDeadLetters(ctx context.Context, path string, f DeadLetterFilter, rep
 			c.Release()
 		}
 	}()
-	change := store.DropDead
-	if replay {
-		change = store.ReplayDead
-	}
-	n, err := change(ctx, f.inner(time.Now()))
+	err = change(store)
 	if closed := store.Close(ctx); err == nil {
 		err = closed
 	}
 	<-drained
-	return n, public(err)
+	return public(err)
 }
 
 // ErrorCodeNumber is the number of a Kafka error, given that or its name, and whether there is one.

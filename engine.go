@@ -36,10 +36,11 @@ func (p *Producer) open(receipts *bolt.Receipts) (*engine, error) {
 		MaxTopics:    int(c.SpoolMaxTopics),
 		DeadBytes:    c.DeadLetterBytes,
 		StagedBytes:  c.UnitStaged,
+		DeadBlock:    c.DeadLetterFull == "block",
 		Adopt:        p.env.AdoptSpool,
 		Now:          p.env.Now,
 		KeepReceipts: true,
-		Observe:      p.env.Hooks.committed,
+		Observe:      p.deadTopic.observe(&p.env.Hooks),
 	})
 	if err != nil {
 		return nil, public(err)

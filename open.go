@@ -41,6 +41,7 @@ func openWith(cfg Config, env Env, seam func(*bolt.Store) loop.Store, pause time
 	}
 	p.notBefore = notBefore(cfg.SpoolPath)
 	p.room.log = slog.New(quietlog.Wrap(p.env.Logger.Handler()))
+	p.deadTopic = newDeadTopic(cfg.DeadLetterTopic)
 	p.callbacks = newCallbacks(cfg.CallbacksMax, &p.env.Hooks)
 	e, err := p.open(nil)
 	if err != nil {
@@ -51,6 +52,9 @@ func openWith(cfg Config, env Env, seam func(*bolt.Store) loop.Store, pause time
 	}
 	p.engine.Store(e)
 	go p.supervise(e)
+	if p.deadTopic != nil {
+		go p.deadTopic.run(p)
+	}
 	return p, nil
 }
 

@@ -44,7 +44,8 @@ type Producer struct {
 
 	closeOnce, hurryOnce sync.Once
 
-	units unitMemory // of open transactions
+	units     unitMemory // of open transactions
+	deadTopic *deadTopic // nil: dead letters stay in the spool
 
 	mu  sync.Mutex
 	err error // why it ended; nil after Close
@@ -145,6 +146,7 @@ func (p *Producer) shut() {
 	}()
 	p.ending.Store(true)
 	close(p.quit)
+	p.deadTopic.wait()
 	for { // a spool that was just opened again is closed, too
 		e := p.engine.Load()
 		e.loop.Close(ctx)

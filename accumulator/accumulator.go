@@ -107,7 +107,7 @@ func (a *Accumulator) Wakes() uint64 { return a.wakes + 1 }
 // Room reports whether n more bytes fit into the budget.
 func (a *Accumulator) Room(n int) bool { return a.used+n <= a.cfg.BufferMemory }
 
-// Adopt counts a batch that was built elsewhere (see Builder, Batch.Split).
+// Adopt counts a batch that was built elsewhere (see Builder, Batch.Cut).
 func (a *Accumulator) Adopt(b *Batch) { a.used += cap(b.Buf) }
 
 // Recycle takes back a batch that nothing refers to any more.

@@ -186,10 +186,11 @@ func TestASplitBatchKeepsRecordsSequencesAndTimestamps(t *testing.T) {
 	feedAll(t, a, l, lg)
 	b := l.Partition(0).Pop(a)
 	b.Identity, b.Base = protocol.ProducerIdentity{ID: 9, Epoch: 1}, 2147483645
-	left, right, err := b.Split(b.Count / 2)
+	halves, err := b.Cut([]int32{b.Count / 2})
 	if err != nil {
 		t.Fatal(err)
 	}
+	left, right := halves[0], halves[1]
 	if left.Base != b.Base || left.Count != 3 || right.Base != b.Base.Next(3) || right.Count != 4 {
 		t.Errorf("halves at %d+%d and %d+%d", left.Base, left.Count, right.Base, right.Count)
 	}

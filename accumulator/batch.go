@@ -89,34 +89,34 @@ func (b *Batch) Timestamp(place int32) (int64, error) {
 	}
 }
 
-// Split cuts the batch before the record at a place into two that keep every record's sequence (as
-// Kafka's ProducerBatch.split does). Neither may be empty. It needs the bytes.
-func (b *Batch) Split(place int32) (left, right *Batch, err error) {
-	if place < 1 || place >= b.Count {
-		return nil, nil, fmt.Errorf("a batch of %d records cannot be split before number %d", b.Count, place)
-	}
-	left, right = b.sibling(b.Base), b.sibling(b.Base.Next(int(place)))
+// Cut cuts the batch before the records at some places, ascending, into batches that keep every record's sequence (as
+// Kafka's ProducerBatch.split does). None may be empty. It needs the bytes.
+func (b *Batch) Cut(places []int32) ([]*Batch, error) {
+	out := make([]*Batch, 0, len(places)+1)
 	rest := b.Records()
 	for n, i := range b.Indexes {
-		var body []byte
-		var delta int64
-		if delta, body, rest, err = cutRecord(rest); err != nil {
-			return nil, nil, err
+		delta, body, r, err := cutRecord(rest)
+		if err != nil {
+			return nil, err
 		}
-		if int32(n) < place {
-			left.add(i, b.FirstTimestamp+delta, body)
-		} else {
-			right.add(i, b.FirstTimestamp+delta, body)
+		rest = r
+		if k := len(out); k == 0 || k <= len(places) && int32(n) == places[k-1] {
+			out = append(out, b.sibling(b.Base.Next(n), len(b.Buf)/(len(places)+1)))
 		}
+		out[len(out)-1].add(i, b.FirstTimestamp+delta, body)
 	}
-	return left, right, nil
+	if len(out) != len(places)+1 {
+		return nil, fmt.Errorf("a batch of %d records cannot be cut before records %v", b.Count, places)
+	}
+	return out, nil
 }
 
-func (b *Batch) sibling(base protocol.Sequence) *Batch {
+// sibling is a batch without records yet, of about size bytes.
+func (b *Batch) sibling(base protocol.Sequence, size int) *Batch {
 	return &Batch{
 		Lane: b.Lane, Topic: b.Topic, TopicID: b.TopicID, Partition: b.Partition,
 		Identity: b.Identity, Base: base, created: b.created, full: true,
-		Buf: make([]byte, protocol.BatchHeaderSize, len(b.Buf)),
+		Buf: make([]byte, protocol.BatchHeaderSize, protocol.BatchHeaderSize+size),
 	}
 }
 

@@ -105,21 +105,25 @@ func (w *world) checkCopies(wl *worldLane, b *Batch) {
 	if !bytes.Equal(again.Batch.Records(), b.Records()) || again.Batch.MaxTimestamp != b.MaxTimestamp || again.Batch.FirstTimestamp != b.FirstTimestamp {
 		w.t.Fatalf("batch of %v, read back, is another", b.Spans)
 	}
-	left, right, err := b.Split(b.Count / 2)
+	halves, err := b.Cut([]int32{b.Count / 2})
 	if b.Count < 2 {
 		if err == nil {
 			w.t.Fatal("one record is cut in two")
 		}
 		return
 	}
-	if err != nil || left.Count+right.Count != b.Count || right.Base != b.Base.Next(int(left.Count)) || left.Count == 0 || right.Count == 0 {
+	if err != nil || len(halves) != 2 {
+		w.t.Fatalf("batch of %d records is cut into %d, %v", b.Count, len(halves), err)
+	}
+	left, right := halves[0], halves[1]
+	if left.Count+right.Count != b.Count || right.Base != b.Base.Next(int(left.Count)) || left.Count == 0 || right.Count == 0 {
 		w.t.Fatalf("batch of %d records is cut into %+v and %+v, %v", b.Count, left, right, err)
 	}
 	spans := slices.Concat(left.Spans, right.Spans)
 	if !slices.Equal(slices.Collect(wl.indexes(spans)), slices.Collect(wl.indexes(b.Spans))) {
 		w.t.Fatalf("batch of %v is cut into %v and %v", b.Spans, left.Spans, right.Spans)
 	}
-	for _, half := range []*Batch{left, right} {
+	for _, half := range halves {
 		w.checkRecords(wl, half)
 	}
 }

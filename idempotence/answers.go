@@ -93,7 +93,7 @@ func (m *Machine) settle(e *Env, offset protocol.Offset, how string) {
 		Offset: offset, Recovered: b.found, How: how,
 	})
 	e.recycle(b)
-	m.attempts, m.retryAt, m.healing, m.Progress = 0, 0, 0, e.Now.Age
+	m.attempts, m.retryAt, m.healing, m.deadRoom, m.Progress = 0, 0, 0, false, e.Now.Age
 	if wentBack {
 		park := lower(offset, last)
 		m.ParkFor(e, park.Reason, park.Detail)

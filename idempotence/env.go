@@ -32,6 +32,8 @@ type Env struct {
 	NoIdentity string
 	// Closing: nothing is sealed or read back any more.
 	Closing bool
+	// DeadFull: no room for dead letters, and none of them is to be dropped for another one.
+	DeadFull bool
 	// Ordinal is that of the last seal.
 	Ordinal uint64
 

@@ -21,7 +21,7 @@ func (m *Machine) waitForTime(e *Env, place int32, final bool) {
 	b := m.window[0]
 	code, why := b.code, b.why(place)
 	if place > 0 {
-		if b = m.split(e, place, final); b == nil {
+		if b = m.cut(e, []int32{place}, final); b == nil {
 			return
 		}
 		b.code, b.message = code, why

@@ -233,8 +233,13 @@ func TestARefusedRecordIsDeadLetteredAndTheNextEpochBegins(t *testing.T) {
 	if id := b.Sequences().Identity; id.ID != 7 || id.Epoch != 1 {
 		t.Errorf("identity %v, want 7/1", id)
 	}
-	if b.Seals() != 0 {
-		t.Errorf("%d seals of the former epoch are left", b.Seals())
+	// The other one is in memory still: it is sealed again in the same commit.
+	if s := b.window; len(s) != 1 || s[0].Seal.Identity.Epoch != 1 || s[0].Seal.Base != 0 || s[0].Seal.Spans[0].First != 2 || s[0].durable {
+		t.Errorf("sealed is %+v, want entry 2 in the next epoch", s)
+	}
+	b.commit()
+	if again := b.send(); len(again) != 1 || again[0].Batch == sent[1].Batch {
+		t.Errorf("sends %v, want the batch behind the refused one as a new one", again)
 	}
 }
 

@@ -10,7 +10,8 @@ type pace struct {
 	retryAt  int64
 	pausing  bool // the resolver's pause is under way until retryAt
 	attempts int
-	healing  int // how often the front waited for time to pass, since the last ack
+	healing  int  // how often the front waited for time to pass, since the last ack
+	deadRoom bool // see WaitsForDeadRoom
 }
 
 // Wait notes why the partition waits, and has it tried again after a back-off.
@@ -68,3 +69,18 @@ func (p *pace) slow(e *Env) {
 
 // atOnce has the partition tried again without a pause: what it waited for is decided.
 func (p *pace) atOnce() { p.attempts, p.retryAt, p.Detail = 0, 0, "" }
+
+// waitForDeadRoom has b, which was refused for good, wait until there is room for dead letters: it is sent now and then, and refused
+// until then.
+func (p *pace) waitForDeadRoom(e *Env, b *Sealed, topic string) {
+	why := b.reason() + ": refused for good, and dead letters take all of dlq.max.bytes (dlq.full is block): replay or drop some of them (spoold dlq)"
+	if !p.deadRoom {
+		e.event(TopicTrouble{Topic: topic, Code: b.code, Message: why})
+	}
+	p.deadRoom, p.Detail = true, why
+	p.retryAt = e.Now.Age + max(e.RetryBackoffMaxMs, slowMs)
+	e.Wake(p.retryAt)
+}
+
+// WaitsForDeadRoom reports whether a record was refused for good and waits for room for dead letters.
+func (p *pace) WaitsForDeadRoom() bool { return p.deadRoom }

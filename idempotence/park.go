@@ -36,7 +36,7 @@ func (m *Machine) Resolve(e *Env, c Choice) {
 			if b.message == "" {
 				b.message = "resolved by the operator: " + m.park.Reason
 			}
-			m.deadLetter(e, b, b.allRecords())
+			m.deadLetter(e, b, b.allRecords(), b.inDoubt())
 		}
 	}
 	m.refusedMaybe, m.boundKnown = nil, false

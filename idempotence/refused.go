@@ -20,7 +20,7 @@ func (m *Machine) refused(e *Env, final bool) {
 	}
 	bad := b.badRecords()
 	if len(bad) == 0 && b.Seal.Count > 1 {
-		m.split(e, b.Seal.Count/2, final)
+		m.cut(e, piecePlaces(b.Seal.Count), final)
 		return
 	}
 	if len(bad) == 0 {
@@ -33,11 +33,16 @@ func (m *Machine) refused(e *Env, final bool) {
 		m.waitForTime(e, bad[0], final)
 	case !final:
 		m.keepRefused(e)
+	case e.DeadFull:
+		// It does not stay sealed: every copy is accounted for now, which a start could not see.
+		m.reseal(e, m.window, "refused, with no room for dead letters: "+b.code.String())
+		m.waitForDeadRoom(e, b, m.Lane.Topic)
 	default:
 		bad = stay
 		// Their sequences are never given to others, and what was sealed above them cannot enter the log any
 		// more: it goes on in the next epoch.
-		m.deadLetter(e, b, bad)
+		m.deadRoom = false
+		m.deadLetter(e, b, bad, false)
 		m.reseal(e, m.window, "a record was refused for good: "+b.code.String())
 	}
 }
@@ -63,57 +68,80 @@ func (b *Sealed) allRecords() []int32 {
 	return all
 }
 
-// split cuts the front in two before the record at a place, to find the record that is refused, or to have it wait. Every record
-// keeps its sequence, so this is safe with any number of copies about. It returns the second half, or nil where the spool is damaged.
-func (m *Machine) split(e *Env, place int32, final bool) *Sealed {
+// pieces is how many a refused batch is cut into when the broker does not say which record it refuses: each cut is a commit, so a
+// batch of a hundred takes two of them.
+const pieces = 16
+
+// piecePlaces are the places before which a batch of count records is cut.
+func piecePlaces(count int32) (places []int32) {
+	size := (count + pieces - 1) / pieces
+	for at := size; at < count; at += size {
+		places = append(places, at)
+	}
+	return places
+}
+
+// cut cuts the front before the records at some places, to find the record that is refused, or to have it wait. Every record
+// keeps its sequence, so this is safe with any number of copies about. It returns the last piece, or nil where the spool is damaged.
+func (m *Machine) cut(e *Env, places []int32, final bool) *Sealed {
 	b := m.window[0]
 	if b.Batch == nil {
 		panic(fmt.Sprintf("idempotence: %s-%d: a batch without bytes was refused", m.Lane.Topic, m.ID))
 	}
-	left, right, err := b.Batch.Split(place)
+	batches, err := b.Batch.Cut(places)
 	if err != nil {
 		e.Damage = err
 		return nil
 	}
 	e.Splits++
 	e.recycle(b)
-	var halves []*Sealed
-	for _, batch := range []*accumulator.Batch{left, right} {
+	var list []*Sealed
+	for _, batch := range batches {
 		e.Accumulator.Adopt(batch)
 		e.Ordinal++
 		batch.Ordinal = e.Ordinal
-		h := &Sealed{Batch: batch, offset: protocol.NoOffset, stamp: -1, Seal: b.Seal}
-		h.Seal.Base, h.Seal.Count, h.Seal.Spans = batch.Base, batch.Count, batch.Spans
-		h.Seal.MaxTimestamp, h.Seal.Ordinal = batch.MaxTimestamp, batch.Ordinal
+		p := &Sealed{Batch: batch, offset: protocol.NoOffset, stamp: -1, Seal: b.Seal}
+		p.Seal.Base, p.Seal.Count, p.Seal.Spans = batch.Base, batch.Count, batch.Spans
+		p.Seal.MaxTimestamp, p.Seal.Ordinal = batch.MaxTimestamp, batch.Ordinal
 		if !final {
-			h.maybe = 1
+			p.maybe = 1
 		}
-		halves = append(halves, h)
-		e.putSeal(h) // the left half's seal has the key of the whole and replaces it
+		list = append(list, p)
+		e.putSeal(p) // the first one's seal has the key of the whole and replaces it
 	}
 	m.Mark(e)
-	m.window = slices.Insert(m.window[1:], 0, halves...)
+	m.window = slices.Insert(m.window[1:], 0, list...)
 	if !final {
 		m.enter(Unknown)
 	}
-	e.audit("%s-%d: batch of %d records at sequence %d was refused (%v) and cut in two", m.Lane.Topic, m.ID, b.Seal.Count, b.Seal.Base, b.code)
-	return halves[1]
+	e.audit("%s-%d: batch of %d records at sequence %d was refused (%v) and cut in %d", m.Lane.Topic, m.ID, b.Seal.Count, b.Seal.Base, b.code, len(list))
+	return list[len(list)-1]
 }
 
 // reseal unseals list (the window, or what is left of it) and gives its records back
 // to be sealed again from sequence 0 of the next epoch of the same producer id.
 func (m *Machine) reseal(e *Env, list []*Sealed, why string) {
 	var spans []spool.Span
+	var batches []*accumulator.Batch
 	for _, b := range list {
 		e.Write.Unseal = append(e.Write.Unseal, b.Seal.SealKey)
 		for _, sp := range b.Seal.Spans {
 			spans = m.Lane.AppendUnsettled(spans, sp)
 		}
+		if b.Batch != nil {
+			batches = append(batches, b.Batch)
+		}
+	}
+	if len(batches) < len(list) {
+		m.Lane.Return(e.Accumulator, m.Queue, spans)
+	} else if err := m.Lane.Requeue(e.Accumulator, m.Queue, batches); err != nil { // no need to read them again
+		e.Damage = err
+	}
+	for _, b := range list {
 		e.recycle(b)
 	}
 	m.window = m.window[:0]
 	m.resend = nil
-	m.Lane.Return(e.Accumulator, m.Queue, spans)
 	if m.bump(e) {
 		m.Mark(e)
 		e.event(EpochBumped{Topic: m.Lane.Topic, Partition: m.ID, Identity: m.seq.Identity, Why: why})
@@ -152,7 +180,7 @@ func (m *Machine) refusedSeen(e *Env, t recovery.Tail) {
 		e.Deliver = append(e.Deliver, spool.Delivery{Lane: m.Lane.ID, Spans: b.Seal.Spans, Partition: m.ID, Offset: at, Timestamp: -1})
 		e.event(BatchAcked{Topic: m.Lane.Topic, Partition: m.ID, Records: int(b.Seal.Count), Offset: at, Recovered: b.found, How: "tail"})
 	default:
-		m.deadLetter(e, b, b.allRecords())
+		m.deadLetter(e, b, b.allRecords(), false)
 	}
 	e.Write.Unseal = append(e.Write.Unseal, b.Seal.SealKey)
 	if m.dropRefused() {

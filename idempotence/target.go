@@ -23,8 +23,8 @@ func (t *target) Block(e *Env, blocked bool) {
 	}
 }
 
-// deadLetter takes the records of b at the places bad out of the way.
-func (t *target) deadLetter(e *Env, b *Sealed, bad []int32) {
+// deadLetter takes the records of b at the places bad out of the way. inDoubt: they may be in the log all the same.
+func (t *target) deadLetter(e *Env, b *Sealed, bad []int32, inDoubt bool) {
 	k, n := 0, int32(0)
 	for _, sp := range b.Seal.Spans {
 		for i := sp.First; i < sp.End; i++ {
@@ -33,7 +33,7 @@ func (t *target) deadLetter(e *Env, b *Sealed, bad []int32) {
 				err := &RefusedError{Code: b.code.String(), Message: why}
 				e.Write.DeadLetters = append(e.Write.DeadLetters, spool.DeadLetter{
 					Lane: t.Lane.ID, Index: i, Partition: t.ID, Code: b.code, Message: why,
-					Attempts: int32(b.copies), At: e.Now.Wall,
+					Attempts: int32(b.copies), At: e.Now.Wall, InDoubt: inDoubt,
 				})
 				one := []spool.Span{{First: i, End: i + 1}}
 				e.leave(t.Lane, one, spool.OutcomeDeadLettered)

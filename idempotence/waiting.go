@@ -24,7 +24,7 @@ func (m *Machine) SetAside(e *Env, c Choice) (n int) {
 		if len(bad) == 0 {
 			bad = []int32{0}
 		}
-		m.deadLetter(e, b, bad)
+		m.deadLetter(e, b, bad, b.inDoubt())
 		e.audit("resolve %s-%d --%s: %d records that wait for time to pass (%s)", m.Lane.Topic, m.ID, c, len(bad), m.Detail)
 		m.reseal(e, m.window, "put aside by the operator: "+m.Detail)
 		m.atOnce()
@@ -36,7 +36,7 @@ func (m *Machine) SetAside(e *Env, c Choice) (n int) {
 		if b.code == protocol.None {
 			b.code, b.message = m.window[0].code, m.window[0].message // it stands behind that one
 		}
-		m.deadLetter(e, b, b.allRecords())
+		m.deadLetter(e, b, b.allRecords(), b.inDoubt())
 	}
 	e.audit("resolve %s-%d --%s: %d records that the cluster does not take (%s)", m.Lane.Topic, m.ID, c, n, m.Detail)
 	m.reseal(e, m.window, "put aside by the operator: "+m.Detail)

@@ -44,6 +44,7 @@ func (s *Sender) restoreSeal(seal *spool.Seal) {
 func (s *Sender) Committed(now spool.Time, c *spool.Committed) *Effects {
 	s.start(now)
 	s.durable(c.Writes)
+	s.e.DeadFull = c.DeadFull
 	for _, n := range c.Lanes {
 		if s.byTopic[n.Topic] != nil {
 			continue

@@ -57,6 +57,7 @@ type parts struct {
 // New makes a sender from what a start found. rec is not kept.
 func New(cfg Config, rec *spool.Recovered) *Sender {
 	s := build(cfg, rec)
+	s.e.DeadFull = rec.DeadFull
 	for i := range rec.Lanes {
 		s.restoreLane(&rec.Lanes[i])
 	}

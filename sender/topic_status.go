@@ -83,7 +83,7 @@ func (ts *topics) topicTrouble(l *lane) string {
 	for _, p := range l.parts {
 		progress = max(progress, p.Progress)
 		stuck := ts.now.Age-max(p.since, p.Progress, link.Since) >= stuckAfter
-		if p.active && p.Phase() != idempotence.Parked && p.Detail != "" && (p.RefusedForNow() || stuck) {
+		if p.active && p.Phase() != idempotence.Parked && p.Detail != "" && (p.RefusedForNow() || p.WaitsForDeadRoom() || stuck) {
 			return "partition " + itoa(p.ID) + ": " + p.Detail
 		}
 	}

@@ -110,7 +110,7 @@ func TestFormatIsWhatItWas(t *testing.T) {
 	h := testHead()
 	line("head", AppendHead(nil, &h))
 	line("unit", AppendUnitEntry(nil, []UnitRun{{0, 5, 2}, {3, 1, 1}}, 1000, -1, nil, []byte("v"), nil, BodySize(nil, []byte("v"), nil)))
-	line("keys", EncodeKeys(7, testKeys(), []Mark{{DeadLetter{1, 2, 3, 10, "too large", 1, 5}, 6, 70, true}}))
+	line("keys", EncodeKeys(7, testKeys(), []Mark{{DeadLetter{1, 2, 3, 10, "too large", 1, 5, true}, 6, 70}}))
 	_, changes := testState(t)
 	m := pairs(changes)
 	for _, k := range sortedKeys(m) {

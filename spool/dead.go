@@ -15,9 +15,8 @@ import (
 // Mark says why an entry is a dead letter. It counts while the entry is one.
 type Mark struct {
 	DeadLetter
-	Serial  uint64 // rises with every dead letter of the spool
-	Bytes   int64  // of the entry
-	InDoubt bool   // it may have reached the cluster all the same
+	Serial uint64 // rises with every dead letter of the spool
+	Bytes  int64  // of the entry
 }
 
 // Gone tells which entries of a lane are needed no more: they have left, and are not dead letters.

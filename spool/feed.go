@@ -27,4 +27,6 @@ type Committed struct {
 	Writes   uint64 // every Write with an ID up to this one is durable
 	Lanes    []NewLane
 	Sections []Section // in spool order; one without Bytes is to be read from the disk
+	// DeadFull: dead letters take as much as they may, and none of them is to be dropped for another one.
+	DeadFull bool
 }

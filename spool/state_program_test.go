@@ -282,7 +282,7 @@ func (c *commits) deadLetter(w *Write, id LaneID) {
 		return
 	}
 	i := Index(c.p.Below(len(l.left)))
-	w.DeadLetters = append(w.DeadLetters, DeadLetter{id, i, c.p.Int32(), protocol.ErrorCode(int16(c.p.Int64())), string(c.p.Bytes(9)), c.p.Int32(), c.p.Int64()})
+	w.DeadLetters = append(w.DeadLetters, DeadLetter{id, i, c.p.Int32(), protocol.ErrorCode(int16(c.p.Int64())), string(c.p.Bytes(9)), c.p.Int32(), c.p.Int64(), false})
 	w.Settle = append(w.Settle, Settlement{id, []Span{{i, i + 1}}, OutcomeDeadLettered})
 }
 

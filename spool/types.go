@@ -140,6 +140,7 @@ type DeadLetter struct {
 	Message   string
 	Attempts  int32
 	At        int64 // wall clock, ms
+	InDoubt   bool  // it may have reached the cluster all the same
 }
 
 // LaneBinding ties a lane to an incarnation of its topic.
@@ -226,4 +227,5 @@ type Recovered struct {
 	Seals       []Seal           // ascending by lane, partition, then in the order they were sealed
 	Counters    Counters
 	Transaction Transaction
+	DeadFull    bool // see Committed
 }

@@ -24,21 +24,22 @@ func dlqCommand(w *world) *cli.Command {
 			&cli.IntFlag{Name: "partition", Aliases: []string{"p"}, Value: -1, Usage: "those that partition `N` refused"},
 			&cli.StringFlag{Name: "code", Usage: "those with this `CODE`, Kafka's number or name"},
 			&cli.DurationFlag{Name: "older-than", Usage: "those that were refused so long ago, such as 24h: `DURATION`"},
+			&cli.BoolFlag{Name: "in-doubt", Usage: "those that may have reached the cluster all the same: an operator put them aside before that was known"},
 		}, more...)
 	}
 	all := &cli.BoolFlag{Name: "all", Usage: "all of them: without a number or a filter nothing is changed unless this is given"}
 	return &cli.Command{
 		Name:  "dlq",
 		Usage: "dead letters: records that the cluster refused for good",
-		UsageText: "spoold dlq ls|show|replay|drop [NUMBER…] [--topic TOPIC] [--partition N] [--code CODE] [--older-than DURATION]\n\n" +
+		UsageText: "spoold dlq ls|show|replay|drop [NUMBER…] [--topic TOPIC] [--partition N] [--code CODE] [--older-than DURATION] [--in-doubt]\n\n" +
 			"Example: what was refused and why, one record in full, and all of a topic again after it was mended:\n\n" +
 			"   spoold dlq ls\n   spoold dlq show 17\n   spoold dlq replay --topic orders",
 		Description: "A dead letter stays in the spool until it is dropped or replayed, and counts against dlq.max.bytes. It works with the\n" +
 			"daemon running or not. What is replayed or dropped is recorded in the spool.",
 		Subcommands: []*cli.Command{
 			{
-				Name: "ls", UsageText: "spoold dlq ls [NUMBER…] [--topic TOPIC] [--partition N] [--code CODE] [--older-than DURATION]\n\nExample: what a topic has:\n\n   spoold dlq ls --topic orders", Usage: "list them, oldest first", ArgsUsage: "[NUMBER…]", Flags: flags(&cli.IntFlag{Name: "limit", Value: 1000, Usage: "at most `N`; 0: all"}),
-				Description: "--json prints an array with one object for each: serial, topic, partition, code, code_id, message, attempts, at (ms since\n1970), bytes, index.",
+				Name: "ls", UsageText: "spoold dlq ls [NUMBER…] [--topic TOPIC] [--partition N] [--code CODE] [--older-than DURATION] [--in-doubt]\n\nExample: what a topic has:\n\n   spoold dlq ls --topic orders", Usage: "list them, oldest first", ArgsUsage: "[NUMBER…]", Flags: flags(&cli.IntFlag{Name: "limit", Value: 1000, Usage: "at most `N`; 0: all"}),
+				Description: "--json prints an array with one object for each: serial, topic, partition, code, code_id, message, attempts, at (ms since\n1970), bytes, index, in_doubt.",
 				Action:      func(c *cli.Context) error { return dlqList(w, c) },
 			},
 			{
@@ -47,14 +48,14 @@ func dlqCommand(w *world) *cli.Command {
 				Action:      func(c *cli.Context) error { return dlqShow(w, c) },
 			},
 			{
-				Name: "replay", UsageText: "spoold dlq replay [NUMBER…] [--topic TOPIC] [--partition N] [--code CODE] [--older-than DURATION]\n\nExample: all of a topic again after it was mended:\n\n   spoold dlq replay --topic orders", Usage: "send them again, as records that have just come", ArgsUsage: "[NUMBER…]", Flags: flags(all),
-				Description: "A copy of each goes to the end of its topic, behind what was accepted since, and is counted accepted again; the dead letter is\ngone in the same commit. --json prints {\"records\": N}.",
-				Action:      func(c *cli.Context) error { return dlqChange(w, c, true) },
+				Name: "replay", UsageText: "spoold dlq replay [NUMBER…] [--topic TOPIC] [--partition N] [--code CODE] [--older-than DURATION] [--in-doubt]\n\nExample: all of a topic again after it was mended:\n\n   spoold dlq replay --topic orders", Usage: "send them again, as records that have just come", ArgsUsage: "[NUMBER…]", Flags: flags(all, &cli.BoolFlag{Name: "may-duplicate", Usage: "those in doubt as well: where the first copy has reached the cluster, it is there twice then"}),
+				Description: "A copy of each goes to the end of its topic, behind what was accepted since, and is counted accepted again; the dead letter is\ngone in the same commit. Those in doubt stay unless --may-duplicate is given, and the exit code is 1 then.\n--json prints {\"records\": N, \"in_doubt\": N}: replayed, and left.",
+				Action:      func(c *cli.Context) error { return dlqReplay(w, c) },
 			},
 			{
-				Name: "drop", UsageText: "spoold dlq drop [NUMBER…] [--topic TOPIC] [--partition N] [--code CODE] [--older-than DURATION]\n\nExample: those that were refused a month ago:\n\n   spoold dlq drop --older-than 720h", Usage: "give them up", ArgsUsage: "[NUMBER…]", Flags: flags(all),
+				Name: "drop", UsageText: "spoold dlq drop [NUMBER…] [--topic TOPIC] [--partition N] [--code CODE] [--older-than DURATION] [--in-doubt]\n\nExample: those that were refused a month ago:\n\n   spoold dlq drop --older-than 720h", Usage: "give them up", ArgsUsage: "[NUMBER…]", Flags: flags(all),
 				Description: "They cannot be had back. --json prints {\"records\": N}.",
-				Action:      func(c *cli.Context) error { return dlqChange(w, c, false) },
+				Action:      func(c *cli.Context) error { return dlqDrop(w, c) },
 			},
 		},
 	}
@@ -81,6 +82,10 @@ func deadLetterFilter(c *cli.Context) (f spoold.DeadLetterFilter, given bool, er
 		}
 		f.Code = &id
 	}
+	if c.Bool("in-doubt") {
+		doubt := true
+		f.InDoubt = &doubt
+	}
 	for _, arg := range c.Args().Slice() {
 		n, err := strconv.ParseUint(arg, 10, 64)
 		if err != nil {
@@ -88,7 +93,7 @@ func deadLetterFilter(c *cli.Context) (f spoold.DeadLetterFilter, given bool, er
 		}
 		f.Serials = append(f.Serials, n)
 	}
-	return f, f.Topic != "" || f.Partition != nil || f.Code != nil || f.OlderThan > 0 || len(f.Serials) > 0, nil
+	return f, f.Topic != "" || f.Partition != nil || f.Code != nil || f.OlderThan > 0 || f.InDoubt != nil || len(f.Serials) > 0, nil
 }
 
 // askDaemon asks the daemon, or looks into the spool itself if none runs.
@@ -133,7 +138,11 @@ func dlqList(w *world, c *cli.Context) error {
 	fmt.Fprintln(t, "NUMBER\tTOPIC\tPARTITION\tCODE\tREFUSED\tBYTES\tMESSAGE")
 	for i := range list {
 		d := &list[i]
-		fmt.Fprintf(t, "%d\t%s\t%d\t%s\t%s\t%d\t%s\n", d.Serial, d.Topic, d.Partition, d.Code, time.UnixMilli(d.At).Format(time.RFC3339), d.Bytes, d.Message)
+		message := d.Message
+		if d.InDoubt {
+			message = "in doubt: " + message
+		}
+		fmt.Fprintf(t, "%d\t%s\t%d\t%s\t%s\t%d\t%s\n", d.Serial, d.Topic, d.Partition, d.Code, time.UnixMilli(d.At).Format(time.RFC3339), d.Bytes, message)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -168,6 +177,9 @@ func dlqShow(w *world, c *cli.Context) error {
 	}
 	fmt.Fprintf(w.stdout, "number      %d\ntopic       %s, partition %d\nrefused     %s: %s\n", d.Serial, d.Topic, d.Partition, d.Code, d.Message)
 	fmt.Fprintf(w.stdout, "at          %s, attempt %d\n", time.UnixMilli(d.At).Format(time.RFC3339), d.Attempts)
+	if d.InDoubt {
+		fmt.Fprintln(w.stdout, "in doubt    it may have reached the cluster all the same")
+	}
 	fmt.Fprintf(w.stdout, "timestamp   %s\n", time.UnixMilli(d.Timestamp).UTC().Format(time.RFC3339Nano))
 	for _, h := range d.Headers {
 		fmt.Fprintf(w.stdout, "header      %s: %s\n", h.Key, readable(h.Value))
@@ -187,27 +199,55 @@ func readable(b []byte) string {
 	return strconv.Quote(string(b))
 }
 
-func dlqChange(w *world, c *cli.Context, replay bool) error {
-	name, done := "drop", "dropped"
-	if replay {
-		name, done = "replay", "replayed"
-	}
+// dlqChosen is the filter of a command that changes dead letters: it must name some.
+func dlqChosen(c *cli.Context, name string) (spoold.DeadLetterFilter, error) {
 	f, given, err := deadLetterFilter(c)
+	if err == nil && !given && !c.Bool("all") {
+		err = usagef("dlq %s: which ones? Give numbers, --topic, --partition, --code, --older-than or --in-doubt, or --all", name)
+	}
+	return f, err
+}
+
+func dlqDrop(w *world, c *cli.Context) error {
+	f, err := dlqChosen(c, "drop")
 	if err != nil {
 		return err
 	}
-	if !given && !c.Bool("all") {
-		return usagef("dlq %s: which ones? Give numbers, --topic, --partition, --code or --older-than, or --all", name)
-	}
 	n, err := askDaemon(w, c, func(ctx context.Context, client *admin.Client) (int, error) {
-		return client.ChangeDeadLetters(ctx, f, replay)
-	}, func(dir string) (int, error) { return spoold.ChangeDeadLetters(c.Context, dir, f, replay) })
+		return client.DropDeadLetters(ctx, f)
+	}, func(dir string) (int, error) { return spoold.DropDeadLettersOf(c.Context, dir, f) })
 	if err != nil {
 		return err
 	}
 	if c.Bool("json") {
-		return json.NewEncoder(w.stdout).Encode(admin.DeadLetterChange{Records: n})
+		return json.NewEncoder(w.stdout).Encode(admin.DeadLettersDropped{Records: n})
 	}
-	_, err = fmt.Fprintf(w.stdout, "%s %s; recorded in the spool\n", plural(n, "dead letter"), done)
+	_, err = fmt.Fprintf(w.stdout, "%s dropped; recorded in the spool\n", plural(n, "dead letter"))
+	return err
+}
+
+func dlqReplay(w *world, c *cli.Context) error {
+	f, err := dlqChosen(c, "replay")
+	if err != nil {
+		return err
+	}
+	how := spoold.DeadLetterReplay{MayDuplicate: c.Bool("may-duplicate")}
+	done, err := askDaemon(w, c, func(ctx context.Context, client *admin.Client) (spoold.DeadLettersReplayed, error) {
+		return client.ReplayDeadLetters(ctx, f, how)
+	}, func(dir string) (spoold.DeadLettersReplayed, error) {
+		return spoold.ReplayDeadLettersOf(c.Context, dir, f, how)
+	})
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		err = json.NewEncoder(w.stdout).Encode(done)
+	} else if done.Records > 0 || done.InDoubt == 0 {
+		_, err = fmt.Fprintf(w.stdout, "%s replayed; recorded in the spool\n", plural(done.Records, "dead letter"))
+	}
+	if err == nil && done.InDoubt > 0 {
+		err = &exitError{1, fmt.Errorf("dlq replay: %s not replayed, because it is not known whether the cluster has them: look for them in the topic, then drop them (spoold dlq drop --in-doubt) or send them again with --may-duplicate",
+			plural(done.InDoubt, "dead letter"))}
+	}
 	return err
 }

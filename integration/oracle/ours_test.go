@@ -36,11 +36,10 @@ func FuzzWhatWeWriteIsReadTheSameByKgo(f *testing.F) {
 			base = base.Next(int(b.Count))
 			halves := []*accumulator.Batch{b}
 			if b.Count > 1 && p.Below(4) == 3 {
-				left, right, err := b.Split(b.Count / 2)
-				if err != nil {
+				var err error
+				if halves, err = b.Cut([]int32{b.Count / 2}); err != nil {
 					t.Fatal(err)
 				}
-				halves = []*accumulator.Batch{left, right}
 			}
 			for _, b := range halves {
 				log = append(log, stored(t, encode(t, b, c, level), b, offset)...)

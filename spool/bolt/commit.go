@@ -76,6 +76,7 @@ func (s *committer) commit(c *Commit, w *work) (err error) {
 	}
 	c.Sections = append(c.Sections, g.stagedSections()...)
 	c.Stats.Records, c.Stats.Bytes, c.Stats.Writes, c.Stats.Rotated = g.records, len(t.block), len(writes), t.from != nil
+	c.Stats.Dead, c.DeadFull = len(t.marks), s.dead.deadFull()
 	return nil
 }
 

@@ -39,6 +39,9 @@ type DeadFilter struct {
 	Code      *int16   // nil: whatever the reason
 	Before    int64    // that became dead letters before this time, ms since 1970; 0: at any time
 	Serials   []uint64 // none: all
+	InDoubt   *bool    // nil: whether or not they may have reached the cluster
+	NotTopic  string   // not those of this topic; "": of any
+	After     uint64   // those with higher numbers
 }
 
 func (f *DeadFilter) matches(m *spool.Mark, topic string) bool {
@@ -46,6 +49,9 @@ func (f *DeadFilter) matches(m *spool.Mark, topic string) bool {
 		(f.Partition == nil || *f.Partition == m.Partition) &&
 		(f.Code == nil || *f.Code == int16(m.Code)) &&
 		(f.Before == 0 || m.At < f.Before) &&
+		(f.InDoubt == nil || *f.InDoubt == m.InDoubt) &&
+		(f.NotTopic == "" || f.NotTopic != topic) &&
+		m.Serial > f.After &&
 		(len(f.Serials) == 0 || slices.Contains(f.Serials, m.Serial))
 }
 
@@ -171,68 +177,6 @@ func (s *Store) closedNow() error {
 	return nil
 }
 
-// ReplayDead puts copies of dead letters at the ends of their lanes, as records that have just come, and gives the dead
-// letters up in the same commits. It says how many. ErrFull comes only when ctx ends.
-func (s *Store) ReplayDead(ctx context.Context, f DeadFilter) (int, error) {
-	s.dead.dlq.Lock()
-	defer s.dead.dlq.Unlock()
-	list := s.DeadLetters(f, -1)
-	n := 0
-	for len(list) > 0 {
-		bytes, count := int64(0), 0
-		for count < len(list) && (count == 0 || bytes+list[count].Bytes <= int64(s.space.hardCap)/2) {
-			bytes += list[count].Bytes
-			count++
-		}
-		done, err := s.dead.replay(ctx, list[:count])
-		if n += done; err != nil {
-			return n, err
-		}
-		list = list[count:]
-	}
-	return n, nil
-}
-
-// replay is ReplayDead for what one commit takes.
-func (s *deadLetters) replay(ctx context.Context, list []DeadLetter) (int, error) {
-	raw := make([][]byte, len(list))
-	size := 0
-	for i := range list {
-		b, err := s.DeadEntry(list[i].Lane, list[i].Index)
-		if err != nil {
-			return 0, err
-		}
-		e, _, err := spool.NextEntry(b)
-		if err != nil {
-			return 0, err
-		}
-		raw[i] = spool.AppendAgain(nil, &e) // it is of no unit any more
-		size += len(raw[i])
-	}
-	s.mu.Lock()
-	for {
-		g, err := s.room(size)
-		if err != nil {
-			if err := s.waitForRoom(ctx, size, err); err != nil {
-				return 0, err
-			}
-			continue
-		}
-		for i := range list {
-			g.appendRaw(s.laneByID[list[i].Lane], raw[i])
-			g.clears = append(g.clears, deadRef{list[i].Lane, list[i].Index})
-		}
-		g.replayed += len(list)
-		r := g.receipt
-		s.wake()
-		s.mu.Unlock()
-		if err := r.spooled(ctx); err != nil {
-			return 0, err
-		}
-		return len(list), nil
-	}
-}
-
 // deadSizes reads how large the entries are that writes make dead letters.
 func (s *deadLetters) deadSizes(writes []*spool.Write) (map[deadRef]int64, error) {
 	var byLane map[spool.LaneID][]spool.Index
@@ -291,40 +235,6 @@ func (s *deadLetters) dropMarks(which func(*mark) bool) {
 		s.keys.Release(m.block)
 		return true
 	})
-}
-
-// limitDead gives up the oldest dead letters if they take too much, and leaves a record of it. Under view.
-func (s *deadLetters) limitDead(t *transaction) {
-	limit := s.opt.DeadBytes
-	if limit == 0 {
-		limit = s.space.limit / 4
-	}
-	total := s.deadBytes
-	for i := range t.marks {
-		total += t.marks[i].Bytes
-	}
-	if len(t.marks) == 0 || total <= limit {
-		return
-	}
-	var refs []deadRef
-	var first, last uint64
-	for _, m := range s.marks {
-		if total <= limit {
-			break
-		}
-		if first == 0 {
-			first = m.Serial
-		}
-		last = m.Serial
-		total -= m.Bytes
-		refs = append(refs, deadRef{m.Lane, m.Index})
-	}
-	if len(refs) == 0 {
-		return
-	}
-	s.clearDead(t, refs)
-	what := fmt.Sprintf("gap: %d dead letters dropped, numbers %d to %d: dlq.max.bytes (%d) allows no more", len(refs), first, last, limit)
-	_ = s.state.Apply(&spool.Write{Audit: []spool.AuditEntry{{At: s.clock.now().Wall, What: what}}}, &t.changes) // it names no lane: it cannot fail
 }
 
 // carryMarks homes the marks of a segment that is dropped in this commit's block. Under mu, the committer only.

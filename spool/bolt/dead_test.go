@@ -121,7 +121,7 @@ func TestReplayedDeadLettersComeAgainOnceAsNewRecords(t *testing.T) {
 			odd = append(odd, i)
 		}
 	}
-	n, err := l.s.ReplayDead(context.Background(), DeadFilter{Topic: "a", Partition: &one})
+	n, _, err := l.s.ReplayDead(context.Background(), DeadFilter{Topic: "a", Partition: &one}, Replay{})
 	if err != nil || n != len(dead)-len(odd) {
 		t.Fatalf("%d are replayed, %v", n, err)
 	}
@@ -140,7 +140,7 @@ func TestReplayedDeadLettersComeAgainOnceAsNewRecords(t *testing.T) {
 				at++
 			}
 		}
-		if again, err := l.s.ReplayDead(context.Background(), DeadFilter{Partition: &one}); again != 0 || err != nil {
+		if again, _, err := l.s.ReplayDead(context.Background(), DeadFilter{Partition: &one}, Replay{}); again != 0 || err != nil {
 			t.Errorf("%d are replayed again, %v", again, err)
 		}
 		l.close()

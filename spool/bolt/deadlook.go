@@ -78,6 +78,9 @@ func (s *deadLetters) auditDead(t *transaction, g *group) error {
 	if g.replayed > 0 {
 		w.Audit = append(w.Audit, spool.AuditEntry{At: now, What: fmt.Sprintf("%d dead letters replayed", g.replayed)})
 	}
+	for _, what := range g.audit {
+		w.Audit = append(w.Audit, spool.AuditEntry{At: now, What: what})
+	}
 	return s.state.Apply(w, &t.changes)
 }
 

@@ -26,6 +26,7 @@ type group struct {
 	clears   []deadRef // dead letters that are dropped, or were replayed
 	dropped  int       // how many of them the operator gave up
 	replayed int       // how many come again as records of this group
+	audit    []string  // what else is to be recorded
 	keyBlock *spool.KeyBlock
 	bytes    int
 	records  int

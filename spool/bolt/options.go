@@ -26,6 +26,7 @@ type Options struct {
 	MaxTopics    int           // how many the spool may ever hold: one is never forgotten; 10,000
 	StagedBytes  int64         // what units that are not committed may take on the disk; 1 GiB
 	DeadBytes    int64         // what dead letters' entries may take: above it the oldest are dropped; a quarter of the limit
+	DeadBlock    bool          // above DeadBytes none is dropped: Committed.DeadFull says that there is to be no further one
 	Adopt        bool          // take over a spool that was made elsewhere (recorded)
 	KeepReceipts bool          // at the end, leave them unanswered for Store.Receipts
 	Now          func() time.Time
@@ -152,6 +153,7 @@ type CommitStats struct {
 	Records  int
 	Bytes    int // of the block
 	Writes   int // Writes carried out
+	Dead     int // dead letters made
 	Rotated  bool
 }
 

@@ -150,7 +150,9 @@ func (s *opening) start() (*spool.Recovered, error) {
 	st.FreeBytes = s.space.free
 	s.committer.publishLanes(&st, nil)
 	s.stats.Store(&st)
-	return s.state.Recovered(), nil
+	rec := s.state.Recovered()
+	rec.DeadFull = s.dead.deadFull()
+	return rec, nil
 }
 
 // makeFirst makes the first segment of a new spool.

@@ -16,17 +16,18 @@ type DeadLetterDaemon interface {
 	DeadLetters(f spoold.DeadLetterFilter, most int) []spoold.DeadLetterInfo
 	DeadLetter(serial uint64) (*spoold.DeadLetterRecord, error)
 	DropDeadLetters(ctx context.Context, f spoold.DeadLetterFilter) (int, error)
-	ReplayDeadLetters(ctx context.Context, f spoold.DeadLetterFilter) (int, error)
+	ReplayDeadLetters(ctx context.Context, f spoold.DeadLetterFilter, how spoold.DeadLetterReplay) (spoold.DeadLettersReplayed, error)
 }
 
 // DeadLetterRequest asks for a list of dead letters, or for a change.
 type DeadLetterRequest struct {
 	Filter spoold.DeadLetterFilter `json:"filter"`
 	Most   int                     `json:"most,omitempty"`
+	Replay spoold.DeadLetterReplay `json:"replay"`
 }
 
-// DeadLetterChange is how many dead letters were dropped or replayed.
-type DeadLetterChange struct {
+// DeadLettersDropped is how many dead letters were dropped.
+type DeadLettersDropped struct {
 	Records int `json:"records"`
 }
 
@@ -49,22 +50,27 @@ func handleDeadLetters(mux *http.ServeMux, d DeadLetterDaemon) {
 		}
 		writeJSON(w, http.StatusOK, record)
 	})
-	change := func(do func(context.Context, spoold.DeadLetterFilter) (int, error)) http.HandlerFunc {
+	change := func(do func(context.Context, *DeadLetterRequest) (any, error)) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			req, ok := deadLetterRequest(w, r)
 			if !ok {
 				return
 			}
-			n, err := do(r.Context(), req.Filter)
+			done, err := do(r.Context(), &req)
 			if err != nil {
 				writeJSON(w, http.StatusConflict, Failure{err.Error(), deadLetterExit(err)})
 				return
 			}
-			writeJSON(w, http.StatusOK, DeadLetterChange{n})
+			writeJSON(w, http.StatusOK, done)
 		}
 	}
-	mux.HandleFunc("POST /api/dlq/drop", change(d.DropDeadLetters))
-	mux.HandleFunc("POST /api/dlq/replay", change(d.ReplayDeadLetters))
+	mux.HandleFunc("POST /api/dlq/drop", change(func(ctx context.Context, req *DeadLetterRequest) (any, error) {
+		n, err := d.DropDeadLetters(ctx, req.Filter)
+		return DeadLettersDropped{n}, err
+	}))
+	mux.HandleFunc("POST /api/dlq/replay", change(func(ctx context.Context, req *DeadLetterRequest) (any, error) {
+		return d.ReplayDeadLetters(ctx, req.Filter, req.Replay)
+	}))
 }
 
 func deadLetterExit(err error) int {
@@ -84,7 +90,7 @@ func deadLetterRequest(w http.ResponseWriter, r *http.Request) (req DeadLetterRe
 
 // DeadLetters asks for a list. ErrNoDaemon: nobody listens.
 func (c *Client) DeadLetters(ctx context.Context, f spoold.DeadLetterFilter, most int) (list []spoold.DeadLetterInfo, err error) {
-	err = c.post(ctx, "/api/dlq/ls", DeadLetterRequest{f, most}, &list)
+	err = c.post(ctx, "/api/dlq/ls", DeadLetterRequest{Filter: f, Most: most}, &list)
 	return list, err
 }
 
@@ -95,15 +101,17 @@ func (c *Client) DeadLetter(ctx context.Context, serial uint64) (*spoold.DeadLet
 	return &r, err
 }
 
-// ChangeDeadLetters drops or replays dead letters.
-func (c *Client) ChangeDeadLetters(ctx context.Context, f spoold.DeadLetterFilter, replay bool) (int, error) {
-	path := "/api/dlq/drop"
-	if replay {
-		path = "/api/dlq/replay"
-	}
-	var n DeadLetterChange
-	err := c.post(ctx, path, DeadLetterRequest{Filter: f}, &n)
+// DropDeadLetters drops dead letters.
+func (c *Client) DropDeadLetters(ctx context.Context, f spoold.DeadLetterFilter) (int, error) {
+	var n DeadLettersDropped
+	err := c.post(ctx, "/api/dlq/drop", DeadLetterRequest{Filter: f}, &n)
 	return n.Records, err
+}
+
+// ReplayDeadLetters replays dead letters.
+func (c *Client) ReplayDeadLetters(ctx context.Context, f spoold.DeadLetterFilter, how spoold.DeadLetterReplay) (r spoold.DeadLettersReplayed, err error) {
+	err = c.post(ctx, "/api/dlq/replay", DeadLetterRequest{Filter: f, Replay: how}, &r)
+	return r, err
 }
 
 func (c *Client) post(ctx context.Context, path string, req, into any) error {

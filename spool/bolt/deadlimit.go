@@ -1,0 +1,49 @@
+package bolt
+
+import (
+	"fmt"
+
+	"github.com/spoold/spoold/spool"
+)
+
+// deadLimit is how many bytes the entries of dead letters may take.
+func (s *deadLetters) deadLimit() int64 {
+	if s.opt.DeadBytes != 0 {
+		return s.opt.DeadBytes
+	}
+	return s.space.limit / 4
+}
+
+// deadFull reports whether there is to be no further dead letter. Under view, or the committer.
+func (s *deadLetters) deadFull() bool { return s.opt.DeadBlock && s.deadBytes >= s.deadLimit() }
+
+// limitDead gives up the oldest dead letters if they take too much, and leaves a record of it. Under view.
+func (s *deadLetters) limitDead(t *transaction) {
+	limit := s.deadLimit()
+	total := s.deadBytes
+	for i := range t.marks {
+		total += t.marks[i].Bytes
+	}
+	if len(t.marks) == 0 || total <= limit || s.opt.DeadBlock {
+		return
+	}
+	var refs []deadRef
+	var first, last uint64
+	for _, m := range s.marks {
+		if total <= limit {
+			break
+		}
+		if first == 0 {
+			first = m.Serial
+		}
+		last = m.Serial
+		total -= m.Bytes
+		refs = append(refs, deadRef{m.Lane, m.Index})
+	}
+	if len(refs) == 0 {
+		return
+	}
+	s.clearDead(t, refs)
+	what := fmt.Sprintf("gap: %d dead letters dropped, numbers %d to %d: dlq.max.bytes (%d) allows no more", len(refs), first, last, limit)
+	_ = s.state.Apply(&spool.Write{Audit: []spool.AuditEntry{{At: s.clock.now().Wall, What: what}}}, &t.changes) // it names no lane: it cannot fail
+}
