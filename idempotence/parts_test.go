@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/spoold/spoold/accumulator"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/recovery"
 	"github.com/spoold/spoold/spool"
@@ -183,5 +184,39 @@ func TestAPauseBeginsOnceAndEndsAfterItsTime(t *testing.T) {
 	p.atOnce()
 	if p.retryAt != 0 || p.attempts != 0 || p.Detail != "" {
 		t.Errorf("it still waits: %+v", p)
+	}
+}
+
+// The shell may still read the bytes of a copy that is on the wire, and those of a batch that is being encoded.
+func TestABatchIsNotRecycledWhileItsBytesMayBeRead(t *testing.T) {
+	tests := []struct {
+		name     string
+		b        Sealed
+		recycled bool
+	}{
+		{"a copy is on the wire", Sealed{copies: 1, sent: true}, false},
+		{"it is being encoded, and was never sent", Sealed{}, false},
+		{"every copy is answered", Sealed{copies: 2}, true},
+	}
+	for _, tt := range tests {
+		acc := accumulator.New(accumulator.Config{BatchSize: 1024, BufferMemory: 1 << 20})
+		e := &Env{Accumulator: acc}
+		batch := &accumulator.Batch{Buf: make([]byte, 1024)}
+		acc.Adopt(batch)
+		tt.b.Batch = batch
+		e.recycle(&tt.b)
+		if got := len(e.Recycle) == 1; got != tt.recycled || tt.b.Batch != nil {
+			t.Errorf("%s: recycled %v, want %v", tt.name, got, tt.recycled)
+		}
+		if (batch.Buf == nil) != tt.recycled {
+			t.Errorf("%s: its memory was given to others: %v", tt.name, batch.Buf == nil)
+		}
+		if acc.Used() != 0 {
+			t.Errorf("%s: %d bytes are still counted", tt.name, acc.Used())
+		}
+		e.recycle(&tt.b) // once is enough
+		if acc.Used() != 0 || len(e.Recycle) > 1 {
+			t.Errorf("%s: recycled twice", tt.name)
+		}
 	}
 }

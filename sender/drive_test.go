@@ -39,6 +39,8 @@ type drive struct {
 	feeds    []sender.Feed
 }
 
+var errRefused = errors.New("refused")
+
 // whole is cfg with usual values where nothing is given.
 func whole(cfg sender.Config) sender.Config {
 	cfg.BatchSize = cmp.Or(cfg.BatchSize, 16384)
@@ -96,9 +98,7 @@ func (d *drive) settle() {
 		case n > 1_000_000:
 			d.t.Fatal("no end of it: a busy loop")
 		case d.write != 0:
-			c := &spool.Committed{Writes: d.write}
-			d.write = 0
-			d.carry(d.s.Committed(d.now, c))
+			d.carry(d.s.Committed(d.now, d.committed()))
 		case len(d.requests) > 0:
 			r := d.requests[0]
 			d.requests = d.requests[1:]
@@ -111,6 +111,13 @@ func (d *drive) settle() {
 			return
 		}
 	}
+}
+
+// committed is the commit of the Write that is not committed.
+func (d *drive) committed() *spool.Committed {
+	c := &spool.Committed{Writes: d.write}
+	d.write = 0
+	return c
 }
 
 // pass lets time pass, from wake-up to wake-up.
@@ -169,7 +176,7 @@ func (d *drive) answer(r sender.Request) sender.Response {
 	switch {
 	case r.Kind == sender.KindConnect && r.Broker == 1 && d.unreachable > 0:
 		d.unreachable--
-		resp.Err, resp.Written = errors.New("refused"), false
+		resp.Err, resp.Written = errRefused, false
 	case r.Kind == sender.KindConnect:
 		resp.Conn = sender.Conn{Broker: r.Broker, ProduceMax: 13}
 	case r.Kind == sender.KindProduce:
