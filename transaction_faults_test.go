@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -279,67 +278,4 @@ func TestATopicThatIsMissingHoldsOnlyItsUnitsUp(t *testing.T) {
 	committed(t, p, both)
 	c.readCommitted(t, 1, "later")
 	c.readCommitted(t, 1, "other")
-}
-
-// Neither EndTxn nor the offsets tell: somebody has taken the id meanwhile, and somebody has deleted the group.
-func TestAnOutcomeThatNobodyCanTellIsParked(t *testing.T) {
-	for _, word := range []spoold.TransactionWord{spoold.TransactionWasAborted, spoold.TransactionWasCommitted} {
-		t.Run(string(word), func(t *testing.T) {
-			c := newCluster(t, kfake.SeedTopics(1, "a"))
-			dir := t.TempDir()
-			p := c.open(t, dir, transactional("t1"))
-			committed(t, p, unit(t, p, "one", "a"))
-			asked := make(chan struct{}, 100)
-			var healed atomic.Bool
-			c.ControlKey(int16(kmsg.EndTxn), func(req kmsg.Request) (kmsg.Response, error, bool) {
-				c.KeepControl()
-				if healed.Load() {
-					return nil, nil, false
-				}
-				asked <- struct{}{}
-				return nil, errors.New("lost"), true
-			})
-			unit(t, p, "two", "a")
-			<-asked
-			closeNow(t, p)
-			healed.Store(true)
-			client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer client.Close()
-			// Twice: the first one ends what is open, the second one's epoch is far from ours.
-			for range 2 {
-				req := kmsg.NewPtrInitProducerIDRequest()
-				req.TransactionalID, req.TransactionTimeoutMillis = kmsg.StringPtr("t1"), 60000
-				req.ProducerID, req.ProducerEpoch = -1, -1
-				if _, err := req.RequestWith(patient(t), client); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if _, err := kadm.NewClient(client).DeleteGroup(patient(t), "spoold.t1"); err != nil {
-				t.Fatal(err)
-			}
-			p = c.open(t, dir, transactional("t1"))
-			until(t, p, "parked", func(st *spoold.Status) bool { return st.Transaction.State == "parked" })
-			if st := p.Status(); st.Pending != 1 || st.Transaction.ParkReason != "outcome-unknown" {
-				t.Errorf("pending %d, %+v", st.Pending, st.Transaction)
-			}
-			closeNow(t, p)
-			c.link.down() // an operator's word needs no cluster
-			p = c.open(t, dir, transactional("t1"))
-			if err := p.OperateTransaction(patient(t), word); err != nil {
-				t.Fatal(err)
-			}
-			c.link.up()
-			committed(t, p, unit(t, p, "three", "a"))
-			want := "one two three"
-			if word == spoold.TransactionWasCommitted {
-				want = "one three" // as the operator said, wrongly here
-			}
-			if got := values(c.readCommitted(t, strings.Count(want, " ")+1, "a")); got != want {
-				t.Errorf("a has %q, want %q", got, want)
-			}
-		})
-	}
 }

@@ -30,7 +30,7 @@ type TransactionTrouble struct {
 // TransactionStatus is what is known of the transactional id.
 type TransactionStatus struct {
 	ID string `json:"id"`
-	// State is "looking", "finishing", "initialising" and "judging" while a start finds out what became of
+	// State is "looking", "finishing", "initialising", "judging" and "searching" while a start finds out what became of
 	// the last transaction; then "ready", "in transaction", "committing", "aborting", …; or "fenced" or "parked".
 	State       string  `json:"state"`
 	Version     int16   `json:"version"`     // transaction.version that runs: 1 or 2; 0: not known yet

@@ -31,6 +31,22 @@ type faults struct {
 	bytes   int        // in buried
 	waiting int        // zombies on their way
 	answers map[string]int
+	aim     aim
+}
+
+// aim is what the next request of one API meets.
+type aim struct {
+	key   int16
+	fault Fault
+	then  func() // nil: nothing is aimed at
+}
+
+// Aim has the next request of an API meet a fault, whatever the mix says. then is called, in a goroutine of its own,
+// when the request has come, before it is passed on. Another Aim replaces one that was not met yet.
+func (l *Link) Aim(key int16, fault Fault, then func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.faults.aim = aim{key, fault, then}
 }
 
 // captured is a Produce request as the client wrote it.
@@ -114,6 +130,11 @@ func (l *Link) decide(r *rand.Rand, f frame) (fault Fault, amount float64, walks
 			fault = k
 			break
 		}
+	}
+	if a := l.faults.aim; a.then != nil && f.apiKey() == a.key {
+		l.faults.aim = aim{}
+		fault, amount = a.fault, 1
+		go a.then()
 	}
 	l.faults.counts[fault]++
 	walks = f.apiKey() == produceKey && z < mix.Chance[Zombie]

@@ -20,6 +20,7 @@ const (
 	reqFind     // a coordinator, for what follows
 	reqProgress // OffsetFetch
 	reqDescribe // DescribeTransactions
+	reqEvidence // Fetch, of the decided transaction's records
 )
 
 // request is what a Response answers.
@@ -81,7 +82,7 @@ func (s *Sender) Handle(now spool.Time, resp sender.Response) *sender.Effects {
 		s.producer.onProduce(q, resp)
 	case reqVersions:
 		s.starter.onVersions(resp)
-	case reqFind, reqProgress, reqDescribe:
+	case reqFind, reqProgress, reqDescribe, reqEvidence:
 		if q.begun == s.starter.begun.id {
 			s.starter.onStart(q, resp)
 		}

@@ -64,3 +64,21 @@ func progressOf(r *kmsg.OffsetFetchResponse) (protocol.ErrorCode, []txn.Progress
 	}
 	return code, list
 }
+
+// waitsForStable reports whether an offset belongs to a transaction that has not ended, and the time
+// to wait for that is not over.
+func (s *starter) waitsForStable(list []txn.Progress) bool {
+	for _, p := range list {
+		if !p.Unstable {
+			continue
+		}
+		if s.begun.unstable == 0 {
+			s.begun.unstable = s.now.Age
+		}
+		if s.now.Age-s.begun.unstable < s.cfg.RequestTimeoutMs {
+			s.after(s.cfg.RetryBackoffMs, fmt.Sprintf("the progress on %s belongs to a transaction that has not ended", p.TopicPartition))
+			return true
+		}
+	}
+	return false
+}

@@ -2,7 +2,6 @@ package transaction
 
 import (
 	"cmp"
-	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -24,6 +23,8 @@ const (
 	initialising
 	// judging: what was committed is read again, now that nothing is open.
 	judging
+	// searching: the progress is gone, so the transaction's own records are looked for.
+	searching
 	// running: transactions are begun and ended.
 	running
 	// describing: the coordinator is asked why it has fenced us.
@@ -34,7 +35,7 @@ const (
 	parked
 )
 
-var phaseNames = [...]string{"looking", "finishing", "initialising", "judging", "running", "describing", "fenced", "parked"}
+var phaseNames = [...]string{"looking", "finishing", "initialising", "judging", "searching", "running", "describing", "fenced", "parked"}
 
 // beginning is how far a start has come. It begins anew after every error that the transactional id
 // does not survive.
@@ -51,6 +52,8 @@ type beginning struct {
 	heldAt   int64
 	outcome  txn.Outcome // of the decided transaction, as EndTxn was answered
 	tries    int         // of DescribeTransactions
+	searched int         // partitions whose log was asked about the decided transaction
+	why      string      // its progress does not tell what became of it
 	// What we had when another producer was suspected.
 	identity protocol.ProducerIdentity
 	openedAt int64 // Age at which the transaction of that moment was begun; 0: none was open
@@ -115,6 +118,8 @@ func (s *starter) starting() {
 			return
 		}
 		s.askProgress()
+	case searching:
+		s.askEvidence()
 	case describing:
 		if s.begun.owner < 0 {
 			s.findCoordinator(s.known.ID, 1)
@@ -263,6 +268,8 @@ func (s *starter) onStart(q *request, resp sender.Response) {
 		s.onProgress(r)
 	case *kmsg.DescribeTransactionsResponse:
 		s.described(r)
+	case *kmsg.FetchResponse:
+		s.onEvidence(r)
 	}
 }
 
@@ -333,26 +340,8 @@ func (s *starter) onProgress(r *kmsg.OffsetFetchResponse) {
 	case len(d.Cut) == 0:
 		s.settleStart(false) // it carried nothing but progress
 	default:
-		s.park(why)
+		s.search(why)
 	}
-}
-
-// waitsForStable reports whether an offset belongs to a transaction that has not ended, and the time
-// to wait for that is not over.
-func (s *starter) waitsForStable(list []txn.Progress) bool {
-	for _, p := range list {
-		if !p.Unstable {
-			continue
-		}
-		if s.begun.unstable == 0 {
-			s.begun.unstable = s.now.Age
-		}
-		if s.now.Age-s.begun.unstable < s.cfg.RequestTimeoutMs {
-			s.after(s.cfg.RetryBackoffMs, fmt.Sprintf("the progress on %s belongs to a transaction that has not ended", p.TopicPartition))
-			return true
-		}
-	}
-	return false
 }
 
 func (s *starter) settleStart(committed bool) {

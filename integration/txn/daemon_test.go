@@ -1,0 +1,271 @@
+//go:build kafka
+
+package txn_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/spoold/spoold/integration/crash"
+	"github.com/spoold/spoold/integration/kafka"
+	"github.com/spoold/spoold/integration/link"
+)
+
+var buildDaemon = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "spoold-txn")
+	if err != nil {
+		return "", err
+	}
+	return crash.Build(context.Background(), filepath.Join("..", ".."), dir)
+})
+
+// poster posts unit after unit to a daemon that is killed and started again. One whose answer did not come is posted again
+// under the same key.
+type poster struct {
+	d    *crash.Daemon
+	l    *ledger
+	stop chan struct{}
+	done chan error
+	mu   sync.Mutex
+	addr string
+}
+
+func startPoster(d *crash.Daemon, l *ledger) *poster {
+	p := &poster{d: d, l: l, stop: make(chan struct{}), done: make(chan error, 1)}
+	go func() { p.done <- p.run() }()
+	return p
+}
+
+func (p *poster) at() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.addr
+}
+
+// up says where the daemon is now.
+func (p *poster) up(addr string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.addr = addr
+}
+
+func (p *poster) run() error {
+	client := &http.Client{Timeout: 5 * time.Second}
+	pause := time.NewTicker(20 * time.Millisecond)
+	defer pause.Stop()
+	for n := 1; ; {
+		select {
+		case <-p.stop:
+			return nil
+		case <-pause.C:
+		}
+		addr := p.at()
+		if addr == "" {
+			continue
+		}
+		status, text, err := post(client, addr, n)
+		switch {
+		case err != nil || status >= 500: // it is being killed: nobody knows, the next try tells
+		case status == http.StatusOK:
+			p.l.spooled[n] = true
+			n++
+		default:
+			return fmt.Errorf("unit %d was answered %d: %s", n, status, text)
+		}
+	}
+}
+
+func post(client *http.Client, addr string, n int) (int, string, error) {
+	var body bytes.Buffer
+	for _, r := range unitRecords(n) {
+		line := map[string]any{"topic": r.Topic, "value": string(r.Value)}
+		if r.Key != nil {
+			line["key"] = string(r.Key)
+		}
+		if err := json.NewEncoder(&body).Encode(line); err != nil {
+			return 0, "", err
+		}
+	}
+	req, err := http.NewRequest(http.MethodPost, "http://"+addr+"/units", &body)
+	if err != nil {
+		return 0, "", err
+	}
+	req.Header.Set("Content-Type", "application/x-ndjson")
+	req.Header.Set("Idempotency-Key", fmt.Sprint("unit-", n))
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var text bytes.Buffer
+	_, err = text.ReadFrom(resp.Body)
+	return resp.StatusCode, text.String(), err
+}
+
+// daemonRig is a daemon under a transactional id before a cluster whose links break requests one by one.
+type daemonRig struct {
+	t *testing.T
+	c *kafka.Cluster
+	d *crash.Daemon
+	l *ledger
+	p *poster
+}
+
+func newDaemonRig(t *testing.T, version int) *daemonRig {
+	t.Helper()
+	bin, err := buildDaemon()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := clusterOf(t, kafka.Options{Faults: true, FormatArgs: []string{"-f", fmt.Sprint("transaction.version=", version)}})
+	d, err := crash.NewDaemon(bin, t.TempDir(), c.Bootstrap(), map[string]string{
+		"transactional.id": "orders", "spool.min.free.bytes": "1MiB", "metadata.max.age.ms": "2000", "request.timeout.ms": "5000", "transaction.timeout.ms": "40000",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &daemonRig{t: t, c: c, d: d, l: &ledger{spooled: map[int]bool{}, next: 1}}
+	r.start()
+	t.Cleanup(func() { _ = d.End() })
+	r.p = startPoster(d, r.l)
+	r.p.up(d.Addr())
+	return r
+}
+
+func (r *daemonRig) start() {
+	r.t.Helper()
+	if err := r.d.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	limit, cancel := context.WithTimeout(r.t.Context(), 30*time.Second)
+	defer cancel()
+	if _, err := r.d.Ready(limit); err != nil {
+		r.t.Fatal(err)
+	}
+	if r.p != nil {
+		r.p.up(r.d.Addr())
+	}
+}
+
+func (r *daemonRig) kill() {
+	r.t.Helper()
+	if _, err := r.d.Kill(); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// committed waits until more units were committed than before, and so the daemon has come over what befell it.
+func (r *daemonRig) committed(more uint64) {
+	r.t.Helper()
+	limit, cancel := context.WithTimeout(r.t.Context(), 120*time.Second)
+	defer cancel()
+	from := uint64(0)
+	for first := true; ; first = false {
+		st, err := r.d.Status(limit)
+		if err != nil && limit.Err() != nil {
+			r.t.Fatalf("%v\n%s", err, r.d.Tail())
+		}
+		if err == nil && first {
+			from = st.Acked
+		}
+		if err == nil && st.Acked >= from+more {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// end has everything delivered, and reads it back.
+func (r *daemonRig) end() {
+	r.t.Helper()
+	close(r.p.stop)
+	if err := <-r.p.done; err != nil {
+		r.t.Fatal(err)
+	}
+	limit, cancel := context.WithTimeout(r.t.Context(), 90*time.Second)
+	defer cancel()
+	for {
+		st, err := r.d.Status(limit)
+		if err == nil && st.Pending == 0 {
+			break
+		}
+		if limit.Err() != nil {
+			r.t.Fatalf("not delivered: %v\n%s", err, r.d.Tail())
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if err := r.d.Stop(); err != nil {
+		r.t.Fatal(err)
+	}
+	r.l.verify(r.t, r.c)
+}
+
+func TestKillsOfTheDaemonLoseAndDoubleNothing(t *testing.T) {
+	eachVersion(t, func(t *testing.T, version int) {
+		rng := seed(t)
+		r := newDaemonRig(t, version)
+		for range kills(12) {
+			time.Sleep(time.Duration(rng.IntN(700)) * time.Millisecond)
+			r.kill()
+			r.start()
+		}
+		r.committed(1)
+		r.end()
+	})
+}
+
+// The daemon is killed at each step of a transaction, and each answer is lost or late, with the daemon alive or killed.
+func TestKillsAtEachStepOfATransactionLoseAndDoubleNothing(t *testing.T) {
+	eachVersion(t, func(t *testing.T, version int) {
+		r := newDaemonRig(t, version)
+		r.c.Links()[0].Begin(1, link.Mix{Hold: 1500 * time.Millisecond, Delay: 1500 * time.Millisecond}, nil)
+		steps := []kmsg.Key{kmsg.InitProducerID, kmsg.AddPartitionsToTxn, kmsg.AddOffsetsToTxn, kmsg.Produce, kmsg.TxnOffsetCommit, kmsg.EndTxn}
+		for _, key := range steps {
+			if version == 2 && (key == kmsg.AddPartitionsToTxn || key == kmsg.AddOffsetsToTxn) {
+				continue // Produce and TxnOffsetCommit add what they need
+			}
+			for _, fault := range []link.Fault{link.DropRequest, link.DropAnswer, link.HoldAnswer} {
+				for _, killed := range []bool{true, false} {
+					r.step(key, fault, killed)
+				}
+			}
+		}
+		r.end()
+	})
+}
+
+// step has the next request of an API meet a fault, with a kill of the daemon or not, and waits until it has come over it.
+func (r *daemonRig) step(key kmsg.Key, fault link.Fault, killed bool) {
+	r.t.Helper()
+	met := make(chan struct{})
+	r.c.Links()[0].Aim(int16(key), fault, func() { close(met) })
+	if key == kmsg.InitProducerID { // only a start sends it
+		r.kill()
+		r.start()
+	}
+	select {
+	case <-met:
+	case <-time.After(20 * time.Second):
+		r.t.Fatalf("no %s came\n%s", key.Name(), r.d.Tail())
+	}
+	if killed {
+		if fault != link.DropRequest {
+			time.Sleep(50 * time.Millisecond) // it is served
+		}
+		r.kill()
+		r.start()
+	}
+	began := time.Now()
+	r.committed(1)
+	r.t.Logf("%s %v, killed %v: goes on after %v", key.Name(), fault, killed, time.Since(began).Round(time.Millisecond))
+}
