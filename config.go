@@ -24,7 +24,7 @@ type Config struct {
 	EnableIdempotence  bool          // enable.idempotence: true; false is refused
 	Retries            int64         // retries: does not apply, see the table
 	MaxInFlight        int64         // max.in.flight.requests.per.connection, per partition here
-	DeliveryTimeout    time.Duration // delivery.timeout.ms: does not apply; 0 = not given
+	DeliveryTimeout    time.Duration // delivery.timeout.ms; 0: records do not expire
 	RequestTimeout     time.Duration
 	Linger             time.Duration
 	BatchSize          int64

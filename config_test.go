@@ -154,19 +154,6 @@ func TestJavaOnlyKeysAreAcceptedAndReportedOnce(t *testing.T) {
 	}
 }
 
-func TestDeliveryTimeoutIsAcceptedAndSaidNotToApply(t *testing.T) {
-	c := validConfig()
-	if err := c.Set("delivery.timeout.ms", "120000"); err != nil {
-		t.Fatal(err)
-	}
-	if w := c.Warnings(); len(w) != 1 || !strings.Contains(w[0], "does not apply") {
-		t.Errorf("Warnings() = %q", w)
-	}
-	if err := c.Validate(); err != nil {
-		t.Errorf("Validate() = %v", err)
-	}
-}
-
 func TestConflictsAreRefusedNotAdjusted(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

@@ -96,6 +96,7 @@ func (p *Producer) newLoop(store loop.Store, rec *spool.Recovered) *loop.Loop {
 		ConnectTimeout:    c.ConnectTimeout,
 		ConnectTimeoutMax: c.ConnectTimeoutMax,
 		MaxIdle:           c.ConnectionsMaxIdle,
+		DeliveryTimeout:   c.DeliveryTimeout,
 		Dial:              p.env.Dial,
 		Security:          p.keeper.Security,
 		Stamp:             p.keeper.Stamp,

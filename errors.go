@@ -40,7 +40,8 @@ var (
 	// ErrDeadLettered: the cluster refused the record for good, and it is a dead letter now. While
 	// the reason is known, the error is a *RefusedError, too.
 	ErrDeadLettered = errors.New("the record was moved to the dead letters")
-	// ErrExpired: the record was dropped by policy before it was delivered.
+	// ErrExpired: the record was dropped by policy before it was delivered, or its delivery.timeout.ms was over and it is a dead
+	// letter now.
 	ErrExpired = errors.New("the record was dropped by policy")
 )
 

@@ -39,6 +39,9 @@ func openWith(cfg Config, env Env, seam func(*bolt.Store) loop.Store, pause time
 		p.chooser.close()
 		return nil, err
 	}
+	if cfg.DeliveryTimeout > 0 && cfg.TransactionalID != "" {
+		p.env.Logger.Warn("delivery.timeout.ms does not apply under transactional.id: records are kept until they are delivered", "event", "config.ignored")
+	}
 	p.notBefore = notBefore(cfg.SpoolPath)
 	p.room.log = slog.New(quietlog.Wrap(p.env.Logger.Handler()))
 	p.deadTopic = newDeadTopic(cfg.DeadLetterTopic)

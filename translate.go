@@ -124,6 +124,7 @@ var sentinels = []struct{ inner, public error }{
 	{bolt.ErrForeign, ErrForeign},
 	{bolt.ErrDeadLettered, ErrDeadLettered},
 	{bolt.ErrExpired, ErrExpired},
+	{sender.ErrExpired, ErrExpired},
 	{bolt.ErrPoisoned, ErrUnknown}, // last: it may stand beside one that says more
 }
 

@@ -20,6 +20,8 @@ type Waiting struct {
 	all    bool    // whatever partition they are for
 	absent bool    // those for partitions that the topic does not have
 	parts  []int32 // those for these partitions
+
+	expired bool // for delivery.timeout.ms, not by an operator
 }
 
 // Waiting finds what c means for topic and partition n (all of them if it is -1) beyond what is in doubt, or nil.
@@ -61,6 +63,9 @@ func (s *Sender) Sweep(now spool.Time, w *Waiting, sections []spool.Section, las
 	s.start(now)
 	l := s.lane(w.Lane)
 	if !l.sweeping {
+		if w.expired {
+			s.unsealExpired(l, w.End)
+		}
 		s.feeds.unqueue(l)
 	}
 	l.sweeping, s.all = !last, true
@@ -97,13 +102,21 @@ func (s *Sender) Sweep(now spool.Time, w *Waiting, sections []spool.Section, las
 				if !w.means(l, n, placed) {
 					continue
 				}
-				s.putAside(l, i, n, code, refused)
+				if w.expired {
+					s.expire(l, i, n, w.Why)
+				} else {
+					s.putAside(l, i, n, code, refused)
+				}
 				count++
 			}
 		}
 	}
 	if count > 0 {
-		s.audit("resolve %s: %d records that waited were put to the dead letters (%s)", l.topic, count, w.Why)
+		what := "resolve %s: %d records that waited were put to the dead letters (%s)"
+		if w.expired {
+			what = "%s: %d records expired, delivery.timeout.ms is over (%s)"
+		}
+		s.audit(what, l.topic, count, w.Why)
 	}
 	return s.end(), count
 }
@@ -113,16 +126,21 @@ func (w *Waiting) means(l *lane, n int32, placed bool) bool {
 }
 
 func (s *Sender) putAside(l *lane, i spool.Index, n int32, code protocol.ErrorCode, refused *RefusedError) {
-	w := &s.e.Write
-	w.DeadLetters = append(w.DeadLetters, spool.DeadLetter{
+	s.leaves(l, spool.DeadLetter{
 		Lane: l.id, Index: i, Partition: n, Code: code, Message: "put aside by the operator: " + refused.Message, At: s.now.Wall,
-	})
-	one := []spool.Span{{First: i, End: i + 1}}
-	w.Settle = append(w.Settle, spool.Settlement{Lane: l.id, Spans: one, Outcome: spool.OutcomeDeadLettered})
+	}, spool.OutcomeDeadLettered, refused)
+}
+
+// leaves has a record leave as a dead letter, for err.
+func (s *Sender) leaves(l *lane, d spool.DeadLetter, o spool.Outcome, err error) {
+	w := &s.e.Write
+	w.DeadLetters = append(w.DeadLetters, d)
+	one := []spool.Span{{First: d.Index, End: d.Index + 1}}
+	w.Settle = append(w.Settle, spool.Settlement{Lane: l.id, Spans: one, Outcome: o})
 	l.acc.Settle(s.acc, one)
 	s.left(l)
 	s.e.Deliver = append(s.e.Deliver, spool.Delivery{
-		Lane: l.id, Spans: one, Partition: n, Offset: protocol.NoOffset, Timestamp: -1, Err: refused,
+		Lane: l.id, Spans: one, Partition: d.Partition, Offset: protocol.NoOffset, Timestamp: -1, Err: err,
 	})
 	s.e.Urgent = true
 }

@@ -54,6 +54,7 @@ type Options struct {
 	ConnectTimeout    time.Duration
 	ConnectTimeoutMax time.Duration
 	MaxIdle           time.Duration // connections.max.idle.ms; not positive: never
+	DeliveryTimeout   time.Duration // after which a record is given up; 0: never
 	Dial              func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Security is asked for each connection (conn.Options). Stamp changes when what it gives changes. nil: plain text.
 	Security  func(context.Context) (conn.Security, error)
@@ -89,6 +90,7 @@ type Loop struct {
 	splits     int64             // as reported
 	replies    []sender.Response // answers that need no wire, until the effects at hand are carried out
 	timer      *time.Timer
+	expiry     expiry
 	wakeAt     int64 // Age; 0: never
 	published  int64 // Age
 	every      int64 // ms between snapshots
@@ -127,6 +129,8 @@ func New(core Core, store Store, rec *spool.Recovered, opt Options) *Loop {
 	l.feeder = &feeder{read: store.Read, fed: l.fed}
 	l.operations = &operations{core: core, feeder: l.feeder, now: &l.now, writes: &l.writes, carry: l.carry}
 	l.now = store.Now()
+	l.expiry = expiry{timeout: opt.DeliveryTimeout.Milliseconds(), began: l.now.Age, swept: make(map[spool.LaneID]spool.Index)}
+	l.expiry.records(l.now.Age)
 	l.ageBacklog()
 	l.publish()
 	return l
@@ -174,6 +178,9 @@ func (l *Loop) arm() {
 	if l.wakeAt != 0 {
 		next = min(next, l.wakeAt)
 	}
+	if l.expiry.at != 0 {
+		next = min(next, l.expiry.at)
+	}
 	if l.changed {
 		next = min(next, l.published+l.every)
 	}
@@ -186,6 +193,7 @@ func (l *Loop) tick() {
 		l.wakeAt = 0
 		l.carry(l.core.Tick(l.now))
 	}
+	l.expire()
 }
 
 // committed takes what a spool commit made durable.
@@ -199,6 +207,9 @@ func (l *Loop) committed(c *bolt.Commit, ok bool) {
 		return
 	}
 	l.progress.committed(&c.Committed, l.now.Age)
+	if len(c.Sections) > 0 {
+		l.expiry.records(l.now.Age)
+	}
 	effects := l.core.Committed(l.now, &c.Committed)
 	l.writes.durable = max(l.writes.durable, c.Writes)
 	c.Release() // the core has copied what it keeps

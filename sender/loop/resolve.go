@@ -72,9 +72,7 @@ func (l *Loop) Resolve(ctx context.Context, topic string, partition int32, choic
 			err = nil
 		}
 		if waiting != nil && err == nil {
-			swept = &sweep{what: waiting, next: waiting.From, write: o.writes.submitted, done: done}
-			o.sweep = swept
-			o.nextSweep()
+			swept = o.begin(waiting, done)
 			return
 		}
 		o.await(done)
@@ -98,6 +96,14 @@ func (l *Loop) Resolve(ctx context.Context, topic string, partition int32, choic
 func (o *operations) await(done chan struct{}) {
 	o.waiters = append(o.waiters, resolving{o.writes.submitted, done})
 	o.check()
+}
+
+// begin has records put aside; done is closed when they are.
+func (o *operations) begin(w *sender.Waiting, done chan struct{}) *sweep {
+	o.sweep = &sweep{what: w, next: w.From, write: o.writes.submitted, done: done}
+	s := o.sweep
+	o.nextSweep()
+	return s
 }
 
 // nextSweep reads on once the step before is durable.

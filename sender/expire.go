@@ -1,0 +1,71 @@
+package sender
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spoold/spoold/idempotence"
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/spool"
+)
+
+// ErrExpired says that a record was not delivered within delivery.timeout.ms.
+var ErrExpired = errors.New("not delivered within delivery.timeout.ms, a dead letter now")
+
+// expiredError is ErrExpired with what the record waited for.
+type expiredError struct{ why string }
+
+func (e *expiredError) Error() string        { return ErrExpired.Error() + ": " + e.why }
+func (e *expiredError) Is(target error) bool { return target == ErrExpired }
+
+// Expire finds the records of a lane below end that have waited for too long and may be given up, or nil. What is sealed is given up
+// only while no copy of it can be in the log: what is in doubt is resolved first. Below swept it was done before.
+func (s *Sender) Expire(id spool.LaneID, end, swept spool.Index) *Waiting {
+	l := s.lane(id)
+	w := &Waiting{Lane: id, Topic: l.topic, From: l.acc.Settled(), End: min(end, l.acc.End), Why: s.whyWaiting(l), all: true, expired: true}
+	if w.From >= w.End || s.e.DeadFull || s.stop != nil {
+		return nil
+	}
+	for _, p := range l.parts {
+		if idempotence.Unsealable(p.Machine, w.End) {
+			return w
+		}
+	}
+	if w.From = max(w.From, swept); w.From >= w.End {
+		return nil
+	}
+	return w
+}
+
+// unsealExpired gives the seals of records that Expire found back, before they are put aside.
+func (s *Sender) unsealExpired(l *lane, end spool.Index) {
+	for _, p := range l.parts {
+		if idempotence.Unsealable(p.Machine, end) {
+			idempotence.UnsealAll(p.Machine, s.env(p), "delivery.timeout.ms is over")
+			s.took(p)
+		}
+	}
+}
+
+// whyWaiting is what records of l wait for, for people.
+func (s *Sender) whyWaiting(l *lane) string {
+	if why := s.topicTrouble(l); why != "" {
+		return why
+	}
+	if link := s.view.Link(); !link.Up && link.Err != "" {
+		return link.Err
+	}
+	for _, p := range l.parts {
+		if p.Detail != "" {
+			return fmt.Sprintf("partition %d: %s", p.ID, p.Detail)
+		}
+	}
+	return "the cluster did not take it"
+}
+
+// expire puts one record aside that has waited for too long.
+func (s *Sender) expire(l *lane, i spool.Index, n int32, why string) {
+	err := &expiredError{why}
+	s.leaves(l, spool.DeadLetter{Lane: l.id, Index: i, Partition: n, Code: protocol.RequestTimedOut, Message: err.Error(), At: s.now.Wall}, spool.OutcomeExpired, err)
+	s.event(RecordDeadLettered{Topic: l.topic, Partition: n, Index: i, Code: protocol.RequestTimedOut, Message: err.Error()})
+}

@@ -1,0 +1,79 @@
+package loop
+
+import (
+	"github.com/spoold/spoold/sender"
+	"github.com/spoold/spoold/spool"
+)
+
+// expirer is a Core that can give up records that have waited for too long.
+type expirer interface {
+	Expire(lane spool.LaneID, end, swept spool.Index) *sender.Waiting
+}
+
+// expiry has records that wait for longer than delivery.timeout.ms given up. It goes by the spool's clock, which a step of the
+// host's does not move, and takes what an earlier process spooled for as old as this one: a record is never given up too early.
+type expiry struct {
+	timeout int64 // ms; 0: never
+	began   int64 // Age of the start
+	at      int64 // Age of the next look; 0: nothing waits
+	swept   map[spool.LaneID]spool.Index
+}
+
+// Between two looks, ms: a record is given up so much later than its time at most, and as much again for what a mark covers.
+const (
+	leastLook = 50
+	mostLook  = 5000
+)
+
+func (x *expiry) interval() int64 { return min(max(x.timeout/20, leastLook), mostLook) }
+
+// records notes that some wait.
+func (x *expiry) records(now int64) {
+	if x.timeout > 0 && x.at == 0 {
+		x.at = now + x.interval()
+	}
+}
+
+// expired is one above the last record of the lane that was committed so long ago that all before it expire now.
+func (l *laneProgress) expired(before, began int64) (end spool.Index) {
+	for _, m := range l.marks {
+		if max(m.age, began)+l.every > before { // what a mark covers came within so many ms
+			break
+		}
+		end = m.end
+	}
+	return end
+}
+
+// expire looks for records that have waited for too long, if it is time. One lane at a time is swept.
+func (l *Loop) expire() {
+	x := &l.expiry
+	if x.at == 0 || l.now.Age < x.at || l.closing {
+		return
+	}
+	core, ok := l.core.(expirer)
+	if !ok {
+		x.at = 0
+		return
+	}
+	x.at = l.now.Age + x.interval()
+	if l.operations.sweep != nil {
+		return
+	}
+	pending := false
+	for id, lane := range l.progress.lanes {
+		if l.core.Settled(id) >= lane.end {
+			continue
+		}
+		pending = true
+		end := lane.expired(l.now.Age-x.timeout, x.began)
+		if w := core.Expire(id, end, x.swept[id]); end > 0 && w != nil {
+			x.swept[id] = end
+			l.operations.begin(w, make(chan struct{}))
+			return
+		}
+	}
+	if !pending {
+		x.at = 0
+	}
+}
