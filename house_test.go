@@ -41,8 +41,6 @@ var manyLines = map[string]int{
 	"integration/lossy/rig_test.go":     416,
 	"otel/trace_test.go":                405,
 	"producer_test.go":                  450,
-	"sender/model_cluster_test.go":      426,
-	"sender/world_test.go":              450,
 	"spool/bolt/model_test.go":          472,
 }
 

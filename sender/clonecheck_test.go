@@ -45,7 +45,7 @@ func (w *world) untilStopped(t *testing.T, seed uint64) {
 	if !errors.As(w.fatal, &stopped) {
 		t.Fatalf("seed %d: the copy was not noticed: %v", seed, w.fatal)
 	}
-	w.check(t, seed)
+	w.check(t)
 }
 
 // sentNothingNew wants all that was sent to be under the former start's producer id.

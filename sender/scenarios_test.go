@@ -64,7 +64,7 @@ func (w *world) pending() int {
 func (w *world) delivered(t *testing.T) {
 	t.Helper()
 	w.until(t, "delivery of everything", func() bool { return w.pending() == 0 })
-	w.check(t, 1)
+	w.check(t)
 }
 
 func (w *world) parkOf() spool.Park {

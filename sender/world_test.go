@@ -2,11 +2,9 @@ package sender_test
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"testing"
 
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/sender"
@@ -34,7 +32,6 @@ type world struct {
 	n       uint64
 	fatal   error
 	trace   []string
-	faults  int
 	keys    int
 	topics  []string
 	// lose: the request is served, its answer is lost and the connection cut. hold: it
@@ -101,7 +98,6 @@ func (w *world) start(cfg sender.Config) {
 
 // crash ends the host: nothing but the disk and what is on the wire survives.
 func (w *world) crash(cfg sender.Config) {
-	w.faults++
 	w.logf("crash")
 	for _, c := range w.conns {
 		w.scatter(c)
@@ -275,7 +271,6 @@ func (w *world) cut(c *modelConn) {
 	if c == nil || !c.up {
 		return
 	}
-	w.faults++
 	w.logf("cut connection to %d", c.broker)
 	c.up = false
 	lost := c.waiting
@@ -366,85 +361,4 @@ func freeze(r sender.Request) sender.Request {
 		out.Batches = append(out.Batches, &c)
 	}
 	return out
-}
-
-var (
-	seedFlag  = flag.Uint64("world.seed", 0, "run this one seed of TestNothingIsLostDoubledOrReorderedUnderAnySeed")
-	seedsFlag = flag.Int("world.seeds", 1000, "how many seeds to run")
-)
-
-func TestMain(m *testing.M) {
-	flag.Parse()
-	os.Exit(m.Run())
-}
-
-func seeds(t *testing.T, run func(t *testing.T, seed uint64)) {
-	if *seedFlag != 0 {
-		run(t, *seedFlag)
-		return
-	}
-	for seed := uint64(1); seed <= uint64(*seedsFlag) && !t.Failed(); seed++ {
-		run(t, seed)
-	}
-}
-
-// check reads every log and compares it with what was committed.
-func (w *world) check(t *testing.T, seed uint64) {
-	t.Helper()
-	seen := map[string]int{}
-	fail := func(format string, args ...any) {
-		for _, l := range w.trace[max(0, len(w.trace)-120):] {
-			t.Log(l)
-		}
-		t.Fatalf("seed %d: "+format+"\nreplay: go test ./sender -run '%s' -world.seed %d", append(append([]any{seed}, args...), t.Name(), seed)...)
-	}
-	dead := map[string]bool{}
-	for lane, list := range w.disk.dead {
-		for _, i := range list {
-			e, _, _ := spool.NextEntry(w.disk.entries[lane][i])
-			r, _ := e.Record()
-			dead[string(r.Value)] = true
-		}
-	}
-	for name, topic := range w.cluster.topics {
-		for n, p := range topic.parts {
-			var last uint64
-			for _, b := range p.log {
-				for _, v := range b.values {
-					at, ok := w.sent[string(v)]
-					if !ok {
-						fail("%s-%d: %s is in the log, but was never committed", name, n, v)
-					}
-					if seen[string(v)]++; seen[string(v)] > 1 {
-						fail("%s-%d: %s is in the log twice", name, n, v)
-					}
-					if at < last {
-						fail("%s-%d: %s (%d) after a later record (%d)", name, n, v, at, last)
-					}
-					last = at
-				}
-			}
-		}
-	}
-	pending := map[string]bool{}
-	for lane, list := range w.disk.entries {
-		for i, raw := range list {
-			if !w.disk.settled[lane].Contains(spool.Index(i)) {
-				e, _, _ := spool.NextEntry(raw)
-				r, _ := e.Record()
-				pending[string(r.Value)] = true
-			}
-		}
-	}
-	for v := range w.sent {
-		if pending[v] {
-			continue // parked: still in the spool
-		}
-		if seen[v] == 0 && !dead[v] {
-			fail("%s was committed and is lost", v)
-		}
-		if seen[v] > 0 && dead[v] {
-			fail("%s was dead-lettered and is in the log", v)
-		}
-	}
 }
