@@ -79,6 +79,9 @@ func newApp(w *world) *cli.App {
 	}
 	for _, cmd := range app.Commands {
 		prepare(cmd)
+		if slices.Contains(remoteCommands, cmd.Name) {
+			addRemoteFlags(cmd)
+		}
 	}
 	return app
 }

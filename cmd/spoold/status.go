@@ -54,8 +54,11 @@ func statusCommand(w *world) *cli.Command {
 	}
 }
 
-// spoolDir is the spool that a command looks at.
+// spoolDir is the spool that a command looks at, or the address of the daemon that has it.
 func spoolDir(w *world, c *cli.Context) (string, error) {
+	if url := c.String("url"); url != "" {
+		return url, askRemote(w, c, url)
+	}
 	s, err := readSettings(w, c)
 	if err == nil {
 		err = joinCoded(s.faults)

@@ -14,7 +14,7 @@ import (
 	"github.com/spoold/spoold"
 )
 
-// Client asks the daemon that has a spool, over its socket.
+// Client asks the daemon that has a spool, over its socket, or the Remote of the context.
 type Client struct{ http http.Client }
 
 // NewClient is a client of the daemon on dir, if one runs.
@@ -46,7 +46,7 @@ func (c *Client) Metrics(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	res, err := c.http.Do(req)
+	res, err := send(req, &c.http)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, into 
 	if err != nil {
 		return 0, err
 	}
-	res, err := c.http.Do(req)
+	res, err := send(req, &c.http)
 	if err != nil {
 		return 0, err
 	}

@@ -45,12 +45,16 @@ func Pending(ctx context.Context, dir, topic string, yield func(*spoold.PendingR
 	if err != nil {
 		return err
 	}
-	res, err := client.Do(req)
+	res, err := send(req, &client)
 	if err != nil {
 		return err
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
+		var f Failure
+		if json.NewDecoder(res.Body).Decode(&f) == nil && f.Message != "" {
+			return &f
+		}
 		return fmt.Errorf("the daemon answered %s", res.Status)
 	}
 	in := json.NewDecoder(res.Body)
