@@ -123,7 +123,7 @@ func (d *daemon) listenHTTP(ctx context.Context) error {
 			return exitf(exitCannotCreate, "http.listen: %w", err)
 		}
 	}
-	limited := httpin.Limit(ln, int(d.s.own.HTTPMaxConnections))
+	limited := httpin.Limit(ln, d.connections())
 	ln, gate, err := d.protect("http", limited, d.s.own.HTTPAccess)
 	if err != nil {
 		return err

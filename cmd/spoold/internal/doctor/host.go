@@ -24,10 +24,11 @@ type Host struct {
 }
 
 const (
-	syncTries  = 20
-	slowSync   = 50 * time.Millisecond
-	fastSync   = 20 * time.Microsecond // no device that keeps its word is as fast
-	spareFiles = 256                   // descriptors besides connections: segments, brokers, sockets
+	syncTries = 20
+	slowSync  = 50 * time.Millisecond
+	fastSync  = 20 * time.Microsecond // no device that keeps its word is as fast
+	// SpareFiles are descriptors besides HTTP connections: segments, brokers, sockets, files that are followed.
+	SpareFiles = 256
 )
 
 // Look looks at this machine: directory, file system, disk, descriptors and clock.
@@ -192,7 +193,7 @@ func (h *Host) descriptors(r *Report) {
 		r.warn(check, err.Error(), "")
 		return
 	}
-	want := uint64(h.Connections + spareFiles)
+	want := uint64(h.Connections + SpareFiles)
 	if limit.Max < want {
 		r.fault(check, fmt.Sprintf("at most %d files may be open; http.max.connections=%d and the spool need %d", limit.Max, h.Connections, want),
 			"raise the limit (ulimit -n, LimitNOFILE= in the unit) or lower http.max.connections")
