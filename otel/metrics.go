@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"runtime"
+	"sync"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -43,12 +44,15 @@ type Metrics struct {
 	duplicates    metric.Int64Counter
 	rejected      metric.Int64Counter
 	linkChanges   metric.Int64Counter
+	dwell         metric.Float64Histogram
 	recoveredSeal atomic.Int64
+	topics        sync.Map // attributes by topic
 }
 
 // Buckets. A sync takes 0.1 ms on a good disk and seconds on a bad one.
 var (
 	secondsBuckets = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+	dwellBuckets   = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 6 * 3600, 86400}
 	countBuckets   = []float64{1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 25000}
 	bytesBuckets   = []float64{256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20}
 )
@@ -93,6 +97,7 @@ func New(version string, e *Export) (*Metrics, error) {
 	m.appended = b.counter("spoold.spool.appended.records", "", "Records spooled by an ingress, since this start.")
 	m.duplicates = b.counter("spoold.duplicate.requests", "", "Requests that came again with their idempotency key.")
 	m.rejected = b.counter("spoold.rejected.records", "", "Records that were refused, by reason; a request that cannot be read counts as one.")
+	m.dwell = b.secondsIn(dwellBuckets, "spoold.record.dwell", "From Send to the ack, of the records that are traced; with exemplars.")
 	m.linkChanges = b.counter("spoold.link.changes", "", "Times the cluster was reached or lost.")
 	info := b.gauge("spoold.build.info", "", "What runs here; always 1.")
 	if b.err != nil {
@@ -132,7 +137,7 @@ func (m *Metrics) Hooks() spoold.Hooks {
 			m.commitBytes.Record(ctx, int64(s.Bytes))
 		},
 		BatchAcked: func(e spoold.BatchAcked) {
-			m.sent.Add(ctx, int64(e.Records), metric.WithAttributes(append(sendAttributes(), attribute.String("messaging.destination.name", e.Topic))...))
+			m.sent.Add(ctx, int64(e.Records), m.ofTopic(e.Topic))
 			m.batchRecords.Record(ctx, int64(e.Records))
 			m.batchBytes.Record(ctx, int64(e.Bytes))
 		},
@@ -165,13 +170,28 @@ func sendAttributes() []attribute.KeyValue {
 	return []attribute.KeyValue{attribute.String("messaging.system", "kafka"), attribute.String("messaging.operation.name", "send")}
 }
 
+// ofTopic are the attributes of what is sent to a topic, made once for each.
+func (m *Metrics) ofTopic(topic string) metric.MeasurementOption {
+	if known, ok := m.topics.Load(topic); ok {
+		return known.(metric.MeasurementOption)
+	}
+	set := attribute.NewSet(append(sendAttributes(), attribute.String("messaging.destination.name", topic))...)
+	made, _ := m.topics.LoadOrStore(topic, metric.WithAttributeSet(set))
+	return made.(metric.MeasurementOption)
+}
+
+var (
+	answered   = metric.WithAttributeSet(attribute.NewSet(sendAttributes()...))
+	unanswered = metric.WithAttributeSet(attribute.NewSet(append(sendAttributes(), attribute.String("error.type", "no_answer"))...))
+)
+
 func (m *Metrics) produced(e spoold.ProduceRequest) {
 	ctx := context.Background()
-	attributes := sendAttributes()
+	how := answered
 	if e.Err != nil {
-		attributes = append(attributes, attribute.String("error.type", "no_answer"))
+		how = unanswered
 	}
-	m.operation.Record(ctx, e.Duration.Seconds(), metric.WithAttributes(attributes...))
+	m.operation.Record(ctx, e.Duration.Seconds(), how)
 	m.requestRecs.Record(ctx, int64(e.Records))
 	m.wireBytes.Add(ctx, int64(e.Bytes))
 	m.rawBytes.Add(ctx, int64(e.Uncompressed))
@@ -226,7 +246,11 @@ func (b *builder) counter(name, unit, help string) metric.Int64Counter {
 }
 
 func (b *builder) seconds(name, help string) metric.Float64Histogram {
-	h, err := b.meter.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(help), metric.WithExplicitBucketBoundaries(secondsBuckets...))
+	return b.secondsIn(secondsBuckets, name, help)
+}
+
+func (b *builder) secondsIn(buckets []float64, name, help string) metric.Float64Histogram {
+	h, err := b.meter.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(help), metric.WithExplicitBucketBoundaries(buckets...))
 	b.note(err)
 	return h
 }

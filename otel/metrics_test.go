@@ -14,8 +14,10 @@ import (
 	"time"
 
 	"github.com/prometheus/otlptranslator"
+	"github.com/twmb/franz-go/pkg/kfake"
 	sdk "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/spoold/spoold"
 )
@@ -53,6 +55,7 @@ func everything(t *testing.T) (*Metrics, []metricdata.Metrics) {
 	h.Recovery(spoold.Recovery{Seals: 2})
 	h.ProduceRequest(spoold.ProduceRequest{Batches: 1, Records: 3, Bytes: 100, Uncompressed: 300, Duration: time.Millisecond, Throttle: time.Second, Splits: 1})
 	h.ProduceRequest(spoold.ProduceRequest{Batches: 1, Records: 3, Duration: time.Second, Err: errors.New("closed")})
+	m.dwell.Record(context.Background(), 1)
 	in := m.Ingress("http")
 	in.Spooled("t", 3)
 	in.Duplicate()
@@ -67,6 +70,33 @@ func everything(t *testing.T) (*Metrics, []metricdata.Metrics) {
 	}
 	slices.SortFunc(list, func(a, b metricdata.Metrics) int { return strings.Compare(a.Name, b.Name) })
 	return m, list
+}
+
+// A slow record in the histogram names its trace.
+func TestDwellTimesHaveTheTraceOfARecord(t *testing.T) {
+	m, err := New("v1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tracing := NewTracing(sdktrace.NewTracerProvider(), 1)
+	tracing.Measure(m)
+	p, _ := open(t, spoold.Env{Tracer: tracing, Hooks: tracing.Hooks(m.Hooks())}, kfake.SeedTopics(1, "t"))
+	if _, err := p.Send(patient(t), spoold.Record{Topic: "t"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Flush(patient(t)); err != nil {
+		t.Fatal(err)
+	}
+	scraped := httptest.NewRecorder()
+	req := httptest.NewRequest("GET", "/metrics", nil)
+	req.Header.Set("Accept", "application/openmetrics-text")
+	m.Handler().ServeHTTP(scraped, req)
+	for line := range strings.Lines(scraped.Body.String()) {
+		if strings.HasPrefix(line, "spoold_record_dwell_seconds_bucket") && strings.Contains(line, " 1 # {") && strings.Contains(line, `trace_id="`) {
+			return
+		}
+	}
+	t.Errorf("no exemplar: %s", scraped.Body)
 }
 
 // describe gives a metric's kind and the names of its attributes.

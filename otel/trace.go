@@ -29,15 +29,19 @@ import (
 //     linked to their create spans; and one for each of them that the cluster refused.
 //
 // No span is open while a record waits in the spool, which may be for hours. What is kept of a record until its
-// ack is bounded (maxTracked): beyond it, and after a restart, a record has no send span. It is a spoold.Tracer,
-// and safe for concurrent use.
+// ack is bounded (maxTracked): beyond it, and after a restart, a record has no send span. It is a spoold.Tracer, whose
+// Hooks must be the producer's, too; safe for concurrent use.
 type Tracing struct {
 	tracer trace.Tracer
 	ratio  float64
-	begun  atomic.Uint64 // the second in the upper half, traces begun in it in the lower
+	wait   atomic.Bool  // no trace begins here until a commit lets it
+	begun  atomic.Int64 // when the last one did, ns since 1970
 
-	mu      sync.Mutex
-	tracked []tracked // in the order of their Sends
+	metrics *Metrics // nil: none
+
+	mu        sync.Mutex
+	tracked   []tracked // in the order of their Sends
+	unspooled int       // where those begin that no commit had yet
 }
 
 // tracked is a record whose spans are not all there yet.
@@ -46,13 +50,13 @@ type tracked struct {
 	topic    string
 	delivery spoold.Delivery
 	since    time.Time
-	spooled  bool
 }
 
 const (
 	maxTracked = 512
 	maxBegun   = 100 // traces that begin here in a second, unless ratio is 1
 	maxLinks   = 128 // the SDK's limit
+	maxLooked  = 16  // tracked records that a batch's ack looks at and finds still waiting
 )
 
 // NewTracing makes spans with the provider's tracer. ratio is how many of the records that come without a trace
@@ -60,6 +64,9 @@ const (
 func NewTracing(provider trace.TracerProvider, ratio float64) *Tracing {
 	return &Tracing{tracer: provider.Tracer("github.com/spoold/spoold"), ratio: ratio}
 }
+
+// Measure has the metrics take how long traced records took from Send to their ack. To be called before the first Send.
+func (t *Tracing) Measure(m *Metrics) { t.metrics = m }
 
 // carrier is a record's headers as propagation.TraceContext wants them.
 type carrier struct{ headers *[]spoold.Header }
@@ -87,30 +94,32 @@ func (c carrier) Keys() []string {
 
 // StartSend begins a record's create span.
 func (t *Tracing) StartSend(ctx context.Context, r spoold.Record) (spoold.Record, func(spoold.Delivery, error)) {
-	has := slices.ContainsFunc(r.Headers, func(h spoold.Header) bool { return h.Key == "traceparent" })
-	if !has && (rand.Float64() >= t.ratio || !t.mayBegin()) && !trace.SpanContextFromContext(ctx).IsValid() {
+	// Nearly every record comes by here and is not followed: this costs a few nanoseconds.
+	has := len(r.Headers) > 0 && slices.ContainsFunc(r.Headers, func(h spoold.Header) bool { return h.Key == "traceparent" })
+	if !has && !t.begins() && (ctx == context.Background() || !trace.SpanContextFromContext(ctx).IsValid()) {
 		return r, nil
 	}
 	return t.follow(ctx, r, has)
 }
 
-// mayBegin bounds the traces that begin here, so that a flood of records is not followed by one of spans.
-func (t *Tracing) mayBegin() bool {
+// begins decides whether a record without a trace begins one. After one that does none do until a commit that comes at least
+// a hundredth of a second later, so that a flood of records is not followed by one of spans.
+func (t *Tracing) begins() bool {
 	if t.ratio >= 1 {
 		return true
 	}
-	second := uint64(time.Now().Unix()) << 32
-	for {
-		was := t.begun.Load()
-		next := was + 1
-		if was>>32 != second>>32 {
-			next = second + 1
-		}
-		if next&(1<<32-1) > maxBegun {
-			return false
-		}
-		if t.begun.CompareAndSwap(was, next) {
-			return true
+	if t.ratio <= 0 || t.wait.Load() || rand.Float64() >= t.ratio || t.wait.Swap(true) {
+		return false
+	}
+	t.begun.Store(time.Now().UnixNano())
+	return true
+}
+
+// mayBegin lets the next trace begin, if it is time.
+func (t *Tracing) mayBegin(now time.Time) {
+	if t.wait.Load() {
+		if since := now.UnixNano() - t.begun.Load(); since < 0 || since >= int64(time.Second/maxBegun) {
+			t.wait.Store(false)
 		}
 	}
 }
@@ -150,6 +159,7 @@ func (t *Tracing) track(r tracked) {
 	defer t.mu.Unlock()
 	if len(t.tracked) >= maxTracked {
 		t.tracked = slices.Delete(t.tracked, 0, maxTracked/4)
+		t.unspooled = max(t.unspooled-maxTracked/4, 0)
 	}
 	t.tracked = append(t.tracked, r)
 }
@@ -181,26 +191,31 @@ var ended = func() context.Context {
 }()
 
 func (t *Tracing) committed(c spoold.SpoolCommit) {
-	var links []trace.Link
-	t.mu.Lock()
-	for i := range t.tracked {
-		r := &t.tracked[i]
-		if r.spooled || r.delivery.Spooled(ended) != nil {
-			continue
-		}
-		r.spooled = true
-		if len(links) < maxLinks {
-			links = append(links, trace.Link{SpanContext: r.span})
-		}
-	}
-	t.mu.Unlock()
+	now := time.Now()
+	t.mayBegin(now)
+	links := t.spooled()
 	if len(links) == 0 {
 		return
 	}
-	now := time.Now()
 	_, span := t.tracer.Start(parentOf(links), "commit", trace.WithTimestamp(now.Add(-c.Duration)), trace.WithLinks(links...), trace.WithAttributes(
 		attribute.Int("spoold.spool.commit.records", c.Records), attribute.Int("spoold.spool.commit.size", c.Bytes)))
 	span.End(trace.WithTimestamp(now))
+}
+
+// spooled are links to the tracked records that have become spooled. They do so in the order of their Sends, about: the
+// first that has not ends the search.
+func (t *Tracing) spooled() (links []trace.Link) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for ; t.unspooled < len(t.tracked); t.unspooled++ {
+		r := &t.tracked[t.unspooled]
+		if err := r.delivery.Spooled(ended); errors.Is(err, context.Canceled) {
+			break
+		} else if err == nil && len(links) < maxLinks {
+			links = append(links, trace.Link{SpanContext: r.span})
+		}
+	}
+	return links
 }
 
 // parentOf is the context of the only create span that a span is linked to: then it is shown in the record's own
@@ -219,21 +234,34 @@ type outcome struct {
 	err error
 }
 
-// take removes the records of a topic whose outcome is known.
+// take removes the records of a topic whose outcome is known. As acks come in the order of Sends, about, it ends behind
+// some that wait still; what it does not see is seen at a later ack.
 func (t *Tracing) take(topic string) []outcome {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var known []outcome
-	t.tracked = slices.DeleteFunc(t.tracked, func(r tracked) bool {
-		if r.topic != topic {
-			return false
+	waiting, kept, spooled := 0, 0, t.unspooled
+	for i := range t.tracked {
+		r := &t.tracked[i]
+		if r.topic == topic && waiting < maxLooked {
+			if ack, err, ok := r.delivery.TryAcked(); ok {
+				known = append(known, outcome{*r, ack, err})
+				if i < t.unspooled {
+					spooled--
+				}
+				continue
+			}
+			waiting++
 		}
-		ack, err, ok := r.delivery.TryAcked()
-		if ok {
-			known = append(known, outcome{r, ack, err})
+		if len(known) > 0 {
+			t.tracked[kept] = *r
+		} else if waiting == maxLooked {
+			return nil
 		}
-		return ok
-	})
+		kept++
+	}
+	clear(t.tracked[kept:])
+	t.tracked, t.unspooled = t.tracked[:kept], spooled
 	return known
 }
 
@@ -270,7 +298,11 @@ func (t *Tracing) send(topic string, latency time.Duration, batch []outcome, mor
 	links := make([]trace.Link, 0, min(len(batch), maxLinks))
 	var dwell time.Duration
 	for i := range batch {
-		dwell = max(dwell, now.Sub(batch[i].since))
+		took := now.Sub(batch[i].since)
+		dwell = max(dwell, took)
+		if t.metrics != nil && batch[i].err == nil {
+			t.metrics.dwell.Record(trace.ContextWithSpanContext(context.Background(), batch[i].span), took.Seconds())
+		}
 		if len(links) < maxLinks {
 			links = append(links, trace.Link{SpanContext: batch[i].span})
 		}

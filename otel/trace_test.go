@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -33,7 +34,7 @@ func patient(t *testing.T) context.Context {
 	return ctx
 }
 
-func open(t *testing.T, env spoold.Env, opts ...kfake.Opt) (*spoold.Producer, *kfake.Cluster) {
+func open(t testing.TB, env spoold.Env, opts ...kfake.Opt) (*spoold.Producer, *kfake.Cluster) {
 	t.Helper()
 	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1)}, opts...)...)
 	if err != nil {
@@ -204,32 +205,26 @@ func TestWhatTheSamplerLeavesOutIsNotTouched(t *testing.T) {
 	}
 }
 
-// What a record costs that is not followed.
-func BenchmarkStartSend(b *testing.B) {
-	tracing := NewTracing(sdktrace.NewTracerProvider(), 0)
-	r := spoold.Record{Topic: "t", Headers: []spoold.Header{{Key: "k"}}}
-	b.ReportAllocs()
-	for b.Loop() {
-		_, _ = tracing.StartSend(context.Background(), r)
-	}
-}
-
 // A flood of records begins no flood of traces, but each that comes with a trace is followed.
 func TestTracesThatBeginHereAreBounded(t *testing.T) {
 	tracing := NewTracing(sdktrace.NewTracerProvider(), 0.999999)
-	begun := func() (n int) {
-		for range 5 * maxBegun {
-			if _, done := tracing.StartSend(context.Background(), spoold.Record{Topic: "t"}); done != nil {
-				n++
+	synctest.Test(t, func(*testing.T) {
+		begun := 0
+		for range 5000 { // a commit each millisecond, with ten records
+			for range 10 {
+				if _, done := tracing.StartSend(context.Background(), spoold.Record{Topic: "t"}); done != nil {
+					begun++
+				}
 			}
+			time.Sleep(time.Millisecond)
+			tracing.committed(spoold.SpoolCommit{})
 		}
-		return n
-	}
-	if n := begun(); n < maxBegun-5 || n > 2*maxBegun { // a second may end meanwhile
-		t.Errorf("%d traces began, want about %d", n, maxBegun)
-	}
+		if begun < 5*maxBegun-5 || begun > 5*maxBegun+5 {
+			t.Errorf("%d traces began in 5 s, want about %d", begun, 5*maxBegun)
+		}
+	})
 	if _, done := tracing.StartSend(context.Background(), spoold.Record{Topic: "t", Headers: []spoold.Header{{Key: "traceparent", Value: []byte(incoming)}}}); done == nil {
-		t.Error("a record with a trace is not followed")
+		t.Error("a record with a trace that is sampled is not followed")
 	}
 }
 
@@ -274,7 +269,7 @@ type receiver struct {
 	headers http.Header
 }
 
-func newReceiver(t *testing.T) *receiver {
+func newReceiver(t testing.TB) *receiver {
 	t.Helper()
 	r := &receiver{metrics: map[string]bool{}, spans: map[string]bool{}}
 	mux := http.NewServeMux()
@@ -314,7 +309,7 @@ func newReceiver(t *testing.T) *receiver {
 	return r
 }
 
-func (r *receiver) read(t *testing.T, req *http.Request, m proto.Message, then func()) {
+func (r *receiver) read(t testing.TB, req *http.Request, m proto.Message, then func()) {
 	body, err := io.ReadAll(req.Body)
 	if err == nil {
 		err = proto.Unmarshal(body, m)

@@ -71,6 +71,7 @@ func otlpHeaders(secret spoold.Secret) (map[string]string, error) {
 func (t *telemetry) observe(env *spoold.Env) {
 	env.Hooks = t.metrics.Hooks()
 	if t.tracing != nil {
+		t.tracing.Measure(t.metrics)
 		env.Hooks, env.Tracer = t.tracing.Hooks(env.Hooks), t.tracing
 	}
 }
