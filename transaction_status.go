@@ -31,7 +31,8 @@ type TransactionTrouble struct {
 type TransactionStatus struct {
 	ID string `json:"id"`
 	// State is "looking", "finishing", "initialising", "judging" and "searching" while a start finds out what became of
-	// the last transaction; then "ready", "in transaction", "committing", "aborting", …; or "fenced" or "parked".
+	// the last transaction; then "ready", "in transaction", "committing", "aborting", …; or "fenced", or "parked" if the transactional id was changed with
+	// a transaction parked.
 	State       string  `json:"state"`
 	Version     int16   `json:"version"`     // transaction.version that runs: 1 or 2; 0: not known yet
 	Coordinator int32   `json:"coordinator"` // broker; -1: not known
@@ -41,7 +42,8 @@ type TransactionStatus struct {
 	OpenSeconds float64 `json:"open_seconds"`
 	Records     int     `json:"records"` // in the open one
 	InDoubt     bool    `json:"in_doubt"`
-	ParkReason  string  `json:"park_reason,omitempty"`
+	Parked      int     `json:"parked"`                // transactions that wait for an operator to say what became of them
+	ParkReason  string  `json:"park_reason,omitempty"` // of the oldest of them
 	Fenced      string  `json:"fenced,omitempty"`
 	Detail      string  `json:"detail,omitempty"`
 }
@@ -54,7 +56,7 @@ func (st *Status) transaction(t *sender.TransactionStatus) {
 	st.Transaction = &TransactionStatus{
 		ID: t.ID, State: t.State, Version: t.Version, Coordinator: t.Coordinator, Producer: identityText(t.Identity), Ordinal: t.Ordinal,
 		Open: t.Open, OpenSeconds: float64(t.OpenMs) / 1000, Records: t.Records, InDoubt: t.InDoubt,
-		ParkReason: t.Park.Reason, Fenced: t.Fenced, Detail: firstOf(t.Park.Detail, t.Detail),
+		Parked: t.Parked, ParkReason: t.Park.Reason, Fenced: t.Fenced, Detail: firstOf(t.Park.Detail, t.Detail),
 	}
 }
 
@@ -72,7 +74,8 @@ func (st *Status) offlineTransaction(t *spool.Transaction) {
 	switch {
 	case t.Fenced != "":
 		st.Transaction.State = "fenced"
-	case d.Park.Parked():
-		st.Transaction.State = "parked"
+	case len(t.Parked) > 0:
+		st.Transaction.Parked, st.Transaction.InDoubt = len(t.Parked), true
+		st.Transaction.ParkReason, st.Transaction.Detail = t.Parked[0].Park.Reason, t.Parked[0].Park.Detail
 	}
 }

@@ -86,7 +86,7 @@ func TestTheLogTellsWhatBecameOfATransactionWhoseProgressIsGone(t *testing.T) {
 func TestAnOutcomeThatNobodyCanTellIsParked(t *testing.T) {
 	for _, word := range []spoold.TransactionWord{spoold.TransactionWasAborted, spoold.TransactionWasCommitted} {
 		t.Run(string(word), func(t *testing.T) {
-			c := newCluster(t, kfake.SeedTopics(1, "a"))
+			c := newCluster(t, kfake.SeedTopics(1, "a", "b"))
 			dir := t.TempDir()
 			client := unknown(t, c, dir, false)
 			var end kadm.Offsets
@@ -95,8 +95,10 @@ func TestAnOutcomeThatNobodyCanTellIsParked(t *testing.T) {
 				t.Fatal(err)
 			}
 			p := c.open(t, dir, transactional("t1"))
-			until(t, p, "parked", func(st *spoold.Status) bool { return st.Transaction.State == "parked" })
-			if st := p.Status(); st.Pending != 1 || st.Transaction.ParkReason != "outcome-unknown" {
+			until(t, p, "parked", func(st *spoold.Status) bool { return st.Transaction.Parked == 1 })
+			committed(t, p, unit(t, p, "elsewhere", "b")) // other topics go on
+			unit(t, p, "held", "b", "a") // one of its topics waits
+			if st := p.Status(); st.Pending != 3 || st.Transaction.ParkReason != "outcome-unknown" {
 				t.Errorf("pending %d, %+v", st.Pending, st.Transaction)
 			}
 			closeNow(t, p)
@@ -107,9 +109,9 @@ func TestAnOutcomeThatNobodyCanTellIsParked(t *testing.T) {
 			}
 			c.link.up()
 			committed(t, p, unit(t, p, "three", "a"))
-			want := "two three"
+			want := "two held three"
 			if word == spoold.TransactionWasCommitted {
-				want = "three" // as the operator said, wrongly here
+				want = "held three" // as the operator said, wrongly here
 			}
 			if got := values(c.readCommitted(t, strings.Count(want, " ")+1, "a")); got != want {
 				t.Errorf("a has %q, want %q", got, want)

@@ -72,10 +72,11 @@ type TransactionStatus struct {
 	Committed   uint64 // records in committed transactions, ever
 	Open        bool   // a transaction is
 	OpenMs      int64
-	Records     int  // in it
-	InDoubt     bool // a former process has decided on a transaction, and its outcome is not known yet
-	Park        spool.Park
-	Fenced      string // not "": another producer has the id, why we think so
+	Records     int        // in it
+	InDoubt     bool       // a former process has decided on a transaction, and its outcome is not known yet
+	Parked      int        // transactions wait for an operator to say what became of them
+	Park        spool.Park // of the oldest of them
+	Fenced      string     // not "": another producer has the id, why we think so
 	Detail      string
 }
 

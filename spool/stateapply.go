@@ -64,7 +64,7 @@ func (st *State) Apply(w *Write, out *Changes) error {
 		out.partition(p)
 	}
 	if w.Transaction != nil {
-		for _, x := range w.Transaction.Decision.Cut {
+		for _, x := range w.Transaction.cuts() {
 			if l, err := st.lane(x.Lane, "decision"); err != nil {
 				return err
 			} else if x.End > l.end || x.First > x.End {

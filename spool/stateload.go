@@ -197,7 +197,7 @@ func (ld *Loader) State() (*State, error) {
 			return nil, err
 		}
 	}
-	for _, x := range st.txn.Decision.Cut {
+	for _, x := range st.txn.cuts() {
 		if l, err := ld.lane(x.Lane); err != nil {
 			return nil, err
 		} else if x.End > l.end {

@@ -16,6 +16,9 @@ type Transaction struct {
 	Fenced   string // not "": another producer has the transactional id, why we think so
 	FencedBy string // id of the other spool, if it is one
 	Decision Decision
+	// Parked are decided transactions of which nobody can tell whether they were committed, the oldest first: an operator has
+	// to say so. Their records stay, and so does what lies behind them in their lanes.
+	Parked []Decision
 }
 
 // Decision is a transaction that was to be ended with commit. It is durable before the first byte
@@ -47,6 +50,7 @@ const (
 	OutcomeOpen TransactionOutcome = iota
 	OutcomeCommitted
 	OutcomeAborted
+	OutcomeParked // see Transaction.Parked
 )
 
 // CutLane is the run of a lane that a transaction carries: whatever has not left of it.
@@ -66,11 +70,19 @@ type DecidedPartition struct {
 
 const prefixTransaction = 't' // what is known of the transactional id
 
-const transactionCodec = 1 // version of the value's layout
+// Versions of the value's layout. The first is written as long as nothing is parked.
+const (
+	transactionCodec       = 1
+	transactionCodecParked = 2 // with parked transactions at the end
+)
 
 func (c *Changes) transaction(t *Transaction) {
 	e := newEnc()
-	e.byte(transactionCodec)
+	version := byte(transactionCodec)
+	if len(t.Parked) > 0 {
+		version = transactionCodecParked
+	}
+	e.byte(version)
 	e.str(t.ID)
 	e.identity(t.Identity)
 	e.u64(t.Committed)
@@ -78,7 +90,17 @@ func (c *Changes) transaction(t *Transaction) {
 	e.str(t.KeyTopic)
 	e.str(t.Fenced)
 	e.str(t.FencedBy)
-	d := &t.Decision
+	e.decision(&t.Decision)
+	if len(t.Parked) > 0 {
+		e.u64(uint64(len(t.Parked)))
+		for i := range t.Parked {
+			e.decision(&t.Parked[i])
+		}
+	}
+	c.put([]byte{prefixTransaction}, e.b)
+}
+
+func (e *enc) decision(d *Decision) {
 	e.u64(d.Ordinal)
 	e.byte(byte(d.Outcome))
 	e.identity(d.Identity)
@@ -102,17 +124,26 @@ func (c *Changes) transaction(t *Transaction) {
 		e.i64(int64(x.First))
 		e.i64(int64(x.Records))
 	}
-	c.put([]byte{prefixTransaction}, e.b)
 }
 
 func decodeTransaction(v *dec) Transaction {
-	if v.byte() != transactionCodec {
+	version := v.byte()
+	if version != transactionCodec && version != transactionCodecParked {
 		v.fail()
 	}
 	t := Transaction{ID: v.str(), Identity: v.identity(), Committed: v.u64(), TookOver: v.str(), KeyTopic: v.str(), Fenced: v.str(), FencedBy: v.str()}
-	d := &t.Decision
+	t.Decision = decodeDecision(v)
+	if version == transactionCodecParked {
+		for range v.upTo(uint64(len(v.b))) {
+			t.Parked = append(t.Parked, decodeDecision(v))
+		}
+	}
+	return t
+}
+
+func decodeDecision(v *dec) (d Decision) {
 	d.Ordinal = v.u64()
-	if d.Outcome = TransactionOutcome(v.byte()); d.Outcome > OutcomeAborted {
+	if d.Outcome = TransactionOutcome(v.byte()); d.Outcome > OutcomeParked {
 		v.fail()
 	}
 	d.Identity = v.identity()
@@ -131,5 +162,14 @@ func decodeTransaction(v *dec) Transaction {
 		x.First, x.Records = protocol.Offset(v.i64()), v.i32()
 		d.Partitions = append(d.Partitions, x)
 	}
-	return t
+	return d
+}
+
+// cuts are the runs that the decision and the parked transactions speak of.
+func (t *Transaction) cuts() []CutLane {
+	list := t.Decision.Cut
+	for i := range t.Parked {
+		list = append(list[:len(list):len(list)], t.Parked[i].Cut...)
+	}
+	return list
 }

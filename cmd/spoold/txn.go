@@ -109,11 +109,11 @@ func describeTxn(w *world, asJSON bool, t *spoold.TransactionStatus) error {
 	if t.Open {
 		line("open", "%s for %.1f s", plural(t.Records, "record"), t.OpenSeconds)
 	}
-	if t.InDoubt {
+	if t.InDoubt && t.Parked == 0 {
 		line("in doubt", "transaction %d was decided on, its outcome is not known yet", t.Ordinal)
 	}
 	if t.ParkReason != "" {
-		line("parked", "%s", t.ParkReason)
+		line("parked", "%s: %s", plural(t.Parked, "transaction"), t.ParkReason)
 	}
 	if t.Fenced != "" {
 		line("fenced", "%s", t.Fenced)

@@ -7,7 +7,6 @@ import (
 
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/sender"
-	"github.com/spoold/spoold/spool"
 	"github.com/spoold/spoold/txn"
 )
 
@@ -16,15 +15,6 @@ func (s *starter) copied(why string) {
 	reason := fmt.Sprintf("transactional id %s: %s", s.known.ID, why)
 	s.w.Stop, s.urgent = reason, true
 	s.stop = &sender.StoppedError{Reason: reason}
-}
-
-// park has the decided transaction wait for an operator.
-func (s *starter) park(why string) {
-	s.phase = parked
-	s.known.Decision.Park = spool.Park{Reason: spool.ParkOutcomeUnknown, Detail: why, At: s.now.Wall}
-	s.put()
-	s.trial.say(why)
-	s.event(sender.TransactionTrouble{ID: s.cfg.ID, Message: fmt.Sprintf("nobody can tell whether transaction %d was committed: %s: look at its topics, then spoold txn resolve --committed or --aborted", s.known.Decision.Ordinal, why)})
 }
 
 // progressOf is what an answer to OffsetFetch says, in any of its versions.

@@ -34,6 +34,8 @@ type lane struct {
 	detail  string
 	retryAt int64 // Age: the topic is not tried before, because of detail
 	retries int
+	held    spool.Index // nothing up to here is sent: a parked transaction has it; 0: none has
+	heldWhy string
 	parked  string      // why an operator has to decide on its next unit; "": nobody has
 	missing int32       // a record waits for this partition, which the topic does not have; -1: none
 	alone   spool.Index // below it every record goes in a batch of its own: one of them was refused
@@ -317,7 +319,11 @@ func (s *reader) writable(l *lane) bool {
 
 func (s *reader) look(l *lane) bool {
 	t := l.remote
-	if l.parked != "" {
+	switch {
+	case l.held > 0:
+		l.detail = l.heldWhy
+		return false
+	case l.parked != "":
 		l.detail = l.parked
 		return false
 	}

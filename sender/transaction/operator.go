@@ -27,6 +27,10 @@ func (s *Sender) operate(word sender.TransactionWord) error {
 		s.audit("txn abort: transaction %d of %d records", s.sending.ordinal, s.sending.records)
 		s.runner.fail(s.sending, 0, "aborted by the operator")
 	case sender.TransactionCommitted, sender.TransactionAborted:
+		if len(s.known.Parked) > 0 {
+			s.starter.resolveParked(word == sender.TransactionCommitted)
+			return nil
+		}
 		if s.starter.phase != parked && !(d.Open() && d.Park.Parked()) { // parked now, or by an earlier process that nothing was found out after
 			return fmt.Errorf("no transaction is parked: there is nothing to resolve")
 		}

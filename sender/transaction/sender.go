@@ -140,6 +140,7 @@ func New(cfg Config, rec *spool.Recovered) *Sender {
 	if rec.Stopped != "" {
 		s.stop = &sender.StoppedError{Reason: rec.Stopped, Recorded: true}
 	}
+	s.starter.hold()
 	s.starter.restart()
 	if s.known.Fenced != "" {
 		s.starter.phase = fenced
@@ -159,7 +160,7 @@ func (s *Sender) Start(now spool.Time) *sender.Effects {
 		r.Partitions = len(s.known.Decision.Partitions)
 	}
 	s.event(r)
-	if s.known.ID != s.cfg.ID && !s.known.Decision.Open() {
+	if s.known.ID != s.cfg.ID && !s.known.Decision.Open() && len(s.known.Parked) == 0 {
 		if s.known.ID != "" {
 			s.audit("transactional.id was %q, is now %q", s.known.ID, s.cfg.ID)
 		}

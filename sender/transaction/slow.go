@@ -152,6 +152,9 @@ func (s *Sender) Waiting(topic string, n int32, c sender.Choice) *sender.Waiting
 		return nil
 	}
 	w := &sender.Waiting{Lane: l.id, Topic: topic, From: l.gate, End: l.end, Why: l.detail}
+	if w.From = max(w.From, l.held); w.From >= w.End {
+		return nil
+	}
 	if l.parked != "" {
 		// Of a parked unit alone: it is the first.
 		w.Why = l.parked
@@ -202,7 +205,7 @@ func (s *Sender) Sweep(now spool.Time, w *sender.Waiting, sections []spool.Secti
 func (s *Sender) putAside(runs []spool.UnitRun, l *lane, i spool.Index, code protocol.ErrorCode, why string) int {
 	count := 0
 	for _, r := range runs {
-		if int(r.Lane) >= len(s.lanes) || s.lanes[r.Lane].gate > r.First {
+		if int(r.Lane) >= len(s.lanes) || s.lanes[r.Lane].gate > r.First || r.First < s.lanes[r.Lane].held {
 			return 0
 		}
 		count += r.Count

@@ -31,7 +31,7 @@ const (
 	describing
 	// fenced: another producer has the transactional id. Nothing is sent.
 	fenced
-	// parked: nobody can tell what became of the decided transaction.
+	// parked: a transaction of a former transactional id waits for an operator.
 	parked
 )
 
@@ -337,7 +337,7 @@ func (s *starter) onProgress(r *kmsg.OffsetFetchResponse) {
 		s.go_()
 	case v == txn.WasCommitted, v == txn.NotCommitted:
 		s.settleStart(v == txn.WasCommitted)
-	case len(d.Cut) == 0:
+	case len(d.Cut) == 0 && len(d.Partitions) == 0:
 		s.settleStart(false) // it carried nothing but progress
 	default:
 		s.search(why)
@@ -358,6 +358,10 @@ func (s *starter) settleStart(committed bool) {
 
 // go_ ends the start procedure: transactions are begun from now on.
 func (s *starter) go_() {
+	if len(s.known.Parked) > 0 && (s.cfg.Finish || s.known.ID != s.cfg.ID) {
+		s.phase = parked // under another id, or none, nobody could ask for it any more
+		return
+	}
 	if s.cfg.Finish {
 		s.audit("transactional.id was %q, now there is none", s.known.ID)
 		s.stop = sender.ErrFinished

@@ -31,6 +31,9 @@ func (s *Sender) transaction(now spool.Time) *sender.TransactionStatus {
 		Ordinal: s.known.Decision.Ordinal, Committed: s.known.Committed, Park: s.known.Decision.Park, Fenced: s.known.Fenced, Detail: s.starter.trial.detail,
 		InDoubt: s.known.Decision.Open() && s.ending == nil,
 	}
+	if t.Parked = len(s.known.Parked); t.Parked > 0 {
+		t.Park, t.InDoubt = s.known.Parked[0].Park, true
+	}
 	if s.m != nil {
 		t.Coordinator = s.m.Coordinator()
 		if id := s.m.Identity(); id.Valid() {
@@ -68,7 +71,7 @@ func (s *Sender) topic(l *lane, up bool, why string) sender.TopicStatus {
 	}
 	t.Detail = l.detail
 	switch {
-	case s.starter.phase == parked || l.parked != "":
+	case s.starter.phase == parked || l.held > 0 || l.parked != "":
 		t.State = "parked"
 	case l.remote.Code != protocol.None:
 		t.State, t.Detail = "unknown-topic", l.remote.Code.String()
