@@ -210,9 +210,9 @@ func TestASplitBatchKeepsRecordsSequencesAndTimestamps(t *testing.T) {
 	}
 }
 
-// TestPartitionsTakeTheirRecordsInOrderEachOnceWhateverIsBlockedOrEvicted drives one
+// TestPartitionsTakeEachRecordOnceAndInOrderWhateverIsEvicted drives one
 // lane at random and checks what comes out of each partition against the entries.
-func TestPartitionsTakeTheirRecordsInOrderEachOnceWhateverIsBlockedOrEvicted(t *testing.T) {
+func TestPartitionsTakeEachRecordOnceAndInOrderWhateverIsEvicted(t *testing.T) {
 	for seed := range uint64(300) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		a := New(Config{BatchSize: 120 + rng.IntN(300), BufferMemory: 600 + rng.IntN(4000), Seed: seed})

@@ -5,7 +5,7 @@ package accumulator
 // may compress better than those that were refused.
 type sizeLimit struct {
 	bytes    int   // 0: none is known
-	taken    int   // the largest batch that was acked since; a refusal of a smaller one forgets it
+	acked    int   // the largest batch that was acked since; a refusal of a smaller one forgets it
 	growAt   int64 // Age
 	refusals int
 }
@@ -19,20 +19,20 @@ const (
 // TooLarge notes that a batch of more than one record was refused for its size in bytes.
 func (l *Lane) TooLarge(now int64, size int) {
 	s := &l.limit
-	if s.taken >= size {
-		s.taken = 0
+	if s.acked >= size {
+		s.acked = 0
 	}
-	if limit := max(size/2, s.taken, leastLimit); s.bytes == 0 || limit < s.bytes {
+	if limit := max(size/2, s.acked, leastLimit); s.bytes == 0 || limit < s.bytes {
 		s.bytes = limit
 	}
 	s.growAt = now + min(growAfterMs<<min(s.refusals, 6), growMostMs)
 	s.refusals++
 }
 
-// Took notes that a batch of so many bytes was acked.
-func (l *Lane) Took(size int) {
+// Acked notes that a batch of so many bytes was acked.
+func (l *Lane) Acked(size int) {
 	if l.limit.bytes > 0 {
-		l.limit.taken = max(l.limit.taken, size)
+		l.limit.acked = max(l.limit.acked, size)
 	}
 }
 

@@ -42,7 +42,7 @@ func (l *limited) offer(batches int) (refused int) {
 			refused++
 			l.l.TooLarge(l.now, size)
 		} else {
-			l.l.Took(size)
+			l.l.Acked(size)
 		}
 		l.a.Recycle(b)
 		l.now += 100

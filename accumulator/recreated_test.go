@@ -40,7 +40,7 @@ func TestALaneWhoseTopicIsANewOneHandsOutNothingThatHasLeft(t *testing.T) {
 
 // A start may learn of the former topic's partitions from a broker that knows fewer of them than records were spread over.
 // Found by the simulated world: what waited for the others was never handed out again when the topic was created anew.
-func TestALaneWhoseTopicIsANewOneHandsOutWhatWaitedForPartitionsItNeverHad(t *testing.T) {
+func TestANewTopicGetsWhatWaitedForPartitionsThatAreNotThere(t *testing.T) {
 	a := New(Config{BatchSize: 4096, BufferMemory: 1 << 20})
 	l := NewLane(0, "t", 0, 6, spool.Facts{Counts: []spool.CountFact{{From: 0, Count: 5}}})
 	lg := &log{}

@@ -3,7 +3,7 @@
 //
 // Promise: a batch has its identity on disk before its first byte leaves; a sequence that was given to records is
 // never given to others in the same epoch, whatever is refused, lost or resolved; an epoch never wraps; batches are
-// sent and settled in the order of the spool; at most five are unanswered, and one where the broker may not tell a
+// sent and settled in the order of the spool; at most five are unanswered, and one where the broker may not recognise a
 // duplicate; what cannot be known is parked, never guessed.
 //
 // A Machine takes events and leaves steps in an Env (env.go). It meets no broker, no metadata and no file: a way to

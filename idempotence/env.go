@@ -40,7 +40,7 @@ type Env struct {
 	Steps
 }
 
-// Steps are what machines want done, in order. Whoever drives them takes what is there, and empties it.
+// Steps are what is to be done for machines, in order. Whoever drives them takes what is there, and empties it.
 type Steps struct {
 	Write   spool.Write // to be made durable in one commit
 	Urgent  bool        // something waits for Write

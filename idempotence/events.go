@@ -15,7 +15,7 @@ type BatchAcked struct {
 	Offset    protocol.Offset // NoOffset: known to be there, place unknown
 	// Recovered: its records were spooled by an earlier process.
 	Recovered bool
-	// How it was learnt: "answer", "named" (DescribeProducers and a later ack), "tail" (read in the log).
+	// How it became known: "answer", "named" (DescribeProducers and a later ack), "tail" (read in the log).
 	How string
 }
 
@@ -69,7 +69,7 @@ type EpochBumped struct {
 // RefusedError says that the cluster refused a record for good, or that an operator put it aside.
 type RefusedError struct {
 	Code    string // Kafka's name of it; "": the cluster was not asked, or does not refuse it
-	Message string // the broker's words, or ""
+	Message string // the broker's message, or ""
 }
 
 func (e *RefusedError) Error() string {

@@ -100,7 +100,7 @@ func (m *Machine) GiveBack(e *Env) {
 // LeaderChanged says that the partition has another leader, or none, or that its leader epoch is another one.
 func (m *Machine) LeaderChanged(e *Env, known, epoch bool) {
 	if epoch && m.seq.Identity.Valid() {
-		m.Mark(e) // a start must not believe an older epoch either
+		m.Mark(e) // a start must not go by an older epoch either
 	}
 	if known {
 		m.retryAt = min(m.retryAt, e.Now.Age) // the back-off is skipped (KIP-951)

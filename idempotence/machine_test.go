@@ -295,7 +295,7 @@ func TestAStartFindsItsWindowInOrderOfSequences(t *testing.T) {
 	}
 }
 
-func TestAPartitionMovesToTheNewProducerIDOnlyWhenNothingIsInDoubt(t *testing.T) {
+func TestAPartitionTakesANewProducerIDOnlyWithNothingInDoubt(t *testing.T) {
 	b := newBench(t).known()
 	b.spool(1)
 	b.advance(1)

@@ -12,7 +12,7 @@ type resolution struct {
 	way      uint64 // over which the log was looked at last; 0: over none
 	mayAsk   bool   // false: no right to DescribeProducers
 	resolver *recovery.Resolver
-	resend   *Sealed   // what the resolver wants on the wire
+	resend   *Sealed   // what the resolver has sent again
 	build    *building // bytes being read back for resend
 	round    uint64    // see Round
 }

@@ -15,7 +15,7 @@ const (
 	Ask                // DescribeProducers and the log's end, at the leader: Described, or Wait and again
 	ReadTail           // batch headers of the log from From to To: TailRead
 	ReadBack           // entries of Batch from the spool, from Index on: TakeEntries
-	Confirm            // another broker's word on who leads, before it is parked for Reason: ParkFor, or AskAgain
+	Confirm            // another broker's answer about the leader, before it is parked for Reason: ParkFor, or AskAgain
 	Stop               // for good: somebody else used this spool's identity; Detail
 )
 
@@ -87,7 +87,7 @@ func (m *Machine) newResolver(e *Env) *recovery.Resolver {
 	}, m.forRecovery(m.lowestSettled()))
 }
 
-// followResolver carries out what the resolver wants next.
+// followResolver carries out what the resolver asks for next.
 func (m *Machine) followResolver(e *Env, way uint64) Want {
 	if m.onWire > 0 {
 		return Want{} // one copy at a time
@@ -126,7 +126,7 @@ func (m *Machine) followResolver(e *Env, way uint64) Want {
 			return Want{Do: Confirm, Reason: step.Reason, Detail: step.Detail}
 		case recovery.Stop:
 			return Want{Do: Stop, Detail: step.Detail}
-		case recovery.Hole:
+		case recovery.Refused:
 			if b := m.window[0]; b.Batch == nil && b.Seal.Count > 1 && len(b.badRecords()) == 0 {
 				return m.readBack(m.Lane, b) // to be cut in two
 			}
@@ -160,7 +160,7 @@ func (m *Machine) stepSettle(e *Env, step *recovery.Step) {
 	}
 }
 
-// Described takes the leader's answer to Ask: what it knows of Producer, and where its log ends. denied: without the
+// Described takes the leader's answer to Ask: what it has of Producer, and where its log ends. denied: without the
 // right to ask.
 func (m *Machine) Described(e *Env, n recovery.Named, denied bool, logEnd protocol.Offset) {
 	if !m.Waiting() {

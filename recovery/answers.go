@@ -328,7 +328,7 @@ func (r *Resolver) hole(i int) {
 			"batch at sequence %d was refused, more than one copy of it was sent, and the leader has no state to keep the others out", r.batches[i].Base))
 		return
 	}
-	r.finish(Step{Do: Hole, Index: i, Final: final, Known: r.known})
+	r.finish(Step{Do: Refused, Index: i, Final: final, Known: r.known})
 }
 
 // Paused says that a Pause is over.

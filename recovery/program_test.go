@@ -69,7 +69,7 @@ func (w *world) step(r *Resolver) bool {
 	switch s.Do {
 	case Settle:
 		w.settle(r, s)
-	case Park, Stop, Hole, Done:
+	case Park, Stop, Refused, Done:
 		w.ended(r, s)
 		return true
 	case Resend:
@@ -280,7 +280,7 @@ func (w *world) ended(r *Resolver, s Step) {
 		if s.Reason == "" || s.Reason == spool.ParkTopicRecreated {
 			w.t.Fatalf("parked for no reason of its own: %+v", s)
 		}
-	case Hole:
+	case Refused:
 		if s.Index != 0 || len(left) == 0 || w.refused.Class() != protocol.Refused {
 			w.t.Fatalf("%+v after %v, %d are left", s, w.refused, len(left))
 		}

@@ -46,7 +46,7 @@ const (
 	Pause                  // back off, then Next again
 	Park                   // Reason, Detail
 	Stop                   // Detail: somebody else used this spool's identity (P11)
-	Hole                   // batch Index was refused (Code) and is not in the log
+	Refused                // batch Index was refused (Code) and is not in the log
 	Done                   // nothing is in doubt; Known says whether the broker has state
 )
 
@@ -54,14 +54,14 @@ const (
 type Step struct {
 	Do       Do
 	From, To protocol.Offset   // ReadTail; To NoOffset: up to the high watermark
-	Index    int               // Resend, Hole
+	Index    int               // Resend, Refused
 	Count    int               // Settle
 	Offsets  []protocol.Offset // Settle: where each is, or NoOffset
 	How      string            // Settle: "answer", "named", "tail"
 	Reason   string            // Park
 	Detail   string            // Park, Stop
-	Known    bool              // Done, Hole
-	Final    bool              // Hole: no other copy can be in the log
+	Known    bool              // Done, Refused
+	Final    bool              // Refused: no other copy can be in the log
 }
 
 // Named is what DescribeProducers says of our producer id. Epoch and
@@ -99,7 +99,7 @@ type Resolver struct {
 	odd     int  // out-of-order answers in a row that the question did not explain
 	refused bool // a copy sent while resolving was refused: read the tail instead
 	settle  Step // to be handed out, if settle.Do is not 0
-	end     Step // Park, Stop, Hole
+	end     Step // Park, Stop, Refused
 }
 
 type phase uint8

@@ -61,7 +61,7 @@ func run(r *Resolver, answer func(Step) any) string {
 			return strings.Join(append(out, "park "+s.Reason), ", ")
 		case Stop:
 			return strings.Join(append(out, "stop"), ", ")
-		case Hole:
+		case Refused:
 			return strings.Join(append(out, fmt.Sprintf("hole final=%v", s.Final)), ", ")
 		case Done:
 			return strings.Join(append(out, fmt.Sprintf("done known=%v", s.Known)), ", ")

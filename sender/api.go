@@ -8,7 +8,7 @@ import (
 	"github.com/spoold/spoold/spool"
 )
 
-// Effects is what the core wants done, in field order. The slices belong to
+// Effects is what is to be done after a call, in field order. The slices belong to
 // the sender and are reused by its next call: carry them out or copy them first.
 type Effects struct {
 	// Write is one commit to make, or nil. Urgent: something waits for it; else it
@@ -75,7 +75,7 @@ type Response struct {
 	ID      uint64
 	Err     error // no answer came: closed, timed out, not connected, undecodable
 	Written bool  // with Err: a byte of it may have left this host
-	// Unsupported: with Err: the broker does not know the request, or not in a version that is new enough.
+	// Unsupported: with Err: the broker does not support the request, or not in a version that is new enough.
 	Unsupported bool
 	Message     kmsg.Response
 	Conn        Conn // KindConnect

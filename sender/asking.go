@@ -26,7 +26,7 @@ func (qs *questions) want(p *partition) {
 	qs.wanted = append(qs.wanted, p)
 }
 
-// asking is one question to a leader about one partition: who is known there, and
+// asking is one question to a leader about one partition: which producers are known there, and
 // where the log ends. Both answers are waited for: any replica answers the first
 // (a deposed leader, a follower that lags), only the leader of this reign the second.
 type asking struct {
@@ -40,7 +40,7 @@ type asking struct {
 }
 
 // ask puts the questions of all partitions that have one, one request per broker. One whose leader is not connected is
-// asked later, if it still wants to be.
+// asked later, if it is still to be asked.
 func (qs *questions) ask() {
 	if len(qs.wanted) == 0 {
 		return
@@ -164,7 +164,7 @@ func (qs *questions) describes(p *partition, a *asking, r *kmsg.DescribeProducer
 	p.Detail = "DescribeProducers: the response does not mention the partition"
 }
 
-// named picks our producer id out of those that the leader knows.
+// named picks our producer id out of those that the leader names.
 func (qs *questions) named(p *partition, a *asking, producers []kmsg.DescribeProducersResponseTopicPartitionActiveProducer) {
 	id := p.Producer(qs.env(p)).ID
 	n := recovery.Named{}
@@ -222,7 +222,7 @@ func (qs *questions) logEnd(p *partition, a *asking, r *kmsg.ListOffsetsResponse
 	p.Detail = "ListOffsets: the response does not mention the partition"
 }
 
-// maybeAnswered tells the resolver once everything that was asked is answered.
+// maybeAnswered gives the machine the answer once everything that was asked is answered.
 func (qs *questions) maybeAnswered(p *partition, a *asking) {
 	if a.named == nil && !a.denied && !a.failed || !a.gotEnd {
 		return
@@ -234,7 +234,7 @@ func (qs *questions) maybeAnswered(p *partition, a *asking) {
 			p.needMeta = qs.view.Refresh()
 		}
 		p.Wait(qs.env(p), p.Detail)
-		return // the machine still wants to ask
+		return // the machine asks again
 	}
 	if a.foreign != "" {
 		qs.stopForGood(p, a.foreign)
@@ -245,7 +245,7 @@ func (qs *questions) maybeAnswered(p *partition, a *asking) {
 		n = *a.named
 	}
 	p.Described(qs.env(p), n, a.denied, a.logEnd)
-	qs.took(p)
+	qs.collect(p)
 }
 
 func itoa(n int32) string { return strconv.Itoa(int(n)) }

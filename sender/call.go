@@ -70,7 +70,7 @@ func (c *call) stopForGood(p *partition, detail string) {
 	c.stop = &StoppedError{Reason: reason}
 }
 
-// env is what a call of p's machine is given. took comes after the call.
+// env is what a call of p's machine is given. collect comes after the call.
 func (c *call) env(p *partition) *idempotence.Env {
 	e := &c.e
 	e.Now = c.now

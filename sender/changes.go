@@ -8,7 +8,7 @@ import (
 	"github.com/spoold/spoold/spool"
 )
 
-// changes carries out what the view of the cluster learnt, for what waits to be sent.
+// changes carries out what changed in the view of the cluster, for what waits to be sent.
 type changes struct {
 	parts
 	feeds *feeds
@@ -16,8 +16,8 @@ type changes struct {
 	foreignCluster string
 }
 
-// take carries out what the view of the cluster learnt.
-func (ch *changes) take() {
+// apply carries out what changed in the view of the cluster.
+func (ch *changes) apply() {
 	for _, c := range ch.view.Changes() {
 		switch c.Kind {
 		case cluster.LinkChanged:
@@ -40,7 +40,7 @@ func (ch *changes) take() {
 	}
 }
 
-// foreign: the brokers are of another cluster. That is an outage, unless the operator wants to know at the start.
+// foreign: the brokers are of another cluster. That is an outage, unless a start is to end for it.
 func (ch *changes) foreign(err *ForeignClusterError) {
 	if ch.cfg.CheckCluster && ch.view.Generation() == 0 {
 		ch.stop = err

@@ -51,7 +51,7 @@ func (cc *cloneCheck) done() bool {
 			continue
 		}
 		if l.remote.Code != protocol.None && !cc.view.Absent(l.remote) {
-			missing++ // who leads its partitions is not known for now; a topic that is not there cannot have been used either
+			missing++ // the leaders of its partitions are not known for now; a topic that is not there cannot have been used either
 		}
 		for _, p := range l.parts {
 			if !p.cloned && p.ID < l.remote.Count {
@@ -90,7 +90,7 @@ func (c *call) mayUseIdentity() bool { return c.checked }
 // mustAnswer reports whether the leaders of the lane's partitions are part of the clone check.
 func (l *lane) mustAnswer() bool { return l.backlog && !l.remote.Recreated && !l.remote.Uncertain() }
 
-// knownPartitions is how many partitions of the topic the spool knows of, as far as it wrote that down: with records
+// knownPartitions is how many partitions of the topic the spool has on record: with records
 // that have keys, and where something was acked.
 func (l *lane) knownPartitions() (n int32) {
 	n = l.acc.KnownPartitions()

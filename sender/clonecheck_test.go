@@ -98,7 +98,7 @@ func TestACopyIsNoticedWhereTheTopicMayNotBeDescribedAtItsStart(t *testing.T) {
 
 // The broker that is asked first may not have heard of all partitions, and tell of none that the original went on with.
 // Found by the simulated world.
-func TestACopyIsNoticedWhereAStaleBrokerTellsOfFewerPartitionsAtItsStart(t *testing.T) {
+func TestACopyIsNoticedWhereAStaleBrokerShowsFewerPartitions(t *testing.T) {
 	cases := 0
 	for seed := uint64(1); cases < 30; seed++ {
 		if seed > 200 {
@@ -168,7 +168,7 @@ func TestATopicThatIsNotThereDelaysAStartByNoMoreThanASecondWord(t *testing.T) {
 }
 
 // A leader that never answers does not hold up the others for ever.
-func TestALeaderThatDoesNotAnswerTheRollCallIsWaitedForNoLongerThanARequest(t *testing.T) {
+func TestTheCloneCheckWaitsForALeaderNoLongerThanForARequest(t *testing.T) {
 	w := newWorld(1, 2)
 	w.topics, w.keys = []string{"a"}, 8
 	w.cluster.create("a", 2)
@@ -205,7 +205,7 @@ func TestALeaderThatDoesNotAnswerTheRollCallIsWaitedForNoLongerThanARequest(t *t
 }
 
 // A refused record raises a partition's epoch, and the next start stays with that producer id there, so as to shut out what was
-// sent under the former epoch. That is no way past the roll call. Found by the simulated world.
+// sent under the former epoch. That is no way past the clone check. Found by the simulated world.
 func TestNothingIsSentUnderARaisedEpochBeforeTheRollCallIsOver(t *testing.T) {
 	cases := 0
 	for seed := uint64(1); cases < 20; seed++ {

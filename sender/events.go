@@ -6,7 +6,7 @@ import (
 	"github.com/spoold/spoold/spool"
 )
 
-// Event is something that a program or an operator may want to know: one of the
+// Event is something that a program or an operator may act on: one of the
 // types of this file. Pure code returns them; the loop passes them to Hooks.
 type Event = any
 
@@ -27,7 +27,7 @@ type LinkChanged struct {
 	Err string // why it is down
 }
 
-// CopyUnchecked says that a start went on although not all leaders had said within request.timeout.ms what they know
+// CopyUnchecked says that a start went on although not all leaders had answered within request.timeout.ms what they know
 // of the last start's producer id: should this spool be an older copy, it may be noticed late, or never (P11).
 type CopyUnchecked struct {
 	Unasked int // partitions that pending records may go to

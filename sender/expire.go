@@ -42,7 +42,7 @@ func (s *Sender) unsealExpired(l *lane, end spool.Index) {
 	for _, p := range l.parts {
 		if idempotence.Unsealable(p.Machine, end) {
 			idempotence.UnsealAll(p.Machine, s.env(p), "delivery.timeout.ms is over")
-			s.took(p)
+			s.collect(p)
 		}
 	}
 }

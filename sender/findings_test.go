@@ -40,7 +40,7 @@ func TestABatchThatCouldNotBeWrittenIsNotSentAgainAtOnce(t *testing.T) {
 
 // While the cluster is away for longer than metadata.max.age.ms, or a partition has no leader, the core waits for its next
 // try: nobody is woken every millisecond to find that there is nothing to do.
-func TestAnOutageLongerThanMetadataMaxAgeIsWaitedOutAndNotSpunThrough(t *testing.T) {
+func TestALongOutageIsWaitedOutWithoutABusyLoop(t *testing.T) {
 	value := []byte("v")
 	entry := spool.AppendEntry(nil, 1, protocol.NoPartition, nil, value, nil, spool.BodySize(nil, value, nil))
 	s := sender.New(whole(sender.Config{Seed: 1}), &spool.Recovered{Incarnation: 1, Former: protocol.NoIdentity})
@@ -157,7 +157,7 @@ func TestAMissingTopicIsReportedOnlyWhenItIsNotMade(t *testing.T) {
 }
 
 // Found by the simulated world: records went to partitions that only the former topic had had, and waited for ever.
-func TestRecordsOfARecreatedTopicWithFewerPartitionsGoToThoseThatItHas(t *testing.T) {
+func TestRecordsOfATopicRecreatedSmallerGoToItsPartitions(t *testing.T) {
 	w, _ := scenario(1)
 	w.cluster.topics["a"].grow(1, 0)
 	w.run(5000) // until metadata shows the second partition
@@ -229,7 +229,7 @@ func (w *world) parksAll(t *testing.T, reason string) {
 
 // A topic that was created anew takes a batch that arrives late for its first one, where Produce goes by name, whatever its
 // sequence. What the leader then says of the producer says nothing of the batches before. Found by the simulated world.
-func TestNothingIsSettledForALaterBatchThatTheLogOfAnotherTopicHolds(t *testing.T) {
+func TestNothingIsSettledForALaterBatchInTheLogOfAnotherTopic(t *testing.T) {
 	w, p, late := threeInDoubt(t)
 	w.cluster.byName = true
 	id := w.cluster.topics["a"].id
@@ -257,7 +257,7 @@ func TestNothingIsSettledForALaterBatchOfAForgottenProducer(t *testing.T) {
 
 // A log that lost what it had (an unclean election), or that was never the one which was asked: a topic was created anew, and a
 // broker that had not heard of it told where the former one ends. Found by the simulated world: it was asked for ever.
-func TestALogThatEndsBelowWhereItIsToBeReadParksInsteadOfBeingAskedForEver(t *testing.T) {
+func TestALogThatEndsBelowWhereItIsToBeReadParks(t *testing.T) {
 	w, p, _ := threeInDoubt(t)
 	p.log, p.hw, p.state = nil, 0, map[int64]*modelProducer{}
 	w.parksAll(t, spool.ParkLogWentBack)
@@ -265,7 +265,7 @@ func TestALogThatEndsBelowWhereItIsToBeReadParksInsteadOfBeingAskedForEver(t *te
 
 // A broker that has forgotten the producer takes whatever comes first, so that one is sent at a time; also when what it refused,
 // the first question after it had forgotten, is cut in two. Found by the simulated world: the second half overtook the first.
-func TestHalvesOfARefusedBatchGoOneByOneToABrokerThatHasForgottenTheProducer(t *testing.T) {
+func TestHalvesGoOneByOneToABrokerThatForgotTheProducer(t *testing.T) {
 	w, p := scenario(2)
 	w.calm = true
 	w.produce(1)
@@ -300,7 +300,7 @@ func TestHalvesOfARefusedBatchGoOneByOneToABrokerThatHasForgottenTheProducer(t *
 // A broker that has not heard of a topic's new incarnation tells of the former one, and is believed when it does so twice. Then
 // the others are asked: it is the topic that it was, records for other partitions go on, and what had waited
 // meanwhile must not be spread anew behind them. Found by the simulated world.
-func TestATopicThatWasNotAnotherOneAfterAllKeepsItsOrderWhenItIsResolved(t *testing.T) {
+func TestATopicThatWasTheSameAfterAllKeepsItsOrder(t *testing.T) {
 	for _, restarted := range []bool{true, false} {
 		w, _ := scenario(1)
 		topic := w.cluster.topics["a"]

@@ -64,7 +64,7 @@ func (s *Sender) Fed(now spool.Time, f *Fed) *Effects {
 		p.question.feed = 0
 		s.touch(p)
 		p.TakeEntries(s.env(p), f.Sections, f.Next)
-		s.took(p)
+		s.collect(p)
 		return s.end()
 	}
 	l := s.lane(f.Lane)

@@ -13,8 +13,8 @@ type Resolved struct {
 	Records    int // that were in doubt
 }
 
-// Resolve is the operator's word for parked partitions of topic: partition, or all
-// of them if it is -1. It speaks of sealed records in doubt only; with none in
+// Resolve carries out the operator's decision for parked partitions of topic: partition, or all
+// of them if it is -1. It concerns sealed records in doubt only; with none in
 // doubt every choice only unparks. Choice and effect are one commit.
 func (s *Sender) Resolve(now spool.Time, topic string, n int32, c Choice) (*Effects, Resolved, error) {
 	s.start(now)
@@ -42,18 +42,18 @@ func (s *Sender) Resolve(now spool.Time, topic string, n int32, c Choice) (*Effe
 		if putAside && (n < 0 || p.ID == n) && p.RefusedForNow() {
 			r.Partitions = append(r.Partitions, p.ID)
 			r.Records += p.SetAside(s.env(p), c)
-			s.took(p)
+			s.collect(p)
 			s.activate(p)
 			continue
 		}
 		if p.Phase() == idempotence.Parked && (n < 0 || p.ID == n) {
-			// One that is the same topic after all was parked for the word of a broker that did not have it yet and knew a former
+			// One that is the same topic after all was parked for the answer of a broker that did not have it yet and still had a former
 			// one, and records of other partitions went on to it.
 			recreated = recreated || p.Park().Reason == spool.ParkTopicRecreated && !l.remote.Same()
 			r.Partitions = append(r.Partitions, p.ID)
 			r.Records += p.InDoubt()
 			p.Resolve(s.env(p), c)
-			s.took(p)
+			s.collect(p)
 			s.activate(p)
 		}
 	}

@@ -64,7 +64,7 @@ func (s *Sender) advance(p *partition) {
 	n := len(e.Events)
 	p.Review(e)
 	s.reportOnce(p, n)
-	s.took(p)
+	s.collect(p)
 	if p.Phase() == idempotence.Parked || s.stop != nil {
 		return
 	}
@@ -75,7 +75,7 @@ func (s *Sender) advance(p *partition) {
 	p.way = way
 	s.acc.Led(p.Queue, way.Broker)
 	want := p.Advance(e, way.Number)
-	s.took(p)
+	s.collect(p)
 	switch want.Do {
 	case idempotence.Ask:
 		if s.view.Generation() < p.needMeta {

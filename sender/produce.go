@@ -124,7 +124,7 @@ func (d *drain) onProduce(q *request, resp Response) {
 		if p.Answered(d.env(p), b, a) && !led {
 			p.needMeta = d.view.Refresh()
 		}
-		d.took(p)
+		d.collect(p)
 	}
 	for _, p := range q.parts {
 		if p.lane.undecided {
@@ -158,7 +158,7 @@ func (d *drain) findAnswer(r *kmsg.ProduceResponse, p *partition, b *idempotence
 			}
 			if l := rp.CurrentLeader; a.Code != protocol.None { // KIP-951
 				led = d.view.Leads(p.lane.remote, p.ID, l.LeaderID, l.LeaderEpoch)
-				d.changes.take()
+				d.changes.apply()
 			}
 			return led
 		}

@@ -63,7 +63,7 @@ func (s *Sender) Handle(now spool.Time, resp Response) *Effects {
 	switch q.kind {
 	case reqView:
 		s.view.Handle(q.view, cluster.Answer{Message: resp.Message, Err: resp.Err})
-		s.changes.take()
+		s.changes.apply()
 	case reqIdentity:
 		s.identify.answered(resp)
 	case reqDescribe:
@@ -89,7 +89,7 @@ func (s *Sender) Disconnected(now spool.Time, id int32, err error) *Effects {
 	s.view.Disconnected(id, err)
 	s.all = true
 	s.clones.changed = true
-	s.changes.take()
+	s.changes.apply()
 	return s.end()
 }
 

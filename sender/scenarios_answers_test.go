@@ -30,7 +30,7 @@ func always(code protocol.ErrorCode) func([]byte) protocol.ErrorCode {
 	return func([]byte) protocol.ErrorCode { return code }
 }
 
-func TestS22AFailOverAfterARollingRestartIsResolvedByTheLastSequence(t *testing.T) {
+func TestS22AFailOverAfterARestartIsResolvedByTheLastSequence(t *testing.T) {
 	w, p := scenario(3)
 	p.fresh = false // every replica was restarted while idle
 	w.doubt(t, p, 5)
@@ -49,7 +49,7 @@ func TestS22AFailOverAfterARollingRestartIsResolvedByTheLastSequence(t *testing.
 	}
 }
 
-func TestS33ABatchThatOnlyTheLeaderHasIsNotSettledByTheQuestionAlone(t *testing.T) {
+func TestS33ABatchThatOnlyTheLeaderHasIsNotSettledByTheQuestion(t *testing.T) {
 	w, p := scenario(3)
 	w.produce(1)
 	w.delivered(t)
@@ -144,7 +144,7 @@ func TestS49AnAckThatOvertakesIsSettledByTheTail(t *testing.T) {
 	}
 }
 
-func TestARefusedBatchOfWhichALateCopyTurnsUpIsDeliveredAndNotDeadLettered(t *testing.T) {
+func TestARefusedBatchOfWhichALateCopyTurnsUpIsDelivered(t *testing.T) {
 	for _, arrives := range []bool{true, false} {
 		w, _ := scenario(1)
 		w.calm = true

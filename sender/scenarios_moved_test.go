@@ -9,7 +9,7 @@ import (
 	"github.com/spoold/spoold/spool"
 )
 
-func TestS30ATopicRecreatedWhileProduceGoesByNameIsNoticedBeforeTheResend(t *testing.T) {
+func TestS30ATopicRecreatedIsNoticedBeforeAResendThatGoesByName(t *testing.T) {
 	w, p := scenario(1)
 	w.cluster.byName = true
 	w.produce(2)
@@ -54,7 +54,7 @@ func TestS34ARestoredSpoolIsNoticedBeforeAUsedSequenceIsGivenAway(t *testing.T) 
 	}
 }
 
-func TestS37APassedOverRecordKeepsItsPartitionThroughAGrownTopicAndARestart(t *testing.T) {
+func TestS37APassedOverRecordKeepsItsPartitionWhenTheTopicGrows(t *testing.T) {
 	for seed := range uint64(40) {
 		w := newWorld(seed+1, 1)
 		w.topics, w.keys = []string{"a"}, 3
@@ -157,7 +157,7 @@ func TestARaisedEpochKeepsItsProducerIDOverARestartUntilItIsAcked(t *testing.T) 
 	}
 }
 
-func TestAfterARecreatedTopicIsResolvedNothingThatHadLeftIsSentAgain(t *testing.T) {
+func TestNothingThatHasLeftIsSentAgainToARecreatedTopic(t *testing.T) {
 	w, _ := scenario(1)
 	w.cluster.topics["a"].grow(1, 0)
 	w.run(5000) // until metadata shows the second partition

@@ -95,7 +95,7 @@ func (w *world) doubt(t *testing.T, p *modelPartition, n int) {
 	w.hold = nil
 }
 
-func TestS01CrashBeforeTheFirstSendSendsOnceUnderTheRecordedIdentity(t *testing.T) {
+func TestS01ACrashBeforeTheFirstSendKeepsTheRecordedIdentity(t *testing.T) {
 	w, p := scenario(1)
 	w.drop = isProduce
 	w.produce(3)
@@ -133,7 +133,7 @@ func TestS03FiveInFlightAtACrashAreSettledByTheLastOfThem(t *testing.T) {
 	}
 }
 
-func TestS04ARestartedBrokerRemembersOneBatchAndNothingIsRenumbered(t *testing.T) {
+func TestS04ARestartedBrokerRemembersOneBatchNothingIsRenumbered(t *testing.T) {
 	w, p := scenario(1)
 	w.doubt(t, p, 5)
 	w.cluster.restart(p)
@@ -146,7 +146,7 @@ func TestS04ARestartedBrokerRemembersOneBatchAndNothingIsRenumbered(t *testing.T
 	}
 }
 
-func TestS05ForgottenProducerStateWithSomethingAbsentParksInsteadOfGuessing(t *testing.T) {
+func TestS05ForgottenProducerStateWithRecordsAbsentParks(t *testing.T) {
 	w, p := scenario(1)
 	w.produce(1)
 	w.until(t, "the first ack", func() bool { return w.pending() == 0 })
@@ -180,7 +180,7 @@ func TestS05ForgottenProducerStateIsSettledByTheTailWhenItIsThere(t *testing.T) 
 }
 
 // Retention, or DeleteRecords, took what was in doubt, and the broker was restarted since: it knows nothing any more.
-func TestS05ALogThatBeginsAboveWhatIsInDoubtParksInsteadOfAskingForEver(t *testing.T) {
+func TestS05ALogThatBeginsAboveWhatIsInDoubtParks(t *testing.T) {
 	w, p := scenario(1)
 	w.doubt(t, p, 3)
 	p.start, p.log = p.end(), nil

@@ -8,7 +8,7 @@ import (
 	"github.com/spoold/spoold/sender"
 )
 
-func TestS29ABatchDaysOldGoesAloneAndIsNeverSentBlindlyWhenItsAnswerIsLost(t *testing.T) {
+func TestS29ABatchDaysOldGoesAloneAndIsNeverResentBlindly(t *testing.T) {
 	w, p := scenario(1)
 	w.produce(1)
 	w.delivered(t)
@@ -78,7 +78,7 @@ func TestS40AHostWithAWrongClockSendsNothingBlindly(t *testing.T) {
 	}
 }
 
-func TestS51ADrainOfOldRecordsWhoseResendIsRefusedIsSettledByTheTail(t *testing.T) {
+func TestS51OldRecordsWhoseResendIsRefusedAreSettledByTheTail(t *testing.T) {
 	w, p := scenario(1)
 	w.produce(1)
 	w.delivered(t)

@@ -16,7 +16,7 @@ import (
 const (
 	tailBytes = 1 << 20 // of one Fetch
 	fetchMax  = 12      // from version 13 on topics go by id only
-	maxBelow  = 5       // times that a log may end below where it is to be read, before it is believed
+	maxBelow  = 5       // times that a log may end below where it is to be read, before that counts
 )
 
 // tailRead is a look at the log of one partition: the batch headers of our producer id.
@@ -56,7 +56,7 @@ func (qs *questions) readTail(p *partition, from, to protocol.Offset) {
 	topic.Topic = p.lane.topic
 	part := kmsg.NewFetchRequestTopicPartition()
 	part.Partition, part.FetchOffset, part.PartitionMaxBytes = p.ID, int64(t.next), tailBytes
-	part.CurrentLeaderEpoch, part.LogStartOffset = epoch, -1 // a follower, or who was the leader, does not answer then
+	part.CurrentLeaderEpoch, part.LogStartOffset = epoch, -1 // a follower, or a former leader, does not answer then
 	topic.Partitions = append(topic.Partitions, part)
 	r.Topics = append(r.Topics, topic)
 	qs.request(Request{Kind: KindControl, Broker: leader, Message: r, MaxVersion: fetchMax},
@@ -104,7 +104,7 @@ func (qs *questions) tailTrouble(p *partition, t *tailRead, detail string, fresh
 func (qs *questions) tailPart(p *partition, t *tailRead, rp *kmsg.FetchResponseTopicPartition) {
 	code := protocol.ErrorCode(rp.ErrorCode)
 	switch {
-	case code == protocol.OffsetOutOfRange: // below the start or above the end: Kafka does not tell which
+	case code == protocol.OffsetOutOfRange: // below the start or above the end: Kafka does not say which
 		qs.askLogStart(p, t)
 		return
 	case code.Class() == protocol.Authorization:
@@ -127,7 +127,7 @@ func (qs *questions) tailPart(p *partition, t *tailRead, rp *kmsg.FetchResponseT
 	case t.to != protocol.NoOffset && t.next >= t.to, t.to == protocol.NoOffset && t.next >= end:
 		qs.tailDone(p, t)
 	case t.next >= end:
-		// An ack showed that the high watermark was higher: a new leader learns it late.
+		// An ack showed that the high watermark was higher: a new leader has it late.
 		qs.tailTrouble(p, t, "waiting for the high watermark", false)
 	}
 }
@@ -167,7 +167,7 @@ func (qs *questions) onLogStart(q *request, resp Response) {
 		qs.tailDone(p, t)
 	default:
 		// Above the end: nothing is there, which must not be taken for "not found". It may be another topic of that
-		// name, which metadata will tell, or a leader of another reign.
+		// name, which metadata will show, or a leader of another epoch.
 		t.below++
 		qs.tailTrouble(p, t, "Fetch: offset "+fmt.Sprint(t.next)+" is out of range", true)
 	}
@@ -201,5 +201,5 @@ func (qs *questions) headers(p *partition, t *tailRead, log []byte) error {
 func (qs *questions) tailDone(p *partition, t *tailRead) {
 	p.open().tail = nil
 	p.TailRead(qs.env(p), t.seen)
-	qs.took(p)
+	qs.collect(p)
 }

@@ -58,9 +58,9 @@ func (ts *topics) restorePartition(st *spool.PartitionState) {
 	p.lane.remote.RestoreEpoch(p.ID, st.LeaderEpoch)
 }
 
-// took notes what a call of p's machine changed for others. What it left in Steps is taken when the call of the
+// collect notes what a call of p's machine changed for others. What it left in Steps is taken when the call of the
 // core ends.
-func (ts *topics) took(p *partition) {
+func (ts *topics) collect(p *partition) {
 	l := p.lane
 	ts.left(l)
 	if n := p.Sequences(); !ts.checked && n.LastOffset >= 0 {

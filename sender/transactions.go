@@ -5,7 +5,7 @@ import "github.com/spoold/spoold/txn"
 // OnlineUnit is a client's transaction that commits consumer offsets with its records: it is not
 // spooled, but delivered at once, after all that was committed before it, or aborted.
 type OnlineUnit struct {
-	ID      uint64 // chosen by who gives it, and not given before
+	ID      uint64 // chosen by the caller, and not given before
 	Topics  []string
 	Entries [][]byte // of each of Topics, see spool.AppendEntry
 	Groups  []txn.GroupOffsets

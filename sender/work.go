@@ -13,7 +13,7 @@ type work struct {
 	all, allNext bool
 	// reachAt is the Age at which the view of the cluster has to be asked again for ways to leaders; 0: no need.
 	reachAt int64
-	due     dueHeap // by the Age at which they want to be looked at
+	due     dueHeap // by the Age at which they are to be looked at
 }
 
 // beginWork has the partitions looked at whose time has come.

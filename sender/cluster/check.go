@@ -15,12 +15,12 @@ type Verdict uint8
 
 // Verdicts.
 const (
-	Confirmed Verdict = iota + 1 // the leader's word counts
+	Confirmed Verdict = iota + 1 // the leader's answer counts
 	Later                        // there is no other broker to ask yet: ask the leader again after a while
 	Again                        // another broker is asked: ask the leader again when metadata is as new as Refreshed
 )
 
-// Confirm reports whether the word of the leader of partition n of t is enough to park it. If not, another broker is asked
+// Confirm reports whether the answer of the leader of partition n of t is enough to park it. If not, another broker is asked
 // who leads it. Where no other broker can be reached within metadata.max.age.ms it is: to park is safe.
 func (v *View) Confirm(t *Topic, n int32, c *LeaderCheck) (verdict Verdict, refreshed Generation) {
 	m := &v.meta

@@ -45,7 +45,7 @@ func (v *View) Follow(name string, bound protocol.TopicID) *Topic {
 }
 
 // SetPending says whether records wait for t. A topic for which none waited for metadata.max.idle.ms is not asked
-// about; when one comes, what was known of its leaders is not believed any more.
+// about; when one comes, what was known of its leaders is void.
 func (v *View) SetPending(t *Topic, pending bool) {
 	if t.Pending == pending {
 		return
@@ -115,7 +115,7 @@ func (t *Topic) ReportOnce(code protocol.ErrorCode) bool {
 }
 
 // missing reports whether records wait for a topic that is not there. A topic that is not there and for which nothing
-// is pending was deleted by somebody, who would not like to see it come back.
+// is pending was deleted on purpose, and must not come back.
 func (t *Topic) missing() bool { return t.Code == protocol.UnknownTopicOrPartition && t.Pending }
 
 // createTries is how often a missing topic is asked for before it is reported: a broker answers that there is none while
@@ -210,7 +210,7 @@ func (v *View) topicFailed(t *Topic) {
 
 // Absent reports whether a topic is not there. A broker that is cut off from the others does not have those that were
 // created since: two have to say so, each when it was asked by itself, and the next one is. Where there is one broker, its
-// word is enough.
+// answer is enough.
 func (v *View) Absent(t *Topic) bool {
 	if t.Code != protocol.UnknownTopicOrPartition {
 		return false

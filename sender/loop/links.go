@@ -47,7 +47,7 @@ type link struct {
 
 func (k *link) open() bool { return k.conn != nil && k.gone == nil }
 
-// links is the loop's connections and what it knows of where brokers are. The loop owns it, but for clusterID.
+// links is the loop's connections and the addresses of brokers. The loop owns it, but for clusterID.
 type links struct {
 	opt   *Options
 	inbox *inbox

@@ -91,7 +91,7 @@ func TestDisconnectedComesAfterTheLastResponseOfItsConnection(t *testing.T) {
 
 // Else the core makes them again and again in the same call: nothing has said yet that
 // the broker is gone, and the loop never gets to the answer that is missing.
-func TestRequestsToAConnectionThatHasEndedAreAnsweredAfterDisconnected(t *testing.T) {
+func TestRequestsToAnEndedConnectionAreAnsweredAfterDisconnected(t *testing.T) {
 	r := newRig(t, Options{}, nil)
 	w := newFakeWire()
 	r.connected(t, w, sender.Effects{Requests: []sender.Request{control(3, 1)}})
@@ -131,7 +131,7 @@ func look(l *Loop) (there, open bool) {
 	return there, open
 }
 
-func TestProduceSendsAVerifiableBatchAndKeepsItsBytesForAnotherCopy(t *testing.T) {
+func TestProduceSendsAValidBatchAndKeepsItsBytesForAnotherCopy(t *testing.T) {
 	for _, codec := range []protocol.Codec{protocol.CodecNone, protocol.CodecGzip, protocol.CodecSnappy, protocol.CodecLZ4, protocol.CodecZstd} {
 		r := newRig(t, Options{Codec: codec, Level: 3}, nil)
 		w := newFakeWire()

@@ -118,7 +118,7 @@ func (ls *links) done(k *link, id uint64, p *producing) conn.Done {
 	}
 }
 
-// UnsupportedError says that a broker does not know a request.
+// UnsupportedError says that a broker does not support a request.
 type UnsupportedError struct {
 	Broker  int32
 	Request string

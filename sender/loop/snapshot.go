@@ -14,7 +14,7 @@ type Snapshot struct {
 	Now   spool.Time
 	Core  sender.Status
 	Store bolt.Stats
-	// Lanes by LaneID, of the same commit as Store. Core may be a commit ahead or behind: it may not know
+	// Lanes by LaneID, of the same commit as Store. Core may be a commit ahead or behind: it may not have
 	// the newest lanes yet.
 	Lanes     []bolt.LaneStats
 	Ages      []int64 // by LaneID: ms that its oldest pending record has waited, about; 0: none
