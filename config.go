@@ -58,6 +58,7 @@ type Config struct {
 	// The spool.
 	SpoolPath         string
 	SpoolMaxBytes     int64
+	SpoolCorrupt      string
 	SpoolMinFreeBytes int64
 	TimestampAhead    time.Duration // timestamp.ahead.max.ms; 0: however far
 	SpoolSettle       time.Duration

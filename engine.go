@@ -40,6 +40,8 @@ func (p *Producer) open(receipts *bolt.Receipts) (*engine, error) {
 		Adopt:        p.env.AdoptSpool,
 		Now:          p.env.Now,
 		KeepReceipts: true,
+		StopOnDamage: c.SpoolCorrupt == "stop",
+		Verify:       p.suspects,
 		Observe:      p.deadTopic.observe(&p.env.Hooks),
 	})
 	if err != nil {
@@ -49,6 +51,7 @@ func (p *Producer) open(receipts *bolt.Receipts) (*engine, error) {
 		store.Adopt(receipts)
 	}
 	e := &engine{store: store, replaced: make(chan struct{})}
+	p.env.Hooks.tellDamage(rec.Damage)
 	e.loop = p.newLoop(p.seam(store), rec)
 	e.loop.Run()
 	return e, nil
@@ -155,7 +158,7 @@ const reopenPause = 5 * time.Second
 // reopen gives the engine that follows one that ended with err, or nil and why there is none. As long as
 // the disk is too full for a first commit, it tries again.
 func (p *Producer) reopen(opened time.Time, err error, receipts *bolt.Receipts) (*engine, error) {
-	for as[*SpaceError](err) || errors.Is(err, sender.ErrFinished) {
+	for as[*SpaceError](err) || errors.Is(err, sender.ErrFinished) || p.cfg.SpoolCorrupt != "stop" && p.suspects.add(err) {
 		if errors.Is(err, sender.ErrFinished) {
 			opened = time.Time{}
 		}

@@ -40,6 +40,8 @@ var (
 	// ErrDeadLettered: the cluster refused the record for good, and it is a dead letter now. While
 	// the reason is known, the error is a *RefusedError, too.
 	ErrDeadLettered = errors.New("the record was moved to the dead letters")
+	// ErrLost: damage to the disk has taken the record before it was known to be delivered.
+	ErrLost = errors.New("the record is lost")
 	// ErrExpired: the record was dropped by policy before it was delivered, or its delivery.timeout.ms was over and it is a dead
 	// letter now.
 	ErrExpired = errors.New("the record was dropped by policy")
@@ -137,6 +139,12 @@ func (e *ConfigError) Error() string {
 	b.WriteString(": ")
 	b.WriteString(e.What)
 	return b.String()
+}
+
+// find is the E in err, or its zero value.
+func find[E error](err error) (e E) {
+	errors.As(err, &e)
+	return e
 }
 
 // as reports whether err has an E in it.

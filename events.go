@@ -28,6 +28,7 @@ type Hooks struct {
 	TransactionEnded   func(TransactionEnded)
 	TransactionTrouble func(TransactionTrouble)
 	SpoolCommit        func(SpoolCommit)
+	SegmentDamaged     func(SegmentDamaged)
 	ProduceRequest     func(ProduceRequest)
 	Panicked           func(Panicked)
 	InterceptorFailed  func(InterceptorFailed)
@@ -155,6 +156,20 @@ type SpoolCommit struct {
 	Duration time.Duration // the sync included
 	Records  int
 	Bytes    int // of the records, as they are on the disk
+}
+
+// SegmentDamaged: a file of the spool that holds records is not what was written to it. It was set aside and is kept; what its
+// checksums vouch for is delivered. Open calls the hook before it returns.
+type SegmentDamaged struct {
+	Segment     uint64
+	Path        string // of the file, under its new name
+	What        string // is wrong
+	Kept        int    // records that are needed and are there
+	Lost        int    // records that are gone; TopicStatus.Gaps has the ranges
+	InDoubt     int    // more that are gone but may have reached the cluster, which is asked for them
+	DeadLetters int    // that are gone
+	Divided     int    // records moved to the dead letters, as others of their transaction or batch are lost
+	KeyBlocks   int    // commits whose idempotency keys are gone: a repeat of one of them is taken as new
 }
 
 // Panicked: a function that the program supplied panicked. It was recovered, and the Producer goes on.

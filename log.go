@@ -61,6 +61,11 @@ func (l *logger) hooks(h Hooks) Hooks {
 		l.line(slog.LevelInfo, "partition goes on in the next producer epoch",
 			"event", "epoch.bumped", "topic", e.Topic, "partition", e.Partition, "producer", fmt.Sprintf("%d/%d", e.ProducerID, e.ProducerEpoch), "why", e.Why)
 	})
+	on(&h.SegmentDamaged, func(e SegmentDamaged) {
+		l.line(slog.LevelError, "a segment of the spool is damaged and was set aside: the file is kept, spoold ls names the records that are lost",
+			"event", "segment.damaged", "path", e.Path, "err", e.What, "records", e.Kept, "lost", e.Lost, "in_doubt", e.InDoubt,
+			"dead_letters_lost", e.DeadLetters, "divided", e.Divided, "key_blocks_lost", e.KeyBlocks)
+	})
 	on(&h.InterceptorFailed, func(e InterceptorFailed) {
 		l.line(slog.LevelError, "an interceptor failed and was passed by", "event", "interceptor.failed",
 			"interceptor", e.Interceptor, "method", e.Method, "err", e.Err)

@@ -1,8 +1,6 @@
 package spoold
 
 import (
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spoold/spoold/spool"
@@ -28,8 +26,9 @@ func Inspect(path string) (*Status, error) {
 	st := &Status{
 		Version: Version(), Time: time.Now(),
 		DeadLetters: stats.DeadLetters,
-		Accepted:    c.Accepted, Acked: c.Acked, Pending: c.Pending(), DeadLettered: c.DeadLettered, Expired: c.Expired,
-		SpoolPath: path, SpoolBytes: stats.Bytes, SpoolLimitBytes: stats.Limit, DiskFreeBytes: stats.FreeBytes,
+		Accepted:    c.Accepted, Acked: c.Acked, Pending: c.Pending(), DeadLettered: c.DeadLettered, Expired: c.Expired, Lost: c.Lost,
+		DamagedFiles: stats.DamagedFiles,
+		SpoolPath:    path, SpoolBytes: stats.Bytes, SpoolLimitBytes: stats.Limit, DiskFreeBytes: stats.FreeBytes,
 		Segments: stats.Segments, IdempotencyKeys: stats.Keys,
 		Link: "down", ClusterID: rec.ClusterID, State: "stopped", Error: rec.Stopped,
 		Topics: make([]TopicStatus, 0, len(rec.Lanes)),
@@ -44,7 +43,7 @@ func Inspect(path string) (*Status, error) {
 		}
 		st.Topics = append(st.Topics, ts)
 	}
-	slices.SortFunc(st.Topics, func(a, b TopicStatus) int { return strings.Compare(a.Topic, b.Topic) })
+	st.finish(stats.Gaps)
 	return st, nil
 }
 

@@ -34,6 +34,7 @@ type Producer struct {
 	// Tests come between.
 	seam        func(*bolt.Store) loop.Store // what the loop sees of the store
 	reopenPause time.Duration
+	suspects    suspects
 
 	engine atomic.Pointer[engine]
 	ending atomic.Bool   // quit or done is closed, or about to be

@@ -10,11 +10,12 @@ import (
 	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/sender/loop"
 	"github.com/spoold/spoold/spool"
+	"github.com/spoold/spoold/spool/bolt"
 )
 
 // Status is everything at one moment, as /api/status prints it. Counters are kept since
 // the spool was created, on disk with what they count: at any instant Accepted =
-// Acked + Pending + DeadLettered + Expired, and each is the sum of the topics'. An ack counts
+// Acked + Pending + DeadLettered + Expired + Lost, and each is the sum of the topics'. An ack counts
 // when it is on disk, until then the record is pending. It never changes; ask again for a newer one.
 type Status struct {
 	Version       string    `json:"version"`
@@ -27,6 +28,9 @@ type Status struct {
 	Pending      uint64 `json:"pending"`
 	DeadLettered uint64 `json:"dead_lettered"`
 	Expired      uint64 `json:"expired"`
+	Lost         uint64 `json:"lost"` // damage to the disk took them: the topics' gaps say which
+
+	DamagedFiles []string `json:"damaged_files,omitempty"` // segments that were set aside and are kept; they count in what the spool owns
 
 	SpoolPath       string `json:"spool_path"`
 	SpoolBytes      int64  `json:"spool_bytes"`
@@ -69,6 +73,7 @@ type TopicStatus struct {
 	Pending          uint64            `json:"pending"`
 	DeadLettered     uint64            `json:"dead_lettered"`
 	Expired          uint64            `json:"expired"`
+	Lost             uint64            `json:"lost"`
 	Bytes            int64             `json:"bytes"`              // on disk, of sections that hold pending records, about; 0 in Peek
 	OldestAgeSeconds float64           `json:"oldest_age_seconds"` // of the oldest pending record; 0: none
 	State            string            `json:"state"`              // "delivering", "idle", "waiting", "unknown-topic", "parked", "resolving"
@@ -76,6 +81,8 @@ type TopicStatus struct {
 	Trouble          string            `json:"trouble,omitempty"`         // why pending records cannot leave though the cluster is reached
 	PartitionCount   int32             `json:"partition_count,omitempty"` // of the topic; 0: not known yet
 	Partitions       []PartitionStatus `json:"partitions"`
+	// Gaps are which of the records expired or are lost, oldest first; of a running Producer the last ones, for all topics together.
+	Gaps []Gap `json:"gaps,omitempty"`
 }
 
 // PartitionStatus is one partition that something was sent to, or that is parked.
@@ -132,8 +139,9 @@ func (p *Producer) status(s *loop.Snapshot) *Status {
 	since := max(0, now.Age-s.Now.Age) // ms: what waited then waits still, or a newer snapshot would say so
 	st := &Status{
 		Version: Version(), Time: time.UnixMilli(now.Wall), UptimeSeconds: time.Since(p.opened).Seconds(),
-		Accepted: c.Accepted, Acked: c.Acked, Pending: c.Pending(), DeadLettered: c.DeadLettered, Expired: c.Expired,
-		SpoolPath: p.cfg.SpoolPath, SpoolBytes: s.Store.Bytes, SpoolLimitBytes: s.Store.Limit, DiskFreeBytes: s.Store.FreeBytes,
+		Accepted: c.Accepted, Acked: c.Acked, Pending: c.Pending(), DeadLettered: c.DeadLettered, Expired: c.Expired, Lost: c.Lost,
+		DamagedFiles: s.Store.DamagedFiles,
+		SpoolPath:    p.cfg.SpoolPath, SpoolBytes: s.Store.Bytes, SpoolLimitBytes: s.Store.Limit, DiskFreeBytes: s.Store.FreeBytes,
 		DeadLetters: s.Store.DeadLetters, SpoolFull: s.Store.Full, Segments: s.Store.Segments, OldestAgeSeconds: grown(s.OldestAge, since), IdempotencyKeys: s.Store.Keys,
 		Link: "down", LinkError: s.Core.LinkErr, Brokers: s.Core.Brokers, ClusterID: s.Core.ClusterID,
 		Producer: identityText(s.Core.Producer), Retries: s.Core.Retries,
@@ -179,8 +187,25 @@ func (p *Producer) status(s *loop.Snapshot) *Status {
 			st.Topics = append(st.Topics, topicStatus(&t, s, since))
 		}
 	}
-	slices.SortFunc(st.Topics, func(a, b TopicStatus) int { return strings.Compare(a.Topic, b.Topic) })
+	st.finish(s.Store.Gaps)
 	return st
+}
+
+// finish sorts the topics, and gives each its gaps.
+func (st *Status) finish(gaps []bolt.Gap) {
+	slices.SortFunc(st.Topics, func(a, b TopicStatus) int { return strings.Compare(a.Topic, b.Topic) })
+	if len(gaps) == 0 {
+		return
+	}
+	all := gapsOf(gaps)
+	for i := range st.Topics {
+		t := &st.Topics[i]
+		for _, g := range all {
+			if g.Topic == t.Topic {
+				t.Gaps = append(t.Gaps, g)
+			}
+		}
+	}
 }
 
 // topicStatus puts together what the sender knows of a topic and what the spool has counted.
@@ -218,7 +243,7 @@ func grown(age, since int64) float64 {
 
 // count fills in the counters.
 func (ts *TopicStatus) count(c spool.Counters) {
-	ts.Accepted, ts.Acked, ts.Pending, ts.DeadLettered, ts.Expired = c.Accepted, c.Acked, c.Pending(), c.DeadLettered, c.Expired
+	ts.Accepted, ts.Acked, ts.Pending, ts.DeadLettered, ts.Expired, ts.Lost = c.Accepted, c.Acked, c.Pending(), c.DeadLettered, c.Expired, c.Lost
 }
 
 func identityText(id protocol.ProducerIdentity) string {

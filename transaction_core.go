@@ -48,5 +48,8 @@ func reopenWhy(err error) string {
 	if errors.Is(err, sender.ErrFinished) {
 		return "what was in doubt under the former transactional.id, or without one, is resolved: going on under the present one"
 	}
+	if as[*CorruptError](err) {
+		return "a segment of the spool is damaged, opening the spool again to set it aside"
+	}
 	return "disk was full in a commit, opening the spool again"
 }

@@ -125,6 +125,7 @@ var sentinels = []struct{ inner, public error }{
 	{bolt.ErrDeadLettered, ErrDeadLettered},
 	{bolt.ErrExpired, ErrExpired},
 	{sender.ErrExpired, ErrExpired},
+	{bolt.ErrLost, ErrLost},
 	{bolt.ErrPoisoned, ErrUnknown}, // last: it may stand beside one that says more
 }
 

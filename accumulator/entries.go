@@ -14,7 +14,8 @@ type entries struct {
 	// arrives live is not looked up.
 	claimed    *spool.Set
 	claimedEnd spool.Index
-	settled    *spool.Set // has left
+	settled    *spool.Set   // has left
+	missing    []spool.Span // cannot be read, see RestoreMissing
 }
 
 func newEntries(end spool.Index) entries {

@@ -135,7 +135,7 @@ func (bs *batches) forRecovery(above protocol.Offset) []recovery.Batch {
 		list[i] = recovery.Batch{
 			Base: b.Seal.Base, Count: b.Seal.Count, MaxTimestamp: b.Seal.MaxTimestamp,
 			SealedAge: b.Seal.SealedAge, Tail: max(b.Seal.Tail, above),
-			Doubtful: b.inDoubt(), Acked: b.acked, Offset: b.offset,
+			Doubtful: b.inDoubt(), Acked: b.acked, Offset: b.offset, Lost: b.lost,
 		}
 	}
 	return list

@@ -37,6 +37,9 @@ func (m *Machine) Restore(st *spool.PartitionState) {
 
 // Restored ends the restoring.
 func (m *Machine) Restored() {
+	for _, b := range m.window {
+		b.lost = len(m.Lane.MissingOf(b.Seal.Spans)) > 0
+	}
 	var first protocol.Sequence
 	if m.seq.Settled != protocol.NoSequence {
 		first = m.seq.Settled.Next(1)

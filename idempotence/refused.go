@@ -125,6 +125,7 @@ func (m *Machine) reseal(e *Env, list []*Sealed, why string) {
 	var batches []*accumulator.Batch
 	for _, b := range list {
 		e.Write.Unseal = append(e.Write.Unseal, b.Seal.SealKey)
+		m.lose(e, m.Lane.MissingOf(b.Seal.Spans))
 		for _, sp := range b.Seal.Spans {
 			spans = m.Lane.AppendUnsettled(spans, sp)
 		}

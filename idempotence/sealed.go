@@ -14,6 +14,7 @@ type Sealed struct {
 	durable bool // its seal is: it may be sent
 	sent    bool // a copy is on the wire, unanswered
 	found   bool // sealed by an earlier process
+	lost    bool // found, and some of its records cannot be read any more: it is never sent again
 	copies  int  // ever written to a socket by this process
 	maybe   int  // copies that may have been appended, answers notwithstanding
 	// unknownID: of maybe, those that were answered UNKNOWN_TOPIC_ID.

@@ -28,7 +28,12 @@ func (t *target) deadLetter(e *Env, b *Sealed, bad []int32, inDoubt bool) {
 	k, n := 0, int32(0)
 	for _, sp := range b.Seal.Spans {
 		for i := sp.First; i < sp.End; i++ {
-			if k < len(bad) && bad[k] == n {
+			switch {
+			case k == len(bad) || bad[k] != n:
+			case t.Lane.Missing(i):
+				t.lose(e, []spool.Span{{First: i, End: i + 1}})
+				k++
+			default:
 				why := b.why(n)
 				err := &RefusedError{Code: b.code.String(), Message: why}
 				e.Write.DeadLetters = append(e.Write.DeadLetters, spool.DeadLetter{
@@ -47,6 +52,20 @@ func (t *target) deadLetter(e *Env, b *Sealed, bad []int32, inDoubt bool) {
 		}
 	}
 	e.Urgent = true
+}
+
+// lose gives up records that are not known to have reached the log and cannot be read any more.
+func (t *target) lose(e *Env, spans []spool.Span) {
+	if len(spans) == 0 {
+		return
+	}
+	t.Lane.Settle(e.Accumulator, spans)
+	e.Write.Settle = append(e.Write.Settle, spool.Settlement{
+		Lane: t.Lane.ID, Spans: spans, Outcome: spool.OutcomeLost, Why: "a segment of the spool was damaged", At: e.Now.Wall, Partition: t.ID, HasPartition: true,
+	})
+	e.Deliver = append(e.Deliver, spool.Delivery{
+		Lane: t.Lane.ID, Spans: spans, Partition: t.ID, Offset: protocol.NoOffset, Timestamp: -1, Err: spool.ErrLost,
+	})
 }
 
 // heals reports whether time heals the refusal of the record at a place. It needs the batch's bytes.

@@ -14,16 +14,16 @@ import (
 
 // watched are the instruments that are read from a status when somebody asks.
 type watched struct {
-	size, limit, free, segments, keys      metric.Int64ObservableGauge
-	records, inDoubt, parked               metric.Int64ObservableGauge
-	linkUp, brokers, recovered             metric.Int64ObservableGauge
-	anonymous, mapped                      metric.Int64ObservableGauge
-	accepted, acked, deadLettered, expired metric.Int64ObservableCounter
-	inFlight, waiting                      metric.Int64ObservableGauge
-	oldest, linkSeconds, metadataAge       metric.Float64ObservableGauge
-	committing, transactionOpen            metric.Float64ObservableGauge
-	transactionParked, fenced              metric.Int64ObservableGauge
-	waited                                 metric.Float64ObservableCounter
+	size, limit, free, segments, keys            metric.Int64ObservableGauge
+	records, inDoubt, parked                     metric.Int64ObservableGauge
+	linkUp, brokers, recovered                   metric.Int64ObservableGauge
+	anonymous, mapped                            metric.Int64ObservableGauge
+	accepted, acked, deadLettered, expired, lost metric.Int64ObservableCounter
+	inFlight, waiting                            metric.Int64ObservableGauge
+	oldest, linkSeconds, metadataAge             metric.Float64ObservableGauge
+	committing, transactionOpen                  metric.Float64ObservableGauge
+	transactionParked, fenced                    metric.Int64ObservableGauge
+	waited                                       metric.Float64ObservableCounter
 }
 
 // Watch reports the status of a Producer. peek must be cheap (Producer.Peek). To be called once.
@@ -49,6 +49,7 @@ func (m *Metrics) Watch(peek func() *spoold.Status) error {
 		accepted:     b.total("spoold.accepted.records", "Records spooled since the spool was created, by topic."),
 		acked:        b.total("spoold.acked.records", "Records on all in-sync replicas since the spool was created, by topic."),
 		deadLettered: b.total("spoold.dead_lettered.records", "Records refused for good since the spool was created, by topic."),
+		lost:         b.total("spoold.lost.records", "Records that damage to the disk has taken since the spool was created, by topic."),
 		expired:      b.total("spoold.dropped.records", "Records dropped by policy since the spool was created, by topic."),
 
 		oldest:      b.float("spoold.spool.oldest_record.age", "Age of the oldest pending record."),
@@ -72,7 +73,7 @@ func (m *Metrics) Watch(peek func() *spoold.Status) error {
 		o.ObserveInt64(w.recovered, m.recoveredSeal.Load())
 		return nil
 	}, w.size, w.limit, w.free, w.segments, w.keys, w.records, w.inDoubt, w.parked, w.linkUp, w.brokers, w.recovered,
-		w.anonymous, w.mapped, w.accepted, w.acked, w.deadLettered, w.expired, w.oldest, w.linkSeconds, w.inFlight, w.waiting, w.waited, w.metadataAge, w.committing,
+		w.anonymous, w.mapped, w.accepted, w.acked, w.deadLettered, w.expired, w.lost, w.oldest, w.linkSeconds, w.inFlight, w.waiting, w.waited, w.metadataAge, w.committing,
 		w.transactionParked, w.fenced, w.transactionOpen)
 	if err != nil {
 		return err
@@ -136,6 +137,7 @@ func (w *watched) observeTopic(o metric.Observer, t *spoold.TopicStatus) {
 	o.ObserveInt64(w.acked, int64(t.Acked), byTopic)
 	o.ObserveInt64(w.deadLettered, int64(t.DeadLettered), byTopic)
 	o.ObserveInt64(w.expired, int64(t.Expired), byTopic)
+	o.ObserveInt64(w.lost, int64(t.Lost), byTopic)
 	o.ObserveInt64(w.records, int64(t.Pending), byTopic)
 	o.ObserveInt64(w.inDoubt, int64(inDoubt), metric.WithAttributes(topic))
 	for reason, n := range parked {

@@ -21,6 +21,8 @@ type Batch struct {
 	// is not answered for.
 	Acked  bool
 	Offset protocol.Offset
+	// Lost: some of its records cannot be read any more. It is looked for, and never sent again.
+	Lost bool
 }
 
 func (b *Batch) last() protocol.Sequence { return b.Base.Last(int(b.Count)) }
@@ -190,9 +192,13 @@ func (r *Resolver) sendStep(now spool.Time) (Step, bool) {
 	b := &r.batches[i]
 	inside := r.inside(now, b)
 	switch {
-	case r.named >= 0 && (r.refused || !inside):
+	case r.named >= 0 && (r.refused || !inside || b.Lost):
 		// It is in the leader's log; only what is under the high watermark counts.
 		r.phase = proving
+		return Step{}, false
+	case b.Lost:
+		r.park(spool.ParkDamaged, fmt.Sprintf(
+			"batch at sequence %d: some of its %d records are lost, as a segment of the spool was damaged, and it is not seen in the log: it cannot be sent again as it was", b.Base, b.Count))
 		return Step{}, false
 	case b.Doubtful && !r.known:
 		if old := r.forgotten(now, i); old != nil {

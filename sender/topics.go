@@ -27,6 +27,7 @@ func (ts *topics) addLane(id spool.LaneID, topic string, bound protocol.TopicID,
 func (ts *topics) restoreLane(r *spool.Lane) {
 	acc := accumulator.NewLane(r.ID, r.Topic, r.End, 0, r.Facts)
 	acc.RestoreSettled(r.Settled)
+	acc.RestoreMissing(r.Missing)
 	l := ts.addLane(r.ID, r.Topic, r.TopicID, acc)
 	l.backlog = acc.Pending()
 	ts.view.SetPending(l.remote, l.backlog)

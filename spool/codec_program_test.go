@@ -222,7 +222,7 @@ func FuzzDamagedPairsAreAnErrorOrAState(f *testing.F) {
 			t.Fatalf("written again: %v", err)
 		}
 		again.legacy, again.serial, again.audit, again.firstAudit = st.legacy, st.serial, st.audit, st.firstAudit // their contents are not kept in memory
-		if got, want := recovered(again), recovered(st); !reflect.DeepEqual(got, want) || !reflect.DeepEqual(again.notes, st.notes) || !reflect.DeepEqual(again.segments, st.segments) {
+		if got, want := recovered(again), recovered(st); !reflect.DeepEqual(got, want) || !reflect.DeepEqual(again.notes, st.notes) || !reflect.DeepEqual(again.segments, st.segments) || !reflect.DeepEqual(again.gaps, st.gaps) {
 			t.Fatalf("written again it is %+v, was %+v", got, want)
 		}
 		goOn(t, st)
@@ -263,36 +263,6 @@ func damagePair(p *program.Program, m map[string][]byte, k string) {
 	m[k] = v
 }
 
-// everything is a state's pairs, as far as it keeps them.
-func everything(st *State) *Changes {
-	out := new(Changes)
-	st.Rebind(out)
-	for _, l := range st.lanes {
-		out.lane(l)
-		out.progress(l)
-		out.facts(l.id, l.facts)
-		for _, k := range l.settled.keys() {
-			out.chunk(l, k)
-		}
-	}
-	if !reflect.DeepEqual(st.txn, noTransaction) {
-		out.transaction(&st.txn)
-	}
-	for _, s := range st.seals {
-		out.seal(s)
-	}
-	for _, x := range st.parts {
-		out.partition(x)
-	}
-	for name, value := range st.notes {
-		out.note(name, value)
-	}
-	for _, s := range st.segments {
-		out.segment(s)
-	}
-	return out
-}
-
 // goOn has everything that is left settled.
 func goOn(t *testing.T, st *State) {
 	var out Changes
@@ -306,7 +276,7 @@ func goOn(t *testing.T, st *State) {
 		if st.End(id) > 1<<20 {
 			continue // a set of so many is another matter
 		}
-		w := &Write{Settle: []Settlement{{id, []Span{{0, st.End(id)}}, OutcomeAcked}}, Partitions: []PartitionState{{Lane: id}}}
+		w := &Write{Settle: []Settlement{{Lane: id, Spans: []Span{{0, st.End(id)}}, Outcome: OutcomeAcked}}, Partitions: []PartitionState{{Lane: id}}}
 		if err := st.Apply(w, &out); err != nil {
 			t.Fatalf("settle all of lane %d: %v", i, err)
 		}

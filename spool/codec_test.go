@@ -60,13 +60,17 @@ func testState(t testing.TB) (*State, *Changes) {
 	st.PutNote("gone", []byte("1"), out)
 	st.PutNote("gone", nil, out)
 	st.PutSegment(SegmentInfo{Number: 1, Bytes: 5000, Blocks: 2, Sum: 3, Keys: 1, KeySum: 4, Extents: []Extent{{0, Span{0, 10}}, {1, Span{3, 4}}}}, out)
+	st.PutSegment(SegmentInfo{Number: 2, Blocks: 1, Damaged: true}, out)
 	id := Identity{ID: 4000, Epoch: 2}
 	w := &Write{
 		ClusterID: "cluster", Identity: &id, Stop: "P11",
-		Bindings:    []LaneBinding{{Lane: 0, TopicID: protocol.TopicID{9}}},
-		Facts:       []LaneFacts{{0, Facts{[]CountFact{{0, 3}, {500, 6}}, []StickyFact{{0, 2}, {100, 1}, {9000, 0}}}}},
-		Seals:       []Seal{{SealKey: SealKey{0, 1, id, 1<<31 - 1}, Count: 3, Spans: []Span{{4, 6}, {9, 10}}, TopicID: protocol.TopicID{9}, MaxTimestamp: 1, SealedAt: 2, SealedAge: 3, Tail: 4, Ordinal: 5, Refused: 10}},
-		Settle:      []Settlement{{1, []Span{{0, 2}, {5, 6}}, OutcomeAcked}, {0, []Span{{200, 201}, {4200, 9000}}, OutcomeExpired}, {0, []Span{{7, 8}}, OutcomeDeadLettered}},
+		Bindings: []LaneBinding{{Lane: 0, TopicID: protocol.TopicID{9}}},
+		Facts:    []LaneFacts{{0, Facts{[]CountFact{{0, 3}, {500, 6}}, []StickyFact{{0, 2}, {100, 1}, {9000, 0}}}}},
+		Seals:    []Seal{{SealKey: SealKey{0, 1, id, 1<<31 - 1}, Count: 3, Spans: []Span{{4, 6}, {9, 10}}, TopicID: protocol.TopicID{9}, MaxTimestamp: 1, SealedAt: 2, SealedAge: 3, Tail: 4, Ordinal: 5, Refused: 10}},
+		Settle: []Settlement{
+			{Lane: 1, Spans: []Span{{0, 2}, {5, 6}}, Outcome: OutcomeAcked}, {Lane: 0, Spans: []Span{{200, 201}, {4200, 9000}}, Outcome: OutcomeExpired, Why: "too old", At: 6},
+			{Lane: 0, Spans: []Span{{7, 8}}, Outcome: OutcomeDeadLettered},
+		},
 		DeadLetters: []DeadLetter{{Lane: 0, Index: 7, Partition: 1, Code: 10, Message: "too large", Attempts: 2, At: 5}},
 		Partitions:  []PartitionState{{Lane: 0, Partition: 1, Identity: id, Next: 3, Settled: protocol.NoSequence, LastOffset: -1, LastMaxTimestamp: 8, Park: Park{ParkHole, "detail", 9}}},
 		Transaction: testTransaction(),
@@ -74,6 +78,10 @@ func testState(t testing.TB) (*State, *Changes) {
 	}
 	if err := st.Apply(w, out); err != nil {
 		t.Fatal(err)
+	}
+	lost := Settlement{Lane: 0, Spans: []Span{{3, 7}, {100, 120}}, Why: "damage", At: 7, Partition: 1, HasPartition: true}
+	if left, err := st.Lose(lost, out); err != nil || !slices.Equal(left, []Span{{3, 4}, {6, 7}, {100, 120}}) {
+		t.Fatalf("lost %v, %v: but for what is sealed", left, err)
 	}
 	st.Flush(out)
 	return st, out
@@ -154,7 +162,7 @@ func TestStateIsTheSameAfterLoading(t *testing.T) {
 func TestFactsThatNoPendingRecordNeedsAreForgotten(t *testing.T) {
 	st, _ := testState(t)
 	var out Changes
-	if err := st.Apply(&Write{Settle: []Settlement{{0, []Span{{0, 600}}, OutcomeAcked}}}, &out); err != nil {
+	if err := st.Apply(&Write{Settle: []Settlement{{Lane: 0, Spans: []Span{{0, 600}}, Outcome: OutcomeAcked}}}, &out); err != nil {
 		t.Fatal(err)
 	}
 	f := st.Recovered().Lanes[0].Facts

@@ -139,6 +139,7 @@ func (st *State) ClearDead(id LaneID, i Index) bool {
 	}
 	st.deadCount--
 	st.lanes[id].deadChanged(i)
+	st.lanes[id].leftOtherwise(Span{i, i + 1}, OutcomeDeadLettered)
 	return true
 }
 
@@ -150,7 +151,7 @@ func (l *laneState) deadChanged(i Index) {
 	l.dirty = true
 }
 
-// flushDead adds the chunks of dead letters that have changed: a list of two bytes each, or bits where that is smaller.
+// flushDead adds the chunks of dead letters that have changed: see chunk.encode.
 func (l *laneState) flushDead(out *Changes) {
 	for _, key := range slices.Sorted(maps.Keys(l.dirtyDead)) {
 		c := l.dead[key]
@@ -158,15 +159,7 @@ func (l *laneState) flushDead(out *Changes) {
 			out.delete(deadChunkKey(l.id, key))
 			continue
 		}
-		var b []byte
-		c.each(func(offset uint16) { b = binary.LittleEndian.AppendUint16(b, offset) })
-		if len(b) >= chunkBytes {
-			b = b[:0]
-			for _, w := range c {
-				b = binary.LittleEndian.AppendUint64(b, w)
-			}
-		}
-		out.put(deadChunkKey(l.id, key), b)
+		out.put(deadChunkKey(l.id, key), c.encode())
 	}
 	clear(l.dirtyDead)
 }
@@ -178,26 +171,8 @@ func deadChunkKey(id LaneID, chunk uint64) []byte {
 // loadDead puts in what flushDead wrote: of entries that have left.
 func (st *State) loadDead(l *laneState, key uint64, b []byte) error {
 	bad := fmt.Errorf("%w: dead letters %d of lane %d", errValue, key, l.id)
-	var c chunk
-	switch {
-	case len(b) == chunkBytes:
-		for i := range c {
-			c[i] = binary.LittleEndian.Uint64(b[i*8:])
-		}
-	case len(b)%2 != 0 || len(b) == 0 || len(b) > chunkBytes:
-		return bad
-	default:
-		last := -1
-		for ; len(b) > 0; b = b[2:] {
-			at := int(binary.LittleEndian.Uint16(b))
-			if at <= last || at >= chunkBits {
-				return bad
-			}
-			last = at
-			c[at/64] |= 1 << (at % 64)
-		}
-	}
-	if key > uint64(l.end)>>chunkShift {
+	c, ok := decodeChunk(b)
+	if !ok || key > uint64(l.end)>>chunkShift {
 		return bad
 	}
 	all := true
@@ -207,7 +182,7 @@ func (st *State) loadDead(l *laneState, key uint64, b []byte) error {
 			st.PutDead(l.id, i)
 		}
 	})
-	if !all || c == (chunk{}) {
+	if !all {
 		return bad
 	}
 	clear(l.dirtyDead)

@@ -1,6 +1,12 @@
 package spool
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrLost is what became of a record that damage to the disk has taken.
+var ErrLost = errors.New("the record is lost: the disk did not give back what was written")
 
 // NoBlock in a CorruptError means that the damage is not in one block.
 const NoBlock = ^uint64(0)

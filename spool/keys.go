@@ -226,6 +226,20 @@ func (x *KeyIndex) runs(e *keyEntry) []KeyRun {
 	return append([]KeyRun{{e.lane, e.first, int(e.count)}}, x.more[e.digest]...)
 }
 
+// Lowest says, by lane, which entry is the first that a key speaks of. It looks at all keys.
+func (x *KeyIndex) Lowest() map[LaneID]Index {
+	low := make(map[LaneID]Index)
+	for place := x.queue.first; place < x.queue.end; place++ {
+		e := x.queue.at(place)
+		for _, r := range x.runs(e) {
+			if first, ok := low[r.Lane]; !ok || r.First < first {
+				low[r.Lane] = r.First
+			}
+		}
+	}
+	return low
+}
+
 // Hold says that a block holds something else that is needed: a dead letter's mark.
 func (x *KeyIndex) Hold(b *KeyBlock) { b.Live++ }
 

@@ -148,6 +148,8 @@ func (l *slowLane) counters() Counters {
 			c.DeadLettered++
 		case OutcomeExpired:
 			c.Expired++
+		case OutcomeLost:
+			c.Lost++
 		}
 	}
 	return c
@@ -186,6 +188,11 @@ func (m *slowState) compare(st *State) error {
 		if !slices.Equal(spans, want.spans()) {
 			return fmt.Errorf("lane %d: %v have left, want %v", i, spans, want.spans())
 		}
+		for k, o := range want.left {
+			if known := st.Outcome(LaneID(i), Index(k)); o != 0 && known != o && !(o == OutcomeDeadLettered && known == OutcomeAcked) {
+				return fmt.Errorf("entry %d of lane %d left with outcome %d, want %d", k, i, known, o)
+			}
+		}
 		if got.Counters != c || st.LaneCounters(LaneID(i)) != c {
 			return fmt.Errorf("lane %d: counters %+v, want %+v", i, got.Counters, c)
 		}
@@ -193,7 +200,7 @@ func (m *slowState) compare(st *State) error {
 			return fmt.Errorf("lane %d: facts %+v, want %v and %v", i, got.Facts, want.counts, want.sticky)
 		}
 	}
-	if r.Counters != all || st.Counters() != all || all.Pending() != all.Accepted-all.Acked-all.DeadLettered-all.Expired {
+	if r.Counters != all || st.Counters() != all || all.Pending() != all.Accepted-all.Acked-all.DeadLettered-all.Expired-all.Lost {
 		return fmt.Errorf("counters %+v, want %+v", r.Counters, all)
 	}
 	return m.compareRest(st, r)

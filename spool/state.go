@@ -31,6 +31,7 @@ type State struct {
 	txn        Transaction
 
 	stagedUnits
+	losses
 }
 
 // Binding is what ties a spool to its place and its cluster.
@@ -54,6 +55,8 @@ type SegmentInfo struct {
 	Keys    uint64 // blocks of idempotency keys
 	KeySum  Sum
 	Extents []Extent // ascending by lane, first; those of one lane never overlap, nor another segment's
+	// Damaged: its file is set aside, and the numbers above are those of the blocks whose checksums hold.
+	Damaged bool
 }
 
 // Extent says that entries of a lane in this range, if they are needed at all,
@@ -90,6 +93,10 @@ type laneState struct {
 	flushedLow  Index               // settled.Low() at the last Flush
 	dead        deadSet             // nil until there is one
 	dirtyDead   map[uint64]struct{}
+	missing     []Span // in no file, and their fate is not known; ascending
+	// otherwise are entries that left without an ack, by outcome, for those who ask.
+	otherwise  map[Outcome]deadSet
+	dirtyOther map[outcomeChunk]struct{}
 }
 
 // NewState is the state of a spool that has just been made.
@@ -104,6 +111,7 @@ func NewState() *State {
 		txn:      noTransaction,
 	}
 	st.stagedUnits = stagedUnits{of: st, units: make(map[uint64][]UnitRun)}
+	st.losses = losses{of: st}
 	return st
 }
 
@@ -222,6 +230,7 @@ func (st *State) Flush(out *Changes) {
 		l.dirty = false
 		out.progress(l)
 		l.flushDead(out)
+		l.flushOutcomes(out)
 		if low := l.settled.Low(); low != l.flushedLow {
 			l.flushedLow = low
 			l.dirtyBelow(uint64(low) >> chunkShift)
@@ -260,6 +269,7 @@ func (st *State) Recovered() *Recovered {
 		r.Lanes = append(r.Lanes, Lane{
 			ID: l.id, Topic: l.topic, TopicID: l.topicID, End: l.end, Settled: l.settled.Clone(),
 			Facts: Facts{slices.Clone(l.facts.Counts), slices.Clone(l.facts.Sticky)}, Counters: l.counters,
+			Missing: slices.Clone(l.missing),
 		})
 	}
 	for _, p := range st.parts {

@@ -49,7 +49,7 @@ func (c *commits) illegal() {
 	nowhere := []Span{{0, 1}}
 	list := []*Write{
 		{Bindings: []LaneBinding{{Lane: lane}}}, {Facts: []LaneFacts{{Lane: lane}}}, {Seals: []Seal{{SealKey: SealKey{Lane: lane}, Count: 1, Spans: nowhere}}},
-		{DeadLetters: []DeadLetter{{Lane: lane}}}, {Settle: []Settlement{{lane, nowhere, OutcomeAcked}}}, {Partitions: []PartitionState{{Lane: lane}}},
+		{DeadLetters: []DeadLetter{{Lane: lane}}}, {Settle: []Settlement{{Lane: lane, Spans: nowhere, Outcome: OutcomeAcked}}}, {Partitions: []PartitionState{{Lane: lane}}},
 	}
 	if lane > 0 {
 		id := lane - 1
@@ -57,7 +57,7 @@ func (c *commits) illegal() {
 		beyond := []Span{{end, end + 1}}
 		down := LaneFacts{id, Facts{[]CountFact{{1 << 40, 1}, {1, 1}}, nil}}
 		list = append(list, &Write{Seals: []Seal{{SealKey: SealKey{Lane: id}, Count: 1, Spans: beyond}}}, &Write{Seals: []Seal{{SealKey: SealKey{Lane: id}}}},
-			&Write{Settle: []Settlement{{id, beyond, OutcomeAcked}}}, &Write{Settle: []Settlement{{id, nil, 0}}}, &Write{Settle: []Settlement{{id, nil, OutcomeExpired + 1}}},
+			&Write{Settle: []Settlement{{Lane: id, Spans: beyond, Outcome: OutcomeAcked}}}, &Write{Settle: []Settlement{{Lane: id}}}, &Write{Settle: []Settlement{{Lane: id, Outcome: OutcomeLost + 1}}},
 			&Write{Facts: []LaneFacts{down}}, &Write{Facts: []LaneFacts{{id, Facts{nil, []StickyFact{{1 << 40, 1}, {1, 1}}}}}})
 	}
 	w := list[c.p.Below(len(list))]
@@ -139,7 +139,7 @@ func (c *commits) segment() {
 		delete(c.slow.segments, number)
 		return
 	}
-	info := SegmentInfo{Number: number, Bytes: c.p.Int64() & maxNumber, Blocks: uint64(c.p.Byte()), Sum: Sum(c.p.Int64()), Keys: uint64(c.p.Byte()), KeySum: Sum(c.p.Int64())}
+	info := SegmentInfo{Number: number, Bytes: c.p.Int64() & maxNumber, Blocks: uint64(c.p.Byte()), Sum: Sum(c.p.Int64()), Keys: uint64(c.p.Byte()), KeySum: Sum(c.p.Int64()), Damaged: c.p.Yes()}
 	for lane := range c.p.Below(4) {
 		first := Index(c.p.Below(300))
 		info.Extents = append(info.Extents, Extent{LaneID(lane), Span{first, first + Index(c.p.Below(300))}})
@@ -173,7 +173,7 @@ func (c *commits) write() *Write {
 			c.deadLetter(w, id)
 		case 9, 10:
 			spans := c.spans(l, func(Index) bool { return true })
-			w.Settle = append(w.Settle, Settlement{id, spans, OutcomeAcked + Outcome(c.p.Below(3))})
+			w.Settle = append(w.Settle, Settlement{Lane: id, Spans: spans, Outcome: OutcomeAcked + Outcome(c.p.Below(4))})
 		case 11:
 			c.partition(w, id)
 		}
@@ -283,7 +283,7 @@ func (c *commits) deadLetter(w *Write, id LaneID) {
 	}
 	i := Index(c.p.Below(len(l.left)))
 	w.DeadLetters = append(w.DeadLetters, DeadLetter{id, i, c.p.Int32(), protocol.ErrorCode(int16(c.p.Int64())), string(c.p.Bytes(9)), c.p.Int32(), c.p.Int64(), false})
-	w.Settle = append(w.Settle, Settlement{id, []Span{{i, i + 1}}, OutcomeDeadLettered})
+	w.Settle = append(w.Settle, Settlement{Lane: id, Spans: []Span{{i, i + 1}}, Outcome: OutcomeDeadLettered})
 }
 
 func (c *commits) partition(w *Write, id LaneID) {

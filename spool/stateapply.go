@@ -192,8 +192,12 @@ func (st *State) settle(s Settlement, out *Changes) error {
 			}
 			dirtyChunks(l.dirtyChunks, sp)
 		}
+		if s.Outcome != OutcomeAcked {
+			st.noteLeft(l, &s, sp, out)
+		}
 		n += uint64(l.settled.Add(sp))
 	}
+	l.found(s.Spans, out)
 	var c Counters
 	switch s.Outcome {
 	case OutcomeAcked:
@@ -202,6 +206,8 @@ func (st *State) settle(s Settlement, out *Changes) error {
 		c.DeadLettered = n
 	case OutcomeExpired:
 		c.Expired = n
+	case OutcomeLost:
+		c.Lost = n
 	default:
 		return fmt.Errorf("settlement of %q with outcome %d", l.topic, s.Outcome)
 	}

@@ -19,6 +19,9 @@ const (
 	prefixSeal      = 's' // lane, partition, producer id, epoch, base
 	prefixAudit     = 'u' // number
 	prefixUnit      = 'w' // unit: its runs; see staged.go
+	prefixMissing   = 'm' // lane: spans
+	prefixOutcome   = 'o' // lane, outcome, chunk: which entries left so, without an ack
+	prefixGap       = 'q' // number
 	prefixDeadChunk = 'x' // lane, chunk: which entries are dead letters
 	prefixSerial    = 'y' // the last dead letter's number
 	prefixSettled   = 'z' // lane, chunk: 512 bytes
@@ -121,6 +124,7 @@ func (c *Changes) progress(l *laneState) {
 	e.u64(l.counters.Acked)
 	e.u64(l.counters.DeadLettered)
 	e.u64(l.counters.Expired)
+	e.u64(l.counters.Lost)
 	c.put(progressKey(l.id), e.b)
 }
 
@@ -213,6 +217,9 @@ func (c *Changes) segment(s SegmentInfo) {
 		e.u64(uint64(x.First))
 		e.u64(uint64(x.End - x.First))
 	}
+	if s.Damaged {
+		e.byte(1)
+	}
 	c.put(segmentKey(s.Number), e.b)
 }
 
@@ -221,4 +228,43 @@ func (c *Changes) auditEntry(number uint64, a AuditEntry) {
 	e.i64(a.At)
 	e.str(a.What)
 	c.put(auditKey(number), e.b)
+}
+
+func gapKey(number uint64) []byte { return binary.BigEndian.AppendUint64([]byte{prefixGap}, number) }
+
+func outcomeKey(id LaneID, o Outcome, chunk uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(key32(prefixOutcome, id), byte(o)), chunk)
+}
+
+func (c *Changes) gap(number uint64, g *Gap) {
+	e := newEnc()
+	e.u64(uint64(g.Lane))
+	e.u64(uint64(g.First))
+	e.u64(uint64(g.Len()))
+	e.i64(int64(g.Partition))
+	e.byte(byte(g.Outcome))
+	e.i64(g.At)
+	e.str(g.Why)
+	c.put(gapKey(number), e.b)
+}
+
+func decodeGap(v *dec) (g Gap) {
+	g.Lane, g.First = LaneID(v.upTo(math.MaxUint32)), Index(v.upTo(maxNumber))
+	g.End = g.First + Index(v.upTo(maxNumber))
+	g.Partition, g.Outcome, g.At, g.Why = v.i32(), Outcome(v.byte()), v.i64(), v.str()
+	if g.First == g.End || g.Outcome != OutcomeExpired && g.Outcome != OutcomeLost {
+		v.fail()
+	}
+	return g
+}
+
+func (c *Changes) missing(l *laneState) {
+	key := key32(prefixMissing, l.id)
+	if len(l.missing) == 0 {
+		c.delete(key)
+		return
+	}
+	e := newEnc()
+	e.spans(l.missing)
+	c.put(key, e.b)
 }

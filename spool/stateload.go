@@ -16,6 +16,8 @@ type Loader struct {
 	progress map[LaneID]*dec
 	chunks   []loadedChunk
 	dead     []loadedChunk
+	missing  map[LaneID][]Span
+	outcomes []loadedOutcome
 	facts    []loadedFact
 	binding  bool
 	n        int
@@ -27,6 +29,11 @@ type loadedChunk struct {
 	b    []byte
 }
 
+type loadedOutcome struct {
+	loadedChunk
+	outcome Outcome
+}
+
 type loadedFact struct {
 	lane   LaneID
 	kind   byte
@@ -35,7 +42,9 @@ type loadedFact struct {
 }
 
 // NewLoader begins a state from disk.
-func NewLoader() *Loader { return &Loader{st: NewState(), progress: make(map[LaneID]*dec)} }
+func NewLoader() *Loader {
+	return &Loader{st: NewState(), progress: make(map[LaneID]*dec), missing: make(map[LaneID][]Span)}
+}
 
 // Pair takes one pair. Pairs must be given in ascending order of their keys;
 // key and value may be changed afterwards.
@@ -107,6 +116,21 @@ func (ld *Loader) Pair(key, value []byte) error {
 	case prefixDeadChunk:
 		ld.dead = append(ld.dead, loadedChunk{LaneID(k.be32()), k.be64(), v.b})
 		v.b = nil
+	case prefixMissing:
+		ld.missing[LaneID(k.be32())] = v.spans()
+	case prefixOutcome:
+		c := loadedOutcome{loadedChunk: loadedChunk{lane: LaneID(k.be32())}, outcome: Outcome(k.byte())}
+		c.key, c.b, v.b = k.be64(), v.b, nil
+		ld.outcomes = append(ld.outcomes, c)
+	case prefixGap:
+		n := k.be64()
+		if len(st.gaps) == 0 {
+			st.firstGap = n
+		}
+		if n != st.firstGap+uint64(len(st.gaps)) {
+			k.fail()
+		}
+		st.gaps = append(st.gaps, decodeGap(&v))
 	case prefixSerial:
 		st.serial = v.u64()
 	case prefixSettled:
@@ -138,7 +162,10 @@ func (ld *Loader) State() (*State, error) {
 		}
 		l.end = Index(v.upTo(maxNumber))
 		l.settled = NewSet(Index(v.upTo(uint64(l.end))))
-		l.counters = Counters{v.u64(), v.u64(), v.u64(), v.u64()}
+		l.counters = Counters{Accepted: v.u64(), Acked: v.u64(), DeadLettered: v.u64(), Expired: v.u64()}
+		if len(v.b) > 0 { // else it was written before any could be lost
+			l.counters.Lost = v.u64()
+		}
 		if err := v.done(); err != nil {
 			return nil, err
 		}
@@ -165,6 +192,9 @@ func (ld *Loader) State() (*State, error) {
 		if err != nil {
 			return nil, err
 		}
+	}
+	if err := ld.otherwise(); err != nil {
+		return nil, err
 	}
 	for ref := range st.legacy {
 		if _, err := ld.lane(ref.lane); err != nil {
@@ -208,12 +238,51 @@ func (ld *Loader) State() (*State, error) {
 		return nil, err
 	}
 	for _, l := range st.lanes {
-		if left := l.counters.Acked + l.counters.DeadLettered + l.counters.Expired; l.counters.Accepted != uint64(l.end) ||
+		if left := l.counters.left(); l.counters.Accepted != uint64(l.end) ||
 			left != uint64(l.settled.CountIn(Span{0, l.end})) {
 			return nil, fmt.Errorf("%w: counters of %q do not add up", errValue, l.topic)
 		}
 	}
 	return st, nil
+}
+
+// otherwise puts in what became of entries that were not delivered.
+func (ld *Loader) otherwise() error {
+	for id, spans := range ld.missing {
+		l, err := ld.lane(id)
+		if err != nil {
+			return err
+		}
+		for _, sp := range spans {
+			if sp.End > l.end || l.settled.CountIn(sp) != 0 {
+				return fmt.Errorf("%w: entries %v of %q are missing, but are settled or above its end", errValue, sp, l.topic)
+			}
+		}
+		l.missing = spans
+	}
+	for _, c := range ld.outcomes {
+		l, err := ld.lane(c.lane)
+		if err != nil {
+			return err
+		}
+		bits, ok := decodeChunk(c.b)
+		if !ok || c.outcome < OutcomeDeadLettered || c.outcome > OutcomeLost || c.key > uint64(l.end)>>chunkShift {
+			return fmt.Errorf("%w: outcomes %d of %q", errValue, c.key, l.topic)
+		}
+		if l.otherwise == nil {
+			l.otherwise, l.dirtyOther = make(map[Outcome]deadSet), make(map[outcomeChunk]struct{})
+		}
+		if l.otherwise[c.outcome] == nil {
+			l.otherwise[c.outcome] = make(deadSet)
+		}
+		l.otherwise[c.outcome][c.key] = &bits
+	}
+	for i := range ld.st.gaps {
+		if g := &ld.st.gaps[i]; int(g.Lane) >= len(ld.st.lanes) || g.End > ld.st.lanes[g.Lane].end {
+			return fmt.Errorf("%w: gap %v of lane %d", errValue, g.Span, g.Lane)
+		}
+	}
+	return nil
 }
 
 // Pairs is how many pairs were loaded.
@@ -233,6 +302,11 @@ func decodeSegment(v *dec) SegmentInfo {
 		x.First = Index(v.upTo(maxNumber))
 		x.End = x.First + Index(v.upTo(maxNumber))
 		s.Extents = append(s.Extents, x)
+	}
+	if len(v.b) > 0 {
+		if s.Damaged = v.byte() == 1; !s.Damaged {
+			v.fail()
+		}
 	}
 	return s
 }

@@ -91,6 +91,7 @@ const (
 	ParkOvertaken       = "overtaken"        // a later batch was acked, this one is not in the log
 	ParkHole            = "hole"             // refused for good, and what follows cannot be renumbered safely
 	ParkUnexpectedState = "unexpected-state" // the broker names a sequence that no batch of ours ends at
+	ParkDamaged         = "damaged"          // a batch in doubt has lost records to damage of the spool, and is not seen in the log
 	ParkOutcomeUnknown  = "outcome-unknown"  // nobody can tell what became of a decided transaction
 )
 
@@ -116,11 +117,12 @@ type StickyFact struct {
 // Outcome is how an entry left the spool.
 type Outcome uint8
 
-// Outcomes. Expired counts what policy dropped, too.
+// Outcomes. Expired counts what policy dropped, too; lost is what damage to the disk took.
 const (
 	OutcomeAcked Outcome = iota + 1
 	OutcomeDeadLettered
 	OutcomeExpired
+	OutcomeLost
 )
 
 // Settlement says that entries are no longer needed.
@@ -128,6 +130,11 @@ type Settlement struct {
 	Lane    LaneID
 	Spans   []Span
 	Outcome Outcome
+	// Why and At (wall clock, ms) are for the Gap that what expired or was lost leaves, and Partition, if HasPartition.
+	Why          string
+	At           int64
+	Partition    int32
+	HasPartition bool
 }
 
 // DeadLetter is a record that the cluster refused for good. Its entry is copied
@@ -191,17 +198,19 @@ func (w *Write) Empty() bool {
 }
 
 // Counters are kept since the spool was created, changed in the commit that
-// makes the thing true. accepted = acked + pending + dead-lettered + expired.
+// makes the thing true. accepted = acked + pending + dead-lettered + expired + lost.
 type Counters struct {
-	Accepted, Acked, DeadLettered, Expired uint64
+	Accepted, Acked, DeadLettered, Expired, Lost uint64
 }
 
 // Pending is what was accepted and has not left.
-func (c Counters) Pending() uint64 { return c.Accepted - c.Acked - c.DeadLettered - c.Expired }
+func (c Counters) Pending() uint64 { return c.Accepted - c.left() }
+
+func (c Counters) left() uint64 { return c.Acked + c.DeadLettered + c.Expired + c.Lost }
 
 // Add is the sum of both.
 func (c Counters) Add(d Counters) Counters {
-	return Counters{c.Accepted + d.Accepted, c.Acked + d.Acked, c.DeadLettered + d.DeadLettered, c.Expired + d.Expired}
+	return Counters{c.Accepted + d.Accepted, c.Acked + d.Acked, c.DeadLettered + d.DeadLettered, c.Expired + d.Expired, c.Lost + d.Lost}
 }
 
 // Lane is a topic's way through the spool, as found at a start.
@@ -213,6 +222,8 @@ type Lane struct {
 	Settled  *Set             // which entries have left
 	Facts    Facts
 	Counters Counters
+	// Missing are entries that damage has taken and whose fate is not known: they are sealed, or in a transaction without an outcome.
+	Missing []Span
 }
 
 // Recovered is everything a start finds in a spool, apart from the records.
@@ -227,5 +238,20 @@ type Recovered struct {
 	Seals       []Seal           // ascending by lane, partition, then in the order they were sealed
 	Counters    Counters
 	Transaction Transaction
-	DeadFull    bool // see Committed
+	DeadFull    bool            // see Committed
+	Damage      []SegmentDamage // that this start met
+}
+
+// SegmentDamage says what became of a segment that a start found damaged, and set aside.
+type SegmentDamage struct {
+	Segment uint64
+	Path    string // where the file is now: it is kept
+	What    string // what is wrong with it
+	Kept    int    // records that are needed and whose checksums hold
+	Lost    int    // records that are gone
+	InDoubt int    // more that are gone, but may have reached the cluster: that is asked for
+	Dead    int    // dead letters that are gone
+	Keys    int    // blocks of idempotency keys that are gone: a repeat of such a key may be taken as new
+	Divided int    // records that were moved to the dead letters because others of their unit are lost
+	Gaps    []Gap  // which records are lost
 }

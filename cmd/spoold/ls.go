@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"text/tabwriter"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -21,7 +22,7 @@ func lsCommand(w *world) *cli.Command {
 			"Example: what is still to be delivered, whether a daemon runs on it or not:\n\n   spoold ls --spool /var/lib/spoold",
 		Description: "PENDING is accepted and neither acked nor put aside, on disk: an ack counts when it is written down. BYTES is what pending\n" +
 			"records take, about. OLDEST is the age of the oldest pending record. --json prints an array with one object for each\n" +
-			"topic: topic, accepted, acked, pending, dead_lettered, expired, bytes, oldest_age_seconds, state, partitions. --all lists the spools\n" +
+			"topic: topic, accepted, acked, pending, dead_lettered, expired, lost, gaps, bytes, oldest_age_seconds, state, partitions. --all lists the spools\n" +
 			"that produce, ship and serve made for this user: spool, command, topic, cluster_id, bootstrap_servers, pid, pending,\n" +
 			"dead_lettered, bytes, error.",
 		Flags: []cli.Flag{configFlag(), spoolFlag("default: the daemon's"),
@@ -71,8 +72,33 @@ func list(w *world, s *spoold.Status) error {
 	if s.Pending > 0 {
 		oldest = ", the oldest for " + age(s.OldestAgeSeconds)
 	}
-	_, err := fmt.Fprintf(w.stdout, "%s pending on %s%s; the spool takes %s\n", plural(s.Pending, "record"), plural(len(s.Topics), "topic"), oldest, spoolSize(s))
-	return err
+	if _, err := fmt.Fprintf(w.stdout, "%s pending on %s%s; the spool takes %s\n", plural(s.Pending, "record"), plural(len(s.Topics), "topic"), oldest, spoolSize(s)); err != nil {
+		return err
+	}
+	return listGaps(w, s)
+}
+
+// listGaps prints what left without having been delivered, range by range.
+func listGaps(w *world, s *spoold.Status) error {
+	for _, path := range s.DamagedFiles {
+		fmt.Fprintf(w.stdout, "damaged, set aside and kept: %s\n", path)
+	}
+	if s.Lost+s.Expired == 0 {
+		return nil
+	}
+	fmt.Fprintf(w.stdout, "%s lost, %s dropped by policy:\n", plural(s.Lost, "record"), plural(s.Expired, "record"))
+	t := tabwriter.NewWriter(w.stdout, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(t, "TOPIC\tPARTITION\tFIRST\tLAST\tCOUNT\tWHAT\tWHEN\tWHY")
+	for i := range s.Topics {
+		for _, g := range s.Topics[i].Gaps {
+			partition := "-"
+			if g.Partition >= 0 {
+				partition = strconv.Itoa(int(g.Partition))
+			}
+			fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", g.Topic, partition, g.First, g.Last, g.Count, g.Outcome, time.UnixMilli(g.At).UTC().Format(time.RFC3339), g.Why)
+		}
+	}
+	return t.Flush()
 }
 
 // spoolRow is a spool as ls --all lists it.

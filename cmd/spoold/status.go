@@ -245,8 +245,11 @@ func (v *statusView) print(out io.Writer, s *spoold.Status, pid int) error {
 		fmt.Fprintf(&b, "full      %s\n", s.SpoolFull)
 	}
 	v.rates(&b, s)
-	fmt.Fprintf(&b, "records   accepted %s   acked %s   pending %s   dead-lettered %s   expired %s\n",
-		comma(s.Accepted), comma(s.Acked), comma(s.Pending), comma(s.DeadLettered), comma(s.Expired))
+	fmt.Fprintf(&b, "records   accepted %s   acked %s   pending %s   dead-lettered %s   expired %s   lost %s\n",
+		comma(s.Accepted), comma(s.Acked), comma(s.Pending), comma(s.DeadLettered), comma(s.Expired), comma(s.Lost))
+	for _, path := range s.DamagedFiles {
+		fmt.Fprintf(&b, "damaged   %s was set aside and is kept: spoold ls names what is lost\n", path)
+	}
 	if len(s.Topics) > 0 {
 		b.WriteByte('\n')
 		printTopics(&b, s.Topics)

@@ -244,6 +244,7 @@ type Status struct {
 	Pending      uint64        `json:"pending"`
 	DeadLettered uint64        `json:"dead_lettered"`
 	Expired      uint64        `json:"expired"`
+	Lost         uint64        `json:"lost"`
 	SpoolBytes   int64         `json:"spool_bytes"`
 	SpoolFull    string        `json:"spool_full"` // why nothing is taken
 	Segments     int           `json:"segments"`
@@ -311,7 +312,7 @@ func (d *Daemon) Status(ctx context.Context) (*Status, error) {
 	if err := json.Unmarshal(raw, &s); err != nil {
 		return nil, fmt.Errorf("crash: status %d %q: %w", resp.StatusCode, raw, err)
 	}
-	if sum := s.Acked + s.Pending + s.DeadLettered + s.Expired; sum != s.Accepted {
+	if sum := s.Acked + s.Pending + s.DeadLettered + s.Expired + s.Lost; sum != s.Accepted {
 		return nil, fmt.Errorf("%w: %s", ErrConservation, raw)
 	}
 	return &s, nil

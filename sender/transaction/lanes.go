@@ -12,14 +12,15 @@ import (
 
 // lane is a topic's way through the spool.
 type lane struct {
-	id        spool.LaneID
-	topic     string
-	remote    *cluster.Topic
-	end       spool.Index // one above the last committed entry
-	settled   *spool.Set
-	guest     bool        // nothing was ever spooled for the topic: it has no LaneID
-	recovered spool.Index // entries below it were spooled by an earlier process
-	flushTo   spool.Index
+	id         spool.LaneID
+	topic      string
+	remote     *cluster.Topic
+	end        spool.Index // one above the last committed entry
+	settled    *spool.Set
+	guest      bool         // nothing was ever spooled for the topic: it has no LaneID
+	unreadable []spool.Span // damage to the spool has taken them, and their fate is not known
+	recovered  spool.Index  // entries below it were spooled by an earlier process
+	flushTo    spool.Index
 
 	pos  spool.Index // all below is in batches of this process, or has left
 	gate spool.Index // all below was admitted to a cut

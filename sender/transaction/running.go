@@ -270,6 +270,9 @@ func (s *runner) outcome(committed bool, c *cut) {
 			s.leave(s.lanes[r.Lane], r.Span, spool.OutcomeAcked)
 		}
 	}
+	if !committed {
+		s.loseMissing(d)
+	}
 	e := sender.TransactionEnded{ID: s.cfg.ID, Ordinal: d.Ordinal, Committed: committed, Records: records, Partitions: len(d.Partitions), Recovered: c == nil}
 	if c != nil {
 		e.Ms = s.now.Age - c.beganAt

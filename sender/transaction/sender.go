@@ -132,7 +132,7 @@ func New(cfg Config, rec *spool.Recovered) *Sender {
 		r := &rec.Lanes[i]
 		l := s.reader.addLane(r.ID, r.Topic, r.TopicID)
 		l.end, l.settled = r.End, r.Settled.Clone()
-		l.recovered = r.End
+		l.recovered, l.unreadable = r.End, r.Missing
 		l.remote.Pending = l.pending() > 0
 		l.rewind()
 		s.view.SetPending(l.remote, l.settled.Low() < l.end)

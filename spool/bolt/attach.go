@@ -100,6 +100,8 @@ func outcomeError(o spool.Outcome) error {
 		return ErrDeadLettered
 	case spool.OutcomeExpired:
 		return ErrExpired
+	case spool.OutcomeLost:
+		return ErrLost
 	}
 	return nil
 }

@@ -50,7 +50,7 @@ func Check(path string, read func(done, all int64)) (*Report, error) {
 		}
 		read(rep.Bytes, all)
 	}
-	found, err := survey(path, l, false)
+	found, err := survey(path, l, surveyOptions{})
 	switch {
 	case err != nil:
 		return rep, rep.add(path, err)

@@ -28,6 +28,8 @@ type transaction struct {
 	touched   []spool.LaneID // whose numbers change
 	listed    []listedUnit
 	ended     []uint64 // units that were aborted
+	// lowestKeys are the first entries that idempotency keys speak of, if a new segment is begun.
+	lowestKeys map[spool.LaneID]spool.Index
 }
 
 // commit makes durable what is in g and what writes say. On an error nothing in
@@ -89,6 +91,9 @@ func (s *committer) apply(t *transaction, c *Commit, g *group, writes []*spool.W
 	s.mu.Lock()
 	t.goneKeys = s.keys.TakeEmptied()
 	t.ended, s.staging.ended = s.staging.ended, nil
+	if t.from != nil {
+		t.lowestKeys = s.keys.Lowest()
+	}
 	s.mu.Unlock()
 	s.view.Lock()
 	defer s.view.Unlock()
@@ -98,6 +103,7 @@ func (s *committer) apply(t *transaction, c *Commit, g *group, writes []*spool.W
 		// The list must say what is in the old file: not what this commit settles.
 		t.fromInfo = t.from.info()
 		s.state.PutSegment(t.fromInfo, &t.changes)
+		s.state.ForgetOutcomes(t.lowestKeys, &t.changes)
 	}
 	s.staging.list(t, g)
 	for _, l := range g.lanes {

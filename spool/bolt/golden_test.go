@@ -24,8 +24,19 @@ var updateGolden = flag.Bool("update-golden", false, "make the golden spool of t
 
 const goldenRecords = 90
 
+// goldenVersion is the format of the spool that is looked at.
+var goldenVersion = spool.FormatVersion
+
 func goldenValue(topic string, i int) string {
-	return fmt.Sprintf("%s%d %s", topic, i, strings.Repeat("v", 2000))
+	return fmt.Sprintf("%s%d %s", topic, i, strings.Repeat("v", goldenSize(topic, i)))
+}
+
+// goldenSize makes leaves, branches and overflow pages in format 3; before, all values had one size.
+func goldenSize(topic string, i int) int {
+	if goldenVersion < 3 {
+		return 2000
+	}
+	return []int{300, 2000, 9000}[(i+len(topic))%3]
 }
 
 // goldenPending says which records of the golden spool have not left.
@@ -165,6 +176,10 @@ func pack(t *testing.T, dir string) []byte {
 
 func unpack(t *testing.T, file, dir string) {
 	t.Helper()
+	if _, err := fmt.Sscanf(filepath.Base(file), "spool-v%d.", &goldenVersion); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { goldenVersion = spool.FormatVersion })
 	f, err := os.Open(file)
 	if err != nil {
 		t.Fatal(err)

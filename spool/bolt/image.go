@@ -40,6 +40,7 @@ type image struct {
 	keyOf      []keyBlockRef
 	state      *spool.State // if asked for
 	stateBytes int64
+	salvaged   spool.SegmentInfo // of a damaged one: the numbers of the blocks that were found
 }
 
 type blockRef struct {

@@ -28,7 +28,7 @@ func Look(path string) (*Inspection, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := survey(path, l, false)
+	found, err := survey(path, l, surveyOptions{})
 	if err == nil && found == nil {
 		err = fmt.Errorf("no spool in %s: %w", path, fs.ErrNotExist)
 	}
@@ -40,7 +40,9 @@ func Look(path string) (*Inspection, error) {
 	in.Stats = Stats{
 		Bytes: found.index.bytes, Segments: 1, Block: found.head.Block, Counters: found.state.Counters(),
 		DeadLetters: found.state.DeadLetters(), Lanes: found.state.Lanes(), DiskBytes: found.hwm,
+		Gaps: lastGaps(found.state, len(found.state.Gaps())),
 	}
+	in.Stats.DamagedFiles, _ = damagedFiles(path)
 	if free, err := new(Faults).freeBytes(path); err == nil {
 		in.Stats.FreeBytes = int64(free)
 	}

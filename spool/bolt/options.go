@@ -28,6 +28,8 @@ type Options struct {
 	DeadBytes    int64         // what dead letters' entries may take: above it the oldest are dropped; a quarter of the limit
 	DeadBlock    bool          // above DeadBytes none is dropped: Committed.DeadFull says that there is to be no further one
 	Adopt        bool          // take over a spool that was made elsewhere (recorded)
+	StopOnDamage bool          // a damaged segment of records is an error; else it is set aside, and what it has lost is recorded
+	Verify       []uint64      // segments of which every byte is looked at by Open
 	KeepReceipts bool          // at the end, leave them unanswered for Store.Receipts
 	Now          func() time.Time
 	// Observe is called after each commit, by the committer. It must not block.
@@ -110,6 +112,8 @@ var (
 	// ErrDeadLettered is what Acked says of a record that was moved to the
 	// dead letters when nobody knows the reason any more.
 	ErrDeadLettered = errors.New("the record was moved to the dead letters")
+	// ErrLost is what Acked says of a record that damage to the disk has taken.
+	ErrLost = spool.ErrLost
 	// ErrExpired is what Acked says of a record that policy dropped.
 	ErrExpired = errors.New("the record was dropped by policy")
 )

@@ -15,7 +15,7 @@ import (
 )
 
 // Read copies entries of a lane into buf, from an index on: about max bytes, at least one section
-// if there is one. Every entry in [from, next) that has not left the spool is
+// if there is one. Every entry in [from, next) that has not left the spool, and is not Missing, is
 // in the sections; the first section may begin below from, and some of their entries may have left.
 // Sections point into buf2, which is buf or a larger one. Damage is a *spool.CorruptError. For one
 // reader at a time; blocks on the disk.
@@ -111,7 +111,7 @@ func (r *reading) step() (more bool, err error) {
 		end = first
 	}
 	if !r.exact {
-		r.at = s.state.Settled(r.lane).NextAbsent(r.at)
+		r.at = s.state.NextHere(r.lane, r.at)
 	}
 	if r.at >= end {
 		r.at = end

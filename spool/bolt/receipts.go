@@ -69,10 +69,7 @@ func (s *answers) answerGone(lane spool.LaneID, p *place) {
 		if !settled.Contains(at) {
 			continue
 		}
-		gone.Err = nil
-		if s.state.DeadLettered(lane, at) {
-			gone.Err = ErrDeadLettered
-		}
+		gone.Err = outcomeError(s.state.Outcome(lane, at))
 		p.resolve(spool.Span{First: at, End: at + 1}, &gone, 0)
 	}
 }

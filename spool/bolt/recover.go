@@ -25,7 +25,7 @@ func Open(options Options) (*Store, *spool.Recovered, error) {
 		return nil, nil, err
 	}
 	s := newStore(o, l)
-	r, err := (&opening{s}).start()
+	r, err := (&opening{Store: s}).start()
 	if err != nil {
 		err = damageIn(o.Path, err)
 		s.space.dropNext()
@@ -89,7 +89,12 @@ func newStore(o Options, l *lock) *Store {
 }
 
 // opening is a Store while it is opened.
-type opening struct{ *Store }
+type opening struct {
+	*Store
+	t      transaction // the first commit
+	damage []spool.SegmentDamage
+	divide map[deadRef]string // dead letters because others of their unit are lost, and why
+}
 
 // start does what Open promises.
 func (s *opening) start() (*spool.Recovered, error) {
@@ -97,7 +102,7 @@ func (s *opening) start() (*spool.Recovered, error) {
 	if s.dirFile, err = os.Open(s.dir); err != nil {
 		return nil, fmt.Errorf("%w", err)
 	}
-	found, err := survey(s.dir, s.lock, true)
+	found, err := survey(s.dir, s.lock, surveyOptions{clean: true, setAside: !s.opt.StopOnDamage, verify: s.opt.Verify})
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +122,14 @@ func (s *opening) start() (*spool.Recovered, error) {
 	s.state = found.state
 	s.staging.units.put(s.state.Units())
 	s.clock = newClock(&s.opt, found.head)
+	if err := s.setAside(found); err != nil {
+		return nil, err
+	}
 	for _, info := range s.state.Segments() {
+		if info.Damaged {
+			s.sealed = append(s.sealed, newSealed(s.dir, info, s.state, &s.staging.units))
+			continue
+		}
 		if err := trim(segmentPath(s.dir, info.Number), found.sizes[info.Number]); err != nil {
 			return nil, err
 		}
@@ -152,6 +164,7 @@ func (s *opening) start() (*spool.Recovered, error) {
 	s.stats.Store(&st)
 	rec := s.state.Recovered()
 	rec.DeadFull = s.dead.deadFull()
+	rec.Damage = s.damage
 	return rec, nil
 }
 
@@ -221,7 +234,8 @@ func (s *opening) loadKeys(found *surveyed) {
 func (s *opening) firstCommit(fresh bool) error {
 	b := &s.state.Binding
 	machine := machineID()
-	t := &transaction{number: s.active.head.Block + 1, target: s.active}
+	t := &s.t
+	t.number, t.target = s.active.head.Block+1, s.active
 	switch {
 	case fresh:
 		id := make([]byte, 16)
@@ -240,9 +254,16 @@ func (s *opening) firstCommit(fresh bool) error {
 	}
 	b.Incarnation++
 	s.state.Rebind(&t.changes)
+	if len(s.damage) > 0 {
+		if err := s.explainDead(); err != nil {
+			return err
+		}
+	}
+	s.state.Flush(&t.changes)
 	t.gone = append(s.active.index.sweep(s.state), s.active.index.staged.all()...)
 	s.active.index.dropAllStaged()
-	_ = s.space.reserve(t.target, s.space.reserved())
+	s.committer.composeKeys(t, s.open)
+	_ = s.space.reserve(t.target, int64(len(t.keys)+4*t.changes.Bytes())+s.space.reserved())
 	if err := s.committer.write(t); err != nil {
 		return s.poison(fmt.Errorf("first commit: %w", err))
 	}

@@ -110,7 +110,7 @@ func (s *rewriter) nextRewrite(full bool) (best *sealed, measure bool) {
 				continue
 			}
 		}
-		if x.pending == 0 || len(x.open) > 0 || x.unreadable.Load() {
+		if x.pending == 0 || len(x.open) > 0 || x.unreadable.Load() || x.info.Damaged { // a damaged file is kept: carrying gives no room back
 			continue
 		}
 		rests := now.Sub(x.tend.since) >= s.opt.RewriteAfter

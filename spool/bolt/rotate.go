@@ -120,7 +120,7 @@ func (s *committer) unlink(dropped []*sealed) {
 	s.background(func() {
 		for _, x := range dropped {
 			x.unload()
-			_ = removeFile(s.dir, segmentName(x.info.Number))
+			_ = removeFile(s.dir, segmentName(x.info.Number)) // one that was set aside has another name, and is kept
 		}
 		s.opt.Faults.at("segments unlinked")
 		s.mu.Lock()

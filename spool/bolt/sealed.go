@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -39,7 +40,7 @@ type sealed struct {
 func newSealed(dir string, info spool.SegmentInfo, state *spool.State, units *unitTable) *sealed {
 	x := &sealed{info: info, state: state, units: units, path: segmentPath(dir, info.Number), dirty: true, bytes: info.Bytes}
 	x.tend.measuredAt = -1
-	if st, err := os.Lstat(x.path); err == nil {
+	if st, err := os.Lstat(segmentFile(dir, info.Number)); err == nil {
 		x.bytes = st.Size()
 	}
 	x.count()
@@ -88,14 +89,14 @@ func (x *sealed) load() error {
 	if x.index != nil {
 		return nil
 	}
-	f, err := os.OpenFile(x.path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	f, err := os.OpenFile(segmentFile(filepath.Dir(x.path), x.info.Number), os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return corrupt(x.info.Number, spool.NoBlock, "the file is missing")
 	}
 	if err != nil {
 		return err
 	}
-	im, err := readImage(f, x.info.Number, imageParts{bodies: !x.verified})
+	im, err := x.read(f)
 	if err == nil {
 		err = im.matches(&x.info)
 	}
@@ -108,9 +109,24 @@ func (x *sealed) load() error {
 	return nil
 }
 
+func (x *sealed) read(f *os.File) (*image, error) {
+	if !x.info.Damaged {
+		return readImage(f, x.info.Number, imageParts{bodies: !x.verified})
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return salvage(f, st.Size(), &x.info)
+}
+
 // matches compares a file with what the list of segments says of it.
 func (im *image) matches(info *spool.SegmentInfo) error {
 	h := im.head
+	if info.Damaged {
+		n := im.salvaged
+		h = &spool.Head{Blocks: n.Blocks, BlockSum: n.Sum, Keys: n.Keys, KeySum: n.KeySum}
+	}
 	if h == nil || h.Blocks != info.Blocks || h.BlockSum != info.Sum || h.Keys != info.Keys || h.KeySum != info.KeySum {
 		return corrupt(im.number, spool.NoBlock, "it is not the file that the list of segments speaks of")
 	}

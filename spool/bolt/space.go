@@ -36,6 +36,7 @@ type space struct {
 	limit        int64                  // bytes that the files may own, when it was checked
 	thin         bool                   // the file system cannot allocate ahead
 	newLimits    atomic.Pointer[limits] // that the committer is to go by; nil: none. Not under mu
+	aside        int64                  // bytes of damaged segments that are kept
 	next         *active                // the next segment: made, open and with room; nil while that cannot be had
 
 	// Under mu.
@@ -88,6 +89,9 @@ func (s *space) measureLimit() error {
 		floor = max(floor, s.ahead()+s.nextNeed())
 	}
 	s.spaceChecked, s.free = time.Now(), int64(min(free, 1<<62))
+	if s.aside > 0 {
+		_, s.aside = damagedFiles(s.dir) // an operator may have moved them away
+	}
 	s.limit = min(s.opt.MaxBytes, s.owned()+s.free-floor)
 	return nil
 }
@@ -121,9 +125,11 @@ func (s *space) owned() int64 {
 		n += s.next.allocated
 	}
 	for _, x := range s.sealed {
-		n += x.bytes
+		if !x.info.Damaged {
+			n += x.bytes
+		}
 	}
-	return n
+	return n + s.aside
 }
 
 // giveBack ends a segment that takes no more commits where its pages end: the room it owned ahead is the next one's. No
@@ -193,7 +199,9 @@ func (s *space) within(more int64) error {
 func (s *space) nextNeed() int64 {
 	largest := s.active.hwm
 	for _, x := range s.sealed {
-		largest = max(largest, x.bytes)
+		if !x.info.Damaged {
+			largest = max(largest, x.bytes)
+		}
 	}
 	return s.roundUp(4*pageSize + 2*max(s.active.stateBytes, minState) + s.ahead() + largest/2)
 }

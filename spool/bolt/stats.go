@@ -22,6 +22,26 @@ type Stats struct {
 	KeysAge      time.Duration // of the oldest
 	Lanes        int
 	Committing   time.Duration // how long the commit under way has taken; 0: there is none
+	Gaps         []Gap         // the last of them, oldest first
+	DamagedFiles []string      // segments that are set aside, and kept
+}
+
+// Gap is a spool.Gap, with the topic's name.
+type Gap struct {
+	spool.Gap
+	Topic string
+}
+
+// gapsShown is how many gaps Stats has.
+const gapsShown = 20
+
+// lastGaps are the last of a state's gaps.
+func lastGaps(st *spool.State, most int) (out []Gap) {
+	all := st.Gaps()
+	for _, g := range all[max(len(all)-most, 0):] {
+		out = append(out, Gap{g, st.Topic(g.Lane)})
+	}
+	return out
 }
 
 // Stats is cheap, and safe from any goroutine.
@@ -52,6 +72,10 @@ func (s *committer) publishStats(t *transaction) {
 		Bytes:     s.heldBytes(),
 		DiskBytes: s.space.owned(), FreeBytes: s.space.free, Segments: 1 + len(s.sealed),
 		Block: t.number, Counters: s.state.Counters(), DeadLetters: s.state.DeadLetters(), Lanes: s.state.Lanes(),
+		Gaps: lastGaps(s.state, gapsShown),
+	}
+	if s.space.aside > 0 {
+		st.DamagedFiles, _ = damagedFiles(s.dir)
 	}
 	s.limitsInto(st)
 	s.publishLanes(st, t.touched)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/spoold/spoold/spool"
@@ -21,6 +20,21 @@ type surveyed struct {
 	hwm        int64
 	sizes      map[uint64]int64 // of older segments, by their pages
 	keys       []surveyKeys
+	damaged    []damagedSegment
+}
+
+// damagedSegment is an older segment that is not what was written, and what can be vouched for of it.
+type damagedSegment struct {
+	info spool.SegmentInfo
+	why  *spool.CorruptError
+	im   *image
+}
+
+// surveyOptions say how to look at a directory.
+type surveyOptions struct {
+	clean    bool     // drop caches, and remove what does not belong
+	setAside bool     // a damaged segment of records is no error
+	verify   []uint64 // segments of which every byte is read
 }
 
 type surveyKeys struct {
@@ -31,21 +45,24 @@ type surveyKeys struct {
 }
 
 // survey finds the active segment and reads it, checks that all others are there, and reads
-// their keys. clean: it drops caches, and removes what does not belong. It
-// returns nil for a directory in which no spool was ever made.
-func survey(dir string, l *lock, clean bool) (*surveyed, error) {
+// their keys. It returns nil for a directory in which no spool was ever made.
+func survey(dir string, l *lock, o surveyOptions) (*surveyed, error) {
 	numbers, temps, err := listSegments(dir)
 	if err != nil {
 		return nil, err
 	}
-	if clean {
+	if o.clean {
 		for _, name := range temps {
 			if err := removeFile(dir, name); err != nil {
 				return nil, err
 			}
 		}
+		aside, _ := damagedFiles(dir)
 		for _, n := range numbers {
-			if err := dropCache(filepath.Join(dir, segmentName(n))); err != nil {
+			aside = append(aside, segmentPath(dir, n))
+		}
+		for _, path := range aside {
+			if err := dropCache(path); err != nil {
 				return nil, err
 			}
 		}
@@ -62,12 +79,12 @@ func survey(dir string, l *lock, clean bool) (*surveyed, error) {
 		listed[v.number] = true
 		for _, info := range v.state.Segments() {
 			listed[info.Number] = true
-			if err := v.older(dir, &info); err != nil {
+			if err := v.older(dir, &info, &o); err != nil {
 				return nil, err
 			}
 		}
 	}
-	if clean {
+	if o.clean {
 		for _, n := range numbers {
 			if !listed[n] || slices.Contains(empty, n) {
 				if err := removeFile(dir, segmentName(n)); err != nil {
@@ -99,7 +116,7 @@ func newest(dir string, numbers []uint64) (v *surveyed, empty []uint64, err erro
 }
 
 func readFile(dir string, number uint64, want imageParts) (*image, error) {
-	f, err := os.OpenFile(filepath.Join(dir, segmentName(number)), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	f, err := os.OpenFile(segmentFile(dir, number), os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, corrupt(number, spool.NoBlock, "the file is missing")
 	}
@@ -115,20 +132,55 @@ func readFile(dir string, number uint64, want imageParts) (*image, error) {
 }
 
 // older checks that a listed segment is there, and reads its keys.
-func (v *surveyed) older(dir string, info *spool.SegmentInfo) error {
-	im, err := readFile(dir, info.Number, imageParts{keysOnly: true})
-	if err != nil {
-		return err
+func (v *surveyed) older(dir string, info *spool.SegmentInfo, o *surveyOptions) error {
+	im, err := v.read(dir, info, slices.Contains(o.verify, info.Number))
+	var damage *spool.CorruptError
+	if errors.As(err, &damage) && o.setAside {
+		path := segmentFile(dir, info.Number)
+		if _, statErr := os.Lstat(path); statErr != nil {
+			return err // it is missing
+		}
+		damage.Path = path
+		if im, err = salvageFile(path, info); err == nil {
+			v.damaged = append(v.damaged, damagedSegment{*info, damage, im})
+		}
 	}
-	if err := im.matches(info); err != nil {
+	if err != nil {
 		return err
 	}
 	v.addKeys(im)
 	if v.sizes == nil {
 		v.sizes = make(map[uint64]int64)
 	}
-	v.sizes[info.Number] = int64(im.pages.hwm) * pageSize
+	if im.pages != nil {
+		v.sizes[info.Number] = int64(im.pages.hwm) * pageSize
+	}
 	return nil
+}
+
+// read reads a listed segment; whole: every byte of it.
+func (v *surveyed) read(dir string, info *spool.SegmentInfo, whole bool) (*image, error) {
+	if !info.Damaged {
+		im, err := readFile(dir, info.Number, imageParts{keysOnly: !whole, bodies: whole})
+		if err == nil {
+			err = im.matches(info)
+		}
+		return im, err
+	}
+	im, err := salvageFile(segmentFile(dir, info.Number), info)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, corrupt(info.Number, spool.NoBlock, "the file is missing")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := im.matches(info); err != nil {
+		return nil, err
+	}
+	if _, lost := im.remains(info, v.state); len(lost) > 0 {
+		return nil, corrupt(info.Number, spool.NoBlock, "more of it is damaged than when it was set aside")
+	}
+	return im, nil
 }
 
 func (v *surveyed) addKeys(im *image) {

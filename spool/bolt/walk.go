@@ -237,26 +237,35 @@ func (w *walker) leaf(b []byte, size int, offset int64, low, high []byte) error 
 		return fmt.Errorf("leaf at %d has %d elements", offset, count)
 	}
 	for i := range count {
-		at := pageHeader + i*leafElement
-		flags := binary.LittleEndian.Uint32(b[at:])
-		pos, ksize, vsize := int(binary.LittleEndian.Uint32(b[at+4:])), int(binary.LittleEndian.Uint32(b[at+8:])), int(binary.LittleEndian.Uint32(b[at+12:]))
-		start := at + pos
-		if start < pageHeader+count*leafElement || ksize == 0 || start+ksize > len(b) || start+ksize+vsize > size || flags > 1 {
-			return fmt.Errorf("leaf at %d: element %d is outside", offset, i)
-		}
-		x := pair{key: b[start : start+ksize], offset: offset + int64(start+ksize), size: vsize}
-		if start+ksize+vsize <= len(b) {
-			x.value = b[start+ksize : start+ksize+vsize]
+		x, bucket, err := leafElementAt(b, size, offset, count, i)
+		if err != nil {
+			return err
 		}
 		if w.any && bytes.Compare(w.last, x.key) >= 0 || low != nil && bytes.Compare(x.key, low) < 0 || high != nil && bytes.Compare(x.key, high) >= 0 {
 			return fmt.Errorf("leaf at %d: keys out of order", offset)
 		}
 		w.any, w.last = true, x.key
-		if err := w.yield(x, flags == 1); err != nil {
+		if err := w.yield(x, bucket); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// leafElementAt is element i of a leaf page with count elements.
+func leafElementAt(b []byte, size int, offset int64, count, i int) (x pair, bucket bool, err error) {
+	at := pageHeader + i*leafElement
+	flags := binary.LittleEndian.Uint32(b[at:])
+	pos, ksize, vsize := int(binary.LittleEndian.Uint32(b[at+4:])), int(binary.LittleEndian.Uint32(b[at+8:])), int(binary.LittleEndian.Uint32(b[at+12:]))
+	start := at + pos
+	if start < pageHeader+count*leafElement || ksize == 0 || start+ksize > len(b) || start+ksize+vsize > size || flags > 1 {
+		return x, false, fmt.Errorf("leaf at %d: element %d is outside", offset, i)
+	}
+	x = pair{key: b[start : start+ksize], offset: offset + int64(start+ksize), size: vsize}
+	if start+ksize+vsize <= len(b) {
+		x.value = b[start+ksize : start+ksize+vsize]
+	}
+	return x, flags == 1, nil
 }
 
 // bucket yields the pairs of a bucket, given the value of its name. There are
