@@ -59,9 +59,25 @@ type Status struct {
 	// Transaction is nil without transactional.id.
 	Transaction *TransactionStatus `json:"transaction,omitempty"`
 
+	// Followed are the files that the daemon follows, by section of its configuration; none in the library.
+	Followed []FollowedFiles `json:"followed,omitempty"`
+
 	State  string        `json:"state"` // "running", "closing" or "stopped"
 	Error  string        `json:"error,omitempty"`
 	Topics []TopicStatus `json:"topics"`
+}
+
+// FollowedFiles is what became of the files of one section since the daemon began to follow them.
+type FollowedFiles struct {
+	Section  string `json:"section"`
+	Topic    string `json:"topic"`
+	Running  bool   `json:"running"` // false: an error ended it, which the log has
+	Files    int64  `json:"files"`
+	Records  int64  `json:"records"`
+	Bytes    int64  `json:"bytes"`
+	TooLong  int64  `json:"too_long"` // records over the limit
+	Gaps     int64  `json:"gaps"`     // places where bytes were cut off that may not have been read
+	GapBytes int64  `json:"gap_bytes"`
 }
 
 // TopicStatus is one topic, with counters as those of Status.

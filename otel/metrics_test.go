@@ -45,6 +45,9 @@ func everything(t *testing.T) (*Metrics, []metricdata.Metrics) {
 	if err := m.Watch(busy); err != nil {
 		t.Fatal(err)
 	}
+	if err := m.WatchFiles(func() []spoold.FollowedFiles { return []spoold.FollowedFiles{{Section: "s", Running: true, Gaps: 2}} }); err != nil {
+		t.Fatal(err)
+	}
 	h := m.Hooks()
 	h.SpoolCommit(spoold.SpoolCommit{Duration: time.Millisecond, Records: 3, Bytes: 300})
 	h.BatchAcked(spoold.BatchAcked{Topic: "t", Records: 3, Bytes: 300})

@@ -19,7 +19,7 @@ func (d *daemon) listen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.socket = admin.Serve(ln, admin.Private(d.producer, d.telemetry.metrics.Handler()), d.log)
+	d.socket = admin.Serve(ln, admin.Private(watchedProducer{d.producer, d}, d.telemetry.metrics.Handler()), d.log)
 	if err := d.listenAdmin(ctx); err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (d *daemon) listenAdmin(ctx context.Context) error {
 		return err
 	}
 	metrics := d.telemetry.metrics.Handler()
-	d.page = d.newPage(admin.ByRight(admin.Public(d.producer, metrics), admin.Private(d.producer, metrics)))
+	d.page = d.newPage(admin.ByRight(admin.Public(watchedProducer{d.producer, d}, metrics), admin.Private(watchedProducer{d.producer, d}, metrics)))
 	d.admin = admin.Serve(ln, admin.Guard(visitor(d.adminGate), d.page), d.log)
 	return nil
 }

@@ -53,6 +53,14 @@ func (d *daemon) reload() {
 			restart = append(restart, key)
 		}
 	}
+	sections, err := d.following.Load().change(fresh)
+	for _, name := range sections {
+		taken = append(taken, shipPrefix+name)
+	}
+	if err != nil {
+		d.log.Error("SIGHUP: a section of files cannot be followed", "event", "config.fault", "err", err)
+	}
+	d.s.ship = fresh.ship
 	d.take(fresh)
 	for _, key := range restart {
 		// Not held back as a repetition: each key is said at each signal.

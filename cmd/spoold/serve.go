@@ -31,7 +31,7 @@ func serveCommand(w *world) *cli.Command {
 			"        -d '{\"records\":[{\"key\":\"k\",\"value\":{\"n\":1}}]}' http://127.0.0.1:8082/topics/orders",
 		Description: "SIGTERM and SIGINT stop it: it takes no more, finishes what is on its way to the disk, and leaves the rest in the\n" +
 			"spool for the next start. A second signal ends it at once, which loses nothing either. SIGHUP reads the configuration\n" +
-			"again, and opens log.file again: log.level, log.file.*, shutdown.timeout and limits take effect at once,\n" +
+			"again, and opens log.file again: log.level, log.file.*, shutdown.timeout, limits and the sections of ship take effect at once,\n" +
 			"security.protocol, ssl.* and sasl.* for connections to come; a line for each other key that has changed says that it\n" +
 			"needs a restart. Faults in it are logged, and nothing changes. SIGUSR1 writes state and goroutines to the log, without\n" +
 			"records or secrets. It goes on when its standard output or error is closed.",
@@ -145,7 +145,7 @@ type daemon struct {
 	history   *page.History // nil: there is no page
 	manager   *service.Manager
 
-	stopFollowing func() // of files
+	following atomic.Pointer[following] // files; nil: not yet
 
 	failed chan error // a listener ended by itself
 }
@@ -172,7 +172,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		d.closeServers(ctx)
 		return errors.Join(err, d.producer.Close(ctx))
 	}
-	if d.stopFollowing, err = d.followFiles(ctx); err != nil {
+	if err := d.followFiles(ctx); err != nil {
 		d.closeServers(ctx)
 		return errors.Join(err, d.producer.Close(ctx))
 	}
@@ -231,6 +231,9 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if err := d.telemetry.metrics.Watch(d.producer.Peek); err != nil {
 		return errors.Join(err, d.producer.Close(ctx))
 	}
+	if err := d.telemetry.metrics.WatchFiles(func() []spoold.FollowedFiles { return d.following.Load().status() }); err != nil {
+		return errors.Join(err, d.producer.Close(ctx))
+	}
 	return nil
 }
 
@@ -240,7 +243,7 @@ func (d *daemon) stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.s.own.ShutdownTimeout)
 	defer cancel()
 	d.closeServers(ctx)
-	d.stopFollowing()
+	d.following.Load().stop()
 	err := d.producer.Close(ctx)
 	if d.producer.Err() != nil {
 		return nil // run has it

@@ -1,15 +1,12 @@
 package main
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spoold/spoold"
@@ -174,29 +171,4 @@ func (s *settings) validateShip() []error {
 		}
 	}
 	return errs
-}
-
-// followFiles follows the files of every section until stop is called, which waits for them.
-func (d *daemon) followFiles(ctx context.Context) (stop func(), err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	var all sync.WaitGroup
-	stop = func() { cancel(); all.Wait() }
-	for _, sec := range d.s.sections() {
-		log := d.log.With("section", sec.name)
-		o := sec.follow
-		bindFollow(&o, &d.s.cfg, "section "+sec.name, log)
-		o.Record, o.Format.Max = sec.shape.of, sec.shape.maxLine(d.s.cfg.MaxRequestSize)
-		f, err := follow.New(o, sinkOf{d.producer})
-		if err != nil {
-			stop()
-			return nil, exitf(exitConfig, "ship.%s: %w", sec.name, err)
-		}
-		log.Info("following files", "event", "ship.start", "topic", sec.shape.template.Topic, "files", o.Patterns)
-		all.Go(func() {
-			if err := f.Run(ctx); err != nil && d.producer.Err() == nil {
-				log.Error(fmt.Sprintf("the files of section %s are not followed any more", sec.name), "event", "ship.stopped", "err", err)
-			}
-		})
-	}
-	return stop, nil
 }

@@ -250,6 +250,7 @@ func (v *statusView) print(out io.Writer, s *spoold.Status, pid int) error {
 	for _, path := range s.DamagedFiles {
 		fmt.Fprintf(&b, "damaged   %s was set aside and is kept: spoold ls names what is lost\n", path)
 	}
+	printFollowed(&b, s.Followed)
 	if len(s.Topics) > 0 {
 		b.WriteByte('\n')
 		printTopics(&b, s.Topics)
