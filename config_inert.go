@@ -60,7 +60,7 @@ var ignoredKeys = []why{
 		{"client.dns.lookup", "use_all_dns_ips"},
 	}},
 	{"spoold always goes back to bootstrap.servers", [][]string{
-		{"metadata.recovery.strategy", "rebootstrap"}, {"metadata.recovery.rebootstrap.trigger.ms", "300000"},
+		{"metadata.recovery.strategy", "rebootstrap"},
 	}},
 	{"ssl.enabled.protocols says which versions of TLS are used", [][]string{
 		{"ssl.protocol", "TLSv1.3", "TLSv1.2", "TLS"},

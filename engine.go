@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/sender/loop"
 	"github.com/spoold/spoold/spool"
@@ -26,7 +27,7 @@ func (p *Producer) open(receipts *bolt.Receipts) (*engine, error) {
 	store, rec, err := bolt.Open(bolt.Options{
 		Path:         c.SpoolPath,
 		SegmentBytes: c.SpoolSegmentBytes,
-		GroupBytes:   int(min(1<<20, c.SpoolSegmentBytes/16)), // what a segment owns ahead follows from it
+		GroupBytes:   int(c.groupBytes()), // what a segment owns ahead follows from it
 		MaxBytes:     space.maxBytes,
 		MinFreeBytes: minFree(space.minFreeBytes),
 		MaxBatch:     int(max(c.MaxRequestSize, c.SpoolCommitMax) + 1024),
@@ -57,6 +58,9 @@ func (p *Producer) open(receipts *bolt.Receipts) (*engine, error) {
 	return e, nil
 }
 
+// groupBytes is the size at which a group of records stops gathering while a commit is under way.
+func (c *Config) groupBytes() int64 { return min(1<<20, c.SpoolSegmentBytes/16) }
+
 // minFree: in the configuration 0 means no floor; for the store it means the default.
 func minFree(bytes int64) int64 {
 	if bytes == 0 {
@@ -67,9 +71,11 @@ func minFree(bytes int64) int64 {
 
 func (p *Producer) newLoop(store loop.Store, rec *spool.Recovered) *loop.Loop {
 	c := &p.cfg
+	codec, level := c.codec()
 	common := sender.Config{
 		BatchSize:         int(max(c.BatchSize, 1)),
-		BufferMemory:      int(c.BufferMemory),
+		BufferMemory:      int(c.BufferMemory - min(4*c.groupBytes(), c.BufferMemory/4)), // the rest is for groups
+		Compressed:        codec != protocol.CodecNone,
 		MaxRequestSize:    int(c.MaxRequestSize),
 		MaxInFlight:       int(c.MaxInFlight),
 		Partitioner:       c.partitioner(),
@@ -87,7 +93,6 @@ func (p *Producer) newLoop(store loop.Store, rec *spool.Recovered) *loop.Loop {
 		Seed:              p.env.Seed,
 	}
 	core := newCore(c.TransactionalID, common, c.TransactionTimeout.Milliseconds(), rec)
-	codec, level := c.codec()
 	return loop.New(core, store, rec, loop.Options{
 		Servers:           c.BootstrapServers,
 		ClientID:          c.ClientID,
@@ -98,6 +103,7 @@ func (p *Producer) newLoop(store loop.Store, rec *spool.Recovered) *loop.Loop {
 		ReconnectMax:      max(c.ReconnectMax, c.ReconnectBackoff),
 		ConnectTimeout:    c.ConnectTimeout,
 		ConnectTimeoutMax: c.ConnectTimeoutMax,
+		Rebootstrap:       c.Rebootstrap,
 		MaxIdle:           c.ConnectionsMaxIdle,
 		DeliveryTimeout:   c.DeliveryTimeout,
 		Dial:              p.env.Dial,

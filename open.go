@@ -1,13 +1,10 @@
 package spoold
 
 import (
-	"context"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"runtime/debug"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/spoold/spoold/internal/quietlog"
@@ -67,7 +64,7 @@ func (env Env) withDefaults(cfg *Config) Env {
 		env.Now = time.Now
 	}
 	if env.Dial == nil {
-		env.Dial = dialer(cfg.SendBuffer, cfg.ReceiveBuffer)
+		env.Dial = newDialer(cfg.SendBuffer, cfg.ReceiveBuffer).dial
 	}
 	if env.Seed == 0 {
 		env.Seed = rand.Uint64()
@@ -77,26 +74,6 @@ func (env Env) withDefaults(cfg *Config) Env {
 	}
 	env.Hooks = newLogger(env.Logger).hooks(env.Hooks)
 	return env
-}
-
-// dialer sets the socket buffers; -1 leaves them to the system.
-func dialer(send, receive int64) func(ctx context.Context, network, addr string) (net.Conn, error) {
-	d := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
-		var err error
-		ctlErr := raw.Control(func(fd uintptr) {
-			if send > 0 {
-				err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF, int(send))
-			}
-			if receive > 0 && err == nil {
-				err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, int(receive))
-			}
-		})
-		if ctlErr != nil {
-			return ctlErr
-		}
-		return err
-	}}
-	return d.DialContext
 }
 
 // Version is this module's version, as the program was built with it.

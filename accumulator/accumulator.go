@@ -14,8 +14,10 @@ type Config struct {
 	BatchSize    int   // bytes of a batch, header included; one larger record goes alone
 	BufferMemory int   // bytes of all batches together, queued and in flight
 	LingerMs     int64 // how long a batch waits for company; 0: not at all
-	Partitioner  protocol.Partitioner
-	Seed         uint64
+	// Compressed: a batch is compressed into a copy, which may be as large as the batch and counts beside it.
+	Compressed  bool
+	Partitioner protocol.Partitioner
+	Seed        uint64
 	// Uniform chooses sticky partitions at random, whatever their queues.
 	Uniform bool
 	// AvailabilityMs is how long a broker may take nothing that is ready for it before its partitions are not chosen any more; 0: however long.
@@ -26,7 +28,7 @@ type Config struct {
 // owns it.
 type Accumulator struct {
 	cfg   Config
-	used  int // capacity of all live buffers; at most BufferMemory, but for a batch that is alone, and what was adopted
+	used  int // capacity of all live buffers and of the copies they are compressed into; at most BufferMemory, but for a batch that is alone, and what was adopted
 	free  [][]byte
 	rng   *rand.Rand
 	wakes uint64 // see WakeLanes
@@ -105,25 +107,42 @@ func (a *Accumulator) EvictBlocked() {
 func (a *Accumulator) Wakes() uint64 { return a.wakes + 1 }
 
 // Room reports whether n more bytes fit into the budget.
-func (a *Accumulator) Room(n int) bool { return a.used+n <= a.cfg.BufferMemory }
+func (a *Accumulator) Room(n int) bool { return a.used+a.cost(n) <= a.cfg.BufferMemory }
+
+// cost is what a buffer of n bytes takes of the budget.
+func (a *Accumulator) cost(n int) int {
+	if a.cfg.Compressed {
+		return 2 * n
+	}
+	return n
+}
 
 // Adopt counts a batch that was built elsewhere (see Builder, Batch.Cut).
-func (a *Accumulator) Adopt(b *Batch) { a.used += cap(b.Buf) }
+func (a *Accumulator) Adopt(b *Batch) { a.used += a.cost(cap(b.Buf)) }
 
 // Recycle takes back a batch that nothing refers to any more.
 func (a *Accumulator) Recycle(b *Batch) {
 	if b.Buf == nil {
 		return
 	}
-	a.used -= cap(b.Buf)
+	a.used -= a.cost(cap(b.Buf))
 	if cap(b.Buf) == a.cfg.BatchSize && len(a.free) < 64 {
 		a.free = append(a.free, b.Buf[:protocol.BatchHeaderSize])
+		a.trim()
 	}
 	b.Buf = nil
 }
 
+// trim gives up buffers that are kept for later, as far as they would take more than the budget together with those in use.
+func (a *Accumulator) trim() {
+	for n := len(a.free); n > 0 && a.used+n*a.cfg.BatchSize > a.cfg.BufferMemory; n = len(a.free) {
+		a.free[n-1] = nil
+		a.free = a.free[:n-1]
+	}
+}
+
 // Forget gives up a batch whose bytes somebody may still read.
-func (a *Accumulator) Forget(b *Batch) { a.used -= cap(b.Buf) }
+func (a *Accumulator) Forget(b *Batch) { a.used -= a.cost(cap(b.Buf)) }
 
 // buffer makes room for a batch whose first record takes size bytes, and reports false if the
 // budget has none. hint is how large the partition's last batch became: quiet partitions stay
@@ -139,12 +158,13 @@ func (a *Accumulator) buffer(size, hint int) ([]byte, bool) {
 	if a.used > 0 && !a.Room(c) {
 		return nil, false
 	}
-	a.used += c
+	a.used += a.cost(c)
 	if n := len(a.free); whole && n > 0 {
 		buf := a.free[n-1]
 		a.free = a.free[:n-1]
 		return buf, true
 	}
+	a.trim()
 	return make([]byte, protocol.BatchHeaderSize, c), true
 }
 
@@ -171,7 +191,7 @@ func (a *Accumulator) grow(b *Batch, size int) bool {
 		buf = make([]byte, len(b.Buf), c)
 	}
 	copy(buf, b.Buf)
-	a.used += c - cap(b.Buf)
+	a.used += a.cost(c - cap(b.Buf))
 	b.Buf = buf
 	return true
 }

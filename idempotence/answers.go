@@ -32,14 +32,14 @@ func (m *Machine) Answered(e *Env, b *Sealed, a Answer) (refresh bool) {
 		b.acked, b.offset, b.stamp = true, a.Offset, a.Stamp
 		m.attempts, m.Detail = 0, ""
 	} else {
-		b.code, b.message, b.bad = a.Code, a.Message, a.Bad
+		b.code, b.message, b.bad, b.led = a.Code, a.Message, a.Bad, a.Led
 		if !a.NeverWritten && appended {
 			b.maybe++
 			if !a.Lost && a.Code == protocol.UnknownTopicID {
 				b.unknownID++
 			}
 		}
-		refresh = class == protocol.RefreshRetriable || a.Lost
+		refresh = !a.Led && class == protocol.RefreshRetriable || a.Lost
 	}
 	if m.phase == Resolving && b == m.resend {
 		m.resend = nil
@@ -118,12 +118,18 @@ func (m *Machine) Review(e *Env) {
 	class := first.code.Class()
 	switch {
 	case m.doubtful() || m.overtaken() || first.code != 0 && (class == protocol.OutOfOrder || class == protocol.Fenced):
-		m.Wait(e, m.Detail)
+		if !first.led {
+			m.Wait(e, m.Detail)
+		}
+		first.led = false
 		m.enter(Unknown) // ask before anything is sent again
 	case first.code != 0 && class == protocol.Refused:
 		// Every copy of it was refused, and what is above was refused as out of order
 		// or never written: nothing of it is in the log.
 		m.refused(e, true)
+	case first.led && class == protocol.RefreshRetriable:
+		first.led = false
+		m.enter(Ready) // it goes to the other leader without a pause
 	default:
 		// Certainly not appended, or never written: the same again, in order, after a
 		// while. Never at once: a broker that answers at once would be asked for ever.

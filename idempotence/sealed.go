@@ -28,6 +28,7 @@ type Sealed struct {
 	code    protocol.ErrorCode
 	message string
 	bad     []BadRecord // records that the answer named
+	led     bool        // another broker was known to lead when the answer came
 }
 
 // Durable says that the seal is on disk.
@@ -73,6 +74,7 @@ type Answer struct {
 	Message string
 	Bad     []BadRecord // records that are named
 	Lost    bool        // no answer came
+	Led     bool        // another broker is known to lead now: it named it (KIP-951), or metadata did
 	// NeverWritten: with Lost, not a byte of it has left this host.
 	NeverWritten bool
 }

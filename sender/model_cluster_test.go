@@ -13,6 +13,7 @@ import (
 // restart or a fail-over to a restarted replica, any sequence without state, size checks
 // before duplicates, answers that wait for the high watermark, truncation.
 type modelCluster struct {
+	hints    bool // refusals name the new leader (KIP-951)
 	rng      *rand.Rand
 	brokers  int32
 	topics   map[string]*modelTopic

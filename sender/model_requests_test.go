@@ -52,6 +52,12 @@ func (c *modelCluster) produce(broker int32, r sender.Request) kmsg.Response {
 			rp.ErrorCode = int16(protocol.UnknownTopicID)
 		case t.parts[b.Partition].leader != broker || c.deposed:
 			rp.ErrorCode = int16(protocol.NotLeaderOrFollower)
+			if p := t.parts[b.Partition]; c.hints {
+				rp.CurrentLeader.LeaderID, rp.CurrentLeader.LeaderEpoch = p.leader, p.epoch
+				e := kmsg.NewProduceResponseBroker()
+				e.NodeID = p.leader
+				resp.Brokers = append(resp.Brokers, e)
+			}
 		default:
 			p := t.parts[b.Partition]
 			mb := modelBatch{id: b.Identity, base: b.Base, count: b.Count, maxTS: b.MaxTimestamp}

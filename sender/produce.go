@@ -112,16 +112,15 @@ func (d *drain) onProduce(q *request, resp Response) {
 	}
 	for k, b := range q.batches {
 		p := q.parts[k]
-		led := false
 		a := idempotence.NoAnswer("the response does not mention the partition")
 		if ok {
-			led = d.findAnswer(r, p, b, &a)
+			d.findAnswer(q.broker, r, p, b, &a)
 		} else {
 			a.Message = cluster.ErrText(resp.Err)
 			a.NeverWritten = resp.Err != nil && !resp.Written
 		}
 		d.activate(p)
-		if p.Answered(d.env(p), b, a) && !led {
+		if p.Answered(d.env(p), b, a) {
 			p.needMeta = d.view.Refresh()
 		}
 		d.collect(p)
@@ -133,8 +132,8 @@ func (d *drain) onProduce(q *request, resp Response) {
 	}
 }
 
-// findAnswer sets a to the part of a response that answers b, if there is one. It reports whether that names a newer leader.
-func (d *drain) findAnswer(r *kmsg.ProduceResponse, p *partition, b *idempotence.Sealed, a *idempotence.Answer) (led bool) {
+// findAnswer sets a to the part of a response that answers b, if there is one.
+func (d *drain) findAnswer(broker int32, r *kmsg.ProduceResponse, p *partition, b *idempotence.Sealed, a *idempotence.Answer) {
 	for i := range r.Topics {
 		t := &r.Topics[i]
 		if t.Topic != p.lane.topic && (t.Topic != "" || protocol.TopicID(t.TopicID) != b.Seal.TopicID) {
@@ -157,11 +156,12 @@ func (d *drain) findAnswer(r *kmsg.ProduceResponse, p *partition, b *idempotence
 				a.Bad = append(a.Bad, bad)
 			}
 			if l := rp.CurrentLeader; a.Code != protocol.None { // KIP-951
-				led = d.view.Leads(p.lane.remote, p.ID, l.LeaderID, l.LeaderEpoch)
+				d.view.Leads(p.lane.remote, p.ID, l.LeaderID, l.LeaderEpoch)
 				d.changes.apply()
+				leader, _ := p.leader()
+				a.Led = leader >= 0 && leader != broker
 			}
-			return led
+			return
 		}
 	}
-	return false
 }

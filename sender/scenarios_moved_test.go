@@ -193,3 +193,23 @@ func TestNothingThatHasLeftIsSentAgainToARecreatedTopic(t *testing.T) {
 		t.Errorf("%d records went to the new topic of %d that were ever spooled, want at most the 8 in doubt", n, before)
 	}
 }
+
+// A broker that leads no more names the one that does (KIP-951): neither metadata nor a back-off is waited for.
+func TestALeaderThatIsNamedIsUsedAtOnce(t *testing.T) {
+	for _, named := range []bool{true, false} {
+		w, p := scenario(2)
+		cfg := scenarioCfg
+		cfg.RetryBackoffMs, cfg.RetryBackoffMaxMs = 10_000, 10_000
+		w.crash(cfg)
+		w.produce(1)
+		w.delivered(t)
+		w.cluster.hints = named
+		w.cluster.failOver(p)
+		w.produce(1)
+		began := w.now.Age
+		w.delivered(t)
+		if took := w.now.Age - began; (took < 200) != named {
+			t.Errorf("named %v: took %d ms", named, took)
+		}
+	}
+}

@@ -27,6 +27,7 @@ type Config struct {
 	FinishOnly        bool  // seal nothing: end with ErrFinished once nothing is sealed or parked
 	CheckCluster      bool  // stop when the first cluster that is reached is another one than the spool's
 	AutoCreate        bool  // ask the cluster to create topics that it does not have
+	Compressed        bool  // batches are compressed into copies, which count as memory
 	Partitioner       protocol.Partitioner
 	Uniform           bool  // records without a key go to any partition alike, whatever its queue
 	AvailabilityMs    int64 // and to none whose broker takes nothing for so long; 0: however long
@@ -84,7 +85,7 @@ func New(cfg Config, rec *spool.Recovered) *Sender {
 func build(cfg Config, rec *spool.Recovered) *Sender {
 	c := &call{cfg: cfg}
 	c.acc = accumulator.New(accumulator.Config{
-		BatchSize: cfg.BatchSize, BufferMemory: cfg.BufferMemory, LingerMs: cfg.LingerMs, Partitioner: cfg.Partitioner, Seed: cfg.Seed,
+		BatchSize: cfg.BatchSize, BufferMemory: cfg.BufferMemory, LingerMs: cfg.LingerMs, Compressed: cfg.Compressed, Partitioner: cfg.Partitioner, Seed: cfg.Seed,
 		Uniform: cfg.Uniform, AvailabilityMs: cfg.AvailabilityMs,
 	})
 	c.backoff = protocol.Backoff{Ms: cfg.RetryBackoffMs, MaxMs: cfg.RetryBackoffMaxMs, Rand: rand.New(rand.NewPCG(cfg.Seed, rec.Incarnation))}

@@ -15,6 +15,12 @@ func (ls *links) anyLink() *link {
 		if !k.open() {
 			continue
 		}
+		if best != nil && (k.throttled > ls.now.Age) != (best.throttled > ls.now.Age) {
+			if best.throttled > ls.now.Age {
+				best = k
+			}
+			continue
+		}
 		if best == nil || k.outstanding < best.outstanding ||
 			k.outstanding == best.outstanding && (k.answeredAt > best.answeredAt || k.answeredAt == best.answeredAt && k.broker > best.broker) {
 			best = k

@@ -262,6 +262,7 @@ func newRig(t *testing.T, opt Options, rec *spool.Recovered) *rig {
 	}
 	opt.Servers = []string{"seed1:1", "seed2:2"}
 	opt.ReconnectBackoff, opt.ReconnectMax = time.Millisecond, 2*time.Millisecond
+	opt.Rebootstrap = max(opt.Rebootstrap, time.Hour)
 	opt.ConnectTimeout, opt.ConnectTimeoutMax = time.Second, time.Second
 	opt.dial = func(ctx context.Context, addr string, _ time.Duration) (wire, error) {
 		r.dials <- addr

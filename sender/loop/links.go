@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,14 +33,16 @@ const seedLink int32 = -2
 // link is one connection, open or on its way. The loop owns it.
 type link struct {
 	broker      int32
-	conn        wire     // nil while it is dialled
-	connecting  []uint64 // requests that asked for it
-	outstanding int      // requests given to conn and not answered to the core
-	producing   int      // Produce requests among them
-	answeredAt  int64    // Age of the last answer, or when it opened
-	answered    bool     // at least once
-	gone        error    // it has ended: nothing more is given to it
-	late        []uint64 // requests made between its end and Disconnected
+	conn        wire             // nil while it is dialled
+	connecting  []uint64         // requests that asked for it
+	outstanding int              // requests given to conn and not answered to the core
+	producing   int              // Produce requests among them
+	answeredAt  int64            // Age of the last answer, or when it opened
+	answered    bool             // at least once
+	gone        error            // it has ended: nothing more is given to it
+	throttled   int64            // Age until which the broker wants nothing
+	waiting     []sender.Request // until then
+	late        []uint64         // requests made between its end and Disconnected
 }
 
 func (k *link) open() bool { return k.conn != nil && k.gone == nil }
@@ -69,6 +69,7 @@ type links struct {
 	seed     int              // bootstrap server to begin with next
 	waiting  []sender.Request // AnyBroker, until some connection is open
 	metadata int64            // Age of the last Metadata answer; -1: none came
+	failing  int64            // Age of the first Metadata request that failed since; 0: none did
 
 	clusterID atomic.Pointer[string] // that the spool is bound to; nil: none yet. The loop writes it, dialers read it
 }
@@ -155,25 +156,17 @@ func (ls *links) forget(k *link) {
 	}
 	delete(ls.open, k.broker)
 	if k.broker == seedLink {
+		for i := range k.waiting {
+			ls.reply(sender.Response{ID: k.waiting[i].ID, Err: k.gone})
+		}
 		return
 	}
 	ls.ended(k.broker, k.gone)
+	for i := range k.waiting {
+		k.late = append(k.late, k.waiting[i].ID)
+	}
 	for _, id := range k.late {
 		ls.reply(sender.Response{ID: id, Err: fmt.Errorf("broker %d: %w", k.broker, k.gone)})
-	}
-}
-
-// noteAddresses keeps the addresses of a Metadata answer.
-func (ls *links) noteAddresses(resp kmsg.Response) {
-	meta, ok := resp.(*kmsg.MetadataResponse)
-	if !ok || len(meta.Brokers) == 0 {
-		return
-	}
-	ls.metadata = ls.now.Age
-	clear(ls.book)
-	for i := range meta.Brokers {
-		b := &meta.Brokers[i]
-		ls.book[b.NodeID] = net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
 	}
 }
 

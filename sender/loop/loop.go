@@ -53,6 +53,7 @@ type Options struct {
 	ReconnectMax      time.Duration
 	ConnectTimeout    time.Duration
 	ConnectTimeoutMax time.Duration
+	Rebootstrap       time.Duration // metadata.recovery.rebootstrap.trigger.ms
 	MaxIdle           time.Duration // connections.max.idle.ms; not positive: never
 	DeliveryTimeout   time.Duration // after which a record is given up; 0: never
 	Dial              func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -184,11 +185,15 @@ func (l *Loop) arm() {
 	if l.changed {
 		next = min(next, l.published+l.every)
 	}
+	if at := l.links.releaseAt(); at != 0 {
+		next = min(next, at)
+	}
 	l.timer.Reset(time.Duration(max(0, next-l.now.Age)) * time.Millisecond)
 }
 
 func (l *Loop) tick() {
 	l.links.closeIdle()
+	l.links.release()
 	if l.wakeAt != 0 && l.now.Age >= l.wakeAt && (!l.closing || l.busy()) {
 		l.wakeAt = 0
 		l.carry(l.core.Tick(l.now))

@@ -40,7 +40,7 @@ func (ls *links) pace(broker int32) *pace {
 func (ls *links) failed(broker int32, err error) {
 	p := ls.pace(broker)
 	p.failures++
-	pause := p.next.NextBackOff()
+	pause := min(p.next.NextBackOff(), ls.opt.ReconnectMax) // jitter does not go above it
 	if !conn.Lasting(err) {
 		p.refused = 0
 	} else {

@@ -52,6 +52,9 @@ func (ls *links) request(r *sender.Request) {
 }
 
 func (ls *links) control(k *link, r *sender.Request) {
+	if ls.held(k, r) {
+		return
+	}
 	version, ok := k.conn.Version(r.Message.Key(), r.MaxVersion)
 	if !ok || version < r.MinVersion {
 		ls.reply(sender.Response{ID: r.ID, Unsupported: true, Err: &UnsupportedError{Broker: k.broker, Request: kmsg.NameForKey(r.Message.Key())}})
@@ -59,7 +62,11 @@ func (ls *links) control(k *link, r *sender.Request) {
 	}
 	r.Message.SetVersion(version)
 	k.outstanding++
-	k.conn.Do(r.Message, time.Duration(r.Timeout)*time.Millisecond, ls.done(k, r.ID, nil))
+	done := ls.done(k, r.ID, nil)
+	if _, ok := r.Message.(*kmsg.MetadataRequest); ok {
+		done = ls.metadataDone(done)
+	}
+	k.conn.Do(r.Message, time.Duration(r.Timeout)*time.Millisecond, done)
 }
 
 func (ls *links) produce(k *link, r *sender.Request) {
@@ -110,11 +117,22 @@ func (ls *links) done(k *link, id uint64, p *producing) conn.Done {
 			}
 			if err == nil {
 				k.answeredAt, k.answered = ls.now.Age, true
+				ls.throttle(k, resp)
 				ls.noteAddresses(resp)
 			}
 			ls.answer(sender.Response{ID: id, Err: err, Written: written, Message: resp})
 			ls.forget(k)
 		})
+	}
+}
+
+// metadataDone notes when a Metadata request came to nothing, before done passes it on.
+func (ls *links) metadataDone(done conn.Done) conn.Done {
+	return func(resp kmsg.Response, written bool, err error) {
+		if err != nil {
+			ls.inbox.post(ls.metadataFailed)
+		}
+		done(resp, written, err)
 	}
 }
 

@@ -113,7 +113,7 @@ func New(cfg Config, rec *spool.Recovered) *Sender {
 	s := &Sender{
 		cfg: cfg,
 		acc: accumulator.New(accumulator.Config{
-			BatchSize: cfg.BatchSize, BufferMemory: cfg.BufferMemory, LingerMs: cfg.LingerMs, Partitioner: cfg.Partitioner, Seed: cfg.Seed,
+			BatchSize: cfg.BatchSize, BufferMemory: cfg.BufferMemory, LingerMs: cfg.LingerMs, Compressed: cfg.Compressed, Partitioner: cfg.Partitioner, Seed: cfg.Seed,
 			Uniform: cfg.Uniform, AvailabilityMs: cfg.AvailabilityMs,
 		}),
 		backoff:     &protocol.Backoff{Ms: cfg.RetryBackoffMs, MaxMs: cfg.RetryBackoffMaxMs, Rand: rand.New(rand.NewPCG(cfg.Seed, rec.Incarnation))},

@@ -1,0 +1,54 @@
+package accumulator
+
+import (
+	"testing"
+
+	"github.com/spoold/spoold/spool"
+)
+
+// A batch and the copy that it is compressed into stay within buffer.memory together.
+func TestTheCopyOfACompressedBatchCounts(t *testing.T) {
+	for compressed, want := range map[bool]int{false: 8, true: 4} {
+		a := New(Config{BatchSize: 1000, BufferMemory: 8000, Compressed: compressed})
+		var batches []*Batch
+		for i := range spool.Index(20) {
+			b := a.NewBatch(Target{}, 0, i, &spool.Entry{Body: make([]byte, 900)})
+			if b == nil {
+				break
+			}
+			batches = append(batches, b)
+		}
+		if len(batches) != want || a.Used() != 8000 {
+			t.Errorf("compressed %v: %d batches take %d bytes, want %d of them and 8000 bytes", compressed, len(batches), a.Used(), want)
+		}
+		for _, b := range batches {
+			a.Recycle(b)
+		}
+		if a.Used() != 0 {
+			t.Errorf("compressed %v: %d bytes are in use when all are back", compressed, a.Used())
+		}
+	}
+}
+
+// Buffers that are kept for the next batches are part of buffer.memory, too.
+func TestBuffersThatAreKeptStayInTheBudget(t *testing.T) {
+	a := New(Config{BatchSize: 1000, BufferMemory: 8000})
+	fill := func(body int) (list []*Batch) {
+		for i := range spool.Index(40) {
+			if b := a.NewBatch(Target{}, 0, i, &spool.Entry{Body: make([]byte, body)}); b != nil {
+				list = append(list, b)
+			}
+		}
+		return list
+	}
+	for _, b := range fill(900) {
+		a.Recycle(b)
+	}
+	if len(a.free) != 8 {
+		t.Errorf("%d buffers are kept, want 8", len(a.free))
+	}
+	fill(100) // small ones: none of those that are kept is used
+	if n := a.used + len(a.free)*1000; n > 8000 {
+		t.Errorf("%d bytes in use and kept, want at most 8000", n)
+	}
+}
