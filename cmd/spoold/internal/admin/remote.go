@@ -3,7 +3,10 @@ package admin
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -33,7 +36,8 @@ func (r *Remote) With(ctx context.Context) context.Context {
 func send(req *http.Request, local *http.Client) (*http.Response, error) {
 	r, _ := req.Context().Value(remoteKey{}).(*Remote)
 	if r == nil {
-		return local.Do(req)
+		res, err := local.Do(req)
+		return res, inner(err)
 	}
 	to, err := req.URL.Parse(r.url)
 	if err != nil {
@@ -43,5 +47,18 @@ func send(req *http.Request, local *http.Client) (*http.Response, error) {
 	if r.authorization != "" {
 		req.Header.Set("Authorization", r.authorization)
 	}
-	return r.client.Do(req)
+	res, err := r.client.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.url, inner(err))
+	}
+	return res, nil
+}
+
+// inner is an error without the address that the client made up for it.
+func inner(err error) error {
+	var outer *url.Error
+	if errors.As(err, &outer) {
+		return outer.Err
+	}
+	return err
 }
