@@ -12,7 +12,7 @@ MUTATE ?= protocol protocol/codec protocol/conn recovery spool accumulator
 # Folders with tests against real Kafka: they need Java 17 and Maven, and fail without.
 KAFKA = $(shell grep -rlE '^//go:build kafka' --include='*_test.go' . | xargs -n1 dirname | sort -u)
 
-.PHONY: build test race sim plant differ sim-ci fuzz kafka crash states inject power soak ship crash-ci mutate bench vet lint check browser dist dist-test
+.PHONY: build test race sim plant differ sim-ci fuzz kafka crash states inject power soak ship crash-ci mutate bench vet lint check browser clients dist dist-test
 
 build:
 	go build -o bin/spoold ./cmd/spoold
@@ -62,6 +62,8 @@ lint: $(LINT)
 	$(LINT) run
 browser:
 	go test -tags browser -count=1 ./integration/page
+clients:
+	go test -tags crash -count=1 ./integration/httpclients
 dist:
 	packaging/dist.sh
 dist-test: dist

@@ -1,0 +1,172 @@
+//go:build crash
+
+package httpclients
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/spoold/spoold/integration/proc"
+)
+
+// rig is `spoold serve --dev` in a process of its own.
+type rig struct{ broker, url string }
+
+func start(t *testing.T) *rig {
+	t.Helper()
+	dir := t.TempDir()
+	binary := filepath.Join(dir, "spoold")
+	if out, err := exec.Command("go", "build", "-o", binary, "github.com/spoold/spoold/cmd/spoold").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	r := &rig{broker: freeAddr(t)}
+	addr := freeAddr(t)
+	r.url = "http://" + addr
+	cmd := exec.Command(binary, "serve", "--dev", "-b", r.broker, "--spool", filepath.Join(dir, "spool"), "--http", addr, "--admin", "off", "-X", "spool.min.free.bytes=1MiB")
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	p, err := proc.Start(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Stop(20 * time.Second); err != nil || t.Failed() {
+			t.Logf("%v: %s", err, &log)
+		}
+	})
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(30 * time.Second); ; <-tick.C {
+		if res, err := http.Get(r.url + "/ready"); err == nil {
+			_ = res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				return r
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the daemon is not ready in 30 s")
+		}
+	}
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+// read gives the values of a topic, each with its key, as key=value.
+func (r *rig) read(t *testing.T, topic string, n int) []string {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(r.broker), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var got []string
+	for len(got) < n && ctx.Err() == nil {
+		cl.PollFetches(ctx).EachRecord(func(r *kgo.Record) { got = append(got, string(r.Key)+"="+string(r.Value)) })
+	}
+	if len(got) != n {
+		t.Fatalf("%s holds %d records, want %d: %q", topic, len(got), n, got)
+	}
+	return got
+}
+
+// python is an interpreter with the client's packages. They are kept beside Kafka's jars.
+func python(t *testing.T) string {
+	t.Helper()
+	venv, err := filepath.Abs(filepath.Join("..", "..", ".cache", "clients", "venv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	interpreter := filepath.Join(venv, "bin", "python")
+	if exec.Command(interpreter, "-c", "import kafka_bridge_client").Run() == nil {
+		return interpreter
+	}
+	for _, args := range [][]string{{"python3", "-m", "venv", venv}, {interpreter, "-m", "pip", "install", "-q", "kafka-bridge-client==0.7.1"}} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", args, err, out)
+		}
+	}
+	return interpreter
+}
+
+func TestAClientOfStrimzisBridgeWorksAsItIs(t *testing.T) {
+	interpreter, r := python(t), start(t)
+	if out, err := exec.Command(interpreter, filepath.Join("testdata", "bridge.py"), r.url).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	next := 0
+	more, binary := 0, 0
+	for _, got := range r.read(t, "bridge", 101) {
+		switch got {
+		case `="more"`:
+			more++
+		case "k=\x00\xff":
+			binary++
+		case fmt.Sprintf(`"k"="text %d"`, next):
+			next++
+		default:
+			t.Errorf("%q, want text %d", got, next)
+		}
+	}
+	if next != 50 || more != 50 || binary != 1 {
+		t.Errorf("%d, %d and %d records, want 50, 50 and 1", next, more, binary)
+	}
+}
+
+// curl runs one command line and compares the answer.
+func curl(t *testing.T, stdin, want string, args ...string) {
+	t.Helper()
+	cmd := exec.Command("curl", append([]string{"-sS", "-w", "%{http_code}"}, args...)...)
+	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), want) {
+		t.Errorf("curl %q: %v, %s; want %s", args, err, out, want)
+	}
+}
+
+func TestCurlAsTheDocumentationOfV2AndV3HasIt(t *testing.T) {
+	r := start(t)
+	const v2, v3 = "Content-Type: application/vnd.kafka.json.v2+json", "Content-Type: application/json"
+	records := r.url + "/v3/clusters/any/topics/curl/records"
+	curl(t, "", `"kind":"KafkaClusterList"`, "-X", "GET", r.url+"/v3/clusters")
+	curl(t, "", "}\n200", "-X", "POST", "-H", v2, "-H", "Accept: application/vnd.kafka.v2+json", "--data", `{"records":[{"value":{"foo":"bar"}}]}`, r.url+"/topics/curl?wait=acked")
+	curl(t, "", `"error_code":200`, "-X", "POST", "-H", v3, "--data", `{"key":{"type":"BINARY","data":"Zm9vYmFy"},"value":{"type":"JSON","data":{"foo":"bar"}}}`, records+"?wait=acked")
+	// Streaming mode, with a body in chunks.
+	curl(t, `{"value":{"type":"STRING","data":"one"}}{"value":{"type":"STRING","data":"two"}}`, `"offset":`, "-X", "POST", "-H", "Transfer-Encoding: chunked", "-H", v3, "-T", "-", records+"?wait=acked")
+	curl(t, "", `207`, "-X", "POST", "-H", v3, "--data", `{"entries":[{"id":"1","value":{"type":"STRING","data":"three"}},{"id":"2","value":{"type":"STRING","data":4}}]}`, records+":batch?wait=acked")
+	for range 2 {
+		curl(t, "", `"records":3`, "-X", "POST", "-H", "Content-Type: application/x-ndjson", "-H", "Idempotency-Key: once", "--data-binary", "{\"a\":1}\n2\n\"three\"\n", r.url+"/topics/lines?wait=acked")
+	}
+	curl(t, "", `"error_code":415`, "-X", "POST", "-H", "Content-Type: application/vnd.kafka.avro.v2+json", "--data", "{}", r.url+"/topics/curl")
+	have := map[string]int{}
+	for _, got := range r.read(t, "curl", 5) {
+		have[got]++
+	}
+	for _, want := range []string{`={"foo":"bar"}`, `foobar={"foo":"bar"}`, "=one", "=two", "=three"} {
+		if have[want] != 1 {
+			t.Errorf("%q is there %d times: %v", want, have[want], have)
+		}
+	}
+	if got := r.read(t, "lines", 3); len(got) != 3 {
+		t.Errorf("%q", got)
+	}
+}
