@@ -63,6 +63,10 @@ var scenarios = map[string][]scenario{
 		{series: `spoold_dropped_records_total{job="spoold",instance="a",topic="t"} 5x10 6x20`, after: 11, labels: map[string]string{"topic": "t"}},
 		{series: `spoold_dropped_records_total{job="spoold",instance="a",topic="t"} 5x30`},
 	},
+	"SpooldRecordsLost": {
+		{series: `spoold_lost_records_total{job="spoold",instance="a",topic="t"} 0x10 3x20`, after: 11, labels: map[string]string{"topic": "t"}},
+		{series: `spoold_lost_records_total{job="spoold",instance="a",topic="t"} 3x30`},
+	},
 	"SpooldDeadLetters": {
 		{series: `spoold_dead_lettered_records_total{job="spoold",instance="a",topic="t"} 0x10 1x20`, after: 11, labels: map[string]string{"topic": "t"}},
 		{series: `spoold_dead_lettered_records_total{job="spoold",instance="a",topic="t"} 7x30`},

@@ -24,12 +24,26 @@ cleanup() {
 trap cleanup EXIT
 [ ! -e /var/lib/spoold ] || { trap - EXIT; fail "/var/lib/spoold exists: this machine has a spool, which the test would remove"; }
 
+# The commands are the README's own, with this package and this broker in their places.
+readme=$(awk '/^### Install it/ {here = 1} here && /^```sh/ {block = 1; next} block && /^```/ {exit} block' README.md)
+shown() { # shown WORD: the line of the README that begins with it
+	local line
+	line=$(grep "^$1 " <<<"$readme") || fail "the README does not show $1 under Install it"
+	line=${line//spoold_VERSION_amd64.deb/$deb}
+	echo "${line//kafka1:9092/127.0.0.1:9092}"
+}
+
 began=$(date +%s)
-dpkg -i "$deb" >"$work/install.log"
+eval "$(shown dpkg)" >"$work/install.log"
 said "installed $deb"
 [ "$(stat -c '%U %a' /var/lib/spoold)" = "spoold 700" ] || fail "the state directory is not spoold's alone"
 [ "$(stat -c '%U:%G %a' /etc/spoold/spoold.yaml)" = "root:spoold 640" ] || fail "the configuration is not readable by root and spoold alone"
 spoold version
+for file in prometheus/alerts.yml prometheus/kafka-producer.rules.yml grafana/spoold.json; do
+	[ -s "/usr/share/spoold/$file" ] || fail "the package lacks /usr/share/spoold/$file"
+done
+eval "$(shown sed)"
+grep -q 127.0.0.1:9092 /etc/spoold/spoold.yaml || fail "the README's command does not set the broker"
 
 python3 - "$work" <<'PY' &
 import socket, sys, os
@@ -49,7 +63,10 @@ until [ -S "$work/notify" ]; do sleep 0.05; done
 spoold serve --dev -b 127.0.0.1:9092 --http off --admin off --spool "$work/dev" >"$work/broker.log" 2>&1 &
 broker=$!
 as_spoold() { exec env NOTIFY_SOCKET="$work/notify" WATCHDOG_USEC=2000000 setpriv --reuid spoold --regid spoold --init-groups --no-new-privs "$@"; }
-as_spoold spoold serve -c /etc/spoold/spoold.yaml >"$work/daemon.log" 2>&1 &
+# There may be no systemd here: what the README's command starts is started as the unit says.
+[ "$(shown systemctl)" = "systemctl enable --now spoold" ] || fail "the README starts something else: $(shown systemctl)"
+start=$(sed -n 's/^ExecStart=//p' /lib/systemd/system/spoold.service)
+as_spoold $start >"$work/daemon.log" 2>&1 &
 daemon=$!
 
 until grep -q READY=1 "$work/states.log"; do
@@ -57,8 +74,7 @@ until grep -q READY=1 "$work/states.log"; do
 	sleep 0.05
 done
 said "READY=1 after $(($(date +%s) - began)) s"
-answer=$(curl -sS --max-time 30 -H 'Content-Type: application/vnd.kafka.json.v2+json' \
-	-d '{"records":[{"key":"anna","value":{"item":5}}]}' 'http://127.0.0.1:8082/topics/orders?wait=acked')
+answer=$(eval "$(shown curl) --max-time 30")
 case $answer in
 *'"error_code":null'*) ;;
 *) fail "the record was not acked: $answer" ;;

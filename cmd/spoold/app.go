@@ -78,7 +78,7 @@ func newApp(w *world) *cli.App {
 		return unknownCommand(app.Commands, "", c.Args().First())
 	}
 	for _, cmd := range app.Commands {
-		prepare(cmd)
+		prepare(cmd, "")
 		if slices.Contains(remoteCommands, cmd.Name) {
 			addRemoteFlags(cmd)
 		}
@@ -86,12 +86,21 @@ func newApp(w *world) *cli.App {
 	return app
 }
 
-// prepare gives a command what all of them have.
-func prepare(cmd *cli.Command) {
+// prepare gives a command what all of them have. under are the commands above it, each with a space behind it.
+func prepare(cmd *cli.Command, under string) {
 	cmd.OnUsageError = usageFault
 	cmd.HideHelpCommand = true
+	under += cmd.Name + " "
+	if len(cmd.Subcommands) > 0 && cmd.Action == nil {
+		cmd.Action = func(c *cli.Context) error {
+			if !c.Args().Present() {
+				return cli.ShowSubcommandHelp(c)
+			}
+			return unknownCommand(cmd.Subcommands, under, c.Args().First())
+		}
+	}
 	for _, sub := range cmd.Subcommands {
-		prepare(sub)
+		prepare(sub, under)
 	}
 }
 
@@ -112,16 +121,23 @@ func usageFault(c *cli.Context, err error, _ bool) error {
 		if c.Command != nil {
 			flags = c.Command.Flags
 		}
-		dashed := "--" + name
-		if len(name) == 1 {
-			dashed = "-" + name
-		}
 		if near := cli.SuggestFlag(flags, name, false); near != "" {
-			return usagef("unknown flag %s; did you mean %s?", dashed, near)
+			return usagef("unknown flag %s; did you mean %s?", dashed(name), near)
 		}
-		return usagef("unknown flag %s; see spoold --help", dashed)
+		return usagef("unknown flag %s; see spoold --help", dashed(name))
+	}
+	if name, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {
+		return usagef("flag %s needs a value; see spoold help %s", dashed(name), c.Command.FullName())
 	}
 	return usagef("%s", strings.TrimSpace(text))
+}
+
+// dashed is a flag as it is typed.
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
 }
 
 // permute puts a command's flags before its arguments, so that both

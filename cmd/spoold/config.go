@@ -13,7 +13,7 @@ import (
 )
 
 func configCommand(w *world) *cli.Command {
-	cmd := &cli.Command{
+	return &cli.Command{
 		Name:      "config",
 		Usage:     "look at the configuration",
 		UsageText: "spoold config print|explain [flags]\n\nExample:\n\n   spoold config print -c spoold.yaml --with-defaults",
@@ -34,13 +34,6 @@ func configCommand(w *world) *cli.Command {
 			},
 		}, explainCommand(w)},
 	}
-	cmd.Action = func(c *cli.Context) error {
-		if !c.Args().Present() {
-			return cli.ShowSubcommandHelp(c)
-		}
-		return unknownCommand(cmd.Subcommands, "config ", c.Args().First())
-	}
-	return cmd
 }
 
 func configFlag() cli.Flag {

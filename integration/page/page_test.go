@@ -50,6 +50,12 @@ func (d *daemon) start() {
 	if err := d.cmd.Start(); err != nil {
 		d.t.Fatal(err)
 	}
+	d.await()
+}
+
+// await waits until the daemon takes records.
+func (d *daemon) await() {
+	d.t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for {
 		if r, err := http.Get("http://" + d.admin + "/readyz"); err == nil {
@@ -107,7 +113,7 @@ func newBrowser(t *testing.T, width, height int) *browser {
 	t.Cleanup(cancel)
 	ctx, cancel := chromedp.NewContext(alloc)
 	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 90*time.Second)
+	ctx, cancel = context.WithTimeout(ctx, 90*time.Second+*watched)
 	t.Cleanup(cancel)
 	b := &browser{ctx: ctx}
 	chromedp.ListenTarget(ctx, func(ev any) {

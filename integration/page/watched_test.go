@@ -1,0 +1,142 @@
+//go:build browser
+
+package page
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+var watched = flag.Duration("watched", 20*time.Second, "how long a daemon is watched by everybody")
+
+// collector counts what an OTLP receiver is sent.
+type collector struct{ metrics, traces atomic.Int64 }
+
+func (c *collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	switch r.URL.Path {
+	case "/v1/metrics":
+		c.metrics.Add(1)
+	case "/v1/traces":
+		c.traces.Add(1)
+	}
+}
+
+// use is what the daemon takes at one moment.
+type use struct{ anonymous, descriptors, goroutines int }
+
+func (u use) String() string {
+	return fmt.Sprintf("%d KiB of memory, %d descriptors, %d goroutines", u.anonymous, u.descriptors, u.goroutines)
+}
+
+// most is the largest of each.
+func most(list []use) (m use) {
+	for _, u := range list {
+		m.anonymous, m.descriptors, m.goroutines = max(m.anonymous, u.anonymous), max(m.descriptors, u.descriptors), max(m.goroutines, u.goroutines)
+	}
+	return m
+}
+
+// sample scrapes, as Prometheus does, and looks at the process.
+func (d *daemon) sample() (u use) {
+	d.t.Helper()
+	r, err := http.Get("http://" + d.admin + "/metrics")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer r.Body.Close()
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	u.goroutines = d.number(text, "\ngo_goroutines ")
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	u.anonymous = d.number(status, "\nRssAnon:")
+	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", d.cmd.Process.Pid))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	u.descriptors = len(fds)
+	return u
+}
+
+// number is what stands behind a name.
+func (d *daemon) number(text []byte, name string) int {
+	d.t.Helper()
+	_, rest, _ := bytes.Cut(text, []byte(name))
+	fields := strings.Fields(string(rest[:min(len(rest), 40)]))
+	if len(fields) > 0 {
+		if n, err := strconv.Atoi(fields[0]); err == nil {
+			return n
+		}
+	}
+	d.t.Fatalf("no %q", strings.TrimSpace(name))
+	return 0
+}
+
+// A page in Chromium, a scraper and an OTLP receiver look at a daemon that takes records without a pause: what it takes
+// of memory, descriptors and goroutines does not grow with time.
+func TestWatchedDaemonStaysAsItIs(t *testing.T) {
+	var c collector
+	receiver := httptest.NewServer(&c)
+	defer receiver.Close()
+	broker := newDaemon(t)
+	d := &daemon{t: t, binary: broker.binary, dir: t.TempDir(), http: freeAddr(t), admin: freeAddr(t)}
+	d.cmd = exec.Command(d.binary, "serve", "-b", broker.broker, "--spool", filepath.Join(d.dir, "spool"), "--http", d.http, "--admin", d.admin,
+		"-X", "spool.min.free.bytes=0", "-X", "otel.exporter.otlp.endpoint="+receiver.URL, "-X", "otel.traces.per.thousand=1000")
+	d.cmd.Env = append(os.Environ(), "OTEL_METRIC_EXPORT_INTERVAL=1000", "OTEL_BSP_SCHEDULE_DELAY=1000")
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := d.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.stop)
+	d.await()
+	b := newBrowser(t, 1280, 900)
+	b.do(t, chromedp.Navigate("http://"+d.admin+"/"))
+	b.until(t, "the link", `document.getElementById("link").textContent === "link up"`)
+
+	var uses []use
+	sent := 0
+	every := time.NewTicker(*watched / 60)
+	defer every.Stop()
+	for begin := time.Now(); time.Since(begin) < *watched; {
+		select {
+		case <-every.C:
+			uses = append(uses, d.sample())
+		default:
+			d.post(fmt.Sprintf("topic-%d", sent%20), 50)
+			sent += 50
+		}
+	}
+	b.until(t, "the records", `Number(document.getElementById("accepted").textContent.replace(/\D/g, "")) >= `+strconv.Itoa(sent))
+	third := len(uses) / 3
+	middle, last := most(uses[third:2*third]), most(uses[2*third:])
+	t.Logf("%d records in %v, %d exports of metrics, %d of traces; middle third: %v; last third: %v", sent, *watched, c.metrics.Load(), c.traces.Load(), middle, last)
+	if last.anonymous > middle.anonymous*5/4+8<<10 || last.descriptors > middle.descriptors+5 || last.goroutines > middle.goroutines+10 {
+		t.Errorf("it grows: %v in the middle third, %v in the last", middle, last)
+	}
+	if c.metrics.Load() < 3 || c.traces.Load() < 3 {
+		t.Errorf("the receiver got %d exports of metrics and %d of traces", c.metrics.Load(), c.traces.Load())
+	}
+	if errs := b.console(); len(errs) > 0 {
+		t.Errorf("the console has errors: %v", errs)
+	}
+}
