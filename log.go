@@ -46,7 +46,7 @@ func (l *logger) hooks(h Hooks) Hooks {
 			"event", "partition.unparked", "topic", e.Topic, "partition", e.Partition, "records", e.Records, "choice", string(e.Choice))
 	})
 	on(&h.RecordDeadLettered, func(e RecordDeadLettered) {
-		l.line(slog.LevelError, "record refused for good, put to the dead letters",
+		l.line(slog.LevelError, "record put to the dead letters: it was refused for good, or has expired",
 			"event", "record.dead_lettered", "topic", e.Topic, "partition", e.Partition, "index", e.Index, "err", e.Code.String()+" "+e.Message)
 	})
 	on(&h.TopicTrouble, func(e TopicTrouble) {

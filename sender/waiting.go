@@ -102,6 +102,9 @@ func (s *Sender) Sweep(now spool.Time, w *Waiting, sections []spool.Section, las
 				if !w.means(l, n, placed) {
 					continue
 				}
+				if !placed {
+					n = protocol.NoPartition
+				}
 				if w.expired {
 					s.expire(l, i, n, w.Why)
 				} else {
@@ -131,12 +134,17 @@ func (s *Sender) putAside(l *lane, i spool.Index, n int32, code protocol.ErrorCo
 	}, spool.OutcomeDeadLettered, refused)
 }
 
+// gapWhy is in the record of what has expired.
+const gapWhy = "delivery.timeout.ms is over; a dead letter now"
+
 // leaves has a record leave as a dead letter, for err.
 func (s *Sender) leaves(l *lane, d spool.DeadLetter, o spool.Outcome, err error) {
 	w := &s.e.Write
 	w.DeadLetters = append(w.DeadLetters, d)
 	one := []spool.Span{{First: d.Index, End: d.Index + 1}}
-	w.Settle = append(w.Settle, spool.Settlement{Lane: l.id, Spans: one, Outcome: o})
+	w.Settle = append(w.Settle, spool.Settlement{
+		Lane: l.id, Spans: one, Outcome: o, Why: gapWhy, At: d.At, Partition: d.Partition, HasPartition: d.Partition >= 0,
+	})
 	l.acc.Settle(s.acc, one)
 	s.left(l)
 	s.e.Deliver = append(s.e.Deliver, spool.Delivery{

@@ -222,7 +222,7 @@ func dlqDrop(w *world, c *cli.Context) error {
 	if c.Bool("json") {
 		return json.NewEncoder(w.stdout).Encode(admin.DeadLettersDropped{Records: n})
 	}
-	_, err = fmt.Fprintf(w.stdout, "%s dropped; recorded in the spool\n", plural(n, "dead letter"))
+	_, err = fmt.Fprintf(w.stdout, "%s dropped%s\n", plural(n, "dead letter"), recorded(n))
 	return err
 }
 
@@ -243,11 +243,19 @@ func dlqReplay(w *world, c *cli.Context) error {
 	if c.Bool("json") {
 		err = json.NewEncoder(w.stdout).Encode(done)
 	} else if done.Records > 0 || done.InDoubt == 0 {
-		_, err = fmt.Fprintf(w.stdout, "%s replayed; recorded in the spool\n", plural(done.Records, "dead letter"))
+		_, err = fmt.Fprintf(w.stdout, "%s replayed%s\n", plural(done.Records, "dead letter"), recorded(done.Records))
 	}
 	if err == nil && done.InDoubt > 0 {
 		err = &exitError{1, fmt.Errorf("dlq replay: %s not replayed, because it is not known whether the cluster has them: look for them in the topic, then drop them (spoold dlq drop --in-doubt) or send them again with --may-duplicate",
 			plural(done.InDoubt, "dead letter"))}
 	}
 	return err
+}
+
+// recorded ends the line that says how many dead letters a command has changed.
+func recorded(n int) string {
+	if n == 0 {
+		return ": none is what was asked for, see spoold dlq ls"
+	}
+	return "; recorded in the spool"
 }
