@@ -5,6 +5,7 @@ STATES ?= 5000000
 REQUESTS ?= 100000
 SOAK ?= 3h
 KILLS ?= 300
+TXN_KILLS ?= 200
 LINT = bin/golangci-lint-2.15.0
 GREMLINS = bin/gremlins-0.6.0
 # Packages whose own tests must find 85 % of the small mistakes that gremlins makes in them.
@@ -12,7 +13,7 @@ MUTATE ?= protocol protocol/codec protocol/conn recovery spool accumulator
 # Folders with tests against real Kafka: they need Java 17 and Maven, and fail without.
 KAFKA = $(shell grep -rlE '^//go:build kafka' --include='*_test.go' . | xargs -n1 dirname | sort -u)
 
-.PHONY: build test race sim plant differ sim-ci fuzz kafka crash states inject power soak ship crash-ci mutate bench vet lint check browser clients dist dist-test
+.PHONY: build test race sim plant differ sim-ci fuzz kafka txn crash states inject power soak ship crash-ci mutate bench vet lint check browser clients dist dist-test
 
 build:
 	go build -o bin/spoold ./cmd/spoold
@@ -35,6 +36,8 @@ fuzz:
 	go run ./integration/fuzz -time $(FUZZTIME)
 kafka:
 	go test -tags kafka -count=1 -p 1 -timeout 15m $(KAFKA)
+txn:
+	TXN_KILLS=$(TXN_KILLS) go test -tags kafka -count=1 -v -timeout 2h ./integration/txn
 crash:
 	go test -tags crash -count=1 -v -timeout 90m ./integration/crash -kills 500 -broker-kills 100 -outage 3m -storm 5m -backlog 2048
 	$(MAKE) states inject

@@ -35,6 +35,7 @@ type Transaction struct {
 	records []Record
 	bytes   int64
 	groups  []txn.GroupOffsets
+	notes   []Note           // by name: the last one
 	staged  *bolt.StagedUnit // what did not fit into memory; nil: all of it did
 	store   *bolt.Store      // that staged is in
 	over    string           // how it ended; "": it is open
@@ -114,11 +115,11 @@ func (t *Transaction) Commit(ctx context.Context) (Commitment, error) {
 	if t.staged != nil {
 		return t.commitStaged(ctx)
 	}
-	if len(t.records) == 0 {
+	if len(t.records)+len(t.notes) == 0 {
 		t.close("committed")
 		return Commitment{empty: true}, nil
 	}
-	d, err := t.p.SendBatch(ctx, Batch{Records: t.records})
+	d, err := t.p.SendBatch(ctx, Batch{Records: t.records, Notes: t.notes})
 	if err != nil {
 		return Commitment{}, err
 	}
@@ -151,7 +152,7 @@ func (t *Transaction) close(how string) {
 	if t.staged != nil {
 		t.staged.Abort() // unless it was committed
 	}
-	t.records, t.bytes, t.groups, t.staged, t.store = nil, 0, nil, nil, nil
+	t.records, t.bytes, t.groups, t.notes, t.staged, t.store = nil, 0, nil, nil, nil, nil
 }
 
 func (t *Transaction) overError() error {

@@ -65,6 +65,9 @@ func (t *Transaction) SendOffsets(ctx context.Context, offsets []ConsumedOffset,
 	if t.over != "" {
 		return t.overError()
 	}
+	if len(t.notes) > 0 {
+		return fmt.Errorf("%w: a transaction with notes is spooled, one with consumer offsets is not", ErrInvalidRecord)
+	}
 	if t.staged != nil {
 		return fmt.Errorf("%w: the transaction does not fit into memory any more: one with consumer offsets has to", ErrTooLarge)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spoold/spoold/spool/bolt"
 )
@@ -109,10 +110,14 @@ func (t *Transaction) commitStaged(ctx context.Context) (Commitment, error) {
 	if err := t.stage(ctx); err != nil {
 		return Commitment{}, err
 	}
-	tickets, err := t.staged.Commit(noWait)
+	notes := make([]bolt.Note, 0, len(t.notes))
+	for _, n := range t.notes {
+		notes = append(notes, bolt.Note(n))
+	}
+	tickets, err := t.staged.Commit(noWait, notes)
 	if errors.Is(err, bolt.ErrFull) {
 		wait, cancel := context.WithTimeoutCause(ctx, t.p.cfg.MaxBlock, errMaxBlock)
-		tickets, err = t.staged.Commit(wait)
+		tickets, err = t.staged.Commit(wait, notes)
 		cancel()
 	}
 	switch {
@@ -127,4 +132,36 @@ func (t *Transaction) commitStaged(ctx context.Context) (Commitment, error) {
 	t.close("committed")
 	c := Commitment{d: Deliveries{tickets, firsts}}
 	return c, c.Spooled(ctx)
+}
+
+// maxTransactionNotes bounds what a transaction keeps besides records.
+const maxTransactionNotes = 100
+
+// SetNote has Commit write a caller's fact in the same commit of the spool, or not at all: how far an input was read, for
+// instance. A second one of the same name replaces the first. ErrInvalidRecord: its name or value is too long, there are
+// more than 100, or the transaction has SendOffsets, and so is not spooled. ErrTransactionOver.
+func (t *Transaction) SetNote(n Note) error {
+	if len(n.Name) == 0 || len(n.Name) > 255 || len(n.Value) > 4096 {
+		return fmt.Errorf("%w: note with a name of %d and a value of %d bytes, allowed are 1 to 255 and 4096", ErrInvalidRecord, len(n.Name), len(n.Value))
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.over != "" {
+		return t.overError()
+	}
+	if len(t.groups) > 0 {
+		return fmt.Errorf("%w: a transaction with consumer offsets is not spooled, and nor are notes of it", ErrInvalidRecord)
+	}
+	n.Value = slices.Clone(n.Value)
+	for i := range t.notes {
+		if t.notes[i].Name == n.Name {
+			t.notes[i] = n
+			return nil
+		}
+	}
+	if len(t.notes) >= maxTransactionNotes {
+		return fmt.Errorf("%w: more than %d notes", ErrInvalidRecord, maxTransactionNotes)
+	}
+	t.notes = append(t.notes, n)
+	return nil
 }

@@ -75,3 +75,37 @@ func TestALargeTransactionIsSeenWholeAfterCommitOnly(t *testing.T) {
 		}
 	}
 }
+
+func TestANoteCommitsWithItsTransactionOrNotAtAll(t *testing.T) {
+	c := newCluster(t, kfake.SeedTopics(1, "a", "b"))
+	dir := t.TempDir()
+	p := c.open(t, dir, transactional("t1"), smallUnits)
+	for _, n := range []int{0, 2, 40} { // nothing else, in memory, on the disk
+		tx := large(t, p, n)
+		if err := tx.SetNote(spoold.Note{Name: "at", Value: []byte("no")}); err != nil {
+			t.Fatal(err)
+		}
+		if err := tx.Abort(patient(t)); err != nil {
+			t.Fatal(err)
+		}
+		before := string(p.Notes("at")["at"])
+		tx = large(t, p, n)
+		for _, v := range []string{"early", fmt.Sprint(n)} {
+			if err := tx.SetNote(spoold.Note{Name: "at", Value: []byte(v)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := string(p.Notes("at")["at"]); got != before {
+			t.Errorf("before Commit the note is %q, want %q", got, before)
+		}
+		if _, err := tx.Commit(patient(t)); err != nil {
+			t.Fatal(err)
+		}
+		if got := string(p.Notes("at")["at"]); got != fmt.Sprint(n) {
+			t.Errorf("after Commit of %d records the note is %q", n, got)
+		}
+		if err := tx.SetNote(spoold.Note{Name: "at"}); !errors.Is(err, spoold.ErrTransactionOver) {
+			t.Errorf("after Commit: %v", err)
+		}
+	}
+}

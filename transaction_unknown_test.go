@@ -97,7 +97,7 @@ func TestAnOutcomeThatNobodyCanTellIsParked(t *testing.T) {
 			p := c.open(t, dir, transactional("t1"))
 			until(t, p, "parked", func(st *spoold.Status) bool { return st.Transaction.Parked == 1 })
 			committed(t, p, unit(t, p, "elsewhere", "b")) // other topics go on
-			unit(t, p, "held", "b", "a") // one of its topics waits
+			unit(t, p, "held", "b", "a")                  // one of its topics waits
 			if st := p.Status(); st.Pending != 3 || st.Transaction.ParkReason != "outcome-unknown" {
 				t.Errorf("pending %d, %+v", st.Pending, st.Transaction)
 			}

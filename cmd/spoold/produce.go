@@ -154,7 +154,6 @@ func produce(ctx context.Context, w *world, s *settings, o produceOpts) (err err
 	run := &produceRun{w: w, o: o, dirs: d, begin: time.Now()}
 	if o.transactional {
 		run.units = &unitSender{p: d.own, every: o.unitRecords}
-		regular = false
 	}
 	if n := d.recovered(); n > 0 {
 		fmt.Fprintf(w.stderr, "spoold: %s of an earlier run to be delivered first, from %s\n", plural(n, "record"), d.where())

@@ -77,15 +77,20 @@ func (r *produceRun) file(ctx context.Context) error {
 				fmt.Fprintf(r.w.stderr, "spoold: %s, byte %d: %s\n", r.o.file, e.Offset, e.Detail)
 			}
 		},
-	}, sinkOf{r.dirs.own})
+		MaxRecords: r.units.room(),
+	}, r.sink())
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
 	r.progress.Store(f)
 	err = followUntil(ctx, f, r.dirs.own)
 	r.progress.Store(nil)
+	err = r.endFileUnits(ctx, err)
 	st := f.Stats()
 	r.sent.Store(uint64(st.Records))
+	if r.units != nil {
+		r.sent.Store(uint64(r.units.committed))
+	}
 	r.skipped = st.TooLong
 	if err != nil {
 		return coded(err)

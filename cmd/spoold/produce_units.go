@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/cmd/spoold/internal/ship/follow"
 )
 
 // unitFlags are those of produce in transactions.
@@ -29,8 +30,6 @@ func unitOptions(w *world, c *cli.Context, s *settings, o *produceOpts) error {
 		return usagef("produce: --unit-records is about transactions: use it with --transactional-id ID")
 	case !o.transactional:
 		return nil
-	case o.again:
-		return usagef("produce: --again: under a transactional id the file is read from its beginning each time")
 	case o.exact:
 		return nil
 	}
@@ -50,6 +49,8 @@ type unitSender struct {
 	every int // records of one; 0: all
 	tx    *spoold.Transaction
 	n     int // records in tx
+
+	committed int // records of a file
 }
 
 // send adds a record, and commits when there are enough. It returns how many were committed.
@@ -110,6 +111,74 @@ func (r *produceRun) endUnits(ctx context.Context) error {
 		return &exitError{codeOf(err), err}
 	}
 	return nil
+}
+
+// unitSink makes transactions of a followed file's batches: the position in the file commits with the transaction.
+type unitSink struct{ *unitSender }
+
+// inTransaction says that a batch is spooled when its transaction is.
+type inTransaction struct{}
+
+func (inTransaction) Spooled(context.Context) error { return nil }
+
+func (s unitSink) Notes(prefix string) map[string][]byte { return s.p.Notes(prefix) }
+
+func (s unitSink) SendBatch(ctx context.Context, b spoold.Batch) (follow.Commit, error) {
+	var err error
+	if s.tx == nil {
+		if s.tx, err = s.p.Begin(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if len(b.Records) > 0 {
+		err = s.tx.SendBatch(ctx, b.Records)
+	}
+	for i := 0; err == nil && i < len(b.Notes); i++ {
+		err = s.tx.SetNote(b.Notes[i])
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s.n += len(b.Records); s.every > 0 && s.n >= s.every {
+		n, err := s.commit(ctx)
+		s.committed += n
+		return inTransaction{}, err
+	}
+	return inTransaction{}, nil
+}
+
+// room says how many records are left in the transaction at hand; nil: there is no limit.
+func (u *unitSender) room() func() int {
+	if u == nil || u.every == 0 {
+		return nil
+	}
+	return func() int { return u.every - u.n }
+}
+
+// sink is what a file is followed into.
+func (r *produceRun) sink() follow.Sink {
+	if r.units != nil {
+		return unitSink{r.units}
+	}
+	return sinkOf{r.dirs.own}
+}
+
+// endFileUnits commits what is left of a file, or leaves it out after an interrupt or an error: the next run begins there.
+func (r *produceRun) endFileUnits(ctx context.Context, err error) error {
+	u := r.units
+	if u == nil {
+		return err
+	}
+	if err == nil && ctx.Err() == nil {
+		var n int
+		n, err = u.commit(ctx)
+		u.committed += n
+	} else if u.tx != nil {
+		_ = u.tx.Abort(ctx)
+		fmt.Fprintf(r.w.stderr, "spoold: the transaction of %s that was not complete is left out: the same command begins there\n", plural(u.n, "record"))
+		u.tx = nil
+	}
+	return err
 }
 
 // transactionalIDOf is the transactional id of a spool that was delivered under one, or "": what is left in it

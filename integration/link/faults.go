@@ -42,7 +42,8 @@ type aim struct {
 }
 
 // Aim has the next request of an API meet a fault, whatever the mix says. then is called, in a goroutine of its own,
-// when the request has come, before it is passed on. Another Aim replaces one that was not met yet.
+// when the request has come, before it is passed on. With Zombie its answer is dropped, and it is sent again, of whichever API it
+// is, after its connection has ended and the mix's After is over. Another Aim replaces one that was not met yet.
 func (l *Link) Aim(key int16, fault Fault, then func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -134,10 +135,13 @@ func (l *Link) decide(r *rand.Rand, f frame) (fault Fault, amount float64, walks
 	if a := l.faults.aim; a.then != nil && f.apiKey() == a.key {
 		l.faults.aim = aim{}
 		fault, amount = a.fault, 1
+		if fault == Zombie {
+			fault, walks = DropAnswer, true
+		}
 		go a.then()
 	}
 	l.faults.counts[fault]++
-	walks = f.apiKey() == produceKey && z < mix.Chance[Zombie]
+	walks = walks || f.apiKey() == produceKey && z < mix.Chance[Zombie]
 	return fault, amount, walks, mix
 }
 

@@ -63,6 +63,8 @@ func (c *frames) carryRequests() {
 		fault, amount, walks, mix := c.l.decide(c.rand, f)
 		if f.apiKey() == produceKey {
 			c.keep(captured{f: f, conn: c.number, frame: c.count}, walks)
+		} else if walks {
+			c.walking = append(c.walking, captured{f: f, conn: c.number, frame: c.count})
 		}
 		if !c.request(f, fault, amount, mix) {
 			return

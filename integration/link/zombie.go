@@ -69,13 +69,16 @@ func (l *Link) raise(ctx context.Context, z captured) (answer string, sent bool)
 	if err != nil {
 		return "no answer", true
 	}
-	return codes(z.f.version(), f), true
+	return codes(z.f, f), true
 }
 
-// codes names the error codes of a Produce answer.
-func codes(version int16, f frame) string {
-	resp := kmsg.NewPtrProduceResponse()
-	resp.SetVersion(version)
+// codes names the error codes of an answer.
+func codes(request, f frame) string {
+	resp := kmsg.ResponseForKey(request.apiKey())
+	if resp == nil {
+		return "unreadable answer"
+	}
+	resp.SetVersion(request.version())
 	body := f[8:]
 	if resp.IsFlexible() && len(body) > 0 {
 		body = body[1:] // no tags are in the header
@@ -84,14 +87,28 @@ func codes(version int16, f frame) string {
 		return "unreadable answer"
 	}
 	out := ""
-	for _, t := range resp.Topics {
-		for _, q := range t.Partitions {
-			if code := protocol.ErrorCode(q.ErrorCode).String(); out == "" {
-				out = code
-			} else if code != out {
-				out = "mixed"
+	add := func(code int16) {
+		if text := protocol.ErrorCode(code).String(); out == "" {
+			out = text
+		} else if text != out {
+			out = "mixed"
+		}
+	}
+	switch r := resp.(type) {
+	case *kmsg.ProduceResponse:
+		for _, t := range r.Topics {
+			for _, q := range t.Partitions {
+				add(q.ErrorCode)
 			}
 		}
+	case *kmsg.TxnOffsetCommitResponse:
+		for _, t := range r.Topics {
+			for _, q := range t.Partitions {
+				add(q.ErrorCode)
+			}
+		}
+	case *kmsg.EndTxnResponse:
+		add(r.ErrorCode)
 	}
 	return out
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -245,6 +246,36 @@ func TestKillsAtEachStepOfATransactionLoseAndDoubleNothing(t *testing.T) {
 		}
 		r.end()
 	})
+}
+
+// Under version 1 the epoch is kept from one transaction to the next. A copy of a request that comes late, into the next
+// transaction, must find itself fenced: an EndTxn would end it as it stands.
+func TestLateCopiesDoNothingToTheNextTransaction(t *testing.T) {
+	r := newDaemonRig(t, 1)
+	l := r.c.Links()[0]
+	l.Begin(1, link.Mix{After: 600 * time.Millisecond}, nil)
+	for _, key := range []kmsg.Key{kmsg.Produce, kmsg.TxnOffsetCommit, kmsg.EndTxn} {
+		before := l.ZombieAnswers()
+		for range 6 {
+			r.step(key, link.Zombie, false)
+			if err := l.AwaitZombies(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		fenced := 0
+		for answer, n := range l.ZombieAnswers() {
+			if n -= before[answer]; n > 0 {
+				t.Logf("late %s: %s %d times", key.Name(), answer, n)
+			}
+			if strings.Contains(answer, "EPOCH") || strings.Contains(answer, "FENCED") {
+				fenced += n
+			}
+		}
+		if fenced == 0 {
+			t.Errorf("no late copy of %s was fenced", key.Name())
+		}
+	}
+	r.end()
 }
 
 // step has the next request of an API meet a fault, with a kill of the daemon or not, and waits until it has come over it.

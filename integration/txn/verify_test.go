@@ -82,7 +82,7 @@ func (l *ledger) verify(t *testing.T, c *kafka.Cluster) {
 				records++
 				var at place
 				var size int
-				if _, err := fmt.Sscanf(string(r.Value), "%d %d %d", &at.n, &at.k, &size); err != nil {
+				if _, err := fmt.Sscanf(strings.Trim(string(r.Value), `"`), "%d %d %d", &at.n, &at.k, &size); err != nil {
 					t.Fatalf("%s: %q is nobody's", name, r.Value)
 				}
 				seen[at]++

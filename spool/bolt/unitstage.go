@@ -89,10 +89,10 @@ func (u *StagedUnit) firstSize() int {
 	return size
 }
 
-// Commit makes all that was staged records of their topics, behind everything that was appended before, in one commit of the
+// Commit makes notes durable and all that was staged records of their topics, behind everything that was appended before, in one commit of the
 // spool. The tickets are those of the first record for each topic: what becomes of them becomes of all. After an error the unit is as before,
 // unless it is ErrUnitOver or ErrClosed.
-func (u *StagedUnit) Commit(ctx context.Context) (Tickets, error) {
+func (u *StagedUnit) Commit(ctx context.Context, notes []Note) (Tickets, error) {
 	s := u.s
 	if u.over {
 		return Tickets{}, ErrUnitOver
@@ -101,8 +101,11 @@ func (u *StagedUnit) Commit(ctx context.Context) (Tickets, error) {
 		u.over = true
 		return Tickets{receipt: s.past}, nil
 	}
-	b := &BatchInput{Records: u.firsts, Unit: true}
+	b := &BatchInput{Records: u.firsts, Unit: true, Notes: notes}
 	size := u.firstSize()
+	for _, n := range notes {
+		size += len(n.Name) + len(n.Value)
+	}
 	s.mu.Lock()
 	for {
 		g, err := s.room(size)

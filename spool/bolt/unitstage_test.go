@@ -81,7 +81,7 @@ func (r *stageRig) step() {
 		r.stage(r.open[r.rng.IntN(len(r.open))])
 	case k < 14 && len(r.open) > 0:
 		x := r.take()
-		if _, err := x.u.Commit(short(r.t)); err != nil {
+		if _, err := x.u.Commit(short(r.t), nil); err != nil {
 			r.t.Fatal(err)
 		}
 		for topic, v := range x.values {

@@ -76,6 +76,10 @@ func (s *staging) commit(g *group, u *StagedUnit, b *BatchInput) (Tickets, error
 		t.list = append(t.list, g.append(l, spool.EntrySize(body, r.Partition), r.Timestamp, r.Partition, r.Key, r.Value, r.Headers, body))
 		l.end += spool.Index(u.counts[i] - 1)
 	}
+	for _, n := range b.Notes {
+		g.notes = append(g.notes, Note{n.Name, slices.Clone(n.Value)})
+		g.bytes += len(n.Name) + len(n.Value)
+	}
 	g.endUnit()
 	g.unitCommit = &unitCommit{u.number, runs}
 	u.over = true

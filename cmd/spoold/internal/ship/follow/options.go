@@ -56,6 +56,8 @@ type Options struct {
 	KeepDir string
 	// MaxBatch bounds the bytes of records in one commit, but for one that is larger. The spool must take this much, and 1 KiB more.
 	MaxBatch int // 1 MiB
+	// MaxRecords, if not nil, is asked how many records the next batch may have.
+	MaxRecords func() int
 	// Poll is how often files are looked at where no change is notified.
 	Poll time.Duration // 1 s
 	// Quiet is after which time without a change an unfinished last line of a rotated file, and the last record

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 
 	"github.com/spoold/spoold"
 	"github.com/spoold/spoold/cmd/spoold/internal/ship"
@@ -139,7 +140,8 @@ func (w *Follower) batch(f *file, in []byte, end bool) (b fileBatch, more bool, 
 	count := f.pos.Records
 	midLine := f.pos.MidLine
 	spooled := 0 // what the records take in the spool, at most
-	for spooled < w.o.MaxBatch {
+	limit := w.o.limit()
+	for spooled < w.o.MaxBatch && len(b.records) < limit {
 		rest := in[b.took:]
 		if len(rest) == 0 && !(end && f.split.Skipping()) {
 			break
@@ -178,7 +180,15 @@ func (w *Follower) batch(f *file, in []byte, end bool) (b fileBatch, more bool, 
 	}
 	f.read = clone(f.read)
 	f.read.Advance(in[:b.took])
-	return b, more || spooled >= w.o.MaxBatch, err
+	return b, more || spooled >= w.o.MaxBatch || len(b.records) >= limit, err
+}
+
+// limit is how many records the next batch may have.
+func (o *Options) limit() int {
+	if o.MaxRecords == nil {
+		return math.MaxInt
+	}
+	return max(o.MaxRecords(), 1)
 }
 
 // recordSize is what a record takes in the spool, at most.
