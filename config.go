@@ -42,6 +42,7 @@ type Config struct {
 	CompressionLevel   int64         // of whatever codec; -1: the three above
 	MetadataMaxAge     time.Duration
 	MetadataMaxIdle    time.Duration
+	PushMetrics        bool          // enable.metrics.push
 	Rebootstrap        time.Duration // metadata.recovery.rebootstrap.trigger.ms
 	RetryBackoff       time.Duration
 	RetryBackoffMax    time.Duration

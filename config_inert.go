@@ -53,9 +53,6 @@ var ignoredKeys = []why{
 	{"it is for Java's metrics; see /metrics", [][]string{
 		{"metrics.num.samples", "2"}, {"metrics.recording.level", "INFO"}, {"metrics.sample.window.ms", "30000"}, {"metrics."},
 	}},
-	{"spoold pushes no metrics to brokers", [][]string{
-		{"enable.metrics.push", "true", "false"},
-	}},
 	{"all addresses of a name are tried", [][]string{
 		{"client.dns.lookup", "use_all_dns_ips"},
 	}},

@@ -29,6 +29,7 @@ func openWith(cfg Config, env Env, seam func(*bolt.Store) loop.Store, pause time
 	p.limits.Store(cfg.limits())
 	p.meter = newMeter(time.Now)
 	p.interceptors = &interceptors{list: slices.Clone(env.Interceptors), hooks: &p.env.Hooks}
+	p.telemetry = newTelemetry(p)
 	p.chooser = newChooser(env.Partitioner, &p.env.Hooks)
 	p.plain = p.interceptors.none() && env.Tracer == nil
 	if err := p.secure(); err != nil {
@@ -52,6 +53,7 @@ func openWith(cfg Config, env Env, seam func(*bolt.Store) loop.Store, pause time
 	}
 	p.engine.Store(e)
 	go p.supervise(e)
+	p.telemetry.start()
 	if p.deadTopic != nil {
 		go p.deadTopic.run(p)
 	}

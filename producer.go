@@ -29,6 +29,7 @@ type Producer struct {
 	plain        bool // neither interceptors nor a tracer
 	interceptors *interceptors
 	chooser      *chooser
+	telemetry    *telemetry
 	meter        *meter
 
 	// Tests come between.
@@ -147,6 +148,7 @@ func (p *Producer) shut() {
 	}()
 	p.ending.Store(true)
 	close(p.quit)
+	p.telemetry.wait()
 	p.deadTopic.wait()
 	for { // a spool that was just opened again is closed, too
 		e := p.engine.Load()

@@ -21,6 +21,10 @@ func (p *Producer) event(event sender.Event) {
 		}
 	case sender.BatchRetried:
 		p.meter.note(&sent{retries: 1})
+	case sender.LinkChanged:
+		if e.Up {
+			p.telemetry.linkUp()
+		}
 	case sender.RecordDeadLettered:
 		p.meter.note(&sent{deadLetter: 1})
 	}
