@@ -157,6 +157,24 @@ func checkSetAside(t *testing.T, o Options, name string, b []byte) {
 	}
 }
 
+// A copy that may not be taken over is refused before its damaged segment is renamed.
+func TestACopyIsRefusedBeforeItsDamageIsSetAside(t *testing.T) {
+	o, name := goldenSpool(t)
+	dir := filepath.Join(t.TempDir(), "copy")
+	copyDir(t, o.Path, dir)
+	if err := os.Truncate(filepath.Join(dir, name), 3*pageSize); err != nil {
+		t.Fatal(err)
+	}
+	o.Path, o.Adopt = dir, false
+	before := listing(t, dir)
+	if _, _, err := Open(o); !errors.Is(err, ErrForeign) {
+		t.Errorf("%v, want ErrForeign", err)
+	}
+	if after := listing(t, dir); after != before {
+		t.Errorf("the directory is %s, was %s", after, before)
+	}
+}
+
 // With the policy to stop, and for what may not be set aside, a start says where the damage is and changes nothing.
 func TestDamageThatMayNotBeSetAsideStops(t *testing.T) {
 	o, name := goldenSpool(t)

@@ -46,7 +46,7 @@ func Open(options Options) (*Store, *spool.Recovered, error) {
 func damageIn(dir string, err error) error {
 	var damage *spool.CorruptError
 	if errors.As(err, &damage) {
-		damage.Path = segmentPath(dir, damage.Segment)
+		damage.Path = segmentFile(dir, damage.Segment)
 	}
 	return err
 }
@@ -122,6 +122,9 @@ func (s *opening) start() (*spool.Recovered, error) {
 	s.state = found.state
 	s.staging.units.put(s.state.Units())
 	s.clock = newClock(&s.opt, found.head)
+	if !fresh && !s.opt.Adopt && s.foreign(machineID()) {
+		return nil, ErrForeign // before anything is changed
+	}
 	if err := s.setAside(found); err != nil {
 		return nil, err
 	}
@@ -230,6 +233,12 @@ func (s *opening) loadKeys(found *surveyed) {
 	s.keys.Load(all, s.clock.now().Age)
 }
 
+// foreign reports whether the spool was made elsewhere, or is a copy.
+func (s *opening) foreign(machine string) bool {
+	b := &s.state.Binding
+	return b.MachineID != machine || b.LockInode != s.lock.inode
+}
+
 // firstCommit binds a new spool, or checks the binding of an old one, and begins the incarnation.
 func (s *opening) firstCommit(fresh bool) error {
 	b := &s.state.Binding
@@ -241,10 +250,7 @@ func (s *opening) firstCommit(fresh bool) error {
 		id := make([]byte, 16)
 		_, _ = rand.Read(id) // never fails
 		*b = spool.Binding{SpoolID: base64.RawURLEncoding.EncodeToString(id), MachineID: machine, LockInode: s.lock.inode, Former: protocol.NoIdentity}
-	case b.MachineID != machine || b.LockInode != s.lock.inode:
-		if !s.opt.Adopt {
-			return ErrForeign
-		}
+	case s.foreign(machine):
 		what := fmt.Sprintf("adopted: machine %q, lock file %d; before: machine %q, lock file %d", machine, s.lock.inode, b.MachineID, b.LockInode)
 		b.MachineID, b.LockInode = machine, s.lock.inode
 		w := &spool.Write{Audit: []spool.AuditEntry{{At: s.clock.now().Wall, What: what}}}
