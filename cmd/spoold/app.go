@@ -67,7 +67,7 @@ func newApp(w *world) *cli.App {
 		OnUsageError:              usageFault,
 		Commands: []*cli.Command{
 			demoCommand(w), serveCommand(w), produceCommand(w), shipCommand(w), flushCommand(w), statusCommand(w), lsCommand(w),
-			peekCommand(w), exportCommand(w), resolveCommand(w), dlqCommand(w), checkCommand(w), txnCommand(w), configCommand(w), doctorCommand(w), benchCommand(w), supportCommand(w), hashPasswordCommand(w), hashTokenCommand(w),
+			peekCommand(w), exportCommand(w), resolveCommand(w), dlqCommand(w), checkCommand(w), repairCommand(w), txnCommand(w), configCommand(w), doctorCommand(w), benchCommand(w), supportCommand(w), hashPasswordCommand(w), hashTokenCommand(w),
 			versionCommand(w), helpCommand(w), completionCommand(w), manCommand(w),
 		},
 	}

@@ -84,10 +84,29 @@ func pending(w *world, c *cli.Context, topic string, most int, asJSON bool) erro
 	if errors.Is(err, admin.ErrNoDaemon) {
 		err = spoold.InspectPending(dir, topic, yield)
 	}
+	if err == nil && n == 0 && topic != "" {
+		if err = knownTopic(c, dir, topic); err != nil {
+			return err
+		}
+	}
 	if err == nil && n == 0 && !asJSON {
 		fmt.Fprintln(out, "no record is pending")
 	}
 	return errors.Join(err, failed, out.Flush())
+}
+
+// knownTopic is an error if no record was ever spooled for a topic.
+func knownTopic(c *cli.Context, dir, topic string) error {
+	s, _, err := look(c, dir)
+	if err != nil {
+		return err
+	}
+	for i := range s.Topics {
+		if s.Topics[i].Topic == topic {
+			return nil
+		}
+	}
+	return usagef("%s: no record was ever spooled for topic %q in %s (spoold ls lists the topics)", c.Command.Name, topic, dir)
 }
 
 func showPending(out *bufio.Writer, p *spoold.PendingRecord) error {
@@ -101,55 +120,6 @@ func showPending(out *bufio.Writer, p *spoold.PendingRecord) error {
 	}
 	if err == nil {
 		_, err = fmt.Fprintf(out, "  value  %s\n", readable(p.Value))
-	}
-	return err
-}
-
-func checkCommand(w *world) *cli.Command {
-	return &cli.Command{
-		Name: "check", Usage: "verify every checksum of a spool",
-		UsageText: "spoold check [--spool DIR | -c FILE] [--json]\n\n" +
-			"Example: after a disk has failed, with the daemon stopped:\n\n   spoold check --spool /var/lib/spoold",
-		Description: "It reads every byte of a spool that no daemon has, compares it with its checksums, and what belongs together, and changes nothing. Exit\n" +
-			"code 0: all is as it was written; 1: something is not, and each file with damage is listed. --json prints one object: segments,\n" +
-			"bytes, blocks, records, problems (path, what).",
-		Flags: []cli.Flag{configFlag(), spoolFlag("default: the daemon's"), jsonFlag()},
-		Action: func(c *cli.Context) error {
-			if err := noArgs(c); err != nil {
-				return err
-			}
-			dir, err := spoolDir(w, c)
-			if err != nil {
-				return err
-			}
-			return check(w, c, dir)
-		},
-	}
-}
-
-func check(w *world, c *cli.Context, dir string) error {
-	progress := func(done, all int64) {}
-	if isTerminal(w.stderr) && !c.Bool("json") {
-		progress = func(done, all int64) { fmt.Fprintf(w.stderr, "\r%s of %s", bytesOf(done), bytesOf(all)) }
-	}
-	rep, err := spoold.Check(dir, progress)
-	if isTerminal(w.stderr) && !c.Bool("json") {
-		fmt.Fprint(w.stderr, "\r\033[K")
-	}
-	if err != nil {
-		return err
-	}
-	if c.Bool("json") {
-		err = json.NewEncoder(w.stdout).Encode(rep)
-	} else {
-		for _, p := range rep.Problems {
-			fmt.Fprintf(w.stdout, "%s\n", p.What)
-		}
-		_, err = fmt.Fprintf(w.stdout, "%s, %s, %s, %s: %s\n", plural(rep.Segments, "segment"), bytesOf(rep.Bytes), plural(rep.Blocks, "block"), plural(rep.Records, "record"),
-			map[bool]string{true: "all is as it was written", false: plural(len(rep.Problems), "problem")}[len(rep.Problems) == 0])
-	}
-	if err == nil && len(rep.Problems) > 0 {
-		return &exitError{code: exitProblem}
 	}
 	return err
 }

@@ -122,7 +122,7 @@ func (rep *Report) lanes(dir string, found *surveyed) error {
 	in := &Inspection{dir: dir, found: found}
 	have := make([]int, found.state.Lanes())
 	for _, n := range in.numbers() {
-		im, err := readFile(dir, n, imageParts{})
+		im, err := in.read(n, imageParts{})
 		if err != nil {
 			return rep.add(dir, err)
 		}
@@ -140,7 +140,7 @@ func (rep *Report) lanes(dir string, found *surveyed) error {
 	for i := range have {
 		id := spool.LaneID(i)
 		end := found.state.End(id)
-		if want := int(end) - found.state.Gone(id).CountIn(spool.Span{End: end}); want != have[i] {
+		if want := int(end) - found.state.Gone(id).CountIn(spool.Span{End: end}) - countSpans(found.state.Missing(id)); want != have[i] {
 			err := corrupt(found.number, spool.NoBlock, "%d records of topic %q are needed, the segments hold %d", want, found.state.Topic(id), have[i])
 			err.Path = segmentPath(dir, found.number)
 			rep.Problems = append(rep.Problems, Problem{err.Path, err})

@@ -111,7 +111,7 @@ func (in *Inspection) DeadEntry(lane spool.LaneID, at spool.Index) (found []byte
 
 // entry finds an entry in one segment, or nil.
 func (in *Inspection) entry(number uint64, lane spool.LaneID, at spool.Index) (found []byte, err error) {
-	im, err := readFile(in.dir, number, imageParts{})
+	im, err := in.read(number, imageParts{})
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func (in *Inspection) entry(number uint64, lane spool.LaneID, at spool.Index) (f
 	if i == len(l.refs) || l.refs[i].span.First > at {
 		return nil, nil
 	}
-	f, err := os.Open(segmentPath(in.dir, number))
+	f, err := os.Open(segmentFile(in.dir, number))
 	if err != nil {
 		return nil, err
 	}

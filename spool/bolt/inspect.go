@@ -89,7 +89,7 @@ func (in *Inspection) Segments() []SegmentStats {
 		for _, e := range info.Extents {
 			pending += e.Len() - in.found.state.Settled(e.Lane).CountIn(e.Span)
 		}
-		out = append(out, SegmentStats{Number: info.Number, Path: segmentPath(in.dir, info.Number), Blocks: info.Blocks, Bytes: info.Bytes, Pending: pending})
+		out = append(out, SegmentStats{Number: info.Number, Path: segmentFile(in.dir, info.Number), Blocks: info.Blocks, Bytes: info.Bytes, Pending: pending})
 		total -= pending
 	}
 	path := segmentPath(in.dir, in.found.number)
@@ -125,11 +125,11 @@ func (in *Inspection) Entries(yield func(EntryInfo) bool) error {
 		}
 	}()
 	for _, n := range in.numbers() {
-		im, err := readFile(in.dir, n, imageParts{bodies: true})
+		im, err := in.read(n, imageParts{bodies: true})
 		if err != nil {
 			return err
 		}
-		f, err := os.Open(segmentPath(in.dir, n))
+		f, err := os.Open(segmentFile(in.dir, n))
 		if err != nil {
 			return err
 		}
@@ -176,6 +176,16 @@ func (in *Inspection) numbers() []uint64 {
 		numbers = append(numbers, info.Number)
 	}
 	return numbers
+}
+
+// read reads a segment; of one that was set aside, what its checksums vouch for.
+func (in *Inspection) read(number uint64, want imageParts) (*image, error) {
+	for _, info := range in.found.state.Segments() {
+		if info.Number == number && info.Damaged {
+			return salvageFile(segmentFile(in.dir, number), &info)
+		}
+	}
+	return readFile(in.dir, number, want)
 }
 
 // listed tells which entries of a segment count: what was carried out of an older one is in another by now.

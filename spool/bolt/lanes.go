@@ -98,7 +98,7 @@ func (in *Inspection) Use() ([]LaneUse, error) {
 		first[i] = st.Settled(spool.LaneID(i)).NextAbsent(0)
 	}
 	for _, n := range in.numbers() {
-		im, err := readFile(in.dir, n, imageParts{})
+		im, err := in.read(n, imageParts{})
 		if err != nil {
 			return nil, err
 		}
@@ -111,7 +111,7 @@ func (in *Inspection) Use() ([]LaneUse, error) {
 
 func (in *Inspection) useOf(im *image, number uint64, first []spool.Index, out []LaneUse) error {
 	listed := in.listed(number)
-	f, err := os.Open(segmentPath(in.dir, number))
+	f, err := os.Open(segmentFile(in.dir, number))
 	if err != nil {
 		return err
 	}
