@@ -253,6 +253,23 @@ func curl(args []string) error {
 	}
 }
 
+// A page that no other leads to is not found by anybody.
+func TestEveryPageOfTheGuideIsInItsIndex(t *testing.T) {
+	index, err := os.ReadFile("docs/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := filepath.Glob("docs/*.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range pages {
+		if name := filepath.Base(page); name != "README.md" && !bytes.Contains(index, []byte("("+name+")")) {
+			t.Errorf("docs/README.md does not lead to %s", name)
+		}
+	}
+}
+
 // An invariant whose test was renamed or removed is a claim without proof.
 func TestTestsThatTheDocumentsNameExist(t *testing.T) {
 	dirs, err := sources(os.DirFS("."))

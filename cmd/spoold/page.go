@@ -22,8 +22,9 @@ func (d *daemon) newPage(next http.Handler) *page.Page {
 		d.log.Warn(err.Error(), "event", "page.history")
 	}
 	d.history = history
+	d.showSettings()
 	o := page.Options{
-		Peek: d.producer.Peek, History: history, Warnings: d.warnings, Settings: d.s.rows(false), Next: next,
+		Peek: d.producer.Peek, History: history, Warnings: d.warnings, Settings: func() []page.Setting { return *d.shown.Load() }, Next: next,
 	}
 	for _, ch := range choices {
 		o.Choices = append(o.Choices, page.Choice{Choice: ch.flag, Does: ch.does, Risk: ch.risks})
@@ -31,6 +32,12 @@ func (d *daemon) newPage(next http.Handler) *page.Page {
 	p := page.New(o)
 	d.warnings.Also(p.Warn)
 	return p
+}
+
+// showSettings has the page show the settings that are in force now.
+func (d *daemon) showSettings() {
+	rows := d.s.rows(false)
+	d.shown.Store(&rows)
 }
 
 // keepHistory samples the state for the status page until the function that it returns is

@@ -62,6 +62,7 @@ func (d *daemon) reload() {
 	}
 	d.s.ship = fresh.ship
 	d.take(fresh)
+	d.showSettings()
 	for _, key := range restart {
 		// Not held back as a repetition: each key is said at each signal.
 		d.logs.all.Warn("SIGHUP: this key has changed and needs a restart", "event", "config.needs_restart", "key", key, "source", fresh.sourceOf(key))

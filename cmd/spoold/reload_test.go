@@ -47,6 +47,9 @@ func TestHangupReadsTheConfigurationAgain(t *testing.T) {
 		t.Errorf("%d %s", code, text)
 	}
 	await(t, func() bool { return statusOf(t, d.spool).SpoolLimitBytes == 3<<30 })
+	if code, text := get(t, d.admin+"/api/config"); code != 200 || !strings.Contains(text, `"3221225472"`) || strings.Contains(text, `linger.ms","value":"7"`) {
+		t.Errorf("the page's settings are not those in force: %d %s", code, text)
+	}
 }
 
 func TestADaemonGoesOnWhenItsStandardErrorIsClosed(t *testing.T) {

@@ -143,6 +143,7 @@ type daemon struct {
 	page      *page.Page // nil: off, as admin is
 	warnings  *page.Warnings
 	history   *page.History // nil: there is no page
+	shown     atomic.Pointer[[]page.Setting]
 	manager   *service.Manager
 
 	following atomic.Pointer[following] // files; nil: not yet

@@ -31,7 +31,7 @@ type Options struct {
 	Peek     func() *spoold.Status // the present state; cheap, called once a second while somebody looks
 	History  *History
 	Warnings *Warnings
-	Settings []Setting
+	Settings func() []Setting // as they are now; any goroutine may call it
 	Choices  []Choice
 	Next     http.Handler // answers all other paths
 }
@@ -61,7 +61,7 @@ func New(o Options) *Page {
 	})))
 	p.mux.HandleFunc("GET /events", p.events)
 	p.mux.HandleFunc("GET /api/history", func(w http.ResponseWriter, _ *http.Request) { reply(w, p.o.History.Series()) })
-	p.mux.HandleFunc("GET /api/config", func(w http.ResponseWriter, _ *http.Request) { reply(w, p.o.Settings) })
+	p.mux.HandleFunc("GET /api/config", func(w http.ResponseWriter, _ *http.Request) { reply(w, p.o.Settings()) })
 	p.mux.HandleFunc("GET /api/choices", func(w http.ResponseWriter, _ *http.Request) { reply(w, p.o.Choices) })
 	p.mux.Handle("/", o.Next)
 	return p

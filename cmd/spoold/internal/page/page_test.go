@@ -35,7 +35,7 @@ func newPage(t *testing.T, peek func() *spoold.Status) (*Page, *httptest.Server)
 		t.Fatal(err)
 	}
 	p := New(Options{Peek: peek, History: h, Warnings: new(Warnings), Next: http.NotFoundHandler(),
-		Settings: []Setting{{"linger.ms", "5", "spoold.yaml:3"}}})
+		Settings: func() []Setting { return []Setting{{"linger.ms", "5", "spoold.yaml:3"}} }})
 	s := httptest.NewServer(p)
 	t.Cleanup(func() { p.Close(); s.Close(); http.DefaultClient.CloseIdleConnections() })
 	return p, s
