@@ -207,7 +207,9 @@ func (l *Lane) evictAll(a *Accumulator) {
 // that the topic does not have are forgotten until an entry for them is met again.
 func (l *Lane) Reread(a *Accumulator) {
 	l.evictAll(a)
-	l.absent = nil
+	for _, p := range l.absent { // whoever delivers for it keeps its queue: before the topic's metadata comes, every partition is one of these
+		p.passed, p.returning = false, false
+	}
 	l.pos = 0
 }
 

@@ -192,7 +192,7 @@ func (f *facts) onePlace() (out []Violation) {
 		}
 	}
 	for _, d := range f.h.Dead {
-		if f.outcome[d.Record] != OutcomeDead {
+		if o := f.outcome[d.Record]; o != OutcomeDead && o != OutcomeExpired { // what has expired is kept as a dead letter
 			out = append(out, broken("P12", "%s is among the dead letters of host %d and did not leave as one", f.name(d.Record), d.Host))
 		}
 	}

@@ -29,6 +29,7 @@ func Draw(seed uint64) *Plan {
 	d.clients()
 	d.chances()
 	d.faults()
+	d.expiry()
 	for _, r := range []string{spool.ParkTopicRecreated, spool.ParkLogWentBack, spool.ParkStateForgotten, spool.ParkTailUnreadable,
 		spool.ParkOutsideMargin, spool.ParkOvertaken, spool.ParkHole, spool.ParkUnexpectedState} {
 		if d.allowed[r] {
@@ -36,6 +37,17 @@ func Draw(seed uint64) *Plan {
 		}
 	}
 	return p
+}
+
+// expiry has some hosts give records up. It draws from a stream of its own.
+func (d *drawing) expiry() {
+	x := rand.New(rand.NewPCG(d.p.Seed, 0xe791))
+	if d.copied != nil || d.restores || x.IntN(6) != 0 { // what a copy gives up of what the original has sent is not ours to judge
+		return
+	}
+	for i := range d.p.Hosts {
+		d.p.Hosts[i].ExpireMs = 30 + x.Int64N(700)
+	}
 }
 
 type drawing struct {

@@ -49,6 +49,7 @@ type Host struct {
 	Wall     int64 // its clock is off by so much, ms
 	Real     bool  // its disk is spool/bolt, compared with a model of it
 	Alone    bool  `json:",omitempty"` // its disk is spool/bolt, and nobody compares it
+	ExpireMs int64 `json:",omitempty"` // records are given up at times that are so far apart, about; 0: never
 }
 
 // Client sends to one host.
