@@ -152,7 +152,7 @@ func (h *host) start() {
 	}
 	h.core = sender.New(h.plan.sender(), rec)
 	h.carry(h.core.Start(h.now()))
-	h.expireLater()
+	expireAt(h)
 	for _, c := range h.w.clients {
 		if c.h == h {
 			c.began()
