@@ -213,8 +213,9 @@ func (s *Sender) control() {
 	if s.view.Generation() == 0 {
 		return
 	}
-	if !s.mayUseIdentity() {
-		s.allNext = s.clones.done() // if it is over now, all may be sealed that waited for it
+	before := s.checked
+	if over := s.clones.done(); over && !before {
+		s.allNext = true // all may be sealed that waited for it
 	}
 	if s.mayUseIdentity() {
 		s.identify.ask()
