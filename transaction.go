@@ -38,6 +38,7 @@ type Transaction struct {
 	notes   []Note           // by name: the last one
 	staged  *bolt.StagedUnit // what did not fit into memory; nil: all of it did
 	store   *bolt.Store      // that staged is in
+	firsts  int64            // bytes that staged keeps in memory
 	over    string           // how it ended; "": it is open
 }
 
@@ -148,7 +149,8 @@ func (t *Transaction) end(how string) error {
 func (t *Transaction) close(how string) {
 	t.over = how
 	t.timer.Stop()
-	t.p.units.give(t.bytes)
+	t.p.units.give(t.bytes + t.firsts)
+	t.firsts = 0
 	if t.staged != nil {
 		t.staged.Abort() // unless it was committed
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/spoold/spoold/spool/bolt"
@@ -95,6 +96,9 @@ func (t *Transaction) write(ctx context.Context, list []bolt.RecordInput) error 
 	}
 	switch {
 	case err == nil:
+		more := t.staged.Held() - t.firsts
+		t.firsts += more
+		t.p.units.take(more, math.MaxInt64) // it is held already
 		return nil
 	case errors.Is(err, bolt.ErrStagedFull):
 		return fmt.Errorf("%w: open transactions hold %d bytes on the disk (unit.staged.bytes): commit or abort some of them", ErrFull, t.p.cfg.UnitStaged)

@@ -195,5 +195,8 @@ func (c *stagedChunk) seal(number uint64) []byte {
 	return spool.SealBlock(b, number, sections)
 }
 
+// Held is how many bytes of memory the unit keeps.
+func (u *StagedUnit) Held() int64 { return int64(u.firstSize()) }
+
 // Firsts are the first records for each topic, in the order of the tickets that Commit gives.
 func (u *StagedUnit) Firsts() []RecordInput { return u.firsts }
