@@ -26,6 +26,9 @@ func (d *daemon) listen(ctx context.Context) error {
 	return d.listenHTTP(ctx)
 }
 
+// adminConnections bounds the connections of the admin listener: they must not take the descriptors that records need.
+const adminConnections = 256
+
 func (d *daemon) listenAdmin(ctx context.Context) error {
 	addr := d.s.own.AdminListen
 	if !listens(addr) {
@@ -35,7 +38,7 @@ func (d *daemon) listenAdmin(ctx context.Context) error {
 	if err != nil {
 		return exitf(exitCannotCreate, "admin.listen: %w", err)
 	}
-	if ln, d.adminGate, err = d.protect("admin", ln, d.s.own.AdminAccess); err != nil {
+	if ln, d.adminGate, err = d.protect("admin", httpin.Limit(ln, "the admin listener's limit", adminConnections), d.s.own.AdminAccess); err != nil {
 		return err
 	}
 	metrics := d.telemetry.metrics.Handler()
@@ -123,7 +126,7 @@ func (d *daemon) listenHTTP(ctx context.Context) error {
 			return exitf(exitCannotCreate, "http.listen: %w", err)
 		}
 	}
-	limited := httpin.Limit(ln, d.connections())
+	limited := httpin.Limit(ln, "http.max.connections", d.connections())
 	ln, gate, err := d.protect("http", limited, d.s.own.HTTPAccess)
 	if err != nil {
 		return err

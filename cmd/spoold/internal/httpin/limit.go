@@ -14,6 +14,7 @@ import (
 type limitListener struct {
 	net.Listener
 	limit   int
+	what    string        // what bounds the connections, for those that are refused
 	refused chan struct{} // one token per connection that is being refused
 
 	mu   sync.Mutex
@@ -24,9 +25,9 @@ type limitListener struct {
 const idleBefore = 200 * time.Millisecond
 
 // Limit is ln with at most so many connections at a time. A further one takes the place of one that has been idle for a fifth of a second or
-// more, or is answered 503 and closed.
-func Limit(ln net.Listener, limit int) net.Listener {
-	return &limitListener{Listener: ln, limit: limit, refused: make(chan struct{}, 64), open: make(map[*limitedConn]struct{})}
+// more, or is answered 503, with what bounds them, and closed.
+func Limit(ln net.Listener, what string, limit int) net.Listener {
+	return &limitListener{Listener: ln, what: what, limit: limit, refused: make(chan struct{}, 64), open: make(map[*limitedConn]struct{})}
 }
 
 func (l *limitListener) Accept() (net.Conn, error) {
@@ -41,7 +42,7 @@ func (l *limitListener) Accept() (net.Conn, error) {
 		select {
 		case l.refused <- struct{}{}:
 			go func() {
-				refuse(c, l.limit)
+				refuse(c, l.what, l.limit)
 				<-l.refused
 			}()
 		default:
@@ -85,10 +86,10 @@ func (l *limitListener) longestIdle() *limitedConn {
 
 // refuse answers before anything was asked, and reads what comes until the client
 // has gone: closing at once would reset the connection under the answer.
-func refuse(c net.Conn, limit int) {
+func refuse(c net.Conn, what string, limit int) {
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(2 * time.Second))
-	body := faultf(503, 50304, "Too many connections: http.max.connections is %d, try again later", limit).body()
+	body := faultf(503, 50304, "Too many connections: %s is %d, try again later", what, limit).body()
 	_, err := fmt.Fprintf(c, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: %s\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s",
 		contentType[0], len(body), body)
 	if err != nil {

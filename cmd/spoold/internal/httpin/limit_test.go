@@ -12,7 +12,7 @@ func TestAConnectionThatHasBeenIdleMakesRoomForANewOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln := Limit(under, 2)
+	ln := Limit(under, "http.max.connections", 2)
 	defer ln.Close()
 	accepted := make(chan net.Conn)
 	go func() {

@@ -19,7 +19,7 @@ func startServer(t *testing.T, h *Handler, limit int) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := On(Limit(ln, limit), h, slog.New(slog.DiscardHandler))
+	s := On(Limit(ln, "http.max.connections", limit), h, slog.New(slog.DiscardHandler))
 	done := make(chan error, 1)
 	go func() { done <- s.Serve() }()
 	t.Cleanup(func() {
