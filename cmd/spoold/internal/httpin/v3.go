@@ -111,7 +111,7 @@ func (s *streamV3) read(p *parse, in *values) (n int) {
 		}
 		n++
 		rep := s.take(p, raw, n)
-		if rep.fault != nil {
+		if rep.fault != nil && n > 1 { // the first one's is counted with the whole answer
 			s.h.rejected(rep.fault, 1)
 		}
 		s.reports <- rep
