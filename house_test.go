@@ -29,9 +29,7 @@ var manyMethods = map[string]int{
 	"Producer": 47,
 	"cmd/spoold/internal/ship/follow.Follower": 52,
 	"integration/sim/broker.Cluster":           56,
-	"integration/sim/broker.replica":           42,
 	"integration/sim/disk.Real":                51,
-	"integration/sim/world.host":               44,
 }
 
 // manyLines are the files that are to be split, with the number of lines that each may have until then. A file that has

@@ -181,7 +181,11 @@ func (d *produceDirs) refusedError() error {
 	if n == 1 {
 		kept = "it is kept as a dead letter"
 	}
-	return exitf(exitProblem, "the cluster refused %s for good: %s in %s%s", plural(n, "record"), kept, d.where(), d.refused.text())
+	what, why := "the cluster refused "+plural(n, "record")+" for good", d.refused.text()
+	if strings.Contains(why, "REQUEST_TIMED_OUT") {
+		what = plural(n, "record") + " expired, delivery.timeout.ms is over"
+	}
+	return exitf(exitProblem, "%s: %s in %s%s", what, kept, d.where(), why)
 }
 
 // flushArgs are the arguments with which spoold flush finds these spools.

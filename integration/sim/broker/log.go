@@ -9,7 +9,7 @@ func (r *replica) halt(inOrder bool) {
 	r.followers = nil
 	if r.checkpoint(); inOrder {
 		r.saved = r.start
-		r.takeSnapshot()
+		snapshots{r}.takeSnapshot()
 	}
 }
 
@@ -28,9 +28,9 @@ func (r *replica) load(inOrder bool) {
 		if r.hw > r.start { // written down every few seconds only (replication-offset-checkpoint)
 			r.hw = r.start + r.node.c.within(r.hw-r.start)
 		}
-		r.recover()
+		snapshots{r}.recover()
 	}
-	r.reload()
+	snapshots{r}.reload()
 	r.leader, r.truncate = noLeader, true
 	// It leads again only when the controller says so anew.
 }
@@ -59,7 +59,7 @@ func (r *replica) cut(to int64) {
 		r.log = r.log[:len(r.log)-1]
 	}
 	r.hw = min(r.hw, r.end())
-	r.reload()
+	snapshots{r}.reload()
 }
 
 // restart empties the log, to begin again at an offset (UnifiedLog.truncateFullyAndStartAt).

@@ -9,7 +9,7 @@ type snapshot struct {
 }
 
 // takeSnapshot writes the producer state down, unless that was done at this offset (ProducerStateManager.takeSnapshot).
-func (r *replica) takeSnapshot() {
+func (r snapshots) takeSnapshot() {
 	end := r.end()
 	if n := len(r.snapshots); n > 0 && r.snapshots[n-1].offset >= end || end == 0 {
 		return
@@ -21,10 +21,13 @@ func (r *replica) takeSnapshot() {
 	r.snapshots = append(r.snapshots, s)
 }
 
+// snapshots are a replica's of what it remembers of producers, on its disk.
+type snapshots struct{ *replica }
+
 // reload makes the producer state anew: from the newest snapshot, without those that are too old by now, and the
 // log behind it (ProducerStateManager.truncateAndReload, UnifiedLog.rebuildProducerState). A snapshot at or below the log start is
 // of no use any more: with all records deleted, a start forgets all producers.
-func (r *replica) reload() {
+func (r snapshots) reload() {
 	r.snapshots = slices.DeleteFunc(r.snapshots, func(s snapshot) bool { return s.offset > r.end() || s.offset <= r.start })
 	clear(r.producers)
 	from := r.start
@@ -47,7 +50,7 @@ func (r *replica) reload() {
 // recover is a start after a process that did not end in order: the segment is read from its first batch, deleted
 // ones included, and what that gives is written down as a snapshot (LogLoader.recoverSegment). So one batch of each producer is
 // known, as after a start in order, and what only memory or an older snapshot knew is lost.
-func (r *replica) recover() {
+func (r snapshots) recover() {
 	r.snapshots = nil
 	clear(r.producers)
 	for i := range r.deleted {

@@ -24,14 +24,17 @@ func (w *World) operate() {
 			for _, p := range t.Partitions {
 				if p.Park.Parked() && h.up {
 					w.hist.Parks = append(w.hist.Parks, check.Park{Host: h.id, Topic: t.Topic, Partition: p.Partition, Reason: p.Park.Reason})
-					h.resolve(t.Lane, t.Topic, p.Partition)
+					operator{h}.resolve(t.Lane, t.Topic, p.Partition)
 				}
 			}
 		}
 	}
 }
 
-func (h *host) resolve(lane spool.LaneID, topic string, partition int32) {
+// operator decides about the parked partitions of a host.
+type operator struct{ *host }
+
+func (h operator) resolve(lane spool.LaneID, topic string, partition int32) {
 	present, absent, refused := 0, 0, false
 	for _, s := range h.seals(lane, partition) {
 		refused = refused || s.Refused != 0 // what followed it may be there: sent again, it would stand behind that
@@ -73,7 +76,7 @@ func (w *World) appended(topic string, partition int32, who protocol.ProducerIde
 }
 
 // seals are those of a partition that are on the disk.
-func (h *host) seals(lane spool.LaneID, partition int32) (out []spool.Seal) {
+func (h operator) seals(lane spool.LaneID, partition int32) (out []spool.Seal) {
 	d := h.disk.Copy()
 	defer d.Close()
 	rec, err := d.Open(h.clock())

@@ -64,7 +64,7 @@ func (h *host) committed() {
 		return
 	}
 	done := h.disk.Finish()
-	h.sample()
+	witness{h}.sample()
 	h.answer()
 	for _, c := range done {
 		e := c.Events
@@ -134,12 +134,12 @@ func (h *host) durable(batches []disk.DurableBatch, writes []*spool.Write) {
 	for _, wr := range writes {
 		h.bound = h.bound || wr.ClusterID != ""
 		for i := range wr.Settle {
-			h.settled(&wr.Settle[i])
+			witness{h}.settled(&wr.Settle[i])
 		}
 	}
 }
 
-func (h *host) settled(x *spool.Settlement) {
+func (h witness) settled(x *spool.Settlement) {
 	for _, sp := range x.Spans {
 		for k := sp.First; k < sp.End; k++ {
 			if r := h.record(disk.Spot{Lane: x.Lane, Index: k}); r >= 0 {
@@ -150,7 +150,10 @@ func (h *host) settled(x *spool.Settlement) {
 }
 
 // sample notes what the disk counts and what the process uses.
-func (h *host) sample() {
+// witness notes what is durable on a host, for the checker.
+type witness struct{ *host }
+
+func (h witness) sample() {
 	c := h.disk.Counters()
 	s := &check.Sample{Accepted: c.Accepted, Acked: c.Acked, DeadLettered: c.DeadLettered, Expired: c.Expired,
 		Bytes: h.disk.Bytes(), MaxBytes: h.plan.MaxBytes + groupBytes, MaxInFlight: 5, MaxUnanswered: 5,
