@@ -24,6 +24,9 @@ func (fs *feeds) readBack(p *partition, want *idempotence.Want) {
 			p.starved = true
 			fs.starved = append(fs.starved, p)
 		}
+		if fs.nothingBefore > fs.now.Age {
+			fs.wake(fs.nothingBefore) // there may be room then
+		}
 		return
 	}
 	fs.feedID++
@@ -64,9 +67,7 @@ func (fs *feeds) touchStarved() {
 		return
 	}
 	if !fs.roomForBatch() && fs.extraTaken() && fs.now.Age < fs.nothingBefore {
-		if fs.giveBackAt > fs.now.Age {
-			fs.wake(fs.giveBackAt)
-		}
+		fs.wake(fs.nothingBefore)
 		return
 	}
 	for _, p := range fs.starved {
