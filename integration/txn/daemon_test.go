@@ -248,8 +248,10 @@ func TestKillsAtEachStepOfATransactionLoseAndDoubleNothing(t *testing.T) {
 	})
 }
 
-// Under version 1 the epoch is kept from one transaction to the next. A copy of a request that comes late, into the next
-// transaction, must find itself fenced: an EndTxn would end it as it stands.
+// Under version 1 the epoch is kept from one transaction to the next. A copy of EndTxn that comes late, into the next
+// transaction, must find itself fenced: it would end it as it stands. A late copy of Produce is recognised as a duplicate, or
+// refused; one of TxnOffsetCommit is overwritten by the next transaction's own, or refused for its epoch. What is read in the end
+// shows that none of them did anything.
 func TestLateCopiesDoNothingToTheNextTransaction(t *testing.T) {
 	r := newDaemonRig(t, 1)
 	l := r.c.Links()[0]
@@ -271,7 +273,7 @@ func TestLateCopiesDoNothingToTheNextTransaction(t *testing.T) {
 				fenced += n
 			}
 		}
-		if fenced == 0 {
+		if fenced == 0 && key == kmsg.EndTxn {
 			t.Errorf("no late copy of %s was fenced", key.Name())
 		}
 	}
