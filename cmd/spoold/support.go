@@ -67,7 +67,7 @@ func supportBundle(w *world, c *cli.Context) error {
 	b := &bundle{c: c, s: s}
 	failed, err := support.Write(c.Context, file, b.items(), support.NewScrubber(append(secretsIn(&s.cfg), secretsIn(&s.own)...)))
 	if err != nil {
-		return exitf(exitCannotCreate, "support-bundle: %w", err)
+		return exitf(exitCannotCreate, "support-bundle: %w (choose another place with -o FILE)", err)
 	}
 	for _, f := range failed {
 		fmt.Fprintf(w.stderr, "spoold: not in the bundle: %s\n", f)
