@@ -87,7 +87,7 @@ func unpack(t *testing.T, file string) map[string]string {
 	files := map[string]string{}
 	for r := tar.NewReader(z); ; {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return files
 		}
 		if err != nil {
