@@ -107,7 +107,7 @@ func TestOversizedRequestsAreRefusedBeforeTheyAreRead(t *testing.T) {
 func TestJSONBombsAreRefusedWithBoundedMemory(t *testing.T) {
 	cfg := testConfig()
 	cfg.MaxBodyBytes, cfg.BodyBudget = 8<<20, 32<<20
-	const most = 1 << 18
+	const most = 1 << 17
 	for name, body := range map[string]string{
 		"depth":        `{"records":[{"value":` + strings.Repeat("[", most) + strings.Repeat("]", most) + `}]}`,
 		"open":         strings.Repeat("[", most),

@@ -3,6 +3,7 @@ package httpin
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -91,7 +92,7 @@ func (h *Handler) open(p *parse, r *http.Request, body io.Reader) (io.Reader, *f
 // openZstd reads the window's size before it takes the memory.
 func (h *Handler) openZstd(p *parse, body *bufio.Reader) (io.Reader, *fault, error) {
 	head, err := body.Peek(zstd.HeaderMaxSize)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, nil, err
 	}
 	var header zstd.Header
@@ -118,7 +119,7 @@ var snappyMagic = []byte("\xff\x06\x00\x00sNaPpY")
 
 func (h *Handler) openSnappy(p *parse, body *bufio.Reader) (io.Reader, *fault, error) {
 	head, err := body.Peek(len(snappyMagic))
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, nil, err
 	}
 	if bytes.Equal(head, snappyMagic) {
@@ -140,7 +141,7 @@ func (h *Handler) openSnappy(p *parse, body *bufio.Reader) (io.Reader, *fault, e
 			return nil, tooLarge(h.cfg.MaxBodyBytes), nil
 		}
 	}
-	if err != io.EOF && err != io.ErrUnexpectedEOF {
+	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, nil, err
 	}
 	size, err := s2.DecodedLen(packed)

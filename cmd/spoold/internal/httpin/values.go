@@ -1,6 +1,7 @@
 package httpin
 
 import (
+	"errors"
 	"io"
 )
 
@@ -90,7 +91,7 @@ func (v *values) more() *fault {
 	n, err := v.in.Read(v.p.body[len(v.p.body):cap(v.p.body)])
 	v.p.body = v.p.body[:len(v.p.body)+n]
 	v.p.size += int64(n)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		v.ended = true
 		return nil
 	}
