@@ -52,7 +52,9 @@ func TestCompressedBodiesAreTakenOnEveryWayIn(t *testing.T) {
 			{"/v3/clusters/c/topics/t/records", "application/json", `{"value":{"type":"JSON","data":1}} {"value":{"type":"JSON","data":2}}`, `"error_code":200`},
 			{"/v3/clusters/c/topics/t/records:batch", "application/json", `{"entries":[{"id":"1","value":{"type":"JSON","data":1}},{"id":"2"}]}`, `"successes":[{"id":"1"`},
 		} {
-			h, sink, _ := newTest(testConfig())
+			cfg := testConfig()
+			cfg.BodyBudget = 4 << 20
+			h, sink, _ := newTest(cfg)
 			w := post(h, tt.path, tt.contentType, string(pack(t, packing, []byte(tt.body))), "Content-Encoding", header(packing))
 			n := 0
 			for _, b := range sink.batches {
@@ -100,7 +102,9 @@ func TestBodiesThatAreNotWhatTheirEncodingSaysAreRefused(t *testing.T) {
 		whole := pack(t, packing, body)
 		for name, broken := range map[string][]byte{"nonsense": []byte("nonsense that is long enough for any header"), "half": whole[:len(whole)/2], "empty": nil,
 			"trailing": append(bytes.Clone(whole), "nonsense"...), "plain": body} {
-			h, sink, _ := newTest(testConfig())
+			cfg := testConfig()
+			cfg.BodyBudget = 4 << 20
+			h, sink, _ := newTest(cfg)
 			w := post(h, "/topics/t", typeJSON, string(broken), "Content-Encoding", header(packing))
 			if w.Code/100 != 4 || len(sink.batches) != 0 || h.budget.Load() != 0 {
 				t.Errorf("%s, %s: %d %s, %d in use", packing, name, w.Code, w.Body, h.budget.Load())
