@@ -22,11 +22,15 @@ import (
 	"github.com/spoold/spoold/integration/link"
 )
 
+// builtIn is where buildDaemon has put the daemon; "": nowhere.
+var builtIn string
+
 var buildDaemon = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "spoold-txn")
 	if err != nil {
 		return "", err
 	}
+	builtIn = dir
 	return crash.Build(context.Background(), filepath.Join("..", ".."), dir)
 })
 
