@@ -26,7 +26,7 @@ func (e *CorruptError) Error() string {
 		what = fmt.Sprintf("block %d: %s", e.Block, what)
 	}
 	if e.Path != "" {
-		return fmt.Sprintf("segment %d is damaged: %s: %s (nothing was sent or changed: copy the spool's directory before anything else; spoold check lists all that is wrong)", e.Segment, e.Path, what)
+		return fmt.Sprintf("segment %d is damaged: %s: %s (nothing is guessed and nothing more is sent: copy the spool's directory before anything else; spoold check lists all that is wrong)", e.Segment, e.Path, what)
 	}
 	return fmt.Sprintf("segment %d is damaged: %s", e.Segment, what)
 }

@@ -61,6 +61,10 @@ func (s *committer) commit(c *Commit, w *work) (err error) {
 		if err := t.from.giveBack(); err != nil {
 			return err // an answer too few: the commit is made
 		}
+		s.opt.Faults.at("new segment committed")
+		if err := s.lock.note(t.target.number); err != nil {
+			return err
+		}
 	}
 	s.done(t, g)
 	if len(g.sections) > 0 || len(writes) > 0 {

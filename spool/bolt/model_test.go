@@ -447,7 +447,7 @@ func newCrashRig(t *testing.T, seed uint64, share float64) *crashRig {
 func TestEveryCrashPointLeavesTheStateBeforeOrAfterTheCommit(t *testing.T) {
 	seed := testSeed(t)
 	c := newCrashRig(t, seed, 0.15)
-	points := []string{"before commit", "after commit", "segment made", "segment renamed", "remains carried", "segments off the list", "segments unlinked"}
+	points := []string{"before commit", "after commit", "segment made", "segment renamed", "new segment committed", "remains carried", "segments off the list", "segments unlinked"}
 	c.run(160, points...)
 	c.l.close()
 	for _, p := range points {

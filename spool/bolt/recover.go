@@ -151,7 +151,7 @@ func (s *opening) start() (*spool.Recovered, error) {
 	if err := s.firstCommit(fresh); err != nil {
 		return nil, err
 	}
-	if err := s.lock.write(s.state.Binding.SpoolID); err != nil {
+	if err := s.lock.write(s.state.Binding.SpoolID, s.active.number); err != nil {
 		return nil, err
 	}
 	if err := s.space.checkSpace(true); err != nil {

@@ -55,6 +55,10 @@ func Repair(from, to string, copied func(done, all int64)) (_ *Repaired, err err
 	if err := retire(to); err != nil {
 		return nil, damageIn(from, err)
 	}
+	// The new one must have what the old one had at last.
+	if err := os.WriteFile(filepath.Join(to, lockName), []byte("0\n\n"+newestLine(l.newest)), 0o600); err != nil {
+		return nil, err
+	}
 	numbers, _, err := listSegments(to)
 	if err != nil {
 		return nil, err

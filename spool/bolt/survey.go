@@ -71,8 +71,11 @@ func survey(dir string, l *lock, o surveyOptions) (*surveyed, error) {
 	if err != nil {
 		return nil, err
 	}
-	if v == nil && l.spoolID != "" {
+	if v == nil && l.spoolID != "" && l.newest == 0 {
 		return nil, corrupt(1, spool.NoBlock, "the lock file speaks of spool %s, but no segment holds it", l.spoolID)
+	}
+	if l.newest > 0 && (v == nil || v.number < l.newest) {
+		return nil, corrupt(l.newest, spool.NoBlock, "it is the newest segment, and its file is missing or empty: what it held, and what was delivered since, is not known")
 	}
 	listed := map[uint64]bool{}
 	if v != nil {
