@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // HeadSize and MarkerSize bound the bytes that a Position keeps to recognise its file by.
@@ -33,6 +34,16 @@ type Position struct {
 	Gzip    bool   // the file is compressed
 	Ignored bool   // the file was there before this log was followed for the first time: it is not read
 	MidLine bool   // the last record had no delimiter: it was the end of the file at that time
+	OfLog   bool   // records name the log, not this file: it had the log's own name, or took the bytes of the file that had it
+}
+
+// Name is what records of the file are named after. It stays the same when the file is renamed or compressed.
+func (p *Position) Name() string {
+	n := ParseName(p.Path)
+	if p.OfLog {
+		return n.Base
+	}
+	return strings.TrimSuffix(p.Path, ".gz")
 }
 
 // Advance moves the position over data, which begins at Offset.
@@ -60,7 +71,7 @@ const positionVersion = 1
 // Encode is the position as a note holds it. The ID is part of the note's name.
 func (p *Position) Encode() []byte {
 	flags := byte(0)
-	for i, set := range []bool{p.Gzip, p.Ignored, p.MidLine} {
+	for i, set := range []bool{p.Gzip, p.Ignored, p.MidLine, p.OfLog} {
 		if set {
 			flags |= 1 << i
 		}
@@ -90,7 +101,7 @@ func DecodePosition(id uint64, b []byte) (*Position, error) {
 	if b[0] != positionVersion {
 		return nil, fmt.Errorf("%w: it has version %d, this program knows %d", errPosition, b[0], positionVersion)
 	}
-	p := &Position{ID: id, Gzip: b[1]&1 != 0, Ignored: b[1]&2 != 0, MidLine: b[1]&4 != 0}
+	p := &Position{ID: id, Gzip: b[1]&1 != 0, Ignored: b[1]&2 != 0, MidLine: b[1]&4 != 0, OfLog: b[1]&8 != 0}
 	b = b[2:]
 	var offset uint64
 	for _, n := range []*uint64{&p.Dev, &p.Ino, &offset, &p.Records} {

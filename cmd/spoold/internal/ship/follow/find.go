@@ -27,32 +27,64 @@ type finder struct {
 	o        *Options
 	wait     bool                 // until directories do not change
 	links    bool                 // a path is a symbolic link: changes of its file are not notified
+	between  func()               // called between looks at two files; tests change them there
 	searched map[string]time.Time // directories whose files were all compared with missing ones, and their time of change
 }
 
 // restless is how long a directory must not have changed to be listed as it is: a file that is renamed meanwhile may be
-// listed twice, or not at all.
+// listed under a former name, or not at all.
 const restless = 10 * time.Millisecond
 
+// listings is how often one search lists directories that change, at most.
+const listings = 6
+
 // find lists the files that the patterns name, and the rotated files of the same logs. known are the files of
-// positions: those that have another name now are looked for in their directories.
-func (w *finder) find(known map[ship.FileID]string) (list []candidate, dirs []string) {
-	for try := 0; ; try++ {
-		begin := time.Now()
+// positions: those that have another name now are looked for in their directories. unsure are the logs of which a file
+// may be missing in the list: files of them were renamed or removed between the last two listings.
+func (w *finder) find(known map[ship.FileID]string) (list []candidate, dirs []string, unsure map[string]bool) {
+	for try := 1; ; try++ {
+		begin, before := time.Now(), list
 		list, dirs = w.list(known)
-		if try >= 5 || w.o.Single || !w.wait || !slices.ContainsFunc(dirs, func(dir string) bool {
+		if w.o.Single || !w.wait || !slices.ContainsFunc(dirs, func(dir string) bool {
 			info, err := os.Stat(dir)
 			return err == nil && info.ModTime().After(begin.Add(-restless))
 		}) {
-			return list, dirs
+			return list, dirs, nil
 		}
-		time.Sleep(restless)
+		if try > 1 {
+			unsure = moved(before, list)
+			if len(unsure) == 0 || try == listings {
+				return list, dirs, unsure
+			}
+		}
+		time.Sleep(restless / 2)
 	}
+}
+
+// moved are the logs with a file that has not the same name in both lists, or none in the second. Files that only the second
+// list has may be new: they do not count.
+func moved(before, after []candidate) map[string]bool {
+	type named struct {
+		id   ship.FileID
+		path string
+	}
+	there := make(map[named]bool, len(after))
+	for i := range after {
+		there[named{after[i].id, after[i].name.Path}] = true
+	}
+	logs := make(map[string]bool)
+	for i := range before {
+		if c := &before[i]; !there[named{c.id, c.name.Path}] {
+			logs[c.name.Base] = true
+		}
+	}
+	return logs
 }
 
 func (w *finder) list(known map[ship.FileID]string) (list []candidate, dirs []string) {
 	seen := make(map[ship.FileID]bool)
 	add := func(path string, explicit bool) {
+		w.between()
 		info, err := os.Stat(path)
 		if err != nil || !info.Mode().IsRegular() {
 			return

@@ -29,19 +29,25 @@ type Follower struct {
 	logs      map[string]bool             // of which something was read, or that were looked for before
 	seen      map[string]bool             // names of notes of patterns that were looked for before
 	seenNotes map[string]bool             // those that were sent
-	blocked   map[string]bool             // logs of which a file could not be placed in this scan: the others wait
+	unsure    map[string]int              // in how many scans, up to now, a file of a log may have been missing
+	blocked   map[string]bool             // logs of which a file could not be placed in this scan, or may be missing in its list: the others wait
 	byLog     map[string][]*ship.Position // as the current scan found it
 	active    map[string]*candidate       // likewise: the files that are written now
 	held      map[uint64]*file            // likewise: the files of positions
 	notes     []spoold.Note               // likewise: what it has to write down
-	cut       map[uint64]cut
-	cutFrom   map[ship.FileID]bool // files whose bytes were cut off, and that were not opened anew yet
-	window    []sent               // oldest first
-	watch     *watcher
-	scratch   []byte
-	problems  map[string]error // by path: why a file could not be read
-	before    uint64           // with Restart: positions below this ID are from before this run, and not used
-	stale     []spoold.Note    // takes their notes away, with the next batch
+
+	// overwritten are, in the current scan, the positions whose file's number belongs to a file of the same log with other bytes:
+	// it was cut off and renamed, or removed.
+	overwritten map[uint64]bool
+
+	cut      map[uint64]cut
+	cutFrom  map[ship.FileID]bool // files whose bytes were cut off, and that were not opened anew yet
+	window   []sent               // oldest first
+	watch    *watcher
+	scratch  []byte
+	problems map[string]error // by path: why a file could not be read
+	before   uint64           // with Restart: positions below this ID are from before this run, and not used
+	stale    []spoold.Note    // takes their notes away, with the next batch
 
 	now   func() time.Time
 	stats counters
@@ -64,7 +70,7 @@ func New(o Options, sink Sink) (*Follower, error) {
 		return nil, err
 	}
 	w := &Follower{o: o.withDefaults(), sink: sink, now: time.Now, problems: make(map[string]error), seen: make(map[string]bool)}
-	w.find = &finder{o: &w.o, wait: true, searched: make(map[string]time.Time)}
+	w.find = &finder{o: &w.o, wait: true, between: func() {}, searched: make(map[string]time.Time)}
 	return w, nil
 }
 
@@ -196,6 +202,7 @@ func (w *Follower) load() error {
 	w.stale = nil
 	w.logs, w.seenNotes = make(map[string]bool), make(map[string]bool)
 	w.cut, w.cutFrom = make(map[uint64]cut), make(map[ship.FileID]bool)
+	w.unsure = make(map[string]int)
 	w.watch.scan = true
 	for name, value := range w.sink.Notes(w.prefix()) {
 		if strings.HasPrefix(name, w.prefix()+seenPrefix) {

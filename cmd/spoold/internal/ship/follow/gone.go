@@ -12,6 +12,9 @@ import (
 
 // wasCut takes note that a file with positions holds other bytes now, under the name that it had.
 func (w *Follower) wasCut(c *candidate, positions []*ship.Position) {
+	for _, p := range positions {
+		w.overwritten[p.ID] = w.overwritten[p.ID] || w.nameOf(p.Path).Base == c.name.Base
+	}
 	for _, p := range positions { // the newest first
 		if p.Path == c.name.Path && !p.Ignored && !w.cutFrom[c.id] {
 			w.noteCut(p, 0)
@@ -37,7 +40,7 @@ func (w *Follower) noteCut(p *ship.Position, unread int64) {
 // too many.
 func (w *Follower) forget() (notes []spoold.Note) {
 	for _, f := range w.files {
-		if !f.missing {
+		if !f.missing || w.blocked[f.name.Base] {
 			continue
 		}
 		f.look()
@@ -94,7 +97,7 @@ func (w *Follower) there(p *ship.Position) bool {
 func (w *Follower) reportGaps(at time.Time) {
 	for _, id := range slices.Sorted(maps.Keys(w.cut)) {
 		unread, p := w.cut[id].unread, w.positions[id]
-		if at.Sub(w.cut[id].at) < w.o.Quiet {
+		if at.Sub(w.cut[id].at) < w.o.Quiet || p != nil && w.blocked[w.nameOf(p.Path).Base] {
 			continue
 		}
 		delete(w.cut, id)

@@ -96,6 +96,8 @@ type rig struct {
 	w       *Follower
 	clock   time.Time
 	events  []Event
+	races   bool // the log is written and rotated while its files are listed and looked at
+	racing  bool
 
 	next    int      // number of the next line
 	want    []string // lines whose end was written
@@ -128,7 +130,8 @@ func (r *rig) start() {
 		r.t.Fatal(err)
 	}
 	w.watch = &watcher{scan: true}
-	w.find.wait = false
+	w.find.wait = r.races
+	w.find.between = r.race
 	w.now = func() time.Time { return r.clock }
 	if err := w.load(); err != nil {
 		r.t.Fatal(err)
@@ -158,6 +161,23 @@ func (r *rig) pass() bool {
 		r.t.Fatal(err)
 	}
 	return progress
+}
+
+// race changes files between two looks of a scan at them.
+func (r *rig) race() {
+	if !r.races || r.racing || r.rng.IntN(150) > 0 {
+		return
+	}
+	r.racing = true
+	defer func() { r.racing = false }()
+	switch r.rng.IntN(4) {
+	case 0:
+		r.renameAway()
+	case 1:
+		r.copyTruncate()
+	default:
+		r.lines(r.rng.IntN(30))
+	}
 }
 
 // settle lets the follower reach the end of everything, also of what has to be quiet first.
@@ -271,16 +291,22 @@ func (r *rig) copyTruncate() {
 		return
 	}
 	r.finish()
+	passes := func() int { return r.rng.IntN(3) }
+	if r.racing {
+		passes = func() int { return 0 } // it is in one already
+	}
+	defer func(was bool) { r.racing = was }(r.racing)
+	r.racing = true
 	text, err := os.ReadFile(r.path("app.log"))
 	r.do(err)
 	r.shift(r.rng.IntN(2) == 0)
 	half := r.rng.IntN(len(text) + 1)
 	r.do(os.WriteFile(r.path("app.log.1"), text[:half], 0o600))
-	for range r.rng.IntN(3) {
+	for range passes() {
 		r.pass() // the copy is under way
 	}
 	r.do(os.WriteFile(r.path("app.log.1"), text, 0o600))
-	for range r.rng.IntN(3) {
+	for range passes() {
 		r.pass()
 	}
 	r.do(os.Truncate(r.path("app.log"), 0))
@@ -331,6 +357,7 @@ func history(t *testing.T, seed uint64) {
 	pattern := []string{"app.log", "*.log", ".", "app.log*"}[seed%4]
 	r := newRig(t, seed, pattern)
 	r.store.fails = seed%3 == 0
+	r.races = seed%2 == 0
 	if r.rng.IntN(2) == 0 {
 		r.lines(5)
 	}
@@ -354,6 +381,8 @@ func history(t *testing.T, seed uint64) {
 			r.pass()
 		}
 	}
+	r.races = false
+	r.w.find.wait = false
 	r.finish()
 	r.settle()
 	r.compare()

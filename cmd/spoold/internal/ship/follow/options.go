@@ -32,8 +32,8 @@ const (
 
 // Line is a record as it stands in its file.
 type Line struct {
-	File   string
-	Offset int64 // of its first byte
+	File   string // the log's path, which stays the same when the file is rotated
+	Offset int64  // of its first byte
 	Value  []byte
 }
 

@@ -48,7 +48,7 @@ func (w *Follower) place(c *candidate) (p *ship.Position, follow bool, err error
 	if c.first, err = c.begin(); err != nil || len(c.first) == 0 {
 		return nil, false, err // it was truncated this moment: the next scan sees what is there then
 	}
-	p = &ship.Position{ID: w.nextID, FileID: c.id, Path: c.name.Path, Gzip: c.gzip}
+	p = &ship.Position{ID: w.nextID, FileID: c.id, Path: c.name.Path, Gzip: c.gzip, OfLog: w.ofLog(&c.name)}
 	w.nextID++
 	if !c.explicit && !w.logs[c.name.Base] && !w.looked(c.name.Base) {
 		if err := ignore(c, p); err != nil {
@@ -63,6 +63,28 @@ func (w *Follower) place(c *candidate) (p *ship.Position, follow bool, err error
 		})
 	}
 	return p, !p.Ignored, nil
+}
+
+// ofLog reports whether a file that was not seen before held a log's lines under the log's own name: it has that name, or
+// rotation took it away, as there is a log of that name.
+func (w *Follower) ofLog(n *ship.Name) bool {
+	if !n.Rotated() || w.active[n.Base] != nil {
+		return true
+	}
+	for _, p := range w.positions {
+		if p.OfLog && w.nameOf(p.Path).Base == n.Base {
+			return true
+		}
+	}
+	return false
+}
+
+// lineName is the name that a file's records get.
+func (w *Follower) lineName(f *file) string {
+	if w.o.Single {
+		return f.name.Path
+	}
+	return f.pos.Name()
 }
 
 // continues finds the position that goes on in the candidate: its own file is gone, or holds other bytes. wait: it
@@ -138,7 +160,7 @@ func (w *Follower) continues(c *candidate) (p *ship.Position, wait bool, err err
 		return p, false, err
 	}
 	for _, q := range free {
-		if _, isCut := w.cut[q.ID]; !isCut || !c.name.Rotated() {
+		if _, isCut := w.cut[q.ID]; !isCut && !w.overwritten[q.ID] || !c.name.Rotated() {
 			continue
 		}
 		if ok, err := readBefore(c, q); err != nil || ok {

@@ -154,7 +154,7 @@ func (w *Follower) batch(f *file, in []byte, end bool) (b fileBatch, more bool, 
 			if midLine {
 				w.splitLine(f, base.Offset+int64(b.took))
 			}
-			r := w.o.Record(Line{f.name.Path, base.Offset + int64(b.took), p.Value})
+			r := w.o.Record(Line{w.lineName(f), base.Offset + int64(b.took), p.Value})
 			need := recordSize(&r)
 			if len(b.records) > 0 && spooled+need > w.o.MaxBatch {
 				more = true

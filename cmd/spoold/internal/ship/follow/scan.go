@@ -27,17 +27,23 @@ func (w *Follower) scan(ctx context.Context) error {
 	if err := w.settle(ctx, 0); err != nil { // positions that are written below must not be ahead of the disk
 		return err
 	}
-	list, dirs := w.find.find(w.known())
+	list, dirs, unsure := w.find.find(w.known())
 	w.watch.dirs(dirs)
 	w.watch.links = w.find.links
 	for _, f := range w.files {
 		f.missing = true
 	}
 	w.index(list)
+	w.hold(unsure)
 	left := w.recognise(list)
 	w.notes = nil
+	fresh := make(map[string]bool)
 	for i := range left {
 		c := &left[i]
+		if w.blocked[c.name.Base] {
+			continue // a file that is older may be the one that goes on where this one seems to
+		}
+		w.find.between()
 		p, follow, err := w.place(c)
 		if err != nil {
 			w.unplaced(c, err)
@@ -48,10 +54,16 @@ func (w *Follower) scan(ctx context.Context) error {
 		}
 		if follow {
 			w.follow(c, p)
+			fresh[c.name.Base] = true
 		}
 		if p.Offset > 0 || p.Ignored {
 			w.notes = append(w.notes, w.note(p))
 		}
+	}
+	// What was written before the bytes of a new file may have got its name, or have been copied, after the files were listed. It was
+	// so before the new file was opened: the next list has it, and only then the new one is read.
+	for base := range fresh {
+		w.blocked[base], w.watch.scan = true, true
 	}
 	notes := append(append(w.notes, w.forget()...), w.see()...)
 	w.reportGaps(w.now())
@@ -64,6 +76,24 @@ func (w *Follower) scan(ctx context.Context) error {
 		err = w.settle(ctx, 0)
 	}
 	return err
+}
+
+// maxUnsure is how many scans in a row hold a log back: about three seconds of renaming without a pause.
+const maxUnsure = 100
+
+// hold keeps the logs back of which a file may be missing in the list, until a list is sure. A directory whose
+// files are renamed or removed all the time is taken as it was listed in the end.
+func (w *Follower) hold(unsure map[string]bool) {
+	for base := range w.unsure {
+		if !unsure[base] {
+			delete(w.unsure, base)
+		}
+	}
+	for base := range unsure {
+		if w.unsure[base]++; w.unsure[base] <= maxUnsure {
+			w.blocked[base], w.watch.scan = true, true
+		}
+	}
 }
 
 // known are the files of all positions, and where each was last.
@@ -80,6 +110,7 @@ func (w *Follower) known() map[ship.FileID]string {
 // index sorts what is known, and what was found, by log.
 func (w *Follower) index(list []candidate) {
 	w.blocked = make(map[string]bool)
+	w.overwritten = make(map[uint64]bool)
 	w.active = make(map[string]*candidate)
 	for i := range list {
 		if c := &list[i]; !c.name.Rotated() {
@@ -116,6 +147,7 @@ func (w *Follower) recognise(list []candidate) (left []candidate) {
 	}
 	for i := range list {
 		c := &list[i]
+		w.find.between()
 		if f := w.files[c.id]; f != nil {
 			if w.found(f, c) {
 				continue

@@ -1,0 +1,90 @@
+package follow
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spoold/spoold"
+)
+
+// named lets the records say which name and offset they got.
+func (r *rig) named() {
+	r.options.Record = func(l Line) spoold.Record {
+		name, err := filepath.Rel(r.dir, l.File)
+		r.do(err)
+		return spoold.Record{Topic: "t", Value: fmt.Appendf(nil, "%s %d %s", name, l.Offset, l.Value)}
+	}
+}
+
+// A key or a header made of the file's name must not change when the file is rotated: the lines of one log would get into
+// several partitions, and a reader who adds up offsets would see gaps.
+func TestRotationDoesNotChangeTheNameOfRecords(t *testing.T) {
+	r := newRig(t, 1, "app.log")
+	r.named()
+	r.start()
+	r.write("app.log", "one\ntwo\n")
+	r.settle()
+	r.write("app.log", "three\n")
+	r.do(os.Rename(r.path("app.log"), r.path("app.log.1")))
+	r.write("app.log", "four\n")
+	r.start()
+	r.settle()
+	r.write("app.log", "five\n")
+	r.shift(true)
+	r.do(os.Rename(r.path("app.log"), r.path("app.log.1")))
+	r.write("app.log", "six\n")
+	r.start()
+	r.settle()
+	want := []string{"app.log 0 one", "app.log 4 two", "app.log 8 three", "app.log 0 four", "app.log 5 five", "app.log 0 six"}
+	if got := r.store.values; !reflect.DeepEqual(got, want) {
+		t.Fatalf("records %q, want %q", got, want)
+	}
+}
+
+// A file that is first seen after it was rotated is named after its log, if there is one: also compressed, and
+// after a restart.
+func TestAFileThatWasRotatedBeforeItWasSeenIsNamedAfterItsLog(t *testing.T) {
+	r := newRig(t, 1, "app.log", "day-*.log*")
+	r.named()
+	r.write("app.log", "one\n")
+	r.start()
+	r.settle()
+	r.do(os.Rename(r.path("app.log"), r.path("app.log.2")))
+	r.write("app.log.1", "two\n")
+	r.write("app.log", "three\n")
+	r.write("day-20261129.log", "four\n") // the program that writes it gives it this name
+	r.gzip("day-20261129.log")
+	r.start()
+	r.settle()
+	want := []string{"app.log 0 one", "app.log 0 three", "app.log 0 two", "day-20261129.log 0 four"}
+	if got := slices.Sorted(slices.Values(r.store.values)); !reflect.DeepEqual(got, want) {
+		t.Fatalf("records %q, want %q", got, want)
+	}
+}
+
+// A copy that was truncated and renamed while nobody looked is known by the inode that its log had.
+func TestACopyOfWhatWasReadIsNotReadAgainAfterTwoRotations(t *testing.T) {
+	r := newRig(t, 1, "app.log")
+	one := "one " + strings.Repeat("x", 200) // a shorter file is too little to know a copy by
+	r.write("app.log", one+"\n")
+	r.do(os.WriteFile(r.path("app.log.1"), []byte(one+"\n"), 0o600)) // the copy ends here
+	r.write("app.log", "two\n")                                      // which is read before the log is truncated
+	r.start()
+	r.settle()
+	r.do(os.Rename(r.path("app.log.1"), r.path("app.log.2")))
+	r.do(os.Truncate(r.path("app.log"), 0))
+	r.write("app.log", "three\n")
+	r.do(os.Rename(r.path("app.log"), r.path("app.log.1")))
+	r.write("app.log", "four\n")
+	r.start()
+	r.settle()
+	want := []string{one, "two", "three", "four"}
+	if got := r.store.values; !reflect.DeepEqual(got, want) {
+		t.Fatalf("records %.20q, want %.20q", got, want)
+	}
+}
