@@ -27,7 +27,6 @@ const (
 // has no more than maxMethods leaves the list.
 var manyMethods = map[string]int{
 	"Producer": 47,
-	"cmd/spoold/internal/ship/follow.Follower": 52,
 	"integration/sim/broker.Cluster":           56,
 	"integration/sim/disk.Real":                51,
 }

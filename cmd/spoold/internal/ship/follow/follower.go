@@ -18,8 +18,10 @@ import (
 // Follower reads files. Run's goroutine owns it; Stats may be called from any.
 type Follower struct {
 	o    Options
-	sink Sink
 	find *finder
+	outbox
+	lookedFor
+	cuts
 
 	positions map[uint64]*ship.Position // by ID; as they were given to the spool
 	nextID    uint64
@@ -27,8 +29,6 @@ type Follower struct {
 	groups    map[string]*group
 	turns     []string                    // the groups, in the order of their turns
 	logs      map[string]bool             // of which something was read, or that were looked for before
-	seen      map[string]bool             // names of notes of patterns that were looked for before
-	seenNotes map[string]bool             // those that were sent
 	unsure    map[string]int              // in how many scans, up to now, a file of a log may have been missing
 	blocked   map[string]bool             // logs of which a file could not be placed in this scan, or may be missing in its list: the others wait
 	byLog     map[string][]*ship.Position // as the current scan found it
@@ -36,18 +36,10 @@ type Follower struct {
 	held      map[uint64]*file            // likewise: the files of positions
 	notes     []spoold.Note               // likewise: what it has to write down
 
-	// overwritten are, in the current scan, the positions whose file's number belongs to a file of the same log with other bytes:
-	// it was cut off and renamed, or removed.
-	overwritten map[uint64]bool
-
-	cut      map[uint64]cut
-	cutFrom  map[ship.FileID]bool // files whose bytes were cut off, and that were not opened anew yet
-	window   []sent               // oldest first
 	watch    *watcher
 	scratch  []byte
 	problems map[string]error // by path: why a file could not be read
 	before   uint64           // with Restart: positions below this ID are from before this run, and not used
-	stale    []spoold.Note    // takes their notes away, with the next batch
 
 	now   func() time.Time
 	stats counters
@@ -55,21 +47,16 @@ type Follower struct {
 
 type counters struct{ files, records, bytes, tooLong, gaps, gapBytes, splits atomic.Int64 }
 
-// sent is a batch whose commit is awaited.
-type sent struct {
-	d       Commit
-	log     string
-	records int64
-	bytes   int64
-}
-
 // New is a Follower. The error is of the patterns.
 func New(o Options, sink Sink) (*Follower, error) {
 	var err error
 	if o.Patterns, err = absolute(o.Patterns); err != nil {
 		return nil, err
 	}
-	w := &Follower{o: o.withDefaults(), sink: sink, now: time.Now, problems: make(map[string]error), seen: make(map[string]bool)}
+	w := &Follower{o: o.withDefaults(), now: time.Now, problems: make(map[string]error)}
+	w.outbox = outbox{options: &w.o, sink: sink, stats: &w.stats}
+	w.lookedFor = lookedFor{options: &w.o, seen: make(map[string]bool)}
+	w.cuts = cuts{options: &w.o, stats: &w.stats, now: func() time.Time { return w.now() }}
 	w.find = &finder{o: &w.o, wait: true, between: func() {}, searched: make(map[string]time.Time)}
 	return w, nil
 }
@@ -165,7 +152,7 @@ func (w *Follower) pass(ctx context.Context, fresh *bool) (progress bool, err er
 func (w *Follower) wait(ctx context.Context) {
 	changed, all := w.watch.wait(ctx, w.o.Poll)
 	for _, path := range changed {
-		g := w.groups[w.nameOf(path).Base]
+		g := w.groups[w.o.nameOf(path).Base]
 		if g != nil && slices.ContainsFunc(g.files, func(f *file) bool { return f.name.Path == path }) {
 			g.dirty = true
 		} else if w.find.wants(path) {
@@ -204,11 +191,11 @@ func (w *Follower) load() error {
 	w.cut, w.cutFrom = make(map[uint64]cut), make(map[ship.FileID]bool)
 	w.unsure = make(map[string]int)
 	w.watch.scan = true
-	for name, value := range w.sink.Notes(w.prefix()) {
-		if strings.HasPrefix(name, w.prefix()+seenPrefix) {
+	for name, value := range w.sink.Notes(w.o.prefix()) {
+		if strings.HasPrefix(name, w.o.prefix()+seenPrefix) {
 			w.seen[name], w.seenNotes[name] = true, true
 		}
-		id, err := strconv.ParseUint(strings.TrimPrefix(name, w.prefix()), 16, 64)
+		id, err := strconv.ParseUint(strings.TrimPrefix(name, w.o.prefix()), 16, 64)
 		if err != nil {
 			continue // not a position
 		}
@@ -225,7 +212,7 @@ func (w *Follower) load() error {
 		}
 		for id := range w.positions {
 			if id < w.before {
-				w.stale = append(w.stale, spoold.Note{Name: w.noteName(id)})
+				w.stale = append(w.stale, spoold.Note{Name: w.o.noteName(id)})
 				delete(w.positions, id)
 			}
 		}
@@ -240,68 +227,11 @@ func (w *Follower) closeFiles() {
 	}
 }
 
-// Names of notes.
-func (w *Follower) prefix() string { return Prefix + w.o.Namespace + "/" }
-
-// Prefix begins the names of all notes of followers.
-const Prefix = "file/"
-
-func (w *Follower) noteName(id uint64) string { return fmt.Sprintf("%s%016x", w.prefix(), id) }
-
-func (w *Follower) note(p *ship.Position) spoold.Note {
-	return spoold.Note{Name: w.noteName(p.ID), Value: p.Encode()}
-}
-
-// send gives a batch of a log to the spool. It waits while the spool is full, and for the commit of the log's last
-// batch: if that one fails, this one must not be in the spool, which may have been opened again meanwhile.
-func (w *Follower) send(ctx context.Context, log string, b spoold.Batch, bytes int64) error {
-	most := maxWindow - 1
-	for i := range w.window {
-		if w.window[i].log == log {
-			most = min(most, len(w.window)-1-i)
-		}
-	}
-	if err := w.settle(ctx, most); err != nil {
-		return err
-	}
-	b.Notes = append(b.Notes, w.stale...)
-	for {
-		d, err := w.sink.SendBatch(ctx, b)
-		switch {
-		case err == nil:
-			w.stale = nil
-			w.logs, w.seenNotes = make(map[string]bool), make(map[string]bool)
-			w.window = append(w.window, sent{d, log, int64(len(b.Records)), bytes})
-			return nil
-		case errors.Is(err, spoold.ErrFull) && ctx.Err() == nil && !w.o.Once:
-			w.o.Report(Event{Kind: Waiting, Detail: err.Error()})
-		case ctx.Err() != nil:
-			return ctx.Err()
-		default:
-			return err
-		}
-	}
-}
-
-// settle waits for commits until at most so many batches are outstanding.
-func (w *Follower) settle(ctx context.Context, most int) error {
-	for len(w.window) > most {
-		s := w.window[0]
-		if err := s.d.Spooled(ctx); err != nil {
-			return err
-		}
-		w.window = w.window[1:]
-		w.stats.records.Add(s.records)
-		w.stats.bytes.Add(s.bytes)
-	}
-	return nil
-}
-
 // resync begins anew from the positions on disk, after a commit of which the outcome is not known. A note that
 // was committed after it shows that the spool works again, and what it holds.
 func (w *Follower) resync(ctx context.Context, cause error) error {
 	w.window = nil
-	name := w.prefix() + "resync"
+	name := w.o.prefix() + "resync"
 	for {
 		count, _ := binary.Uvarint(w.sink.Notes(name)[name])
 		b := spoold.Batch{Notes: []spoold.Note{{Name: name, Value: binary.AppendUvarint(nil, count+1)}}}

@@ -10,32 +10,6 @@ import (
 	"github.com/spoold/spoold/cmd/spoold/internal/ship"
 )
 
-// wasCut takes note that a file with positions holds other bytes now, under the name that it had.
-func (w *Follower) wasCut(c *candidate, positions []*ship.Position) {
-	for _, p := range positions {
-		w.overwritten[p.ID] = w.overwritten[p.ID] || w.nameOf(p.Path).Base == c.name.Base
-	}
-	for _, p := range positions { // the newest first
-		if p.Path == c.name.Path && !p.Ignored && !w.cutFrom[c.id] {
-			w.noteCut(p, 0)
-			w.cutFrom[c.id] = true
-			return
-		}
-	}
-}
-
-// cut is what is not there any more where a position was.
-type cut struct {
-	unread int64 // bytes behind the position that were seen
-	at     time.Time
-}
-
-func (w *Follower) noteCut(p *ship.Position, unread int64) {
-	if _, ok := w.cut[p.ID]; !ok {
-		w.cut[p.ID] = cut{unread, w.now()}
-	}
-}
-
 // forget drops files that are gone and read to their end, and the oldest positions of such files when there are
 // too many.
 func (w *Follower) forget() (notes []spoold.Note) {
@@ -73,7 +47,7 @@ func (w *Follower) forget() (notes []spoold.Note) {
 	}
 	slices.Sort(gone)
 	for len(gone) > w.o.Remember {
-		notes = append(notes, spoold.Note{Name: w.noteName(gone[0])})
+		notes = append(notes, spoold.Note{Name: w.o.noteName(gone[0])})
 		delete(w.positions, gone[0])
 		gone = gone[1:]
 	}
@@ -97,7 +71,7 @@ func (w *Follower) there(p *ship.Position) bool {
 func (w *Follower) reportGaps(at time.Time) {
 	for _, id := range slices.Sorted(maps.Keys(w.cut)) {
 		unread, p := w.cut[id].unread, w.positions[id]
-		if at.Sub(w.cut[id].at) < w.o.Quiet || p != nil && w.blocked[w.nameOf(p.Path).Base] {
+		if at.Sub(w.cut[id].at) < w.o.Quiet || p != nil && w.blocked[w.o.nameOf(p.Path).Base] {
 			continue
 		}
 		delete(w.cut, id)
@@ -106,10 +80,4 @@ func (w *Follower) reportGaps(at time.Time) {
 		}
 		w.gap(p, unread, "the file was truncated, written anew or removed, and no copy of it was found: bytes behind this offset that were not read are lost to spoold")
 	}
-}
-
-func (w *Follower) gap(p *ship.Position, bytes int64, detail string) {
-	w.stats.gaps.Add(1)
-	w.stats.gapBytes.Add(bytes)
-	w.o.Report(Event{Kind: Gap, Path: p.Path, Offset: p.Offset, Bytes: bytes, Detail: detail})
 }

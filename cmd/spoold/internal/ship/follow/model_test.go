@@ -25,6 +25,7 @@ type store struct {
 	values  []string
 	notes   map[string][]byte
 	pending []*ticket
+	batches int
 	fails   bool // commits may fail: the outcome is not known to the caller
 }
 
@@ -48,6 +49,7 @@ func (s *store) SendBatch(_ context.Context, b spoold.Batch) (Commit, error) {
 	if s.rng.IntN(10) == 0 {
 		s.commit() // as a group's commit ends at any moment
 	}
+	s.batches++
 	t := &ticket{s: s, b: b}
 	s.pending = append(s.pending, t)
 	return t, nil

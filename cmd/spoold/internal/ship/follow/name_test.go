@@ -88,3 +88,24 @@ func TestACopyOfWhatWasReadIsNotReadAgainAfterTwoRotations(t *testing.T) {
 		t.Fatalf("records %.20q, want %.20q", got, want)
 	}
 }
+
+// A follower that has nothing to read writes nothing to the disk.
+func TestAFollowerAtRestCommitsNothing(t *testing.T) {
+	r := newRig(t, 1, "app.log", "*.log")
+	r.write("app.log", "one\n")
+	r.start()
+	r.settle()
+	notes := len(r.store.notes)
+	for range 3 {
+		r.w.watch.scan = true
+		r.pass()
+		if n := len(r.store.pending); n > 0 || len(r.store.notes) != notes {
+			t.Fatalf("%d batches are sent by a scan that finds nothing new", n)
+		}
+	}
+	sent := r.store.batches
+	r.settle()
+	if r.store.batches != sent {
+		t.Fatalf("%d batches are sent at rest", r.store.batches-sent)
+	}
+}

@@ -154,3 +154,10 @@ type FileError struct {
 func (e *FileError) Error() string { return fmt.Sprintf("%s: %v", e.Path, e.Err) }
 
 func (e *FileError) Unwrap() error { return e.Err }
+
+func (o *Options) nameOf(path string) ship.Name {
+	if o.Single {
+		return ship.Name{Path: path, Base: path}
+	}
+	return ship.ParseName(path)
+}

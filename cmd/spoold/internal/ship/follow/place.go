@@ -11,7 +11,7 @@ import (
 )
 
 // fitting is the newest of the positions that was made from the candidate's file.
-func (w *Follower) fitting(c *candidate, positions []*ship.Position) (*ship.Position, error) {
+func fitting(c *candidate, positions []*ship.Position) (*ship.Position, error) {
 	slices.SortFunc(positions, func(a, b *ship.Position) int { return cmp.Compare(b.ID, a.ID) })
 	for _, p := range positions {
 		if p.Offset == 0 {
@@ -59,7 +59,7 @@ func (w *Follower) place(c *candidate) (p *ship.Position, follow bool, err error
 	if c.name.Rotated() { // a copy of a file of which nothing was read is a new file
 		maps.DeleteFunc(w.cut, func(id uint64, what cut) bool {
 			q := w.positions[id]
-			return q != nil && q.Offset == 0 && w.nameOf(q.Path).Base == c.name.Base && c.size >= what.unread
+			return q != nil && q.Offset == 0 && w.o.nameOf(q.Path).Base == c.name.Base && c.size >= what.unread
 		})
 	}
 	return p, !p.Ignored, nil
@@ -72,19 +72,11 @@ func (w *Follower) ofLog(n *ship.Name) bool {
 		return true
 	}
 	for _, p := range w.positions {
-		if p.OfLog && w.nameOf(p.Path).Base == n.Base {
+		if p.OfLog && w.o.nameOf(p.Path).Base == n.Base {
 			return true
 		}
 	}
 	return false
-}
-
-// lineName is the name that a file's records get.
-func (w *Follower) lineName(f *file) string {
-	if w.o.Single {
-		return f.name.Path
-	}
-	return f.pos.Name()
 }
 
 // continues finds the position that goes on in the candidate: its own file is gone, or holds other bytes. wait: it
@@ -156,7 +148,7 @@ func (w *Follower) continues(c *candidate) (p *ship.Position, wait bool, err err
 	if !c.name.Rotated() { // the same bytes under the same name: somebody wrote the file anew
 		free = slices.DeleteFunc(free, func(q *ship.Position) bool { return q.Path != c.name.Path })
 	}
-	if p, err = w.fitting(c, free); p != nil || err != nil {
+	if p, err = fitting(c, free); p != nil || err != nil {
 		return p, false, err
 	}
 	for _, q := range free {
@@ -173,16 +165,6 @@ func (w *Follower) continues(c *candidate) (p *ship.Position, wait bool, err err
 	return nil, false, nil
 }
 
-// adopted: the candidate takes over the position of a file that was cut off. What that file had and the candidate
-// does not is lost.
-func (w *Follower) adopted(c *candidate, p *ship.Position) {
-	lost := w.cut[p.ID].unread - (c.size - p.Offset)
-	delete(w.cut, p.ID)
-	if lost > 0 && !c.gzip {
-		w.gap(p, lost, "the file was truncated after a copy of it was made: bytes that were written in between are lost to spoold")
-	}
-}
-
 // readAlready makes a copy known of which every byte was read from the original.
 func (w *Follower) readAlready(c *candidate, p *ship.Position) error {
 	q := &ship.Position{ID: w.nextID, FileID: c.id, Path: c.name.Path}
@@ -193,7 +175,7 @@ func (w *Follower) readAlready(c *candidate, p *ship.Position) error {
 	w.positions[q.ID] = q
 	w.o.Report(Event{Kind: Rotated, Path: p.Path, Offset: p.Offset, Detail: "its copy " + c.name.Path + " was read before it was made"})
 	delete(w.cut, p.ID)
-	w.notes = append(w.notes, w.note(q))
+	w.notes = append(w.notes, w.o.note(q))
 	return nil
 }
 

@@ -154,7 +154,7 @@ func (w *Follower) batch(f *file, in []byte, end bool) (b fileBatch, more bool, 
 			if midLine {
 				w.splitLine(f, base.Offset+int64(b.took))
 			}
-			r := w.o.Record(Line{w.lineName(f), base.Offset + int64(b.took), p.Value})
+			r := w.o.Record(Line{f.lineName(w.o.Single), base.Offset + int64(b.took), p.Value})
 			need := recordSize(&r)
 			if len(b.records) > 0 && spooled+need > w.o.MaxBatch {
 				more = true
@@ -203,7 +203,7 @@ func recordSize(r *spoold.Record) int {
 // sendBatch gives a batch and the position behind it to the spool, in one commit.
 func (w *Follower) sendBatch(ctx context.Context, f *file, b *fileBatch) error {
 	if b.whole != nil {
-		note := w.note(b.whole)
+		note := w.o.note(b.whole)
 		if err := w.send(ctx, f.name.Base, spoold.Batch{Records: b.records, Notes: []spoold.Note{note}}, b.size); err != nil {
 			return err
 		}

@@ -3,9 +3,7 @@ package follow
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
 	"path/filepath"
@@ -57,7 +55,7 @@ func (w *Follower) scan(ctx context.Context) error {
 			fresh[c.name.Base] = true
 		}
 		if p.Offset > 0 || p.Ignored {
-			w.notes = append(w.notes, w.note(p))
+			w.notes = append(w.notes, w.o.note(p))
 		}
 	}
 	// What was written before the bytes of a new file may have got its name, or have been copied, after the files were listed. It was
@@ -123,19 +121,12 @@ func (w *Follower) index(list []candidate) {
 		w.held[f.pos.ID] = f
 	}
 	for _, p := range w.positions {
-		base := w.nameOf(p.Path).Base
+		base := w.o.nameOf(p.Path).Base
 		w.logs[base] = true
 		if f := w.held[p.ID]; p.Offset > 0 || f != nil && (len(f.first) > 0 || f.h != nil) {
 			w.byLog[base] = append(w.byLog[base], p)
 		}
 	}
-}
-
-func (w *Follower) nameOf(path string) ship.Name {
-	if w.o.Single {
-		return ship.Name{Path: path, Base: path}
-	}
-	return ship.ParseName(path)
 }
 
 // recognise takes those candidates that are followed already, or go on where the position of the same
@@ -156,7 +147,7 @@ func (w *Follower) recognise(list []candidate) (left []candidate) {
 			left = append(left, *c)
 			continue
 		}
-		p, err := w.fitting(c, byFile[c.id])
+		p, err := fitting(c, byFile[c.id])
 		switch {
 		case err != nil:
 			w.unplaced(c, err)
@@ -186,7 +177,7 @@ func (w *Follower) unplaced(c *candidate, err error) {
 // found takes note of where a followed file is now. false: it holds other bytes than those that were read.
 func (w *Follower) found(f *file, c *candidate) bool {
 	f.missing = false
-	if f.h == nil && !w.same(f, c) {
+	if f.h == nil && !f.same(c) {
 		return false
 	}
 	if f.name.Path == c.name.Path {
@@ -197,18 +188,6 @@ func (w *Follower) found(f *file, c *candidate) bool {
 	f.named(c)
 	f.look()
 	return !f.unread() || f.intact()
-}
-
-// same reports whether a closed file is the candidate. Its number may have been given to another file since.
-func (w *Follower) same(f *file, c *candidate) bool {
-	if c.gzip != f.read.Gzip {
-		return false
-	}
-	if c.size == f.size && c.modified.Equal(f.modified) || f.pos.Offset == 0 {
-		return true
-	}
-	ok, err := fits(c, f.pos)
-	return ok || err != nil
 }
 
 // named gives the file a candidate's name. A name that does not look like its log is used to open it only: it
@@ -222,35 +201,9 @@ func (f *file) named(c *candidate) {
 	f.pos.Path, f.read.Path = f.name.Path, f.name.Path
 }
 
-// see makes a note of every pattern that was looked for: rotated files that turn up from now on are new.
-func (w *Follower) see() (notes []spoold.Note) {
-	if w.o.Single {
-		return nil
-	}
-	for _, pattern := range w.o.Patterns {
-		if name := w.seenName(pattern); !w.seenNotes[name] {
-			w.seen[name], w.seenNotes[name] = true, true
-			notes = append(notes, spoold.Note{Name: name, Value: []byte(pattern[:min(len(pattern), 1024)])})
-		}
-	}
-	return notes
-}
-
-// looked reports whether a pattern that names this log was looked for before.
-func (w *Follower) looked(base string) bool {
-	return slices.ContainsFunc(w.o.Patterns, func(p string) bool { return names(p, base) && w.seen[w.seenName(p)] })
-}
-
-func (w *Follower) seenName(pattern string) string {
-	sum := sha256.Sum256([]byte(pattern))
-	return fmt.Sprintf("%s%s%x", w.prefix(), seenPrefix, sum[:8])
-}
-
-const seenPrefix = "seen-"
-
 // follow begins to read a file at its position.
 func (w *Follower) follow(c *candidate, p *ship.Position) {
-	f := &file{pos: p, read: clone(p), name: w.nameOf(p.Path), id: c.id, size: c.size, most: c.size, changed: w.now()}
+	f := &file{pos: p, read: clone(p), name: w.o.nameOf(p.Path), id: c.id, size: c.size, most: c.size, changed: w.now()}
 	f.split.Format = w.o.Format
 	f.pos.FileID, f.read.FileID = c.id, c.id
 	f.named(c)
