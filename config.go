@@ -66,6 +66,8 @@ type Config struct {
 	SpoolSettle       time.Duration
 	SpoolSegmentBytes int64
 	SpoolMaxTopics    int64
+	SpoolStateMax     int64
+	IdempotencyBytes  int64
 	SpoolCommitMax    int64  // spool.commit.max.bytes
 	DeadLetterBytes   int64  // dlq.max.bytes; 0: a quarter of what the spool may own
 	DeadLetterFull    string // dlq.full: drop-oldest or block

@@ -183,6 +183,10 @@ var ownKeys = []row{
 		Help: "How many topics the spool may ever have had records for: each takes memory and room on the disk for good. Records for one more are refused."},
 		Field: func(c *Config) any { return &c.SpoolMaxTopics }},
 
+	{Spec: spec{Name: "spool.state.max.bytes", Kind: keytable.Size, Default: "0", Min: 0, Max: 1 << 40,
+		Help: "What the spool may keep besides records (topics, notes, seals) before new topics and notes are refused. 0: a 64th of what the spool may own."},
+		Field: func(c *Config) any { return &c.SpoolStateMax }},
+
 	{Spec: spec{Name: "spool.commit.max.bytes", Kind: keytable.Size, Default: "10MiB", Min: 1024, Max: 1 << 30,
 		Help: "Largest batch of SendBatch, which is one commit; never less than max.request.size."},
 		Field: func(c *Config) any { return &c.SpoolCommitMax }},
@@ -191,6 +195,10 @@ var ownKeys = []row{
 		Field: func(c *Config) any { return &c.IdempotencyWindow }},
 	{Spec: spec{Name: "idempotency.max.keys", Kind: keytable.Int, Default: "500000", Min: 1000, Max: 100_000_000, Help: "How many keys are remembered; the oldest are dropped, but none younger than 15 minutes."},
 		Field: func(c *Config) any { return &c.IdempotencyKeys }},
+
+	{Spec: spec{Name: "idempotency.max.bytes", Kind: keytable.Size, Default: "0", Min: 0, Max: 1 << 40,
+		Help: "What idempotency keys may take on the disk, at 64 bytes each: it bounds their number beside idempotency.max.keys. 0: an eighth of what the spool may own."},
+		Field: func(c *Config) any { return &c.IdempotencyBytes }},
 
 	{Spec: spec{Name: "producer.state.margin", Kind: keytable.Duration, Default: "20h", Min: 60_000, Max: 30 * 24 * 3600_000,
 		Help: "Age up to which a broker surely remembers a batch. Keep it under the brokers' producer.id.expiration.ms (24h)."},

@@ -34,6 +34,8 @@ func (p *Producer) open(receipts *bolt.Receipts) (*engine, error) {
 		SettleAfter:  c.SpoolSettle,
 		KeyWindow:    c.IdempotencyWindow,
 		MaxKeys:      int(c.IdempotencyKeys),
+		KeyBytes:     c.IdempotencyBytes,
+		StateBytes:   c.SpoolStateMax,
 		MaxTopics:    int(c.SpoolMaxTopics),
 		DeadBytes:    c.DeadLetterBytes,
 		StagedBytes:  c.UnitStaged,

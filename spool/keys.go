@@ -100,10 +100,14 @@ func (x *KeyIndex) Find(digest KeyDigest, body uint64, now int64) (KeyHit, KeyVe
 	return KeyHit{}, KeyNew
 }
 
+// SetMax changes how many keys are known. If they are more, the oldest are forgotten as new ones come, but none that is younger than
+// the floor.
+func (x *KeyIndex) SetMax(n int) { x.rule.Max = n }
+
 // Add puts a key in that Find called new. Ages must not fall. The index may
 // keep rec.Runs.
 func (x *KeyIndex) Add(rec KeyRecord, block *KeyBlock) {
-	for x.Len() >= x.rule.Max && x.Len() > 0 {
+	for x.Len() >= x.rule.Max && x.Len() > 0 && rec.Age-x.OldestAge(rec.Age) >= x.rule.Floor {
 		x.forgetOldest()
 	}
 	x.put(rec, block)

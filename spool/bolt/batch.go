@@ -36,6 +36,9 @@ type BatchInput struct {
 
 // checkTopics is roomForTopics for all new topics of a batch. Under mu.
 func (s *space) checkTopics(b *BatchInput) error {
+	if err := s.roomForNotes(b.Notes); err != nil {
+		return err
+	}
 	var fresh map[string]struct{}
 	for i := range b.Records {
 		topic := b.Records[i].Topic

@@ -13,6 +13,7 @@ import (
 // deadLetters are the records that were refused for good: what is known of each, and what an operator does with them.
 type deadLetters struct {
 	*Store
+	released []*spool.KeyBlock // of marks that are forgotten; committer only
 	dlq sync.Mutex // one replays or drops dead letters at a time; before mu
 
 	// Under view.
@@ -225,16 +226,27 @@ func (s *deadLetters) clearDead(t *transaction, refs []deadRef) {
 
 // dropMarks forgets marks whose entries are no dead letters any more. Under view.
 func (s *deadLetters) dropMarks(which func(*mark) bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.marks = slices.DeleteFunc(s.marks, func(m *mark) bool {
 		if !which(m) {
 			return false
 		}
 		s.deadBytes -= m.Bytes
-		s.keys.Release(m.block)
+		s.released = append(s.released, m.block)
 		return true
 	})
+}
+
+// releaseMarks lets go of the blocks of marks that dropMarks forgot. It takes mu, which nobody may who has view: so it comes after.
+func (s *deadLetters) releaseMarks() {
+	if len(s.released) == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range s.released {
+		s.keys.Release(b)
+	}
+	s.released = nil
 }
 
 // carryMarks homes the marks of a segment that is dropped in this commit's block. Under mu, the committer only.

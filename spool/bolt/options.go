@@ -23,6 +23,8 @@ type Options struct {
 	RewriteAfter time.Duration
 	KeyWindow    time.Duration // how long idempotency keys are known; 24 h, never below 15 min
 	MaxKeys      int           // how many are known; 500,000
+	KeyBytes     int64         // what they may take on the disk, about; an eighth of the limit
+	StateBytes   int64         // what the state may take before new topics and notes are refused; a 64th of the limit
 	MaxTopics    int           // how many the spool may ever hold: one is never forgotten; 10,000
 	StagedBytes  int64         // what units that are not committed may take on the disk; 1 GiB
 	DeadBytes    int64         // what dead letters' entries may take: above it the oldest are dropped; a quarter of the limit

@@ -22,6 +22,7 @@ const (
 	minState     = 16 << 10 // what the pairs of the state take, at least
 	minLimit     = 1 << 20  // a spool of less is not worth its overhead
 	minGroup     = 8 << 10
+	minKeys      = 1000     // idempotency keys are known on any disk
 	fileSlack    = 64 << 10 // of which a file's size says nothing
 )
 
@@ -257,7 +258,41 @@ func (s *space) checkSpace(always bool) error {
 	if s.granted = grant; s.big == 0 {
 		s.wanted, s.granted = 0, 0
 	}
-	s.stateFull = max(s.active.stateBytes, 0) > max(s.limit/64, minState)
+	s.stateFull = max(s.active.stateBytes, 0) > s.stateLimit()
+	s.keys.SetMax(min(s.opt.MaxKeys, int(s.keyLimit()/keyRoom)))
+	return nil
+}
+
+// stateLimit is what the state may take; above it no new topics and notes are taken.
+func (s *space) stateLimit() int64 {
+	if s.opt.StateBytes > 0 {
+		return max(s.opt.StateBytes, minState)
+	}
+	return max(s.limit/64, minState)
+}
+
+// keyRoom is what an idempotency key takes on the disk, about, and keyLimit what all of them may take.
+const keyRoom = 64
+
+func (s *space) keyLimit() int64 {
+	if s.opt.KeyBytes > 0 {
+		return max(s.opt.KeyBytes, minKeys*keyRoom)
+	}
+	return max(s.limit/8, minKeys*keyRoom)
+}
+
+// roomForNotes refuses notes that are new while the state is too large. Under mu.
+func (s *space) roomForNotes(notes []Note) error {
+	if !s.stateFull {
+		return nil
+	}
+	s.view.RLock()
+	defer s.view.RUnlock()
+	for _, n := range notes {
+		if _, known := s.state.Note(n.Name); !known && n.Value != nil {
+			return fmt.Errorf("%w: no room for another note: what the spool keeps besides records takes %d bytes, allowed are %d (spool.state.max.bytes)", ErrFull, s.active.stateBytes, s.stateLimit())
+		}
+	}
 	return nil
 }
 
