@@ -14,7 +14,7 @@ import (
 type deadLetters struct {
 	*Store
 	released []*spool.KeyBlock // of marks that are forgotten; committer only
-	dlq sync.Mutex // one replays or drops dead letters at a time; before mu
+	dlq      sync.Mutex        // one replays or drops dead letters at a time; before mu
 
 	// Under view.
 	marks     []*mark // by serial; some of them may be none any more
