@@ -70,7 +70,7 @@ type Config struct {
 	IdempotencyBytes  int64
 	SpoolCommitMax    int64  // spool.commit.max.bytes
 	DeadLetterBytes   int64  // dlq.max.bytes; 0: a quarter of what the spool may own
-	DeadLetterFull    string // dlq.full: drop-oldest or block
+	DeadLetterFull    string // dlq.full: block or drop-oldest
 	DeadLetterTopic   string // dlq.topic; "": dead letters stay in the spool
 	IdempotencyWindow time.Duration
 	IdempotencyKeys   int64
@@ -180,9 +180,6 @@ func (c *Config) validate(own bool) error {
 	}
 	if c.IgnoreKeys && c.PartitionerClass != "" {
 		fault("partitioner.ignore.keys", "is for the built-in partitioner, and partitioner.class is %s: give one of them", c.PartitionerClass)
-	}
-	if c.DeadLetterFull == "block" && c.TransactionalID != "" {
-		fault("dlq.full", "block does not work with transactional.id: what shares a transaction with a refused unit would wait as well")
 	}
 	if c.DeadLetterTopic != "" {
 		if err := checkTopic(c.DeadLetterTopic); err != nil {

@@ -176,12 +176,12 @@ func TestWhatTheDeadLetterTopicRefusesStaysADeadLetter(t *testing.T) {
 	}
 }
 
-func TestWithBlockARefusedRecordWaitsUntilThereIsRoom(t *testing.T) {
+func TestByDefaultARefusedRecordWaitsUntilThereIsRoom(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "t", "other"))
 	refusing(c, "t", true)
 	dir := t.TempDir()
-	block := func(cfg *spoold.Config) { cfg.DeadLetterBytes, cfg.DeadLetterFull = 1000, "block" }
+	block := func(cfg *spoold.Config) { cfg.DeadLetterBytes = 1000 }
 	p := c.open(t, dir, block)
 	sendOnceUp(t, c, p, "t", "bad 1 "+strings.Repeat("x", 1000))
 	flush(t, p)

@@ -40,12 +40,15 @@ func (d *deadTopic) poke() {
 }
 
 // observe is what the spool's committer calls after each commit.
-func (d *deadTopic) observe(h *Hooks) func(bolt.CommitStats) {
+func (d *deadTopic) observe(p *Producer) func(bolt.CommitStats) {
 	return func(s bolt.CommitStats) {
 		if s.Dead > 0 {
 			d.poke()
 		}
-		h.committed(s)
+		if s.Dropped > 0 {
+			p.env.Logger.Error("the oldest dead letters are lost: dlq.full is drop-oldest, and they take all of dlq.max.bytes", "event", "dlq.dropped", "records", s.Dropped)
+		}
+		p.env.Hooks.committed(s)
 	}
 }
 

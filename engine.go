@@ -45,7 +45,7 @@ func (p *Producer) open(receipts *bolt.Receipts) (*engine, error) {
 		KeepReceipts: true,
 		StopOnDamage: c.SpoolCorrupt == "stop",
 		Verify:       p.suspects,
-		Observe:      p.deadTopic.observe(&p.env.Hooks),
+		Observe:      p.deadTopic.observe(p),
 	})
 	if err != nil {
 		return nil, public(err)

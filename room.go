@@ -1,8 +1,10 @@
 package spoold
 
 import (
+	"errors"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"github.com/spoold/spoold/spool/bolt"
 )
@@ -26,5 +28,23 @@ func (l *roomLog) full(s bolt.Stats) {
 func (l *roomLog) taken() {
 	if l.refuses.Load() && l.refuses.Swap(false) {
 		l.log.Info("the spool takes records again", "event", "spool.room")
+	}
+}
+
+// lookAgain is after how long a caller's wait for room is looked at again: the spool has said by then whether it is full.
+const lookAgain = time.Second
+
+// blocked is called when a record found no room at once and waits for it, and what it returns when it has found some, or has not.
+func (l *roomLog) blocked(m *meter, store *bolt.Store) (ended func(error)) {
+	over := m.blocked()
+	look := func() { l.full(store.Stats()) }
+	look()
+	again := time.AfterFunc(lookAgain, look)
+	return func(err error) {
+		again.Stop()
+		if errors.Is(err, bolt.ErrFull) {
+			look()
+		}
+		over()
 	}
 }

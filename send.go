@@ -49,12 +49,11 @@ func (p *Producer) send(ctx context.Context, r *Record) (Delivery, error) {
 		// With no room it comes back at once; only then is a timer worth its price.
 		t, err := e.store.Append(noWait, r.Topic, timestamp, partition.Number(), r.Key, r.Value, r.Headers)
 		if errors.Is(err, bolt.ErrFull) {
-			ended := p.meter.blocked()
-			p.room.full(e.store.Stats())
+			ended := p.room.blocked(p.meter, e.store)
 			wait, cancel := context.WithTimeoutCause(ctx, p.cfg.MaxBlock, errMaxBlock)
 			t, err = e.store.Append(wait, r.Topic, timestamp, partition.Number(), r.Key, r.Value, r.Headers)
 			cancel()
-			ended()
+			ended(err)
 		}
 		if err == nil {
 			p.room.taken()
@@ -92,12 +91,11 @@ func (p *Producer) sendBatch(ctx context.Context, b *Batch) (Deliveries, error) 
 		}
 		t, err := e.store.AppendBatch(noWait, in)
 		if errors.Is(err, bolt.ErrFull) {
-			ended := p.meter.blocked()
-			p.room.full(e.store.Stats())
+			ended := p.room.blocked(p.meter, e.store)
 			wait, cancel := context.WithTimeoutCause(ctx, p.cfg.MaxBlock, errMaxBlock)
 			t, err = e.store.AppendBatch(wait, in)
 			cancel()
-			ended()
+			ended(err)
 		}
 		if err == nil {
 			p.room.taken()

@@ -90,14 +90,17 @@ func (t *Transaction) write(ctx context.Context, list []bolt.RecordInput) error 
 	}
 	err = t.staged.Stage(noWait, list)
 	if errors.Is(err, bolt.ErrFull) {
+		ended := t.p.room.blocked(t.p.meter, t.store)
 		wait, cancel := context.WithTimeoutCause(ctx, t.p.cfg.MaxBlock, errMaxBlock)
 		err = t.staged.Stage(wait, list)
 		cancel()
+		ended(err)
 	}
 	switch {
 	case err == nil:
 		more := t.staged.Held() - t.firsts
 		t.firsts += more
+		t.p.room.taken()
 		t.p.units.take(more, math.MaxInt64) // it is held already
 		return nil
 	case errors.Is(err, bolt.ErrStagedFull):
@@ -120,9 +123,11 @@ func (t *Transaction) commitStaged(ctx context.Context) (Commitment, error) {
 	}
 	tickets, err := t.staged.Commit(noWait, notes)
 	if errors.Is(err, bolt.ErrFull) {
+		ended := t.p.room.blocked(t.p.meter, t.store)
 		wait, cancel := context.WithTimeoutCause(ctx, t.p.cfg.MaxBlock, errMaxBlock)
 		tickets, err = t.staged.Commit(wait, notes)
 		cancel()
+		ended(err)
 	}
 	switch {
 	case err == nil:

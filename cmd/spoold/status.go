@@ -247,6 +247,9 @@ func (v *statusView) print(out io.Writer, s *spoold.Status, pid int) error {
 	v.rates(&b, s)
 	fmt.Fprintf(&b, "records   accepted %s   acked %s   pending %s   dead-lettered %s   expired %s   lost %s\n",
 		comma(s.Accepted), comma(s.Acked), comma(s.Pending), comma(s.DeadLettered), comma(s.Expired), comma(s.Lost))
+	if s.DeadLetters > 0 {
+		fmt.Fprintf(&b, "dlq       %s: spoold dlq ls shows what was refused and why\n", plural(s.DeadLetters, "dead letter"))
+	}
 	for _, path := range s.DamagedFiles {
 		fmt.Fprintf(&b, "damaged   %s was set aside and is kept: spoold ls names what is lost\n", path)
 	}

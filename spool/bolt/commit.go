@@ -9,25 +9,26 @@ import (
 
 // transaction is what one commit is to do, as far as it is known before bbolt is asked.
 type transaction struct {
-	number    uint64
-	target    *active // where it goes: the active segment, or its successor
-	from      *active // not nil: the segment whose state is carried forward
-	fromInfo  spool.SegmentInfo
-	changes   spool.Changes
-	block     []byte // or nil
-	sections  []spool.BlockSection
-	staged    []byte // block of staged records, or nil
-	keys      []byte // block of idempotency keys, or nil
-	gone      []*block
-	goneKeys  []*spool.KeyBlock
-	dropped   []*sealed
-	rewritten *rewrite
-	keyBlock  *spool.KeyBlock
-	marks     []spool.Mark   // of new dead letters
-	carried   []*mark        // of a dropped segment
-	touched   []spool.LaneID // whose numbers change
-	listed    []listedUnit
-	ended     []uint64 // units that were aborted
+	number      uint64
+	target      *active // where it goes: the active segment, or its successor
+	from        *active // not nil: the segment whose state is carried forward
+	fromInfo    spool.SegmentInfo
+	changes     spool.Changes
+	block       []byte // or nil
+	sections    []spool.BlockSection
+	staged      []byte // block of staged records, or nil
+	keys        []byte // block of idempotency keys, or nil
+	gone        []*block
+	goneKeys    []*spool.KeyBlock
+	dropped     []*sealed
+	rewritten   *rewrite
+	keyBlock    *spool.KeyBlock
+	marks       []spool.Mark   // of new dead letters
+	carried     []*mark        // of a dropped segment
+	touched     []spool.LaneID // whose numbers change
+	listed      []listedUnit
+	ended       []uint64 // units that were aborted
+	deadDropped int      // dead letters that Options.DeadBytes has no room for
 	// lowestKeys are the first entries that idempotency keys speak of, if a new segment is begun.
 	lowestKeys map[spool.LaneID]spool.Index
 }
@@ -83,7 +84,7 @@ func (s *committer) commit(c *Commit, w *work) (err error) {
 	}
 	c.Sections = append(c.Sections, g.stagedSections()...)
 	c.Stats.Records, c.Stats.Bytes, c.Stats.Writes, c.Stats.Rotated = g.records, len(t.block), len(writes), t.from != nil
-	c.Stats.Dead, c.DeadFull = len(t.marks), s.dead.deadFull()
+	c.Stats.Dead, c.Stats.Dropped, c.DeadFull = len(t.marks), t.deadDropped, s.dead.deadFull()
 	return nil
 }
 

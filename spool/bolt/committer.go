@@ -128,10 +128,10 @@ func (s *committer) take() (*work, error) {
 		}
 		if s.closing {
 			s.mu.Unlock()
-			return nil, nil
+			return nil, s.active.removed()
 		}
 		s.idle = true
-		short := s.space.full != nil || s.space.wanted > s.space.granted
+		short := s.space.full != nil || s.space.noGrant != nil || s.space.wanted > s.space.granted
 		s.mu.Unlock()
 		tend := s.rewriter.lookAt
 		if short && (tend == 0 || tend > spacePoll) {
@@ -247,7 +247,11 @@ func (s *committer) commitGuarded(w *work) (c *Commit) {
 			c.Err = s.poison(fmt.Errorf("commit: %v", p))
 		}
 	}()
-	if err := s.commit(c, w); err != nil {
+	err := s.active.removed()
+	if err == nil {
+		err = s.commit(c, w)
+	}
+	if err != nil {
 		c.Err = s.poison(err)
 		return c
 	}

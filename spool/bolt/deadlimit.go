@@ -17,6 +17,14 @@ func (s *deadLetters) deadLimit() int64 {
 // deadFull reports whether there is to be no further dead letter. Under view, or the committer.
 func (s *deadLetters) deadFull() bool { return s.opt.DeadBlock && s.deadBytes >= s.deadLimit() }
 
+// share says how much of own bytes dead letters take, where that is so much that an operator should look. Under view, or the committer.
+func (s *deadLetters) share(own int64) string {
+	if s.deadBytes == 0 || s.deadBytes < own/8 {
+		return ""
+	}
+	return fmt.Sprintf("; dead letters take %d bytes: replay or drop some of them (spoold dlq)", s.deadBytes)
+}
+
 // limitDead gives up the oldest dead letters if they take too much, and leaves a record of it. Under view.
 func (s *deadLetters) limitDead(t *transaction) {
 	limit := s.deadLimit()
@@ -44,6 +52,7 @@ func (s *deadLetters) limitDead(t *transaction) {
 		return
 	}
 	s.clearDead(t, refs)
+	t.deadDropped = len(refs)
 	what := fmt.Sprintf("gap: %d dead letters dropped, numbers %d to %d: dlq.max.bytes (%d) allows no more", len(refs), first, last, limit)
 	_ = s.state.Apply(&spool.Write{Audit: []spool.AuditEntry{{At: s.clock.now().Wall, What: what}}}, &t.changes) // it names no lane: it cannot fail
 }

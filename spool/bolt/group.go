@@ -94,7 +94,7 @@ func (s *Store) Append(ctx context.Context, topic string, ts int64, partition in
 	}
 }
 
-var errGroupFull = errors.New("the disk is behind")
+var errGroupFull = errors.New("the commit before it is not on the disk yet: the disk is slow")
 
 // room is the open group, if size more bytes may go in. Under mu.
 func (s *Store) room(size int) (*group, error) {
@@ -153,9 +153,21 @@ func (s *Store) waitForRoom(ctx context.Context, size int, why error) error {
 			s.space.wanted, s.space.granted = 0, 0 // others ask again
 			s.letIn()
 		}
+		why = s.space.stillFull(size, why)
 		s.mu.Unlock()
 		return fmt.Errorf("%w: %w: %w", ErrFull, why, context.Cause(ctx))
 	}
+}
+
+// stillFull says why there is no room at the end of a wait that began because of why: the committer has looked since. Under mu.
+func (s *space) stillFull(size int, why error) error {
+	switch {
+	case s.full != nil:
+		return s.full
+	case size > s.hardCap && s.noGrant != nil:
+		return s.noGrant
+	}
+	return why
 }
 
 // lane finds or gives a topic's lane. Under mu.

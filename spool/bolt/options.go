@@ -160,6 +160,7 @@ type CommitStats struct {
 	Bytes    int // of the block
 	Writes   int // Writes carried out
 	Dead     int // dead letters made
+	Dropped  int // dead letters given up because of Options.DeadBytes
 	Rotated  bool
 }
 

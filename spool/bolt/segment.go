@@ -194,3 +194,17 @@ func (a *active) liveBytes() int64 { return a.index.bytes + a.keyBytes }
 func pagesOf(size int) int64 {
 	return (int64(size) + 64 + pageSize - 1) / pageSize * pageSize
 }
+
+// removed says that somebody has removed the file from its directory: what is written there is gone with the process.
+func (a *active) removed() error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(a.file.Fd()), &st); err != nil {
+		return &os.PathError{Op: "stat", Path: strings.TrimSuffix(a.file.Name(), tempSuffix), Err: err}
+	}
+	if st.Nlink == 0 {
+		return &os.PathError{Op: "write", Path: strings.TrimSuffix(a.file.Name(), tempSuffix), Err: errRemoved}
+	}
+	return nil
+}
+
+var errRemoved = errors.New("somebody has removed the spool's file or its directory while it was in use: what was pending there is lost, unless there is a copy")

@@ -47,6 +47,7 @@ type space struct {
 	wanted    int   // bytes of the largest of them
 	granted   int   // bytes of a batch above hardCap that the active segment owns room for
 	noGrant   error // why it is not as many as wanted
+	refused   int   // what was wanted when noGrant was said: it holds until there is room for that
 }
 
 // ahead is how many bytes the active segment must own beyond what is in use: one group that is
@@ -189,10 +190,10 @@ func (s *space) within(more int64) error {
 		return nil
 	}
 	if s.limit == s.opt.MaxBytes {
-		return fmt.Errorf("the spool's files own %d bytes of at most %d (spool.max.bytes), and need %d more", own, s.opt.MaxBytes, more)
+		return fmt.Errorf("the spool's files own %d bytes of at most %d (spool.max.bytes), and need %d more%s", own, s.opt.MaxBytes, more, s.dead.share(own))
 	}
-	return fmt.Errorf("the file system has %d bytes free, %d are to be left (spool.min.free.bytes), and the spool needs %d more",
-		s.free, max(s.opt.MinFreeBytes, 0), more)
+	return fmt.Errorf("the file system of %s has %d bytes free, %d are to be left (spool.min.free.bytes), and the spool needs %d more%s",
+		s.dir, s.free, max(s.opt.MinFreeBytes, 0), more, s.dead.share(own))
 }
 
 // nextNeed is what the next segment must own: the state, which is copied into it, the groups that go there, and half of
@@ -255,6 +256,11 @@ func (s *space) checkSpace(always bool) error {
 		s.letIn()
 	}
 	s.full, s.noGrant = why, noGrant
+	if noGrant == nil {
+		s.refused = 0
+	} else if s.wanted > 0 {
+		s.refused = s.wanted
+	}
 	if s.granted = grant; s.big == 0 {
 		s.wanted, s.granted = 0, 0
 	}
@@ -299,11 +305,11 @@ func (s *space) roomForNotes(notes []Note) error {
 // noRoom says why no more records can be taken, or nil, and how large a batch of its own group may be.
 func (s *space) noRoom(always bool) (why error, grant int, noGrant, broken error) {
 	s.mu.Lock()
-	wanted, full := s.wanted, s.full != nil
+	wanted, refused, full := s.wanted, s.refused, s.full != nil
 	s.mu.Unlock()
 	if always || full || s.newLimits.Load() != nil || time.Since(s.spaceChecked) >= spaceEvery {
 		if err := s.measureLimit(); err != nil {
-			return err, 0, nil, nil
+			return err, 0, nil, s.active.removed()
 		}
 	}
 	why = s.within(0)
@@ -321,6 +327,9 @@ func (s *space) noRoom(always bool) (why error, grant int, noGrant, broken error
 		if noGrant = s.grow(s.active, s.active.hwm+s.ahead()+int64(wanted)+fileSlack); noGrant == nil {
 			grant = wanted
 		}
+	}
+	if why == nil && wanted == 0 && refused > 0 {
+		noGrant = s.within(max(s.roundUp(s.active.hwm+s.ahead()+int64(refused)+fileSlack)-s.active.allocated, 0))
 	}
 	return why, grant, noGrant, nil
 }
