@@ -140,9 +140,17 @@ func (l *Link) ReplayAll(ctx context.Context) (map[string]int, error) {
 	l.mu.Unlock()
 	answers := make(map[string]int)
 	for _, z := range list {
+		// A broker that was killed may still be starting: raise has a time limit of its own.
 		answer, sent := l.raise(ctx, z)
+		for !sent && ctx.Err() == nil {
+			select {
+			case <-ctx.Done():
+			case <-time.After(100 * time.Millisecond):
+			}
+			answer, sent = l.raise(ctx, z)
+		}
 		if !sent {
-			return answers, fmt.Errorf("link: replay to %s: the broker takes nothing", l.target)
+			return answers, fmt.Errorf("link: replay to %s: the broker takes nothing: %w", l.target, context.Cause(ctx))
 		}
 		answers[answer]++
 	}

@@ -3,6 +3,7 @@
 package soak
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/spoold/spoold/integration/crash"
 	"github.com/spoold/spoold/integration/link"
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // calm makes no trouble. Clients are as busy as ever, in a hurry, or have little to say.
@@ -280,10 +282,17 @@ func grow(r *rig, _ *rand.Rand) error {
 		t.ledger.Grew()
 		t.partitions++
 		r.book.Once(Growth)
-		answers, err := r.cluster.Admin().CreatePartitions(r.ctx, 1, t.name)
-		if err == nil {
-			err = answers.Error()
-		}
+		// The broker that is asked may have just started and not know the topic yet; the request is answered before anything is done.
+		err := r.await(time.Minute, "one partition more for "+t.name, func() (bool, error) {
+			answers, err := r.cluster.Admin().CreatePartitions(r.ctx, 1, t.name)
+			if err == nil {
+				err = answers.Error()
+			}
+			if errors.Is(err, kerr.UnknownTopicOrPartition) {
+				return false, nil
+			}
+			return true, err
+		})
 		if err != nil {
 			return fmt.Errorf("soak: one partition more for %s: %w", t.name, err)
 		}
