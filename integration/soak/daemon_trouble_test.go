@@ -9,9 +9,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"github.com/spoold/spoold/integration/crash"
 	"github.com/spoold/spoold/integration/link"
-	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // calm makes no trouble. Clients are as busy as ever, in a hurry, or have little to say.
