@@ -176,7 +176,8 @@ func (c *Config) validate(own bool) error {
 		fault("socket.connection.setup.timeout.max.ms", "is under socket.connection.setup.timeout.ms (%v)", c.ConnectTimeout)
 	}
 	if c.SpoolMaxBytes < 2*c.SpoolSegmentBytes {
-		fault("spool.max.bytes", "must hold at least two segments of spool.segment.bytes (%d)", c.SpoolSegmentBytes)
+		fault("spool.max.bytes", "must be at least twice spool.segment.bytes (%d): raise it to %d, or lower spool.segment.bytes to at most %d",
+			c.SpoolSegmentBytes, 2*c.SpoolSegmentBytes, c.SpoolMaxBytes/2)
 	}
 	if c.IgnoreKeys && c.PartitionerClass != "" {
 		fault("partitioner.ignore.keys", "is for the built-in partitioner, and partitioner.class is %s: give one of them", c.PartitionerClass)

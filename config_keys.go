@@ -154,7 +154,7 @@ var kafkaKeys = []row{
 var ownKeys = []row{
 	{Spec: spec{Name: "spool.path", Kind: keytable.Text, Help: "Directory of the spool. It is made if missing, and locked by one process at a time."},
 		Field: func(c *Config) any { return &c.SpoolPath }},
-	{Spec: spec{Name: "spool.max.bytes", Kind: keytable.Size, Default: "8GiB", Min: 1 << 20, Max: 1 << 50, Help: "Size at which Send waits, and after max.block.ms is refused."},
+	{Spec: spec{Name: "spool.max.bytes", Kind: keytable.Size, Default: "8GiB", Min: 1 << 20, Max: 1 << 50, Help: "Size at which Send waits, and after max.block.ms is refused. At least twice spool.segment.bytes: lower that for a small spool."},
 		Field: func(c *Config) any { return &c.SpoolMaxBytes }},
 	{Spec: spec{Name: "spool.corrupt", Kind: keytable.Choice, Default: "quarantine", Choices: []string{"quarantine", "stop"},
 		Help: "What to do about a damaged segment that holds records only. quarantine: its file is renamed and kept, what its checksums vouch for is delivered, the rest is recorded range by range and counted as lost. stop: nothing is sent, exit code 65. Damage to the spool's state always stops."},

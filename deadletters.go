@@ -128,6 +128,10 @@ func (p *Producer) DropDeadLetters(ctx context.Context, f DeadLetterFilter) (int
 type DeadLetterReplay struct {
 	// MayDuplicate sends those in doubt as well: where the first copy has reached the cluster, it is there twice then.
 	MayDuplicate bool `json:"may_duplicate,omitempty"`
+	// TimestampNow gives each the time of the replay instead of its own: for those that have become too old for their topic.
+	TimestampNow bool `json:"timestamp_now,omitempty"`
+	// ChoosePartition has the partition of each chosen anew, as of a record that names none: for those of a partition that is not there.
+	ChoosePartition bool `json:"choose_partition,omitempty"`
 }
 
 // DeadLettersReplayed is what ReplayDeadLetters did.
@@ -150,7 +154,11 @@ func (p *Producer) ReplayDeadLetters(ctx context.Context, f DeadLetterFilter, ho
 }
 
 func replayDead(ctx context.Context, store *bolt.Store, f DeadLetterFilter, how DeadLetterReplay) (DeadLettersReplayed, error) {
-	n, left, err := store.ReplayDead(ctx, f.inner(time.Now()), bolt.Replay{MayDuplicate: how.MayDuplicate})
+	again := bolt.Replay{MayDuplicate: how.MayDuplicate, Choose: how.ChoosePartition}
+	if how.TimestampNow {
+		again.Timestamp = time.Now().UnixMilli()
+	}
+	n, left, err := store.ReplayDead(ctx, f.inner(time.Now()), again)
 	return DeadLettersReplayed{Records: n, InDoubt: left}, public(err)
 }
 

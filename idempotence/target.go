@@ -34,7 +34,7 @@ func (t *target) deadLetter(e *Env, b *Sealed, bad []int32, inDoubt bool) {
 				t.lose(e, []spool.Span{{First: i, End: i + 1}})
 				k++
 			default:
-				why := b.why(n)
+				why := b.code.Refusal(b.why(n))
 				err := &RefusedError{Code: b.code.String(), Message: why}
 				e.Write.DeadLetters = append(e.Write.DeadLetters, spool.DeadLetter{
 					Lane: t.Lane.ID, Index: i, Partition: t.ID, Code: b.code, Message: why,

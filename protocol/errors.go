@@ -1,6 +1,9 @@
 package protocol
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // Class says what a producer does about an ErrorCode.
 type Class uint8
@@ -69,6 +72,26 @@ func ErrorCodeNamed(name string) (ErrorCode, bool) {
 
 // Error makes an ErrorCode an error. None is not one: compare with it first.
 func (c ErrorCode) Error() string { return c.String() }
+
+// Refusal is what a broker said of a record that it refused for good, with what an operator can do about it where the
+// broker's words do not say so; they may be "".
+func (c ErrorCode) Refusal(message string) string {
+	switch advice := refusals[c]; {
+	case advice == "":
+		return message
+	case message == "":
+		return advice
+	default:
+		return strings.TrimRight(message, ". ") + ": " + advice
+	}
+}
+
+// refusals are what an operator can do about records that were refused for good.
+var refusals = map[ErrorCode]string{
+	MessageTooLarge:    "the record is larger than max.message.bytes of the topic allows (message.max.bytes of the broker, if the topic has none): raise that, then replay it",
+	RecordListTooLarge: "the record is larger than segment.bytes of the topic: raise that, then replay it",
+	InvalidTimestamp:   "its time is outside what message.timestamp.before.max.ms and message.timestamp.after.max.ms of the topic allow: raise that and replay it, or replay it with the time of now (--timestamp now)",
+}
 
 // Class says what to do about it.
 func (c ErrorCode) Class() Class { return codes[c].class }

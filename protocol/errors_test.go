@@ -3,6 +3,7 @@ package protocol
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -110,5 +111,22 @@ func TestACodeThatNobodyKnowsIsFatalAndProvesNothing(t *testing.T) {
 	}
 	if err := fmt.Errorf("produce: %w", RequestTimedOut); !errors.Is(err, RequestTimedOut) {
 		t.Errorf("errors.Is does not find the code in %v", err)
+	}
+}
+
+// A broker says nothing of a record that is too large: what is kept with it says what to do all the same.
+func TestARefusalSaysWhatToDoAndKeepsTheBrokersWords(t *testing.T) {
+	for _, c := range []struct {
+		code       ErrorCode
+		said, want string
+	}{
+		{MessageTooLarge, "", "the record is larger than max.message.bytes"},
+		{InvalidTimestamp, "Timestamp 7 is out of range.", "Timestamp 7 is out of range: its time is outside what message.timestamp.before.max.ms"},
+		{InvalidRecord, "no key", "no key"},
+		{InvalidRecord, "", ""},
+	} {
+		if got := c.code.Refusal(c.said); !strings.HasPrefix(got, c.want) || c.want == "" && got != "" {
+			t.Errorf("%v of %q is %q, want it to begin with %q", c.code, c.said, got, c.want)
+		}
 	}
 }

@@ -73,7 +73,8 @@ func (ts *topics) topicTrouble(l *lane) string {
 		return l.remote.Code.String() + ": " + ts.view.Advice(l.remote.Code)
 	}
 	if n, ok := l.acc.AbsentPartition(); ok {
-		return "records wait for partition " + itoa(n) + ", the topic has " + itoa(l.acc.Partitions())
+		return "records wait for partition " + itoa(n) + ", the topic has " + itoa(l.acc.Partitions()) +
+			": add partitions to it, or put them aside (spoold resolve " + l.topic + ":" + itoa(n) + " --dead-letter --waiting)"
 	}
 	link := ts.view.Link()
 	if !link.Up {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -48,7 +49,9 @@ func dlqCommand(w *world) *cli.Command {
 				Action:      func(c *cli.Context) error { return dlqShow(w, c) },
 			},
 			{
-				Name: "replay", UsageText: "spoold dlq replay [NUMBER…] [--topic TOPIC] [--partition N] [--code CODE] [--older-than DURATION] [--in-doubt]\n\nExample: all of a topic again after it was mended:\n\n   spoold dlq replay --topic orders", Usage: "send them again, as records that have just come", ArgsUsage: "[NUMBER…]", Flags: flags(all, &cli.BoolFlag{Name: "may-duplicate", Usage: "those in doubt as well: where the first copy has reached the cluster, it is there twice then"}),
+				Name: "replay", UsageText: "spoold dlq replay [NUMBER…] [--topic TOPIC] [--partition N] [--code CODE] [--older-than DURATION] [--in-doubt] [--timestamp now] [--choose-partition]\n\nExample: all of a topic again after it was mended:\n\n   spoold dlq replay --topic orders", Usage: "send them again, as records that have just come", ArgsUsage: "[NUMBER…]", Flags: flags(all, &cli.BoolFlag{Name: "may-duplicate", Usage: "those in doubt as well: where the first copy has reached the cluster, it is there twice then"},
+					&cli.StringFlag{Name: "timestamp", Usage: "`now`: with the time of the replay instead of their own, for those that have become too old for their topic (INVALID_TIMESTAMP)"},
+					&cli.BoolFlag{Name: "choose-partition", Usage: "have their partitions chosen anew, from their keys: for those of a partition that the topic does not have"}),
 				Description: "A copy of each goes to the end of its topic, behind what was accepted since, and is counted accepted again; the dead letter is\ngone in the same commit. Those in doubt stay unless --may-duplicate is given, and the exit code is 1 then.\n--json prints {\"records\": N, \"in_doubt\": N}: replayed, and left.",
 				Action:      func(c *cli.Context) error { return dlqReplay(w, c) },
 			},
@@ -116,6 +119,30 @@ func askDaemon[T any](w *world, c *cli.Context, live func(context.Context, *admi
 	return out, err
 }
 
+// dlqFind lists the dead letters that a filter means.
+func dlqFind(w *world, c *cli.Context, f spoold.DeadLetterFilter, most int) ([]spoold.DeadLetterInfo, error) {
+	return askDaemon(w, c, func(ctx context.Context, client *admin.Client) ([]spoold.DeadLetterInfo, error) {
+		return client.DeadLetters(ctx, f, most)
+	}, func(dir string) ([]spoold.DeadLetterInfo, error) { return spoold.InspectDeadLetters(dir, f, most) })
+}
+
+// dlqThere refuses a command that names a dead letter which is not there, before anything is changed: a number may be mistyped.
+func dlqThere(w *world, c *cli.Context, name string, f spoold.DeadLetterFilter) error {
+	if len(f.Serials) == 0 {
+		return nil
+	}
+	list, err := dlqFind(w, c, f, -1)
+	if err != nil {
+		return err
+	}
+	for _, n := range f.Serials {
+		if !slices.ContainsFunc(list, func(d spoold.DeadLetterInfo) bool { return d.Serial == n }) {
+			return &exitError{exitUsage, fmt.Errorf("dlq %s: %w: number %d, or other flags exclude it; nothing was changed, see spoold dlq ls", name, spoold.ErrNoDeadLetter, n)}
+		}
+	}
+	return nil
+}
+
 func dlqList(w *world, c *cli.Context) error {
 	f, _, err := deadLetterFilter(c)
 	if err != nil {
@@ -125,9 +152,7 @@ func dlqList(w *world, c *cli.Context) error {
 	if most <= 0 {
 		most = -1
 	}
-	list, err := askDaemon(w, c, func(ctx context.Context, client *admin.Client) ([]spoold.DeadLetterInfo, error) {
-		return client.DeadLetters(ctx, f, most)
-	}, func(dir string) ([]spoold.DeadLetterInfo, error) { return spoold.InspectDeadLetters(dir, f, most) })
+	list, err := dlqFind(w, c, f, most)
 	if err != nil {
 		return err
 	}
@@ -213,6 +238,9 @@ func dlqDrop(w *world, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := dlqThere(w, c, "drop", f); err != nil {
+		return err
+	}
 	n, err := askDaemon(w, c, func(ctx context.Context, client *admin.Client) (int, error) {
 		return client.DropDeadLetters(ctx, f)
 	}, func(dir string) (int, error) { return spoold.DropDeadLettersOf(c.Context, dir, f) })
@@ -231,7 +259,13 @@ func dlqReplay(w *world, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	how := spoold.DeadLetterReplay{MayDuplicate: c.Bool("may-duplicate")}
+	how := spoold.DeadLetterReplay{MayDuplicate: c.Bool("may-duplicate"), TimestampNow: c.IsSet("timestamp"), ChoosePartition: c.Bool("choose-partition")}
+	if ts := c.String("timestamp"); how.TimestampNow && ts != "now" {
+		return usagef("dlq replay: --timestamp %q: want now; without it each keeps its own", ts)
+	}
+	if err := dlqThere(w, c, "replay", f); err != nil {
+		return err
+	}
 	done, err := askDaemon(w, c, func(ctx context.Context, client *admin.Client) (spoold.DeadLettersReplayed, error) {
 		return client.ReplayDeadLetters(ctx, f, how)
 	}, func(dir string) (spoold.DeadLettersReplayed, error) {

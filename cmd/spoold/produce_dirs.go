@@ -185,7 +185,11 @@ func (d *produceDirs) refusedError() error {
 	if strings.Contains(why, "REQUEST_TIMED_OUT") {
 		what = plural(n, "record") + " expired, delivery.timeout.ms is over"
 	}
-	return exitf(exitProblem, "%s: %s in %s%s", what, kept, d.where(), why)
+	see := "spoold dlq ls shows it"
+	if d.family.exact() {
+		see = "spoold dlq ls --spool " + d.ownDir + " shows it"
+	}
+	return exitf(exitProblem, "%s: %s in %s%s; %s", what, kept, d.where(), why, see)
 }
 
 // flushArgs are the arguments with which spoold flush finds these spools.
@@ -282,7 +286,9 @@ func (d *produceDirs) trouble() string {
 		}
 		for i := range now.Topics {
 			t := &now.Topics[i]
-			if t.Detail != "" {
+			if t.Trouble != "" {
+				text = fmt.Sprintf(", once this is mended: topic %s is %s: %s; see spoold resolve %s --spool %s", t.Topic, t.State, t.Trouble, t.Topic, now.SpoolPath)
+			} else if t.Detail != "" {
 				text = fmt.Sprintf(" (topic %s is %s: %s)", t.Topic, t.State, t.Detail)
 			}
 			for _, p := range t.Partitions {

@@ -72,7 +72,8 @@ func resolveCommand(w *world) *cli.Command {
 		Description: "A partition is parked when spoold cannot know whether records that it sent are on the cluster, and guessing would lose or\n" +
 			"double them. Only these records are decided on: those behind them are delivered as always. The decision is recorded in the\n" +
 			"spool. Where records wait that cannot leave (the topic is gone or may not be written, or it has no such partition), --dead-letter\n" +
-			"puts those aside; --waiting does so with everything that waits. It works with the daemon running or not. Without a choice it changes nothing, shows what is in doubt and what each\n" +
+			"puts those aside; --waiting does so with everything that waits for that topic or partition. It works with the daemon running or\n" +
+			"not; without it nobody has asked the cluster what cannot leave, and --dead-letter needs --waiting. Without a choice it changes nothing, shows what is in doubt and what each\n" +
 			"choice risks, and on a terminal asks.",
 		Flags:  flags,
 		Action: func(c *cli.Context) error { return resolve(w, c) },
@@ -212,7 +213,11 @@ func troubledTopic(s *spoold.Status, topic string, partition int32, choice spool
 		return nil, nil, exitf(exitUsage, "resolve: %s is not parked, but another partition of the topic is: see spoold status --topic %s", where, topic)
 	}
 	if t.Pending > 0 {
-		return nil, nil, exitf(exitUsage, "resolve: %s is not parked: there is nothing to decide; %s pending, and --dead-letter --waiting puts them aside", where, plural(t.Pending, "record"))
+		if s.State == "stopped" && choice == spoold.DeadLetter {
+			return nil, nil, exitf(exitUsage, "resolve: %s is not parked, and without a daemon it is not known whether its records can leave (%s pending): to put those of %s aside whatever they wait for, spoold resolve %s --dead-letter --waiting",
+				where, plural(t.Pending, "record"), where, where)
+		}
+		return nil, nil, exitf(exitUsage, "resolve: %s is not parked: there is nothing to decide; %s pending, and --dead-letter --waiting puts those of %s aside", where, plural(t.Pending, "record"), where)
 	}
 	return nil, nil, exitf(exitUsage, "resolve: %s is not parked: there is nothing to decide", where)
 }

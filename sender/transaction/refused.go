@@ -27,7 +27,7 @@ func (s *runner) refused(f *flight, a answer, detail string) {
 		for n, i := range f.batch.Indexes {
 			if f.batch.Count == 1 || contains(a.bad, int32(n)) {
 				f.cut.dead = append(f.cut.dead, deadUnit{
-					runs: f.cut.unitOf(l.id, i), lane: l.id, index: i, partition: f.part.id, code: a.code, message: a.message,
+					runs: f.cut.unitOf(l.id, i), lane: l.id, index: i, partition: f.part.id, code: a.code, message: a.code.Refusal(a.message),
 				})
 			}
 		}

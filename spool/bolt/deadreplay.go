@@ -11,6 +11,8 @@ import (
 type Replay struct {
 	MayDuplicate bool   // those in doubt as well
 	Topic        string // "": each to its own
+	Timestamp    int64  // ms since 1970, for all; 0: each keeps its own
+	Choose       bool   // their partitions are chosen anew
 	// Headers are put behind the record's own; nil: none.
 	Headers func(*DeadLetter) []spool.Header
 }
@@ -62,15 +64,18 @@ func (s *deadLetters) sentAgain(d *DeadLetter, how *Replay) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if how.Headers == nil && how.Topic == "" {
+	if how.Timestamp != 0 {
+		e.Timestamp = how.Timestamp
+	}
+	if how.Choose || how.Topic != "" {
+		e.Partition = -1
+	}
+	if how.Headers == nil {
 		return spool.AppendAgain(nil, &e), nil // it is of no unit any more
 	}
 	r, err := e.Record()
 	if err != nil {
 		return nil, err
-	}
-	if how.Topic != "" {
-		r.Partition = -1
 	}
 	headers := r.Headers
 	if how.Headers != nil {

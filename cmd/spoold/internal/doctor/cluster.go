@@ -120,6 +120,9 @@ func (c *Cluster) durability(r *Report, check string, t *spoold.TopicFacts) {
 	}
 }
 
+// longOutage is what a topic should allow: records keep the time at which they came.
+const longOutage = 7 * 24 * time.Hour
+
 func (c *Cluster) settings(r *Report, check string, t *spoold.TopicFacts) {
 	if most, known := number(t.Config, "max.message.bytes"); known && int64(most) < c.MaxRequestSize {
 		r.warn(check, fmt.Sprintf("max.message.bytes is %d, max.request.size is %d: a record between the two becomes a dead letter", most, c.MaxRequestSize),
@@ -128,7 +131,14 @@ func (c *Cluster) settings(r *Report, check string, t *spoold.TopicFacts) {
 	if strings.Contains(t.Config["cleanup.policy"], "compact") {
 		r.warn(check, "it is compacted: a record without a key becomes a dead letter", "send keys")
 	}
-	if ahead, known := number(t.Config, "message.timestamp.after.max.ms"); known && t.Config["message.timestamp.type"] != "LogAppendTime" && ahead < int(time.Minute.Milliseconds()) {
+	if t.Config["message.timestamp.type"] == "LogAppendTime" {
+		return // the brokers look at no record's time
+	}
+	if before, known := number(t.Config, "message.timestamp.before.max.ms"); known && before < int(longOutage.Milliseconds()) {
+		r.warn(check, fmt.Sprintf("message.timestamp.before.max.ms is %d (%v): records that wait longer, or come with an older time, become dead letters", before, time.Duration(before)*time.Millisecond),
+			"raise it above the longest outage that is to be survived")
+	}
+	if ahead, known := number(t.Config, "message.timestamp.after.max.ms"); known && ahead < int(time.Minute.Milliseconds()) {
 		r.warn(check, fmt.Sprintf("message.timestamp.after.max.ms is %d: a clock that runs ahead by more has its records refused", ahead), "keep the clocks in step")
 	}
 }

@@ -81,6 +81,7 @@ func TestTopicsThatBreakThePromiseAreNamed(t *testing.T) {
 		{func(f *spoold.TopicFacts) { f.Config["max.message.bytes"] = "1000" }, "warning topic t: max.message.bytes is 1000, max.request.size is 1048576"},
 		{func(f *spoold.TopicFacts) { f.Config["cleanup.policy"] = "compact,delete" }, "warning topic t: it is compacted"},
 		{func(f *spoold.TopicFacts) { f.Config["message.timestamp.after.max.ms"] = "500" }, "warning topic t: message.timestamp.after.max.ms is 500"},
+		{func(f *spoold.TopicFacts) { f.Config["message.timestamp.before.max.ms"] = "3600000" }, "warning topic t: message.timestamp.before.max.ms is 3600000 (1h0m0s)"},
 		{func(f *spoold.TopicFacts) { f.Err = errors.New("UNKNOWN_TOPIC_OR_PARTITION") }, "fault topic t: it does not exist, and topics.create is false"},
 		{func(f *spoold.TopicFacts) { f.Err = errors.New("TOPIC_AUTHORIZATION_FAILED") }, "fault topic t: this user may not describe it"},
 	}
