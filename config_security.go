@@ -270,23 +270,24 @@ func credentialError(err error) error {
 	return fmt.Errorf("security: %w", err)
 }
 
-// secure checks the configuration, and reads what files it names of certificates and credentials. The error is a *ConfigError.
-func (p *Producer) secure() error {
-	if err := p.cfg.validate(p.env.SASL != nil); err != nil {
-		return err
+// newKeeper checks the configuration, and reads what files it names of certificates and credentials. The error is a *ConfigError.
+func newKeeper(cfg *Config, env *Env) (*secure.Keeper, error) {
+	if err := cfg.validate(env.SASL != nil); err != nil {
+		return nil, err
 	}
-	s, err := p.cfg.protection(p.env.SASL)
+	s, err := cfg.protection(env.SASL)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if p.keeper, err = secure.New(s); err != nil {
-		return credentialError(err)
+	keeper, err := secure.New(s)
+	if err != nil {
+		return nil, credentialError(err)
 	}
-	if p.cfg.SecurityProtocol == "SASL_PLAINTEXT" && s.SASL != nil && !strings.HasPrefix(s.SASL.Mechanism, "SCRAM") {
-		p.env.Logger.Warn("the password or token goes to brokers unencrypted: anybody on the way can read it", "event", "security.unencrypted",
-			"security.protocol", p.cfg.SecurityProtocol, "sasl.mechanism", s.SASL.Mechanism)
+	if cfg.SecurityProtocol == "SASL_PLAINTEXT" && s.SASL != nil && !strings.HasPrefix(s.SASL.Mechanism, "SCRAM") {
+		env.Logger.Warn("the password or token goes to brokers unencrypted: anybody on the way can read it", "event", "security.unencrypted",
+			"security.protocol", cfg.SecurityProtocol, "sasl.mechanism", s.SASL.Mechanism)
 	}
-	return nil
+	return keeper, nil
 }
 
 func (c *Config) protection(own Mechanism) (secure.Settings, error) {

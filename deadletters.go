@@ -91,12 +91,12 @@ func deadLetterRecord(d bolt.DeadLetter, raw []byte) (*DeadLetterRecord, error) 
 // DeadLetters lists dead letters, oldest first, at most so many; with a negative number, all. It reads no record and does not
 // block. Safe for concurrent use.
 func (p *Producer) DeadLetters(f DeadLetterFilter, most int) []DeadLetterInfo {
-	return deadLetterInfos(p.engine.Load().store.DeadLetters(f.inner(time.Now()), most))
+	return deadLetterInfos(p.engines.now.Load().store.DeadLetters(f.inner(time.Now()), most))
 }
 
 // DeadLetter reads one dead letter with its record. It blocks on the disk. Safe for concurrent use.
 func (p *Producer) DeadLetter(serial uint64) (*DeadLetterRecord, error) {
-	store := p.engine.Load().store
+	store := p.engines.now.Load().store
 	list := store.DeadLetters(bolt.DeadFilter{Serials: []uint64{serial}}, 1)
 	if len(list) == 0 {
 		return nil, noDeadLetter(serial)

@@ -66,8 +66,8 @@ func (d *deadTopic) run(p *Producer) {
 	defer cancel()
 	go func() {
 		select {
-		case <-p.quit:
-		case <-p.done:
+		case <-p.life.quit:
+		case <-p.life.done:
 		case <-ctx.Done():
 		}
 		cancel()
@@ -82,7 +82,7 @@ func (d *deadTopic) run(p *Producer) {
 			return
 		case <-d.due:
 		}
-		store := p.engine.Load().store
+		store := p.engines.now.Load().store
 		list := store.DeadLetters(f, -1)
 		if len(list) == 0 {
 			continue

@@ -3,6 +3,7 @@ package spoold
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/spoold/spoold/protocol"
@@ -21,8 +22,20 @@ type engine struct {
 	replaced chan struct{} // closed when another engine, or none, has taken its place
 }
 
+// engines are the lives of a Producer's spool, one after the other.
+type engines struct {
+	p   *Producer
+	now atomic.Pointer[engine]
+
+	// Tests come between.
+	seam     func(*bolt.Store) loop.Store // what the loop sees of the store
+	pause    time.Duration                // before the spool is opened again
+	suspects suspects
+}
+
 // open wires spool/bolt, sender and loop. receipts are those of the engine before, or nil.
-func (p *Producer) open(receipts *bolt.Receipts) (*engine, error) {
+func (es *engines) open(receipts *bolt.Receipts) (*engine, error) {
+	p := es.p
 	c, space := &p.cfg, p.limits.Load()
 	store, rec, err := bolt.Open(bolt.Options{
 		Path:         c.SpoolPath,
@@ -44,7 +57,7 @@ func (p *Producer) open(receipts *bolt.Receipts) (*engine, error) {
 		Now:          p.env.Now,
 		KeepReceipts: true,
 		StopOnDamage: c.SpoolCorrupt == "stop",
-		Verify:       p.suspects,
+		Verify:       es.suspects,
 		Observe:      p.deadTopic.observe(p),
 	})
 	if err != nil {
@@ -55,7 +68,7 @@ func (p *Producer) open(receipts *bolt.Receipts) (*engine, error) {
 	}
 	e := &engine{store: store, replaced: make(chan struct{})}
 	p.env.Hooks.tellDamage(rec.Damage)
-	e.loop = p.newLoop(p.seam(store), rec)
+	e.loop = es.newLoop(es.seam(store), rec)
 	e.loop.Run()
 	return e, nil
 }
@@ -71,7 +84,8 @@ func minFree(bytes int64) int64 {
 	return bytes
 }
 
-func (p *Producer) newLoop(store loop.Store, rec *spool.Recovered) *loop.Loop {
+func (es *engines) newLoop(store loop.Store, rec *spool.Recovered) *loop.Loop {
+	p := es.p
 	c := &p.cfg
 	codec, level := c.codec()
 	common := sender.Config{
@@ -111,8 +125,8 @@ func (p *Producer) newLoop(store loop.Store, rec *spool.Recovered) *loop.Loop {
 		Dial:              p.env.Dial,
 		Security:          p.keeper.Security,
 		Stamp:             p.keeper.Stamp,
-		Event:             p.event,
-		Produced:          p.produced,
+		Event:             p.observer.event,
+		Produced:          p.observer.produced,
 		Delivered:         p.callbacks.poke,
 	})
 }
@@ -126,8 +140,9 @@ func (e *engine) flush(ctx context.Context) error {
 }
 
 // supervise waits for the engine's end, closes its spool, and opens another one if
-// the reason was a full disk. One goroutine of the Producer runs it.
-func (p *Producer) supervise(e *engine) {
+// the reason was a full disk. One goroutine runs it.
+func (es *engines) supervise(e *engine) {
+	p := es.p
 	for {
 		opened := time.Now()
 		<-e.loop.Over()
@@ -137,15 +152,15 @@ func (p *Producer) supervise(e *engine) {
 		}
 		receipts := e.store.Receipts()
 		p.callbacks.poke() // the outcome of what was not on disk yet is unknown now
-		next, err := p.reopen(opened, err, receipts)
+		next, err := es.reopen(opened, err, receipts)
 		if next == nil {
 			receipts.Close()
-			p.stopped(err)
+			p.life.stopped(err)
 			p.callbacks.poke()
 			close(e.replaced)
 			return
 		}
-		p.engine.Store(next)
+		es.now.Store(next)
 		close(e.replaced)
 		e = next
 	}
@@ -165,27 +180,28 @@ const reopenPause = 5 * time.Second
 
 // reopen gives the engine that follows one that ended with err, or nil and why there is none. As long as
 // the disk is too full for a first commit, it tries again.
-func (p *Producer) reopen(opened time.Time, err error, receipts *bolt.Receipts) (*engine, error) {
-	for as[*SpaceError](err) || errors.Is(err, sender.ErrFinished) || p.cfg.SpoolCorrupt != "stop" && p.suspects.add(err) {
+func (es *engines) reopen(opened time.Time, err error, receipts *bolt.Receipts) (*engine, error) {
+	p := es.p
+	for as[*SpaceError](err) || errors.Is(err, sender.ErrFinished) || p.cfg.SpoolCorrupt != "stop" && es.suspects.add(err) {
 		if errors.Is(err, sender.ErrFinished) {
 			opened = time.Time{}
 		}
-		if lived := time.Since(opened); lived < p.reopenPause {
-			t := time.NewTimer(p.reopenPause - lived)
+		if lived := time.Since(opened); lived < es.pause {
+			t := time.NewTimer(es.pause - lived)
 			select {
 			case <-t.C:
-			case <-p.quit:
+			case <-p.life.quit:
 			}
 			t.Stop()
 		}
 		select {
-		case <-p.quit:
+		case <-p.life.quit:
 			return nil, err
 		default:
 		}
 		p.env.Logger.Warn(reopenWhy(err), "event", "spool.reopen", "err", err)
 		opened = time.Now()
-		next, openErr := p.open(receipts)
+		next, openErr := es.open(receipts)
 		if openErr == nil {
 			return next, nil
 		}

@@ -62,7 +62,7 @@ func TestAckedAndCallbacksOutliveAReopenedSpool(t *testing.T) {
 		t.Fatal(err)
 	}
 	sendOne(t, p) // and the one before it
-	e := p.engine.Load()
+	e := p.engines.now.Load()
 	first.fail <- &bolt.SpaceError{Err: syscall.ENOSPC}
 	<-e.replaced
 	second := <-stores
@@ -89,7 +89,7 @@ func TestCloseAnswersReceiptsThatWereHandedOn(t *testing.T) {
 	t.Parallel()
 	p, stores := offline(t)
 	d := sendOne(t, p)
-	e := p.engine.Load()
+	e := p.engines.now.Load()
 	(<-stores).fail <- &bolt.SpaceError{Err: syscall.ENOSPC}
 	<-e.replaced
 	if err := p.Close(closed()); err != nil {
@@ -203,7 +203,7 @@ func TestALaterCloseHurriesAnEarlierOne(t *testing.T) {
 	t.Parallel()
 	p, stores := offline(t)
 	hold := make(chan struct{})
-	p.engine.Load().loop.Refresh(context.Background())
+	p.engines.now.Load().loop.Refresh(context.Background())
 	f := <-stores
 	f.hold(hold) // the loop hangs in its store
 	first := make(chan error, 1)

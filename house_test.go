@@ -23,25 +23,8 @@ const (
 	maxLines   = 400 // of a file, tests included
 )
 
-// manyMethods are the types that are to be split, with the number of methods that each may have until then. A type that
-// has no more than maxMethods leaves the list.
-var manyMethods = map[string]int{
-	"Producer": 47,
-	"integration/sim/broker.Cluster":           56,
-	"integration/sim/disk.Real":                51,
-}
-
-// manyLines are the files that are to be split, with the number of lines that each may have until then. A file that has
-// no more than maxLines leaves the list.
-var manyLines = map[string]int{
-	"integration/kafka/library_test.go": 416,
-	"integration/lossy/rig_test.go":     416,
-	"producer_test.go":                  450,
-	"spool/bolt/model_test.go":          472,
-}
-
 func TestEveryPackageKeepsItsTypesAndFilesSmall(t *testing.T) {
-	for _, v := range tooLarge(os.DirFS("."), manyMethods, manyLines) {
+	for _, v := range tooLarge(os.DirFS(".")) {
 		t.Error(v)
 	}
 }
@@ -56,28 +39,16 @@ func TestPlantedViolationsOfSizeAreCaught(t *testing.T) {
 		return b.String()
 	}
 	lines := func(n int) string { return "package spool\n" + strings.Repeat("//\n", n-1) }
-	tests := []struct {
-		name, source string
-		methods      map[string]int
-		lines        map[string]int
-		want         string // "": nothing is found
-	}{
-		{"as many methods as a type may have", methods(maxMethods), nil, nil, ""},
-		{"one method too many", methods(maxMethods + 1), nil, nil, "type spool.T has 41 methods"},
-		{"a type that may have more for now", methods(50), map[string]int{"spool.T": 50}, nil, ""},
-		{"a type that grows meanwhile", methods(51), map[string]int{"spool.T": 50}, nil, "51 methods, and 50 are allowed"},
-		{"a type that was split", methods(maxMethods), map[string]int{"spool.T": 50}, nil, "remove it from manyMethods"},
-		{"a type that is gone", methods(0), map[string]int{"spool.U": 50}, nil, "remove it from manyMethods"},
-		{"as many lines as a file may have", lines(maxLines), nil, nil, ""},
-		{"one line too many", lines(maxLines + 1), nil, nil, "spool/x.go has 401 lines"},
-		{"a file that may have more for now", lines(450), nil, map[string]int{"spool/x.go": 450}, ""},
-		{"a file that was split", lines(300), nil, map[string]int{"spool/x.go": 450}, "remove it from manyLines"},
-		{"a file that is gone", lines(300), nil, map[string]int{"spool/y.go": 450}, "remove it from manyLines"},
+	tests := []struct{ name, source, want string }{ // want "": nothing is found
+		{"as many methods as a type may have", methods(maxMethods), ""},
+		{"one method too many", methods(maxMethods + 1), "type spool.T has 41 methods"},
+		{"as many lines as a file may have", lines(maxLines), ""},
+		{"one line too many", lines(maxLines + 1), "spool/x.go has 401 lines"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			fsys := fstest.MapFS{"spool/x.go": {Data: []byte(tt.source)}}
-			found := strings.Join(tooLarge(fsys, tt.methods, tt.lines), "\n")
+			found := strings.Join(tooLarge(fsys), "\n")
 			if tt.want == "" && found != "" || !strings.Contains(found, tt.want) {
 				t.Errorf("found %q, want %q", found, tt.want)
 			}
@@ -85,9 +56,8 @@ func TestPlantedViolationsOfSizeAreCaught(t *testing.T) {
 	}
 }
 
-// tooLarge lists the types with too many methods and the files with too many lines, and what is on a list of exceptions
-// without a need.
-func tooLarge(fsys fs.FS, manyMethods, manyLines map[string]int) []string {
+// tooLarge lists the types with too many methods and the files with too many lines.
+func tooLarge(fsys fs.FS) []string {
 	dirs, err := sources(fsys)
 	if err != nil {
 		return []string{err.Error()}
@@ -114,8 +84,8 @@ func tooLarge(fsys fs.FS, manyMethods, manyLines map[string]int) []string {
 			}
 		}
 	}
-	found := over(methods, manyMethods, maxMethods, "type", "methods", "manyMethods")
-	return append(found, over(lines, manyLines, maxLines, "file", "lines", "manyLines")...)
+	found := over(methods, maxMethods, "type", "methods")
+	return append(found, over(lines, maxLines, "file", "lines")...)
 }
 
 // receivers is the type of each method in file that is not in seen.
@@ -143,19 +113,11 @@ func receivers(file *ast.File, seen map[string]bool) (types []string) {
 	return types
 }
 
-// over compares counts with a limit and its exceptions, which are on the named list.
-func over(counts, exceptions map[string]int, limit int, what, unit, list string) (found []string) {
+// over compares counts with a limit.
+func over(counts map[string]int, limit int, what, unit string) (found []string) {
 	for name, n := range counts {
-		allowed, listed := exceptions[name]
-		if most := max(limit, allowed); n > most {
-			found = append(found, fmt.Sprintf("%s %s has %d %s, and %d are allowed: split it by what its parts are responsible for", what, name, n, unit, most))
-		} else if listed && n <= limit {
-			found = append(found, fmt.Sprintf("%s %s has %d %s, which is within the limit: remove it from %s, house_test.go", what, name, n, unit, list))
-		}
-	}
-	for name := range exceptions {
-		if _, ok := counts[name]; !ok {
-			found = append(found, fmt.Sprintf("%s %s is not there: remove it from %s, house_test.go", what, name, list))
+		if n > limit {
+			found = append(found, fmt.Sprintf("%s %s has %d %s, and %d are allowed: split it by what its parts are responsible for", what, name, n, unit, limit))
 		}
 	}
 	slices.Sort(found)

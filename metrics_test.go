@@ -67,7 +67,7 @@ func TestAgesAreThoseOfTheMomentTheyAreAskedFor(t *testing.T) {
 			t.Fatal("a pending record has no age")
 		}
 	}
-	snapshot := p.engine.Load().loop.Snapshot()
+	snapshot := p.engines.now.Load().loop.Snapshot()
 	var last float64
 	for grown := 0; grown < 3; {
 		st := p.status(snapshot) // always the same one

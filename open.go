@@ -23,16 +23,18 @@ func Open(cfg Config, env Env) (*Producer, error) {
 func openWith(cfg Config, env Env, seam func(*bolt.Store) loop.Store, pause time.Duration) (*Producer, error) {
 	p := &Producer{
 		cfg: cfg, env: env.withDefaults(&cfg), opened: time.Now(),
-		done: make(chan struct{}), quit: make(chan struct{}), hurry: make(chan struct{}), closed: make(chan struct{}),
-		seam: seam, reopenPause: pause,
+		life: newLifetime(),
 	}
+	p.engines.p, p.engines.seam, p.engines.pause = p, seam, pause
 	p.limits.Store(cfg.limits())
 	p.meter = newMeter(time.Now)
 	p.interceptors = &interceptors{list: slices.Clone(env.Interceptors), hooks: &p.env.Hooks}
 	p.telemetry = newTelemetry(p)
 	p.chooser = newChooser(env.Partitioner, &p.env.Hooks)
 	p.plain = p.interceptors.none() && env.Tracer == nil
-	if err := p.secure(); err != nil {
+	p.observer = observer{&p.env.Hooks, p.meter, p.telemetry}
+	var err error
+	if p.keeper, err = newKeeper(&p.cfg, &p.env); err != nil {
 		p.interceptors.close()
 		p.chooser.close()
 		return nil, err
@@ -40,19 +42,19 @@ func openWith(cfg Config, env Env, seam func(*bolt.Store) loop.Store, pause time
 	if cfg.DeliveryTimeout > 0 && cfg.TransactionalID != "" {
 		p.env.Logger.Warn("delivery.timeout.ms does not apply under transactional.id: records are kept until they are delivered", "event", "config.ignored")
 	}
-	p.notBefore = notBefore(cfg.SpoolPath)
+	p.rules = recordRules{cfg: &p.cfg, now: p.env.Now, notBefore: notBefore(cfg.SpoolPath)}
 	p.room.log = slog.New(quietlog.Wrap(p.env.Logger.Handler()))
 	p.deadTopic = newDeadTopic(cfg.DeadLetterTopic)
 	p.callbacks = newCallbacks(cfg.CallbacksMax, &p.env.Hooks)
-	e, err := p.open(nil)
+	e, err := p.engines.open(nil)
 	if err != nil {
 		p.callbacks.close()
 		p.interceptors.close()
 		p.chooser.close()
 		return nil, err
 	}
-	p.engine.Store(e)
-	go p.supervise(e)
+	p.engines.now.Store(e)
+	go p.engines.supervise(e)
 	p.telemetry.start()
 	if p.deadTopic != nil {
 		go p.deadTopic.run(p)

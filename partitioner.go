@@ -53,7 +53,7 @@ func (c *chooser) choose(ctx context.Context, p *Producer, r *Record) (Partition
 	if c.none() || r.Partition.Number() >= 0 {
 		return r.Partition, nil
 	}
-	n := c.partitions(p.engine.Load().loop.Snapshot(), r.Topic)
+	n := c.partitions(p.engines.now.Load().loop.Snapshot(), r.Topic)
 	chosen, err := c.call(r, n)
 	if n == 0 && errors.Is(err, ErrPartitionsUnknown) {
 		parts, askErr := p.PartitionsFor(ctx, r.Topic)

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/spoold/spoold/protocol/conn/secure"
 	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/sender/loop"
-	"github.com/spoold/spoold/spool/bolt"
 )
 
 // Producer is an open spool and what delivers from it. Its methods are safe for
@@ -23,7 +21,7 @@ type Producer struct {
 	limits    atomic.Pointer[limits]
 	callbacks *callbacks
 	room      roomLog
-	notBefore time.Time // see checkAhead
+	rules     recordRules
 	opened    time.Time
 
 	plain        bool // neither interceptors nor a tracer
@@ -31,58 +29,33 @@ type Producer struct {
 	chooser      *chooser
 	telemetry    *telemetry
 	meter        *meter
+	observer     observer
 
-	// Tests come between.
-	seam        func(*bolt.Store) loop.Store // what the loop sees of the store
-	reopenPause time.Duration
-	suspects    suspects
-
-	engine atomic.Pointer[engine]
-	ending atomic.Bool   // quit or done is closed, or about to be
-	done   chan struct{} // closed when nothing is taken or delivered any more
-	quit   chan struct{} // closed when Close begins
-	hurry  chan struct{} // closed when a Close's context has ended
-	closed chan struct{} // closed when nothing of the Producer is left
-
-	closeOnce, hurryOnce sync.Once
+	engines engines
+	life    *lifetime
 
 	units     unitMemory // of open transactions
 	deadTopic *deadTopic // nil: dead letters stay in the spool
-
-	mu  sync.Mutex
-	err error // why it ended; nil after Close
 }
 
 // current is the engine that takes records now.
 func (p *Producer) current() (*engine, error) {
-	if !p.ending.Load() {
-		return p.engine.Load(), nil // every Send comes by here
-	}
-	select {
-	case <-p.done:
-		if err := p.Err(); err != nil {
+	if p.life.ending.Load() { // every Send comes by here
+		if err := p.life.refusal(); err != nil {
 			return nil, err
 		}
-		return nil, ErrClosed
-	case <-p.quit:
-		return nil, ErrClosed
-	default:
-		return p.engine.Load(), nil
 	}
+	return p.engines.now.Load(), nil
 }
 
 // Done is closed when the Producer takes and delivers nothing any more: after Close,
 // or when it had to stop. Then Err says why.
-func (p *Producer) Done() <-chan struct{} { return p.done }
+func (p *Producer) Done() <-chan struct{} { return p.life.done }
 
 // Err is why the Producer stopped by itself: nil while it runs and after Close. It is
 // an ErrUnknown after a failure of the disk, an ErrForeign when somebody else used its identity
 // (a copied or rolled-back spool), or what ExitCode knows besides.
-func (p *Producer) Err() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.err
-}
+func (p *Producer) Err() error { return p.life.reason() }
 
 // Flush waits until everything that was sent before the call has been acked or
 // dead-lettered; batches do not linger meanwhile. The context bounds the wait: without
@@ -117,17 +90,17 @@ const closeGrace = time.Second
 // and Close may be called again to wait. Otherwise it returns what Err does. Closing twice is no error.
 // Safe for concurrent use.
 func (p *Producer) Close(ctx context.Context) error {
-	p.closeOnce.Do(func() { go p.shut() })
+	p.life.closeOnce.Do(func() { go p.shut() })
 	select {
-	case <-p.closed:
+	case <-p.life.closed:
 		return p.Err()
 	case <-ctx.Done():
 	}
-	p.hurryOnce.Do(func() { close(p.hurry) })
+	p.life.hurryOnce.Do(func() { close(p.life.hurry) })
 	grace := time.NewTimer(closeGrace)
 	defer grace.Stop()
 	select {
-	case <-p.closed:
+	case <-p.life.closed:
 		return p.Err()
 	case <-grace.C:
 		return fmt.Errorf("the producer is still being closed: %w", context.Cause(ctx))
@@ -136,29 +109,29 @@ func (p *Producer) Close(ctx context.Context) error {
 
 // shut is Close, once. A goroutine of its own runs it.
 func (p *Producer) shut() {
-	defer close(p.closed)
+	defer close(p.life.closed)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {
 		select {
-		case <-p.hurry:
+		case <-p.life.hurry:
 			cancel()
-		case <-p.closed:
+		case <-p.life.closed:
 		}
 	}()
-	p.ending.Store(true)
-	close(p.quit)
+	p.life.ending.Store(true)
+	close(p.life.quit)
 	p.telemetry.wait()
 	p.deadTopic.wait()
 	for { // a spool that was just opened again is closed, too
-		e := p.engine.Load()
+		e := p.engines.now.Load()
 		e.loop.Close(ctx)
 		<-e.replaced
-		if e == p.engine.Load() {
+		if e == p.engines.now.Load() {
 			break
 		}
 	}
-	<-p.done
+	<-p.life.done
 	p.callbacks.close()
 	p.interceptors.close()
 	p.chooser.close()
@@ -196,7 +169,7 @@ func (p *Producer) Resolve(ctx context.Context, topic string, partition int32, c
 		return Resolution{}, err
 	}
 	r, err := e.loop.Resolve(ctx, topic, partition, sender.Choice(c))
-	if errors.Is(err, loop.ErrOver) && !p.ending.Load() {
+	if errors.Is(err, loop.ErrOver) && !p.life.ending.Load() {
 		return Resolution{}, fmt.Errorf("resolve: the spool is opened again after a full disk, look at the status: %w", ErrUnknown)
 	}
 	return Resolution(r), public(err)
@@ -204,25 +177,14 @@ func (p *Producer) Resolve(ctx context.Context, topic string, partition int32, c
 
 // Note is the value of a note that was committed with records, and whether there is one.
 func (p *Producer) Note(name string) ([]byte, bool) {
-	return p.engine.Load().store.Note(name)
+	return p.engines.now.Load().store.Note(name)
 }
 
 // Notes are the notes whose names begin with prefix, as they were last committed, by name. It looks at
 // every note of the spool.
 func (p *Producer) Notes(prefix string) map[string][]byte {
-	return p.engine.Load().store.Notes(prefix)
+	return p.engines.now.Load().store.Notes(prefix)
 }
 
 // Warnings are remarks on the configuration (see Config.Warnings).
 func (p *Producer) Warnings() []string { return p.cfg.Warnings() }
-
-// stopped ends the Producer; the first reason counts.
-func (p *Producer) stopped(err error) {
-	p.mu.Lock()
-	if p.err == nil && err != nil {
-		p.err = fmt.Errorf("stopped: %w", err)
-	}
-	p.mu.Unlock()
-	p.ending.Store(true)
-	close(p.done)
-}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -308,112 +307,6 @@ func TestBatchWithAKeyIsSpooledOnceAlsoAfterARestart(t *testing.T) {
 	}
 	flush(t, p)
 	c.expectValues(t, "t", 2)
-}
-
-func TestRecordIsTakenUpToMaxRequestSizeAndNotAByteMore(t *testing.T) {
-	t.Parallel()
-	c := newCluster(t, kfake.SeedTopics(1, "t"))
-	p := c.open(t, t.TempDir())
-	size := int(spoold.DefaultConfig().MaxRequestSize)
-	fits := 0
-	for n := size - 100; n <= size; n++ {
-		_, err := p.Send(patient(t), spoold.Record{Topic: "t", Value: make([]byte, n)})
-		if err == nil {
-			fits = n
-			break
-		}
-		if !errors.Is(err, spoold.ErrTooLarge) || !strings.Contains(err.Error(), "max.request.size is 1048576") {
-			t.Fatalf("Send of %d bytes = %v", n, err)
-		}
-	}
-	if fits != size-100 {
-		t.Errorf("a value of %d bytes is the smallest that fits, want %d to fit", fits, size-100)
-	}
-	if _, err := p.Send(patient(t), spoold.Record{Topic: "t", Value: make([]byte, size)}); !errors.Is(err, spoold.ErrTooLarge) {
-		t.Errorf("Send of max.request.size bytes of value = %v", err)
-	}
-	flush(t, p)
-}
-
-func TestWhatCannotBeDeliveredIsRefusedAtOnce(t *testing.T) {
-	c := newCluster(t)
-	p := c.open(t, t.TempDir())
-	for _, r := range []spoold.Record{
-		{},
-		{Topic: "."},
-		{Topic: "a b"},
-		{Topic: "tôpic"},
-		{Topic: strings.Repeat("x", 250)},
-		{Topic: "__consumer_offsets"},
-		{Topic: "t", Partition: spoold.ToPartition(-2)},
-		{Topic: "t", Timestamp: time.UnixMilli(-1)},
-	} {
-		if _, err := p.Send(patient(t), r); !errors.Is(err, spoold.ErrInvalidRecord) {
-			t.Errorf("Send(%+v) = %v, want ErrInvalidRecord", r, err)
-		}
-	}
-	if _, err := p.SendBatch(patient(t), spoold.Batch{}); !errors.Is(err, spoold.ErrInvalidRecord) {
-		t.Errorf("SendBatch of nothing = %v", err)
-	}
-	if st := p.Status(); st.Accepted != 0 {
-		t.Errorf("%d accepted", st.Accepted)
-	}
-}
-
-func TestCloseIsIdempotentAndRefusesWhatComesAfter(t *testing.T) {
-	c := newCluster(t, kfake.SeedTopics(1, "t"))
-	c.link.down()
-	p := c.open(t, t.TempDir())
-	d := send(t, p, "t", 0, 1)[0]
-	closeNow(t, p)
-	closeNow(t, p)
-	select {
-	case <-p.Done():
-	default:
-		t.Error("Done is open after Close")
-	}
-	if err := p.Err(); err != nil {
-		t.Errorf("Err() = %v after Close", err)
-	}
-	if _, err := p.Send(patient(t), spoold.Record{Topic: "t"}); !errors.Is(err, spoold.ErrClosed) {
-		t.Errorf("Send = %v", err)
-	}
-	if err := p.Flush(patient(t)); !errors.Is(err, spoold.ErrClosed) {
-		t.Errorf("Flush = %v", err)
-	}
-	if err := d.Spooled(patient(t)); err != nil {
-		t.Errorf("Spooled after Close = %v", err)
-	}
-	if _, err := d.Acked(patient(t)); !errors.Is(err, spoold.ErrClosed) {
-		t.Errorf("Acked after Close = %v", err)
-	}
-	if st := p.Status(); st.State != "stopped" || st.Pending != 1 {
-		t.Errorf("Status = %+v", st)
-	}
-}
-
-func TestFlushEndsWithItsContextWhenThereIsNoCluster(t *testing.T) {
-	c := newCluster(t)
-	c.link.down()
-	p := c.open(t, t.TempDir())
-	flush(t, p) // nothing to wait for
-	send(t, p, "t", 0, 1)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
-	defer cancel()
-	if err := p.Flush(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Flush = %v", err)
-	}
-}
-
-func TestSecondProducerOnOneSpoolIsRefused(t *testing.T) {
-	c := newCluster(t)
-	dir := t.TempDir()
-	c.open(t, dir)
-	_, err := spoold.Open(c.config(t, dir), spoold.Env{})
-	var locked *spoold.LockedError
-	if !errors.As(err, &locked) || spoold.ExitCode(err) != spoold.ExitTemporary {
-		t.Errorf("Open = %v, exit code %d", err, spoold.ExitCode(err))
-	}
 }
 
 func TestStatusCountsEveryRecordOnceAndTheTopicsAddUpAtAnyInstant(t *testing.T) {

@@ -33,7 +33,7 @@ func (p *Producer) Reload(cfg Config) error {
 		return credentialError(err)
 	}
 	if l := cfg.limits(); *l != *p.limits.Swap(l) {
-		p.engine.Load().store.SetLimits(l.maxBytes, minFree(l.minFreeBytes))
+		p.engines.now.Load().store.SetLimits(l.maxBytes, minFree(l.minFreeBytes))
 	}
 	return nil
 }

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/sender/loop"
-	"github.com/spoold/spoold/spool"
 	"github.com/spoold/spoold/spool/bolt"
 )
 
@@ -30,7 +28,7 @@ func (p *Producer) send(ctx context.Context, r *Record) (Delivery, error) {
 	if ctx.Err() != nil {
 		return Delivery{}, context.Cause(ctx)
 	}
-	if err := p.check(r); err != nil {
+	if err := p.rules.check(r); err != nil {
 		return Delivery{}, err
 	}
 	partition := r.Partition
@@ -40,7 +38,7 @@ func (p *Producer) send(ctx context.Context, r *Record) (Delivery, error) {
 			return Delivery{}, err
 		}
 	}
-	timestamp := p.timestamp(r)
+	timestamp := p.rules.timestamp(r)
 	for {
 		e, err := p.current()
 		if err != nil {
@@ -120,14 +118,14 @@ func (p *Producer) input(ctx context.Context, b *Batch) (*bolt.BatchInput, error
 	in := &bolt.BatchInput{Key: b.Key, Unit: p.cfg.TransactionalID != "", Records: make([]bolt.RecordInput, len(b.Records))}
 	for i := range b.Records {
 		r := &b.Records[i]
-		if err := p.check(r); err != nil {
+		if err := p.rules.check(r); err != nil {
 			return nil, fmt.Errorf("record %d of %d: %w", i, len(b.Records), err)
 		}
 		partition, err := p.chooser.choose(ctx, p, r)
 		if err != nil {
 			return nil, fmt.Errorf("record %d of %d: %w", i, len(b.Records), err)
 		}
-		timestamp := p.timestamp(r)
+		timestamp := p.rules.timestamp(r)
 		if b.Key != "" && r.Timestamp.IsZero() {
 			timestamp = bolt.NoTimestamp // a repeat must be the same records, whenever it comes
 		}
@@ -150,13 +148,6 @@ func recordInput(r *Record, partition Partition, timestamp int64) bolt.RecordInp
 	return bolt.RecordInput{Topic: r.Topic, Timestamp: timestamp, Partition: partition.Number(), Key: r.Key, Value: r.Value, Headers: r.Headers}
 }
 
-func (p *Producer) timestamp(r *Record) int64 {
-	if r.Timestamp.IsZero() {
-		return p.env.Now().UnixMilli()
-	}
-	return r.Timestamp.UnixMilli()
-}
-
 // afterRefusal decides what an append that failed means: nil to try once more, on
 // the spool as it was opened again after a full disk. The record was not taken.
 func (p *Producer) afterRefusal(ctx context.Context, e *engine, err error) error {
@@ -170,60 +161,3 @@ func (p *Producer) afterRefusal(ctx context.Context, e *engine, err error) error
 		return context.Cause(ctx)
 	}
 }
-
-// check refuses what could never be delivered.
-func (p *Producer) check(r *Record) error {
-	if err := checkTopic(r.Topic); err != nil {
-		return err
-	}
-	if n := r.Partition.Number(); n < protocol.NoPartition || n > MaxPartition {
-		return fmt.Errorf("%w: partition %d, allowed are 0 to %d", ErrInvalidRecord, n, MaxPartition)
-	}
-	if !r.Timestamp.IsZero() && r.Timestamp.UnixMilli() < 0 {
-		return fmt.Errorf("%w: its timestamp %v is before 1970, which Kafka cannot keep", ErrInvalidRecord, r.Timestamp)
-	}
-	if err := p.checkAhead(r); err != nil {
-		return err
-	}
-	size := protocol.BatchHeaderSize + spool.RecordSize(spool.BodySize(r.Key, r.Value, r.Headers), 0, 0)
-	if int64(size) > p.cfg.MaxRequestSize {
-		return fmt.Errorf("%w: %d bytes for topic %s, max.request.size is %d (and the topic's max.message.bytes must allow it)",
-			ErrTooLarge, size, r.Topic, p.cfg.MaxRequestSize)
-	}
-	return nil
-}
-
-// MaxPartition is the highest partition that may be asked for. A record for one that the topic
-// does not have waits until it does.
-const MaxPartition = 1<<17 - 1
-
-// MaxTopicLength is how many bytes a topic's name may have.
-const MaxTopicLength = 249
-
-// CheckTopic reports whether records may be sent to a topic of this name: ErrInvalidRecord, with the rule that it
-// breaks.
-func CheckTopic(name string) error { return checkTopic(name) }
-
-// checkTopic is Kafka's rule for names (Topic.validate), and keeps off its internal topics.
-func checkTopic(name string) error {
-	if len(name) == 0 || len(name) > MaxTopicLength || name == "." || name == ".." {
-		return fmt.Errorf("%w: topic %.40q: a name is not . or .. and has 1 to %d of the characters a-z A-Z 0-9 . _ -",
-			ErrInvalidRecord, name, MaxTopicLength)
-	}
-	for i := range len(name) {
-		if !topicLetter[name[i]] {
-			return fmt.Errorf("%w: topic %.40q: %q is not one of a-z A-Z 0-9 . _ -", ErrInvalidRecord, name, name[i])
-		}
-	}
-	if name == "__consumer_offsets" || name == "__transaction_state" || name == "__share_group_state" {
-		return fmt.Errorf("%w: topic %s is the cluster's own", ErrInvalidRecord, name)
-	}
-	return nil
-}
-
-var topicLetter = func() (ok [256]bool) {
-	for c := range 256 {
-		ok[c] = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-'
-	}
-	return ok
-}()

@@ -123,7 +123,7 @@ const statusWait = time.Second
 func (p *Producer) Status() *Status {
 	ctx, cancel := context.WithTimeout(context.Background(), statusWait)
 	defer cancel()
-	e := p.engine.Load()
+	e := p.engines.now.Load()
 	st := p.status(e.loop.Refresh(ctx))
 	bytes := e.store.LaneBytes()
 	for i := range st.Topics {
@@ -136,21 +136,21 @@ func (p *Producer) Status() *Status {
 
 // Peek is Status as it was published last, at most about 100 ms old while things
 // change; ages are those of this moment. It waits for nobody and costs little.
-func (p *Producer) Peek() *Status { return p.status(p.engine.Load().loop.Snapshot()) }
+func (p *Producer) Peek() *Status { return p.status(p.engines.now.Load().loop.Snapshot()) }
 
 func (p *Producer) status(s *loop.Snapshot) *Status {
 	select {
-	case <-p.done:
+	case <-p.life.done:
 		// The last snapshot is older than the last commit, which holds the last acks.
 		last := *s
-		last.Store, last.Lanes = p.engine.Load().store.Lanes()
+		last.Store, last.Lanes = p.engines.now.Load().store.Lanes()
 		s = &last
 	default:
 	}
 	c := &s.Store.Counters
 	now := s.Now
-	if !p.ending.Load() {
-		now = p.engine.Load().store.Now()
+	if !p.life.ending.Load() {
+		now = p.engines.now.Load().store.Now()
 	}
 	since := max(0, now.Age-s.Now.Age) // ms: what waited then waits still, or a newer snapshot would say so
 	st := &Status{
@@ -171,18 +171,18 @@ func (p *Producer) status(s *loop.Snapshot) *Status {
 		st.LinkSinceSeconds = float64(now.Age-s.Core.LinkSince) / 1000
 	}
 	st.RequestsInFlight = s.InFlight
-	st.CommitSeconds = p.engine.Load().store.Stats().Committing.Seconds()
+	st.CommitSeconds = p.engines.now.Load().store.Stats().Committing.Seconds()
 	st.SendersWaiting, st.SendWaitSeconds = int(p.meter.waiting.Load()), time.Duration(p.meter.waited.Load()).Seconds()
 	if s.Metadata >= 0 {
 		st.MetadataAgeSeconds = float64(now.Age-s.Metadata) / 1000
 	}
 	select {
-	case <-p.quit:
+	case <-p.life.quit:
 		st.State = "closing"
 	default:
 	}
 	select {
-	case <-p.done:
+	case <-p.life.done:
 		st.State = "stopped"
 	default:
 	}

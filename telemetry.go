@@ -70,9 +70,9 @@ func (t *telemetry) run() {
 	defer close(t.ended)
 	select {
 	case <-t.up:
-	case <-t.p.quit:
+	case <-t.p.life.quit:
 		return
-	case <-t.p.done:
+	case <-t.p.life.done:
 		return
 	}
 	var sub *subscription
@@ -116,7 +116,7 @@ func (t *telemetry) cancelAtQuit(cancel context.CancelFunc) (stop func()) {
 	over := make(chan struct{})
 	go func() {
 		select {
-		case <-t.p.quit:
+		case <-t.p.life.quit:
 			cancel()
 		case <-over:
 		}
@@ -131,19 +131,19 @@ func (t *telemetry) sleep(d time.Duration) bool {
 	select {
 	case <-timer.C:
 		select {
-		case <-t.p.quit:
+		case <-t.p.life.quit:
 			return false
 		default:
 			return true
 		}
-	case <-t.p.quit:
-	case <-t.p.done:
+	case <-t.p.life.quit:
+	case <-t.p.life.done:
 	}
 	return false
 }
 
 func (t *telemetry) ask(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
-	resp, err := t.p.engine.Load().loop.Ask(ctx, req, t.p.cfg.RequestTimeout.Milliseconds())
+	resp, err := t.p.engines.now.Load().loop.Ask(ctx, req, t.p.cfg.RequestTimeout.Milliseconds())
 	var unsupported *loop.UnsupportedError
 	if errors.As(err, &unsupported) {
 		return nil, errNoTelemetry

@@ -82,7 +82,7 @@ func (t *Transaction) SendBatch(ctx context.Context, records []Record) error {
 	size := int64(0)
 	partitions := make([]Partition, len(records))
 	for i := range records {
-		err := t.p.check(&records[i])
+		err := t.p.rules.check(&records[i])
 		if err == nil {
 			partitions[i], err = t.p.chooser.choose(ctx, t.p, &records[i])
 		}

@@ -11,30 +11,37 @@ import (
 	"github.com/spoold/spoold/spool/bolt"
 )
 
+// observer counts what the loop reports, and passes it to the program's hooks.
+type observer struct {
+	hooks     *Hooks
+	meter     *meter
+	telemetry *telemetry
+}
+
 // event counts an event of the sender and passes it to its hook. The loop's goroutine calls it.
-func (p *Producer) event(event sender.Event) {
+func (o *observer) event(event sender.Event) {
 	var latency time.Duration
 	switch e := event.(type) {
 	case sender.BatchAcked:
 		if e.How == AckedByAnswer {
-			latency = p.meter.lastLatency()
+			latency = o.meter.lastLatency()
 		}
 	case sender.BatchRetried:
-		p.meter.note(&sent{retries: 1})
+		o.meter.note(&sent{retries: 1})
 	case sender.LinkChanged:
 		if e.Up {
-			p.telemetry.linkUp()
+			o.telemetry.linkUp()
 		}
 	case sender.RecordDeadLettered:
-		p.meter.note(&sent{deadLetter: 1})
+		o.meter.note(&sent{deadLetter: 1})
 	}
-	p.env.Hooks.tell(event, latency)
+	o.hooks.tell(event, latency)
 }
 
 // produced counts a Produce request and passes it to its hook. The loop's goroutine calls it.
-func (p *Producer) produced(s loop.Produced) {
-	p.meter.produced(&s)
-	call(&p.env.Hooks, p.env.Hooks.ProduceRequest, ProduceRequest(s))
+func (o *observer) produced(s loop.Produced) {
+	o.meter.produced(&s)
+	call(o.hooks, o.hooks.ProduceRequest, ProduceRequest(s))
 }
 
 // tell passes an event of the sender to its hook, in this package's own type. A hook that

@@ -1,11 +1,6 @@
 package broker
 
-import (
-	"encoding/binary"
-	"math/rand/v2"
-
-	"github.com/spoold/spoold/protocol"
-)
+import "math/rand/v2"
 
 // Agenda is time: who calls what when.
 type Agenda interface {
@@ -72,15 +67,14 @@ type Weather struct {
 
 // Cluster is all of it. Not safe for concurrent use.
 type Cluster struct {
-	cfg     Config
-	agenda  Agenda
-	rng     *rand.Rand
-	nodes   []*node
-	topics  []*topic // as the controller knows them, deleted ones included
-	changes []change // the metadata log
-	blocks  int64    // of producer ids given out
-	denied  map[denial]bool
-	archive map[replicaKey][]entry // what leaders' log starts have passed, for those who check
+	cfg        Config
+	agenda     Agenda
+	rng        *rand.Rand
+	nodes      []*node
+	controller *controller
+	blocks     int64 // of producer ids given out
+	denied     map[denial]bool
+	archive    archive
 
 	// Weather may be changed at any time.
 	Weather Weather
@@ -91,15 +85,16 @@ type Cluster struct {
 // New starts a cluster; all its brokers run.
 func New(cfg Config, agenda Agenda) *Cluster {
 	cfg = cfg.withDefaults()
-	c := &Cluster{cfg: cfg, agenda: agenda, rng: rand.New(rand.NewPCG(cfg.Seed, 0xb0c4)), denied: map[denial]bool{}, archive: map[replicaKey][]entry{}}
+	c := &Cluster{cfg: cfg, agenda: agenda, rng: rand.New(rand.NewPCG(cfg.Seed, 0xb0c4)), denied: map[denial]bool{}, archive: archive{}}
+	c.controller = &controller{c: c}
 	for i := range cfg.Brokers {
 		n := &node{c: c, id: i, alive: true, registered: true, views: map[string]*topicView{}, ids: map[[16]byte]*topicView{}, replicas: map[replicaKey]*replica{}}
 		c.nodes = append(c.nodes, n)
 		n.after(c.within(c.cfg.Check), n.lookForExpired) // they have been up for a while
 	}
-	c.publish(change{brokers: c.unfenced()})
+	c.controller.publish(change{brokers: c.controller.unfenced()})
 	for _, n := range c.nodes { // they have formed a cluster before anybody comes
-		n.learn(len(c.changes))
+		n.learn(len(c.controller.changes))
 	}
 	return c
 }
@@ -125,13 +120,6 @@ func (c *Cluster) logf(format string, args ...any) {
 func (c *Cluster) within(most int64) int64 { return c.rng.Int64N(most + 1) }
 
 func (c *Cluster) chance(p float64) bool { return p > 0 && c.rng.Float64() < p }
-
-// newID is a topic id that was never given.
-func (c *Cluster) newID() (id protocol.TopicID) {
-	binary.BigEndian.PutUint64(id[:], c.rng.Uint64()|1)
-	binary.BigEndian.PutUint64(id[8:], uint64(len(c.topics)+1))
-	return id
-}
 
 // Right is something that a principal may be denied.
 type Right uint8

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"encoding/binary"
 	"slices"
 
 	"github.com/spoold/spoold/protocol"
@@ -9,17 +10,12 @@ import (
 // noLeader stands for "none" (LeaderConstants.NO_LEADER).
 const noLeader int32 = -1
 
-// TopicConfig is what can be set on a topic.
-type TopicConfig struct {
-	MaxMessageBytes int   // max.message.bytes; 0: 1,048,588
-	Compact         bool  // cleanup.policy=compact: every record needs a key
-	Before, After   int64 // message.timestamp.before.max.ms, …after.max.ms; 0: no limit
-	AppendTime      bool  // message.timestamp.type=LogAppendTime
-	MinISR          int   // min.insync.replicas; 0: 1
-	// Refuse, if not nil, is a policy of the broker's own: records that it names are refused with INVALID_RECORD.
-	// Named: the answer says which.
-	Refuse func(value []byte) bool
-	Named  bool
+// controller is what decides on topics and on who leads partitions. Its decisions are the metadata log, which each broker applies in its own
+// time.
+type controller struct {
+	c       *Cluster
+	topics  []*topic // deleted ones included
+	changes []change // the metadata log
 }
 
 // topic is one incarnation of a topic, as the controller knows it.
@@ -64,34 +60,26 @@ type partitionView struct {
 	version  int32
 }
 
-// CreateTopic makes a topic with so many partitions and replicas and returns its id.
-func (c *Cluster) CreateTopic(name string, partitions, replicas int, config TopicConfig) protocol.TopicID {
-	t := &topic{name: name, id: c.newID(), config: config}
-	c.topics = append(c.topics, t)
-	c.publish(append([]change{{topic: t, number: -1, config: config}}, c.grow(t, partitions, replicas)...)...)
-	return t.id
-}
-
-// Grow gives a topic that many partitions.
-func (c *Cluster) Grow(name string, partitions int) {
-	if t := c.topic(name); t != nil && len(t.parts) < partitions {
-		c.publish(c.grow(t, partitions, len(t.parts[0].replicas))...)
-	}
+// newID is a topic id that was never given.
+func (d *controller) newID() (id protocol.TopicID) {
+	binary.BigEndian.PutUint64(id[:], d.c.rng.Uint64()|1)
+	binary.BigEndian.PutUint64(id[8:], uint64(len(d.topics)+1))
+	return id
 }
 
 // grow adds partitions and returns what is to be published of them, at once.
-func (c *Cluster) grow(t *topic, partitions, replicas int) (all []change) {
+func (d *controller) grow(t *topic, partitions, replicas int) (all []change) {
 	for len(t.parts) < partitions {
 		p := &partition{topic: t, number: int32(len(t.parts)), leader: noLeader, lastKnown: noLeader, epoch: -1}
-		first := c.rng.Int32N(c.cfg.Brokers)
-		for k := int32(0); k < c.cfg.Brokers && !c.active(first); k++ { // StripedReplicaPlacer: who leads is not fenced
-			first = (first + 1) % c.cfg.Brokers
+		first := d.c.rng.Int32N(d.c.cfg.Brokers)
+		for k := int32(0); k < d.c.cfg.Brokers && !d.active(first); k++ { // StripedReplicaPlacer: who leads is not fenced
+			first = (first + 1) % d.c.cfg.Brokers
 		}
-		for k := range int32(min(replicas, int(c.cfg.Brokers))) {
-			p.replicas = append(p.replicas, (first+k)%c.cfg.Brokers)
+		for k := range int32(min(replicas, int(d.c.cfg.Brokers))) {
+			p.replicas = append(p.replicas, (first+k)%d.c.cfg.Brokers)
 		}
 		for _, id := range p.replicas {
-			if c.active(id) {
+			if d.active(id) {
 				p.isr = append(p.isr, id)
 			}
 		}
@@ -99,32 +87,15 @@ func (c *Cluster) grow(t *topic, partitions, replicas int) (all []change) {
 			p.isr, p.lastKnown = p.replicas[:1], first
 		}
 		t.parts = append(t.parts, p)
-		c.decide(p, p.isr, noLeader)
+		d.decide(p, p.isr, noLeader)
 		all = append(all, p.change())
 	}
 	return all
 }
 
-// Configure changes a topic's configuration.
-func (c *Cluster) Configure(name string, edit func(*TopicConfig)) {
-	if t := c.topic(name); t != nil {
-		edit(&t.config)
-		c.publish(change{topic: t, number: -1, config: t.config})
-	}
-}
-
-// DeleteTopic deletes a topic.
-func (c *Cluster) DeleteTopic(name string) {
-	if t := c.topic(name); t != nil {
-		t.deleted = true
-		c.keepAll(t)
-		c.publish(change{topic: t, number: -1, deleted: true})
-	}
-}
-
 // topic is the present incarnation of a name, or nil.
-func (c *Cluster) topic(name string) *topic {
-	for _, t := range c.topics {
+func (d *controller) topic(name string) *topic {
+	for _, t := range d.topics {
 		if t.name == name && !t.deleted {
 			return t
 		}
@@ -133,13 +104,15 @@ func (c *Cluster) topic(name string) *topic {
 }
 
 // active reports whether the controller takes a broker for alive.
-func (c *Cluster) active(id int32) bool { return c.nodes[id].registered && !c.nodes[id].withdrawn }
+func (d *controller) active(id int32) bool {
+	return d.c.nodes[id].registered && !d.c.nodes[id].withdrawn
+}
 
 // publish appends to the metadata log, and has every broker learn of all of it at once, soon.
-func (c *Cluster) publish(batch ...change) {
-	c.changes = append(c.changes, batch...)
-	upTo := len(c.changes)
-	for _, n := range c.nodes {
+func (d *controller) publish(batch ...change) {
+	d.changes = append(d.changes, batch...)
+	upTo := len(d.changes)
+	for _, n := range d.c.nodes {
 		n.learnLater(upTo)
 	}
 }
@@ -155,18 +128,18 @@ func (p *partition) change() change {
 // decide gives a partition a new ISR, and what follows from it: eligible leader replicas (KIP-966) and a leader
 // (PartitionChangeBuilder.build). unclean is a broker that is back without having ended in order, or nobody: it is not believed to have all it had.
 // It reports whether anything changed, which is then to be published.
-func (c *Cluster) decide(p *partition, isr []int32, unclean int32) bool {
+func (d *controller) decide(p *partition, isr []int32, unclean int32) bool {
 	elr := []int32(nil)
-	if !c.cfg.NoELR && len(isr) < p.minISR() {
+	if !d.c.cfg.NoELR && len(isr) < p.minISR() {
 		// Nothing is acked below the minimum: who was in the ISR when it fell there has all that was.
 		elr = union(p.elr, p.isr)
 		elr = slices.DeleteFunc(elr, func(id int32) bool { return id == unclean || slices.Contains(isr, id) })
 	}
-	leader := c.elect(p, isr, elr, unclean)
+	leader := d.elect(p, isr, elr, unclean)
 	switch {
 	case leader >= 0 && !slices.Contains(isr, leader): // out of the ELR, or the last known one
 		isr, elr = []int32{leader}, without(elr, leader)
-	case len(isr) == 0 && c.cfg.NoELR: // the last one stays
+	case len(isr) == 0 && d.c.cfg.NoELR: // the last one stays
 		isr = p.isr
 	}
 	if leader == p.leader && slices.Equal(isr, p.isr) && slices.Equal(elr, p.elr) {
@@ -188,9 +161,9 @@ func (c *Cluster) decide(p *partition, isr []int32, unclean int32) bool {
 
 // elect chooses a leader (PartitionChangeBuilder.electAnyLeader): the present one if it can be, or the first of the ISR, or of the ELR if the
 // ISR is empty, or the last known one if both are.
-func (c *Cluster) elect(p *partition, isr, elr []int32, unclean int32) int32 {
+func (d *controller) elect(p *partition, isr, elr []int32, unclean int32) int32 {
 	able := func(id int32) bool {
-		return c.active(id) && id != unclean && (slices.Contains(isr, id) || len(isr) == 0 && slices.Contains(elr, id))
+		return d.active(id) && id != unclean && (slices.Contains(isr, id) || len(isr) == 0 && slices.Contains(elr, id))
 	}
 	if p.leader >= 0 && able(p.leader) {
 		return p.leader
@@ -198,7 +171,7 @@ func (c *Cluster) elect(p *partition, isr, elr []int32, unclean int32) int32 {
 	if i := slices.IndexFunc(p.replicas, able); i >= 0 {
 		return p.replicas[i]
 	}
-	if last := p.lastKnown; len(isr) == 0 && len(elr) == 0 && last >= 0 && c.active(last) && last != unclean {
+	if last := p.lastKnown; len(isr) == 0 && len(elr) == 0 && last >= 0 && d.active(last) && last != unclean {
 		return last
 	}
 	return noLeader
@@ -206,50 +179,66 @@ func (c *Cluster) elect(p *partition, isr, elr []int32, unclean int32) int32 {
 
 // leaves takes a broker out of ISRs and leaderships: it is fenced, or shuts down (handleBrokerFenced,
 // handleBrokerInControlledShutdown).
-func (c *Cluster) leaves(id int32) {
-	c.each(func(p *partition) bool {
-		return (slices.Contains(p.isr, id) || p.leader == id) && c.decide(p, without(p.isr, id), noLeader)
+func (d *controller) leaves(id int32) {
+	d.each(func(p *partition) bool {
+		return (slices.Contains(p.isr, id) || p.leader == id) && d.decide(p, without(p.isr, id), noLeader)
+	})
+}
+
+// expireSession notices in time that a broker is not heard of.
+func (d *controller) expireSession(n *node) { d.expireSessionIn(n, d.c.cfg.Session) }
+
+func (d *controller) expireSessionIn(n *node, ms int64) {
+	life := n.life
+	d.c.agenda.After(ms, func() {
+		if n.life == life && n.registered && (!n.alive || n.starting || n.paused || n.cutOff) {
+			n.registered = false
+			d.fence(n.id)
+			if n.starting {
+				n.after(d.c.within(d.c.cfg.Learn), n.join)
+			}
+		}
 	})
 }
 
 // fence takes a broker for dead.
-func (c *Cluster) fence(id int32) {
-	c.logf("controller: broker %d is fenced", id)
-	c.leaves(id)
+func (d *controller) fence(id int32) {
+	d.c.logf("controller: broker %d is fenced", id)
+	d.leaves(id)
 }
 
 // uncleanShutdown takes a broker that registers again out of every ISR and ELR (handleBrokerUncleanShutdown).
-func (c *Cluster) uncleanShutdown(id int32) {
-	if c.cfg.NoELR {
+func (d *controller) uncleanShutdown(id int32) {
+	if d.c.cfg.NoELR {
 		return
 	}
-	c.each(func(p *partition) bool {
-		return (slices.Contains(p.isr, id) || slices.Contains(p.elr, id)) && c.decide(p, without(p.isr, id), id)
+	d.each(func(p *partition) bool {
+		return (slices.Contains(p.isr, id) || slices.Contains(p.elr, id)) && d.decide(p, without(p.isr, id), id)
 	})
 }
 
 // unfence takes a broker back (handleBrokerUnfenced): what has no leader may have one again.
-func (c *Cluster) unfence(id int32) {
-	c.logf("controller: broker %d is back", id)
-	c.each(func(p *partition) bool { return p.leader < 0 && c.decide(p, p.isr, noLeader) })
+func (d *controller) unfence(id int32) {
+	d.c.logf("controller: broker %d is back", id)
+	d.each(func(p *partition) bool { return p.leader < 0 && d.decide(p, p.isr, noLeader) })
 }
 
 // each looks at all partitions, and publishes those that have changed and who is in the cluster, at once.
-func (c *Cluster) each(changed func(*partition) bool) {
-	all := []change{{brokers: c.unfenced()}}
-	for _, t := range c.topics {
+func (d *controller) each(changed func(*partition) bool) {
+	all := []change{{brokers: d.unfenced()}}
+	for _, t := range d.topics {
 		for _, p := range t.parts {
 			if !t.deleted && changed(p) {
 				all = append(all, p.change())
 			}
 		}
 	}
-	c.publish(all...)
+	d.publish(all...)
 }
 
 // unfenced are the brokers that metadata has.
-func (c *Cluster) unfenced() (ids []int32) {
-	for _, n := range c.nodes {
+func (d *controller) unfenced() (ids []int32) {
+	for _, n := range d.c.nodes {
 		if n.registered {
 			ids = append(ids, n.id)
 		}
@@ -260,38 +249,20 @@ func (c *Cluster) unfenced() (ids []int32) {
 func (p *partition) minISR() int { return min(max(p.topic.config.MinISR, 1), len(p.replicas)) }
 
 // alterISR is AlterPartition: the leader of that epoch and version asks for another ISR.
-func (c *Cluster) alterISR(leader int32, p *partition, epoch, version int32, isr []int32) bool {
+func (d *controller) alterISR(leader int32, p *partition, epoch, version int32, isr []int32) bool {
 	if p.topic.deleted || p.leader != leader || p.epoch != epoch || p.version != version {
 		return false
 	}
 	for _, id := range isr {
-		if !c.active(id) {
+		if !d.active(id) {
 			return false
 		}
 	}
-	c.logf("controller: %s-%d has ISR %v", p.topic.name, p.number, isr)
-	if !c.decide(p, isr, noLeader) {
+	d.c.logf("controller: %s-%d has ISR %v", p.topic.name, p.number, isr)
+	if !d.decide(p, isr, noLeader) {
 		return false
 	}
-	c.publish(p.change())
-	return true
-}
-
-// Move makes another member of the ISR the leader, as a reassignment that puts it first and a preferred leader election do. It
-// reports whether that could be.
-func (c *Cluster) Move(name string, number int32, to int32) bool {
-	t := c.topic(name)
-	if t == nil || int(number) >= len(t.parts) {
-		return false
-	}
-	p := t.parts[number]
-	if p.leader == to || !slices.Contains(p.isr, to) || !c.active(to) {
-		return false
-	}
-	p.replicas = append([]int32{to}, without(p.replicas, to)...)
-	p.leader = to
-	p.epoch++
-	c.publish(p.change())
+	d.publish(p.change())
 	return true
 }
 

@@ -23,7 +23,7 @@ type BatchState struct {
 
 // ReplicasOf are all replicas of a partition, those of dead brokers included.
 func (c *Cluster) ReplicasOf(name string, number int32) []ReplicaState {
-	t := c.topic(name)
+	t := c.controller.topic(name)
 	var out []ReplicaState
 	for _, n := range c.nodes {
 		r := n.replicas[replicaKey{t.id, number}]
@@ -41,11 +41,13 @@ func (c *Cluster) ReplicasOf(name string, number int32) []ReplicaState {
 }
 
 // Epoch is the leader epoch, as the controller has it.
-func (c *Cluster) Epoch(name string, number int32) int32 { return c.topic(name).parts[number].epoch }
+func (c *Cluster) Epoch(name string, number int32) int32 {
+	return c.controller.topic(name).parts[number].epoch
+}
 
 // EligibleLeaders are a partition's ELR.
 func (c *Cluster) EligibleLeaders(name string, number int32) []int32 {
-	return slices.Clone(c.topic(name).parts[number].elr)
+	return slices.Clone(c.controller.topic(name).parts[number].elr)
 }
 
 // IsIdle reports whether a connection has nothing to serve.

@@ -141,7 +141,7 @@ func (r *replica) fetchedBy(id int32, end int64) {
 		f.caughtUp = max(f.caughtUp, f.lastFetch)
 	}
 	f.end, f.lastFetch, f.endAtFetch = end, now, r.end()
-	if !slices.Contains(r.isr, id) && end >= r.hw && end >= r.epochStart && r.node.c.active(id) {
+	if !slices.Contains(r.isr, id) && end >= r.hw && end >= r.epochStart && r.node.c.controller.active(id) {
 		r.alter(append(slices.Clone(r.isr), id))
 	}
 	r.raiseHW()

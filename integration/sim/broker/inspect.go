@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -38,7 +37,7 @@ func (c *Cluster) Log(id protocol.TopicID, number int32) (list []Logged, ok bool
 		}
 		return list, c.deleted(id)
 	}
-	all := c.whole(r)
+	all := c.archive.whole(r)
 	list = make([]Logged, 0, len(all))
 	for i := range all {
 		if e := &all[i]; e.end() <= r.hw {
@@ -49,44 +48,8 @@ func (c *Cluster) Log(id protocol.TopicID, number int32) (list []Logged, ok bool
 	return list, true
 }
 
-// keep archives the first k batches of a leader's log, as far as they are replicated.
-func (c *Cluster) keep(r *replica, k int) {
-	key := replicaKey{r.topic.id, r.number}
-	for i := range k {
-		if r.log[i].end() <= r.hw {
-			c.archive[key] = append(c.archive[key], r.log[i])
-		}
-	}
-}
-
 func (c *Cluster) deleted(id protocol.TopicID) bool {
-	return slices.ContainsFunc(c.topics, func(t *topic) bool { return t.id == id && t.deleted })
-}
-
-// whole is a leader's log with what retention has taken. A later leader may have taken the same again.
-func (c *Cluster) whole(r *replica) []entry {
-	return sorted(append(slices.Clone(c.archive[replicaKey{r.topic.id, r.number}]), r.log...))
-}
-
-func sorted(all []entry) []entry {
-	slices.SortStableFunc(all, func(a, b entry) int { return cmp.Compare(a.offset, b.offset) })
-	return slices.CompactFunc(all, func(a, b entry) bool { return a.offset == b.offset && a.epoch == b.epoch })
-}
-
-// keepAll archives what any replica of a topic has below the highest high watermark: the topic is deleted.
-func (c *Cluster) keepAll(t *topic) {
-	for _, p := range t.parts {
-		key := replicaKey{t.id, p.number}
-		var best *replica
-		for _, n := range c.nodes {
-			if r := n.replicas[key]; r != nil && (best == nil || r.hw > best.hw) {
-				best = r
-			}
-		}
-		if best != nil {
-			c.keep(best, len(best.log))
-		}
-	}
+	return slices.ContainsFunc(c.controller.topics, func(t *topic) bool { return t.id == id && t.deleted })
 }
 
 func logged(e *entry) Logged {
@@ -99,7 +62,7 @@ func logged(e *entry) Logged {
 
 // leader is the replica that the controller has lead, if it does.
 func (c *Cluster) leader(id protocol.TopicID, number int32) *replica {
-	for _, t := range c.topics {
+	for _, t := range c.controller.topics {
 		if t.id != id || int(number) >= len(t.parts) {
 			continue
 		}
@@ -123,18 +86,18 @@ type Incarnation struct {
 // Topics are all incarnations, in the order of their making.
 func (c *Cluster) Topics() []Incarnation {
 	var out []Incarnation
-	for _, t := range c.topics {
+	for _, t := range c.controller.topics {
 		out = append(out, Incarnation{t.name, t.id, int32(len(t.parts)), t.deleted})
 	}
 	return out
 }
 
 // Exists reports whether there is a topic of that name.
-func (c *Cluster) Exists(name string) bool { return c.topic(name) != nil }
+func (c *Cluster) Exists(name string) bool { return c.controller.topic(name) != nil }
 
 // Leader is who leads a partition, by the controller; -1: nobody.
 func (c *Cluster) Leader(name string, number int32) int32 {
-	if t := c.topic(name); t != nil && int(number) < len(t.parts) {
+	if t := c.controller.topic(name); t != nil && int(number) < len(t.parts) {
 		return t.parts[number].leader
 	}
 	return noLeader
@@ -142,7 +105,7 @@ func (c *Cluster) Leader(name string, number int32) int32 {
 
 // Assignment is a partition's replicas, preferred leader first, and those that are in sync, as the controller has it.
 func (c *Cluster) Assignment(name string, number int32) (replicas, isr []int32) {
-	if t := c.topic(name); t != nil && int(number) < len(t.parts) {
+	if t := c.controller.topic(name); t != nil && int(number) < len(t.parts) {
 		return slices.Clone(t.parts[number].replicas), slices.Clone(t.parts[number].isr)
 	}
 	return nil, nil
@@ -150,7 +113,7 @@ func (c *Cluster) Assignment(name string, number int32) (replicas, isr []int32) 
 
 // Quiet reports whether every partition has a leader and a full ISR, and all its replicas have all.
 func (c *Cluster) Quiet() bool {
-	for _, t := range c.topics {
+	for _, t := range c.controller.topics {
 		for _, p := range t.parts {
 			if t.deleted {
 				continue
@@ -167,7 +130,7 @@ func (c *Cluster) Quiet() bool {
 // Wrote reports whether a log holds anything of a producer id, or will: there may be no leader now, or what it has may
 // not be replicated yet.
 func (c *Cluster) Wrote(name string, number int32, id protocol.ProducerID) bool {
-	t := c.topic(name)
+	t := c.controller.topic(name)
 	if t == nil {
 		return false
 	}
@@ -182,7 +145,7 @@ func (c *Cluster) Wrote(name string, number int32, id protocol.ProducerID) bool 
 func (c *Cluster) Appended(id protocol.TopicID, number int32, who protocol.ProducerIdentity, s protocol.Sequence) bool {
 	var log []entry
 	if r := c.leader(id, number); r != nil {
-		log = c.whole(r)
+		log = c.archive.whole(r)
 	} else {
 		log = c.archive[replicaKey{id, number}]
 	}
@@ -196,9 +159,9 @@ func (c *Cluster) String() string {
 	var out strings.Builder
 	for _, n := range c.nodes {
 		fmt.Fprintf(&out, "broker %d: alive %v paused %v registered %v leaving %v slow %v cut off %v, knows %d of %d changes\n",
-			n.id, n.alive, n.paused, n.registered, n.leaving, n.slow, n.cutOff, n.applied, len(c.changes))
+			n.id, n.alive, n.paused, n.registered, n.leaving, n.slow, n.cutOff, n.applied, len(c.controller.changes))
 	}
-	for _, t := range c.topics {
+	for _, t := range c.controller.topics {
 		for _, p := range t.parts {
 			if t.deleted {
 				continue

@@ -82,7 +82,7 @@ func (r *replica) raiseStart(to int64) {
 		k++
 	}
 	if r.leads() {
-		r.node.c.keep(r, k)
+		r.node.c.archive.keep(r, k)
 	}
 	r.deleted = append(r.deleted, r.log[:k]...)
 	r.log = slices.Clone(r.log[k:])

@@ -22,7 +22,7 @@ type node struct {
 	slow       bool  // its followers do not come to fetch
 	cutOff     bool  // the controller does not hear it, nor it the controller
 
-	applied  int                   // of Cluster.changes
+	applied  int                   // of the controller's changes
 	brokers  []int32               // those that are not fenced, as it knows
 	views    map[string]*topicView // by name: the newest incarnation that it knows
 	ids      map[[16]byte]*topicView
@@ -79,7 +79,7 @@ func (n *node) learn(upTo int) {
 		return
 	}
 	for n.applied < upTo {
-		ch := n.c.changes[n.applied]
+		ch := n.c.controller.changes[n.applied]
 		n.applied++
 		n.apply(&ch)
 	}
@@ -142,7 +142,7 @@ func (n *node) drop(r *replica) {
 		other.saved = other.start
 	}
 	r.hw = r.end()
-	n.c.keep(r, len(r.log)) // whatever it was: nobody can say any more what was replicated
+	n.c.archive.keep(r, len(r.log)) // whatever it was: nobody can say any more what was replicated
 	r.gone = true
 	r.settleWaiting()
 }

@@ -12,7 +12,7 @@ func (c *Cluster) Kill(id int32) {
 	n.unclean = true
 	n.stop()
 	n.lost = c.now()
-	c.expireSession(n)
+	c.controller.expireSession(n)
 }
 
 // Shutdown ends a broker in order (SIGTERM): leaderships move first, if the controller hears it, and producer state is kept in a snapshot. One that
@@ -30,7 +30,7 @@ func (c *Cluster) Shutdown(id int32) {
 	n.leaving = true
 	if n.registered && !n.cutOff {
 		n.withdrawn = true
-		c.leaves(id)
+		c.controller.leaves(id)
 	}
 	n.after(2*c.cfg.Learn+1, n.end)
 }
@@ -41,11 +41,11 @@ func (n *node) end() {
 	n.stop()
 	if !n.withdrawn {
 		n.lost = n.c.now()
-		n.c.expireSession(n)
+		n.c.controller.expireSession(n)
 		return
 	}
 	n.registered, n.withdrawn = false, false
-	n.c.publish(change{brokers: n.c.unfenced()}) // fenced, though there may be nothing left to decide
+	n.c.controller.publish(change{brokers: n.c.controller.unfenced()}) // fenced, though there may be nothing left to decide
 }
 
 func (n *node) stop() {
@@ -58,22 +58,6 @@ func (n *node) stop() {
 	for _, r := range n.order {
 		r.halt(!n.unclean)
 	}
-}
-
-// expireSession has the controller notice in time that a broker is not heard of.
-func (c *Cluster) expireSession(n *node) { c.expireSessionIn(n, c.cfg.Session) }
-
-func (c *Cluster) expireSessionIn(n *node, ms int64) {
-	life := n.life
-	c.agenda.After(ms, func() {
-		if n.life == life && n.registered && (!n.alive || n.starting || n.paused || n.cutOff) {
-			n.registered = false
-			c.fence(n.id)
-			if n.starting {
-				n.after(c.within(c.cfg.Learn), n.join)
-			}
-		}
-	})
 }
 
 // Start starts a broker that is down, on its old log. It listens when it has registered and knows what was decided meanwhile
@@ -90,7 +74,7 @@ func (c *Cluster) Start(id int32) {
 		r.load(!n.unclean)
 	}
 	if n.registered {
-		c.expireSessionIn(n, n.lost+c.cfg.Session-c.now()) // the former one's
+		c.controller.expireSessionIn(n, n.lost+c.cfg.Session-c.now()) // the former one's
 	}
 	n.after(c.cfg.Check, n.lookForExpired)
 	n.after(c.within(c.cfg.Learn), n.join)
@@ -106,10 +90,10 @@ func (n *node) join() {
 			return // DuplicateBrokerRegistration, until the former incarnation's session is over
 		}
 		if n.registered, n.withdrawn = false, false; n.unclean {
-			n.c.uncleanShutdown(n.id)
+			n.c.controller.uncleanShutdown(n.id)
 		}
 	}
-	n.learn(len(n.c.changes))
+	n.learn(len(n.c.controller.changes))
 	if n.starting {
 		n.starting = false
 		for _, r := range n.order {
@@ -120,7 +104,7 @@ func (n *node) join() {
 	}
 	if !n.registered {
 		n.registered = true
-		n.c.unfence(n.id)
+		n.c.controller.unfence(n.id)
 	}
 }
 
@@ -130,7 +114,7 @@ func (c *Cluster) Pause(id int32) {
 	if n.alive && !n.paused {
 		c.logf("broker %d: paused", id)
 		n.paused = true
-		c.expireSession(n)
+		c.controller.expireSession(n)
 	}
 }
 
@@ -159,7 +143,7 @@ func (c *Cluster) CutOff(id int32, off bool) {
 	c.logf("broker %d: cut off: %v", id, off)
 	n.cutOff = off
 	if off {
-		c.expireSession(n)
+		c.controller.expireSession(n)
 		return
 	}
 	if n.alive {

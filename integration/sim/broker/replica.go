@@ -159,7 +159,7 @@ func (r *replica) raiseHW() {
 
 // nearlyIn: a follower outside of the ISR that keeps up is waited for, so that it can join.
 func (r *replica) nearlyIn(f *follower, now int64) bool {
-	return (f.end == r.end() || f.caughtUp > 0 && now-f.caughtUp <= r.node.c.cfg.Lag) && r.node.c.active(f.id)
+	return (f.end == r.end() || f.caughtUp > 0 && now-f.caughtUp <= r.node.c.cfg.Lag) && r.node.c.controller.active(f.id)
 }
 
 func (r *replica) minISR() int { return min(max(r.view.config.MinISR, 1), len(r.replicas)) }
@@ -213,7 +213,7 @@ func (r *replica) alter(isr []int32) {
 		return
 	}
 	p := r.topic.parts[r.number]
-	if r.node.c.alterISR(r.node.id, p, r.epoch, r.version, isr) {
+	if r.node.c.controller.alterISR(r.node.id, p, r.epoch, r.version, isr) {
 		r.isr, r.version = slices.Clone(isr), p.version
 		if v := r.node.views[r.topic.name]; v != nil && v.topic == r.topic {
 			s := v.parts[r.number]

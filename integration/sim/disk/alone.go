@@ -52,7 +52,7 @@ func (a *Alone) OnDurable(f func([]DurableBatch, []*spool.Write)) { a.told = f }
 // Open implements Disk.
 func (a *Alone) Open(c Clock) (*spool.Recovered, error) {
 	defer unfit()
-	a.real.lay()
+	a.real.dir.lay()
 	found := a.real.enter(c)
 	a.group, a.groups, a.ends = 1, map[spool.KeyDigest]uint64{}, map[string]*end{}
 	a.open, a.taken, a.wait = nil, nil, nil
@@ -229,7 +229,7 @@ func (a *Alone) Crash(power bool, pick func(n int) int) {
 		a.real.cut(durable, power)
 	}
 	if power {
-		a.real.powerCut()
+		a.real.dir.powerCut()
 	}
 	if durable && a.taken != nil {
 		a.durable()

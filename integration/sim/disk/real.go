@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 
 	"github.com/spoold/spoold/spool"
 	"github.com/spoold/spoold/spool/bolt"
@@ -19,26 +18,15 @@ import (
 type Real struct {
 	model *Model // nil: nobody compares; see Alone
 	rules Rules
-	seed  uint64
 	rng   *rand.Rand // of what the caller does not choose: sizes, and what exactly a crash leaves
 	tune  tuning
 
-	home  string            // a directory for dir and limbo; "": nothing was opened yet
-	files map[string][]byte // what is to be there then; nil: nothing
-	adopt bool              // the lock file is another one than the spool was made with
-	life  *life             // nil: no process
-	path  string            // of the active file
-	size  int64             // of it, when it was synced last
-	gone  map[string]bool   // in limbo: files that were unlinked, and the directory was not synced since
+	dir     *directory
+	life    *life // nil: no process
+	compare *comparison
 
 	boots int
 	shift int64 // from CLOCK_BOOTTIME as the host has it to what the store is told
-
-	keyed []*bolt.BatchInput // that were taken, for look-ups
-	notes map[string]bool    // names
-	// unasked: the Model was asked for a key, and the store was not. Old keys are forgotten when one asks for a new one.
-	unasked bool
-	came    map[string]int // what came to pass in the files, by name
 }
 
 // tuning is small: rotation, carrying and trimming are to happen in short histories.
@@ -65,23 +53,29 @@ func NewReal(id string, rules Rules, seed uint64) *Real {
 }
 
 func newReal(rules Rules, limit int64, seed uint64) *Real {
-	r := &Real{rules: rules, gone: map[string]bool{}, notes: map[string]bool{}, came: map[string]int{}}
-	r.chance(seed)
+	r := blank(rules, seed, map[string]int{})
 	r.tune = tuning{segment: 8 << 10 << r.rng.IntN(4), extend: r.rng.IntN(2) == 0, limit: limit}
 	return r
 }
 
-func (r *Real) chance(seed uint64) { r.seed, r.rng = seed, rand.New(rand.NewPCG(seed, 0x4ea1)) }
+// blank is a disk with nothing on it. What comes to pass is counted in came.
+func blank(rules Rules, seed uint64, came map[string]int) *Real {
+	r := &Real{rules: rules, rng: rand.New(rand.NewPCG(seed, 0x4ea1))}
+	r.dir = &directory{rng: r.rng, gone: map[string]bool{}, came: came}
+	r.compare = &comparison{r: r, notes: map[string]bool{}}
+	return r
+}
 
-func (r *Real) one(n int) bool { return r.rng.IntN(n) == 0 }
+// one is true once in n times.
+func one(rng *rand.Rand, n int) bool { return rng.IntN(n) == 0 }
 
 // OnDurable implements Disk.
 func (r *Real) OnDurable(f func([]DurableBatch, []*spool.Write)) { r.model.OnDurable(f) }
 
 // Open implements Disk.
 func (r *Real) Open(c Clock) (*spool.Recovered, error) {
-	r.lay()
-	seen := r.look()
+	r.dir.lay()
+	seen := r.compare.look()
 	found := r.enter(c)
 	want, err := r.model.Open(c)
 	if err != nil {
@@ -91,8 +85,8 @@ func (r *Real) Open(c Clock) (*spool.Recovered, error) {
 		differ("a start finds %s", text)
 	}
 	seen.compare(want)
-	r.unasked = false
-	r.compareAll()
+	r.compare.unasked = false
+	r.compare.all()
 	return want, nil
 }
 
@@ -101,56 +95,23 @@ func (r *Real) enter(c Clock) *spool.Recovered {
 	if c.Boots != r.boots { // the store sees one boot only: it is told of a boot time that does not go on
 		r.boots, r.shift = c.Boots, -c.Boot()
 	}
-	if r.one(4) {
+	if one(r.rng, 4) {
 		r.openCut(c)
 	}
 	r.life = r.newLife(c)
 	found := r.life.open()
-	r.adopt = false
+	r.dir.adopt = false
 	r.life.warm()
-	r.path = r.newest()
-	r.settled()
+	r.dir.path = r.dir.newest()
+	r.dir.settled()
 	return found
-}
-
-// lay makes the directory, with what a copied disk holds.
-func (r *Real) lay() {
-	if r.home != "" {
-		return
-	}
-	home, err := os.MkdirTemp(memory(), "spoold-sim-")
-	must(err)
-	r.home = home
-	must(os.Mkdir(r.limbo(), 0o700))
-	if r.files == nil {
-		return
-	}
-	must(os.Mkdir(r.dir(), 0o700))
-	for name, b := range r.files {
-		must(os.WriteFile(filepath.Join(r.dir(), name), b, 0o600))
-	}
-	r.files, r.adopt = nil, true
-}
-
-// memory is a directory on a file system in memory, where there is one.
-func memory() string {
-	if st, err := os.Stat("/dev/shm"); err == nil && st.IsDir() {
-		return "/dev/shm"
-	}
-	return ""
-}
-
-func must(err error) {
-	if err != nil {
-		panic(fmt.Sprintf("disk: the simulation's own files: %v", err))
-	}
 }
 
 // Append implements Disk.
 func (r *Real) Append(b *bolt.BatchInput, now spool.Time) (Receipt, error) {
 	want, err := r.model.Append(b, now)
 	if errors.Is(err, ErrFull) {
-		r.unasked = r.unasked || b.Key != ""
+		r.compare.unasked = r.compare.unasked || b.Key != ""
 		return want, err
 	}
 	got, gotErr := r.life.store.AppendBatch(over, b)
@@ -162,8 +123,8 @@ func (r *Real) Append(b *bolt.BatchInput, now spool.Time) (Receipt, error) {
 	}
 	if !want.Repeat {
 		r.life.filling = true
-		r.remember(b)
-		r.unasked = r.unasked && b.Key == ""
+		r.compare.remember(b)
+		r.compare.unasked = r.compare.unasked && b.Key == ""
 	}
 	p := promise{batch: b, receipt: want, tickets: got}
 	if got.Duplicate() != want.Repeat || got.Len() != len(b.Records) {
@@ -172,7 +133,7 @@ func (r *Real) Append(b *bolt.BatchInput, now spool.Time) (Receipt, error) {
 	if s := r.model.taken; want.Group == 0 && s != nil && !p.answered() {
 		// The commit under way carries the key to another segment. Until it is through the repeat waits, and if it
 		// fails hears that nobody knows: both are true.
-		r.came["repeat waits for its key to be carried"]++
+		r.dir.came["repeat waits for its key to be carried"]++
 		p.receipt.Group = s.group
 	}
 	if p.receipt.Group != 0 {
@@ -180,18 +141,9 @@ func (r *Real) Append(b *bolt.BatchInput, now spool.Time) (Receipt, error) {
 		r.life.promises = append(r.life.promises, p)
 	} else {
 		p.kept()
-		r.comparePlaces(&p)
+		r.compare.places(&p)
 	}
 	return want, nil
-}
-
-func (r *Real) remember(b *bolt.BatchInput) {
-	if b.Key != "" {
-		r.keyed = append(r.keyed, b)
-	}
-	for _, n := range b.Notes {
-		r.notes[n.Name] = true
-	}
 }
 
 // Begin implements Disk: the committer has gone as far as to the call of bbolt's own commit.
@@ -216,11 +168,11 @@ func (r *Real) begin(writes []*spool.Write) {
 	l.rest <- true
 	l.until(atCommit)
 	if l.made != "" { // and file and directory were synced
-		r.forgetLimbo()
-		r.path = r.newest()
-		r.settled()
+		r.dir.forgetLimbo()
+		r.dir.path = r.dir.newest()
+		r.dir.settled()
 	}
-	if r.one(2) {
+	if one(r.rng, 2) {
 		l.work()
 	}
 }
@@ -238,18 +190,18 @@ func (r *Real) Finish() []Commit {
 	list := l.take(s.group)
 	for i := range list {
 		list[i].kept()
-		r.comparePlaces(&list[i])
+		r.compare.places(&list[i])
 	}
 	for i := range l.promises { // of the next group
 		l.promises[i].pending()
 	}
-	if r.one(2) {
+	if one(r.rng, 2) {
 		l.work()
 	}
-	r.comparePoint()
+	r.compare.point()
 	for i := range s.events.Sections {
 		sec := &s.events.Sections[i]
-		r.compareRead(sec.Lane, sec.Spans[0].First, 1)
+		r.compare.read(sec.Lane, sec.Spans[0].First, 1)
 	}
 	return done
 }
@@ -259,7 +211,7 @@ func (r *Real) finish() {
 	l.orders <- l.carry
 	l.until(atRest)
 	l.busy = false
-	r.settled()
+	r.dir.settled()
 }
 
 // Answered implements Disk.
@@ -278,7 +230,7 @@ func (r *Real) Crash(power bool, pick func(n int) int) {
 		r.cut(durable, power)
 	}
 	if power {
-		r.powerCut()
+		r.dir.powerCut()
 	}
 	r.model.interrupt(durable)
 }
@@ -294,13 +246,13 @@ func (r *Real) Now() spool.Time {
 
 // Read implements Disk.
 func (r *Real) Read(lane spool.LaneID, from spool.Index, bytes int) ([]spool.Section, spool.Index, error) {
-	r.compareRead(lane, from, bytes)
+	r.compare.read(lane, from, bytes)
 	return r.model.Read(lane, from, bytes)
 }
 
 // Note implements Disk.
 func (r *Real) Note(name string) ([]byte, bool) {
-	r.compareNote(name)
+	r.compare.note(name)
 	return r.model.Note(name)
 }
 
@@ -316,24 +268,25 @@ func (r *Real) Counters() spool.Counters { return r.model.Counters() }
 func (r *Real) Bytes() int64 { return r.model.Bytes() }
 
 // Came says what came to pass in the files, and how often.
-func (r *Real) Came() map[string]int { return r.came }
+func (r *Real) Came() map[string]int { return r.dir.came }
 
 // Copy implements Disk: the files as they are now. They are put into a directory when the copy is opened, and taken over there.
 func (r *Real) Copy() Disk {
 	c := r.copyFiles()
 	c.model = r.model.copy()
-	c.keyed = append(c.keyed, r.keyed...)
-	for n := range r.notes {
-		c.notes[n] = true
+	c.compare.keyed = append(c.compare.keyed, r.compare.keyed...)
+	for n := range r.compare.notes {
+		c.compare.notes[n] = true
 	}
 	return c
 }
 
 func (r *Real) copyFiles() *Real {
-	c := &Real{rules: r.rules, tune: r.tune, boots: r.boots, shift: r.shift, gone: map[string]bool{}, notes: map[string]bool{}, came: r.came, files: r.files}
-	c.chance(r.rng.Uint64())
-	if r.home != "" {
-		c.files = r.readAll()
+	c := blank(r.rules, r.rng.Uint64(), r.dir.came)
+	c.tune, c.boots, c.shift = r.tune, r.boots, r.shift
+	c.dir.copied = r.dir.copied
+	if r.dir.home != "" {
+		c.dir.copied = r.dir.readAll()
 	}
 	return c
 }
@@ -347,8 +300,8 @@ func (r *Real) Close() {
 		}()
 		r.life = nil
 	}
-	if r.home != "" {
-		must(os.RemoveAll(r.home))
-		r.home = ""
+	if r.dir.home != "" {
+		must(os.RemoveAll(r.dir.home))
+		r.dir.home = ""
 	}
 }

@@ -15,15 +15,34 @@ import (
 	"github.com/spoold/spoold/spool/bolt"
 )
 
-// comparePoint compares what is told without reading. A commit has just been made.
-func (r *Real) comparePoint() {
-	m, st := r.model, r.life.store
+// comparison is what of the store is held against the Model, and what it needs for that.
+type comparison struct {
+	r     *Real
+	keyed []*bolt.BatchInput // that were taken, for look-ups
+	notes map[string]bool    // names
+	// unasked: the Model was asked for a key, and the store was not. Old keys are forgotten when one asks for a new one.
+	unasked bool
+}
+
+// remember notes what look-ups will ask for.
+func (c *comparison) remember(b *bolt.BatchInput) {
+	if b.Key != "" {
+		c.keyed = append(c.keyed, b)
+	}
+	for _, n := range b.Notes {
+		c.notes[n.Name] = true
+	}
+}
+
+// point compares what is told without reading. A commit has just been made.
+func (c *comparison) point() {
+	m, st := c.r.model, c.r.life.store
 	got, lanes := st.Lanes()
 	now := m.now()
 	if got.Counters != m.st.Counters() || got.DeadLetters != m.st.DeadLetters() || got.Lanes != m.st.Lanes() || len(lanes) != m.st.Lanes() {
 		differ("counters %+v, %d dead letters, %d lanes; not %+v, %d, %d", got.Counters, got.DeadLetters, got.Lanes, m.st.Counters(), m.st.DeadLetters(), m.st.Lanes())
 	}
-	if !r.unasked && (got.Keys != m.index.Len() || got.KeysAge.Milliseconds() != now-m.index.OldestAge(now)) {
+	if !c.unasked && (got.Keys != m.index.Len() || got.KeysAge.Milliseconds() != now-m.index.OldestAge(now)) {
 		differ("%d idempotency keys, the oldest %v old; not %d and %d ms", got.Keys, got.KeysAge, m.index.Len(), now-m.index.OldestAge(now))
 	}
 	for i := range lanes {
@@ -33,15 +52,15 @@ func (r *Real) comparePoint() {
 			differ("lane %d is %+v, not %+v", i, lanes[i], want)
 		}
 	}
-	r.compareBytes(got.Bytes)
-	if r.one(4) {
-		r.compareFiles(got.Segments)
+	c.bytes(got.Bytes)
+	if one(c.r.rng, 4) {
+		c.files(got.Segments)
 	}
 }
 
-// compareFiles counts files: what is off the list, or was never on it, is to be removed.
-func (r *Real) compareFiles(want int) {
-	list, err := os.ReadDir(r.dir())
+// files counts files: what is off the list, or was never on it, is to be removed.
+func (c *comparison) files(want int) {
+	list, err := os.ReadDir(c.r.dir.spool())
 	must(err)
 	got := -1 // one is the lock
 	for _, e := range list {
@@ -49,15 +68,15 @@ func (r *Real) compareFiles(want int) {
 			got++
 		}
 	}
-	if len(r.life.works) == 0 && got != want {
+	if len(c.r.life.works) == 0 && got != want {
 		differ("there are %d files, but %d segments", got, want)
 	}
 }
 
-// compareBytes compares what counts against the limit with its bounds: every entry that has not left is in a page
+// bytes compares what counts against the limit with its bounds: every entry that has not left is in a page
 // that counts; when none is left, only idempotency keys count.
-func (r *Real) compareBytes(got int64) {
-	m := r.model
+func (c *comparison) bytes(got int64) {
+	m := c.r.model
 	var least, keys int64
 	for i, l := range m.lanes {
 		settled := m.st.Settled(spool.LaneID(i))
@@ -73,55 +92,55 @@ func (r *Real) compareBytes(got int64) {
 	}
 }
 
-// compareAll compares everything, at a start.
-func (r *Real) compareAll() {
-	r.comparePoint()
-	for i := range r.model.lanes {
-		id, end := spool.LaneID(i), r.model.lanes[i].durable
-		bytes := 1 << r.rng.IntN(16)
+// all compares everything, at a start.
+func (c *comparison) all() {
+	c.point()
+	for i := range c.r.model.lanes {
+		id, end := spool.LaneID(i), c.r.model.lanes[i].durable
+		bytes := 1 << c.r.rng.IntN(16)
 		for at := spool.Index(0); at < end; {
-			next := r.compareRead(id, at, bytes)
+			next := c.read(id, at, bytes)
 			if next <= at {
 				differ("reading lane %d from %d on ends at %d of %d", id, at, next, end)
 			}
 			at = next
 		}
-		r.compareRead(id, end, bytes)
+		c.read(id, end, bytes)
 		if end > 0 {
-			r.compareRead(id, spool.Index(r.rng.Int64N(int64(end))), bytes)
+			c.read(id, spool.Index(c.r.rng.Int64N(int64(end))), bytes)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(r.notes)) {
-		r.compareNote(name)
+	for _, name := range slices.Sorted(maps.Keys(c.notes)) {
+		c.note(name)
 	}
-	r.compareKeys()
+	c.keys()
 }
 
-// compareKeys asks for every idempotency key that a start found.
-func (r *Real) compareKeys() {
-	now := r.model.Now()
-	for _, b := range r.keyed {
-		if key, _ := digest(b); r.model.known[key] {
-			_, _ = r.Append(b, now) // what it says was compared
+// keys asks for every idempotency key that a start found.
+func (c *comparison) keys() {
+	now := c.r.model.Now()
+	for _, b := range c.keyed {
+		if key, _ := digest(b); c.r.model.known[key] {
+			_, _ = c.r.Append(b, now) // what it says was compared
 		}
 	}
 }
 
-func (r *Real) compareNote(name string) {
-	got, ok := r.life.store.Note(name)
-	want, wanted := r.model.Note(name)
+func (c *comparison) note(name string) {
+	got, ok := c.r.life.store.Note(name)
+	want, wanted := c.r.model.Note(name)
 	if ok != wanted || !bytes.Equal(got, want) {
 		differ("note %q is %q (%v), not %q (%v)", name, got, ok, want, wanted)
 	}
 }
 
-// compareRead compares entries, not how they are put into sections: what was carried stands otherwise than it came.
-func (r *Real) compareRead(lane spool.LaneID, from spool.Index, size int) spool.Index {
-	sections, next, _, err := r.life.store.Read(lane, from, size, nil)
+// read compares entries, not how they are put into sections: what was carried stands otherwise than it came.
+func (c *comparison) read(lane spool.LaneID, from spool.Index, size int) spool.Index {
+	sections, next, _, err := c.r.life.store.Read(lane, from, size, nil)
 	if err != nil {
 		differ("lane %d cannot be read from %d on: %v", lane, from, err)
 	}
-	l, settled := r.model.lanes[lane], r.model.st.Settled(lane)
+	l, settled := c.r.model.lanes[lane], c.r.model.st.Settled(lane)
 	have := map[spool.Index]bool{}
 	for i := range sections {
 		rest := sections[i].Bytes
@@ -149,19 +168,19 @@ func (r *Real) compareRead(lane spool.LaneID, from spool.Index, size int) spool.
 	return next
 }
 
-// comparePlaces lets the loop tell of the delivery of a batch's entries, each with a number that names its place: the
+// places lets the loop tell of the delivery of a batch's entries, each with a number that names its place: the
 // batch's tickets must hear of their own entries. Of what has left, a repeat may know that only.
-func (r *Real) comparePlaces(p *promise) {
+func (c *comparison) places(p *promise) {
 	for _, s := range p.receipt.Spots {
 		d := spool.Delivery{Lane: s.Lane, Spans: []spool.Span{{First: s.Index, End: s.Index + 1}}, Partition: int32(s.Lane), Offset: protocol.Offset(s.Index), Timestamp: -1}
-		r.life.store.Resolve(&d)
+		c.r.life.store.Resolve(&d)
 	}
 	for k, s := range p.receipt.Spots {
 		a, err, ok := p.tickets.At(k).Poll()
 		if ok && err == nil && a.Partition == int32(s.Lane) && a.Offset == protocol.Offset(s.Index) {
 			continue
 		}
-		left, dead := r.model.st.Settled(s.Lane).Contains(s.Index), r.model.st.DeadLettered(s.Lane, s.Index)
+		left, dead := c.r.model.st.Settled(s.Lane).Contains(s.Index), c.r.model.st.DeadLettered(s.Lane, s.Index)
 		if ok && p.receipt.Repeat && left && a.Offset == protocol.NoOffset && errors.Is(err, bolt.ErrDeadLettered) == dead {
 			continue
 		}
@@ -176,12 +195,12 @@ type sight struct {
 }
 
 // look looks now and then.
-func (r *Real) look() *sight {
-	if !r.one(3) {
+func (c *comparison) look() *sight {
+	if !one(c.r.rng, 3) {
 		return nil
 	}
-	in, err := bolt.Look(r.dir())
-	if len(r.model.pairs) == 0 && errors.Is(err, fs.ErrNotExist) {
+	in, err := bolt.Look(c.r.dir.spool())
+	if len(c.r.model.pairs) == 0 && errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
@@ -202,8 +221,8 @@ func (r *Real) look() *sight {
 		differ("nobody can look at its entries: %v", err)
 	}
 	compareSegments(in.Segments(), blocks, in.Stats.DeadLetters)
-	for i := range r.model.lanes {
-		lane, l := &s.found.Lanes[i], r.model.lanes[i]
+	for i := range c.r.model.lanes {
+		lane, l := &s.found.Lanes[i], c.r.model.lanes[i]
 		for k := lane.Settled.NextAbsent(0); k < l.durable; k = lane.Settled.NextAbsent(k + 1) {
 			at := Spot{lane.ID, k}
 			if s.entries[at] != string(l.entries[k]) {

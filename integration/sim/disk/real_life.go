@@ -63,10 +63,10 @@ func (r *Real) newLife(c Clock) *life {
 	through := func(do func() error) error { return do() }
 	l.first = through
 	l.options = bolt.Options{
-		Path: r.dir(), SegmentBytes: r.tune.segment, GroupBytes: groupBytes, MaxBytes: r.tune.limit, MinFreeBytes: -1,
+		Path: r.dir.spool(), SegmentBytes: r.tune.segment, GroupBytes: groupBytes, MaxBytes: r.tune.limit, MinFreeBytes: -1,
 		RewriteAfter: -1, // at the next commit that finds the segment as the last one did
 		KeyWindow:    time.Duration(r.rules.Keys.Window) * time.Millisecond, MaxKeys: r.rules.Keys.Max,
-		Adopt: r.adopt, Now: func() time.Time { return time.UnixMilli(c.Wall()) }, Observe: l.observe,
+		Adopt: r.dir.adopt, Now: func() time.Time { return time.UnixMilli(c.Wall()) }, Observe: l.observe,
 		Faults: &bolt.Faults{
 			Boot: func() int64 { return c.Boot() + r.shift }, Commit: l.commit, Point: l.point, Go: l.background,
 			Fallocate: l.fallocate, AllocSize: 64 << 10,
@@ -146,9 +146,9 @@ func (l *life) observe(bolt.CommitStats) {
 
 // point is bolt.Faults.Point.
 func (l *life) point(name string) {
-	l.r.came[name]++
+	l.r.dir.came[name]++
 	if name == "segment made" {
-		list, err := os.ReadDir(l.r.dir())
+		list, err := os.ReadDir(l.r.dir.spool())
 		must(err)
 		l.made = list[len(list)-1].Name()
 	}
@@ -156,8 +156,8 @@ func (l *life) point(name string) {
 
 // background is bolt.Faults.Go: at once, or when a commit is under way, or when it is through.
 func (l *life) background(work func()) {
-	if l.dead || l.r.one(3) {
-		l.r.unlinking(work)
+	if l.dead || one(l.r.rng, 3) {
+		l.r.dir.unlinking(work)
 		return
 	}
 	l.works = append(l.works, work)
@@ -168,7 +168,7 @@ func (l *life) work() {
 	works := l.works
 	l.works = nil
 	for _, w := range works {
-		l.r.unlinking(w)
+		l.r.dir.unlinking(w)
 	}
 }
 

@@ -3,12 +3,9 @@ package disk
 import (
 	"bytes"
 	"errors"
-	"maps"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 
 	"github.com/spoold/spoold/spool/bolt"
@@ -18,93 +15,38 @@ import (
 // files look then is chosen among what can be, with what spool/bolt assumes of a disk: a sync is honest, and what was not
 // synced may be there in any part, sectors cut in two.
 
-func (r *Real) dir() string   { return filepath.Join(r.home, "spool") }
-func (r *Real) limbo() string { return filepath.Join(r.home, "limbo") }
-
-// segments are the names of the segment files, ascending.
-func segments(dir string) (out []string) {
-	list, err := os.ReadDir(dir)
-	must(err)
-	for _, e := range list {
-		if strings.HasSuffix(e.Name(), ".db") {
-			out = append(out, e.Name())
-		}
-	}
-	return out
-}
-
-// readAll reads all files.
-func (r *Real) readAll() map[string][]byte {
-	out := map[string][]byte{}
-	list, err := os.ReadDir(r.dir())
-	must(err)
-	for _, e := range list {
-		b, err := os.ReadFile(filepath.Join(r.dir(), e.Name()))
-		must(err)
-		out[e.Name()] = b
-	}
-	return out
-}
-
-// image is a file's bytes.
-type image struct {
-	path  string
-	bytes []byte
-}
-
-// newest is the file that commits go to.
-func (r *Real) newest() string {
-	list := segments(r.dir())
-	return filepath.Join(r.dir(), list[len(list)-1])
-}
-
-// active reads it.
-func (r *Real) active() image {
-	path := r.newest()
-	b, err := os.ReadFile(path)
-	must(err)
-	return image{path, b}
-}
-
-// settled: a commit is through, and the file synced.
-func (r *Real) settled() {
-	st, err := os.Stat(r.path)
-	must(err)
-	r.size = st.Size()
-}
-
 // openCut is a start that is cut off before its commit is durable.
 func (r *Real) openCut(c Clock) {
 	l := r.newLife(c)
 	var before, after image
 	l.first = func(do func() error) error {
-		before = r.active()
-		r.size = int64(len(before.bytes))
-		if r.one(4) {
+		before = r.dir.active()
+		r.dir.size = int64(len(before.bytes))
+		if one(r.rng, 4) {
 			return errKilled
 		}
 		if err := do(); err != nil {
 			return err
 		}
-		after = r.active()
+		after = r.dir.active()
 		return errKilled
 	}
 	if _, _, err := bolt.Open(l.options); !errors.Is(err, errKilled) {
 		differ("it does not open: %v", err)
 	}
-	r.came["start cut off"]++
-	r.undo(before, after, l.made, r.one(2))
-	if r.one(2) {
-		r.powerCut()
+	r.dir.came["start cut off"]++
+	r.dir.undo(before, after, l.made, one(r.rng, 2))
+	if one(r.rng, 2) {
+		r.dir.powerCut()
 	}
 }
 
 // fail makes the commit under way fail.
 func (r *Real) fail(durable, full bool) {
 	l := r.life
-	cause := error(&os.PathError{Op: "fdatasync", Path: r.dir(), Err: syscall.EIO})
+	cause := error(&os.PathError{Op: "fdatasync", Path: r.dir.spool(), Err: syscall.EIO})
 	if full {
-		cause = &os.PathError{Op: "write", Path: r.dir(), Err: syscall.ENOSPC}
+		cause = &os.PathError{Op: "write", Path: r.dir.spool(), Err: syscall.ENOSPC}
 	}
 	before, after, err := r.interrupted(durable, cause)
 	var space *bolt.SpaceError
@@ -118,15 +60,15 @@ func (r *Real) fail(durable, full bool) {
 		differ("after a commit that failed, Append says %v", err)
 	}
 	if !durable {
-		r.undo(before, after, l.made, true)
+		r.dir.undo(before, after, l.made, true)
 	}
 }
 
 // interrupted lets the store end at the commit under way. after has no bytes if bbolt was not asked.
 func (r *Real) interrupted(durable bool, cause error) (before, after image, err error) {
 	l := r.life
-	before = r.active()
-	ask := durable || !r.one(4)
+	before = r.dir.active()
+	ask := durable || !one(r.rng, 4)
 	l.dead = true
 	r.cutWork()
 	l.orders <- func(do func() error) error {
@@ -136,7 +78,7 @@ func (r *Real) interrupted(durable bool, cause error) (before, after image, err 
 		if err := l.carry(do); err != nil {
 			return err
 		}
-		after = r.active()
+		after = r.dir.active()
 		return cause
 	}
 	err = l.died()
@@ -154,11 +96,11 @@ func (r *Real) interrupted(durable bool, cause error) (before, after image, err 
 func (r *Real) cut(durable, power bool) {
 	l := r.life
 	switch {
-	case !l.busy && !l.filling && r.one(4):
-		r.came["closed in order"]++
+	case !l.busy && !l.filling && one(r.rng, 4):
+		r.dir.came["closed in order"]++
 		l.stop()
 		r.life = nil
-	case durable && r.one(2):
+	case durable && one(r.rng, 2):
 		l.orders <- l.carry
 		l.until(atRest)
 		fallthrough
@@ -169,32 +111,8 @@ func (r *Real) cut(durable, power bool) {
 	default:
 		before, after, _ := r.interrupted(durable, errKilled)
 		if !durable {
-			r.undo(before, after, l.made, power)
+			r.dir.undo(before, after, l.made, power)
 		}
-	}
-}
-
-// undo makes the active file what it may be if the commit that made after of before is not durable. made: if the file was
-// made for this commit, what it was called meanwhile.
-func (r *Real) undo(before, after image, made string, power bool) {
-	b := before.bytes
-	if after.bytes != nil {
-		var how string
-		b, how = torn(r.rng, before.bytes, after.bytes, r.size, power)
-		r.came[how]++
-		must(os.WriteFile(before.path, b, 0o600))
-	}
-	if made == "" {
-		return
-	}
-	switch r.rng.IntN(4) {
-	case 0:
-		r.came["new segment: not there"]++
-		must(os.Remove(before.path))
-	case 1:
-		r.came["new segment: under its first name"]++
-		must(os.Remove(before.path))
-		must(os.WriteFile(filepath.Join(r.dir(), made), b[:r.rng.IntN(len(b)+1)], 0o600))
 	}
 }
 
@@ -266,66 +184,17 @@ func part(b []byte, from, to int) []byte {
 	return out
 }
 
-// unlinking does work that may unlink segments. What it unlinks is kept: until the directory is synced, it may come back.
-func (r *Real) unlinking(work func()) (unlinked []string) {
-	for _, name := range segments(r.dir()) {
-		must(os.Link(filepath.Join(r.dir(), name), filepath.Join(r.limbo(), name)))
-	}
-	work()
-	there := segments(r.dir())
-	for _, name := range segments(r.limbo()) {
-		switch {
-		case slices.Contains(there, name):
-			must(os.Remove(filepath.Join(r.limbo(), name)))
-		case !r.gone[name]:
-			r.gone[name] = true
-			unlinked = append(unlinked, name)
-		}
-	}
-	return unlinked
-}
-
 // cutWork ends background work at any point: what it would have done after that is undone.
 func (r *Real) cutWork() {
 	works := r.life.works
 	r.life.works = nil
 	done := r.rng.IntN(len(works) + 1)
 	for i, w := range works {
-		for _, name := range r.unlinking(w) {
+		for _, name := range r.dir.unlinking(w) {
 			if i >= done {
-				r.came["segment not unlinked"]++
-				r.back(name)
+				r.dir.came["segment not unlinked"]++
+				r.dir.back(name)
 			}
 		}
-	}
-}
-
-// back gives an unlinked file back.
-func (r *Real) back(name string) {
-	must(os.Rename(filepath.Join(r.limbo(), name), filepath.Join(r.dir(), name)))
-	delete(r.gone, name)
-}
-
-// forgetLimbo: the directory was synced.
-func (r *Real) forgetLimbo() {
-	for name := range r.gone {
-		must(os.Remove(filepath.Join(r.limbo(), name)))
-	}
-	clear(r.gone)
-}
-
-// powerCut is what a power cut does besides: files come back, and the lock file, which is never synced, may be short.
-func (r *Real) powerCut() {
-	for _, name := range slices.Sorted(maps.Keys(r.gone)) {
-		if r.one(2) {
-			r.came["unlinked segment back"]++
-			r.back(name)
-		}
-	}
-	r.forgetLimbo()
-	lock := filepath.Join(r.dir(), "lock")
-	if st, err := os.Stat(lock); err == nil && r.one(6) {
-		r.came["lock file cut short"]++
-		must(os.Truncate(lock, r.rng.Int64N(st.Size()+1)))
 	}
 }

@@ -59,7 +59,7 @@ func run(seed uint64, came map[string]int) (text string) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	rules := Rules{MaxBytes: 8<<10 + rng.Int64N(64<<10), Keys: spool.KeyRule{Window: int64(15+rng.IntN(60)) * 60_000, Floor: 15 * 60_000, Max: 4 + rng.IntN(40)}}
 	p := &program{Rand: rng, rules: rules, real: NewReal("s", rules, seed), twin: NewModel("s", rules), came: came, now: 1_700_000_000_000, boots: 1, host: map[Disk]*string{}}
-	p.real.came = came
+	p.real.dir.came = came
 	p.booted = p.now - 50_000
 	defer func() {
 		bug := recover()
@@ -69,7 +69,7 @@ func run(seed uint64, came map[string]int) (text string) {
 			panic(bug)
 		}
 		p.real.Close()
-		if _, err := os.Stat(p.real.dir()); text == "" && !errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(p.real.dir.spool()); text == "" && !errors.Is(err, os.ErrNotExist) {
 			text = "Close leaves its directory"
 		}
 	}()
