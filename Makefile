@@ -13,7 +13,7 @@ MUTATE ?= protocol protocol/codec protocol/conn recovery spool accumulator
 # Folders with tests against real Kafka: they need Java 17 and Maven, and fail without.
 KAFKA = $(shell grep -rlE '^//go:build kafka' --include='*_test.go' . | xargs -n1 dirname | sort -u)
 
-.PHONY: build test race sim plant differ sim-ci fuzz kafka txn crash states inject power soak ship crash-ci mutate bench vet lint check browser clients dist dist-test
+.PHONY: build test race sim plant differ sim-ci fuzz kafka txn crash states inject power soak ship crash-ci mutate bench vet lint check browser clients dist dist-test golden
 
 build:
 	go build -o bin/spoold ./cmd/spoold
@@ -54,6 +54,9 @@ ship:
 	go test -tags crash -count=1 -v -timeout 60m ./integration/ship -kills $(KILLS) -logs 8
 soak:
 	go test -tags crash -count=1 -v -timeout 0 ./integration/soak -time $(SOAK) -out .cache/soak; was=$$?; cd integration/plot && go run . -in ../../.cache/soak -out ../../.cache/soak/soak.png && exit $$was
+# The batches of Kafka's own Java producer that tests read.
+golden:
+	go run ./integration/oracle/golden
 bench:
 	cd integration/bench && go run .
 # Without --test-cpu: with it this version's go test ends at once, and everything counts as killed.

@@ -60,6 +60,40 @@ func TestLevelsMeanWhatTheyMeanInKafka(t *testing.T) {
 	}
 }
 
+// Of the same text, the highest level makes fewer bytes than the lowest, a default makes those of what it stands for, and what is beyond the highest is the highest.
+func TestLevelsReachTheCodec(t *testing.T) {
+	src := records(200_000)
+	size := func(c protocol.Codec, level int) int {
+		packed, err := Compress(nil, src, c, level)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(packed)
+	}
+	for _, tt := range []struct {
+		name         string
+		c            protocol.Codec
+		low, high    int
+		standard, is int // a default, and the level that it stands for
+		beyond       int
+	}{
+		{"gzip", protocol.CodecGzip, 1, 9, -1, DefaultLevel, 20},
+		{"lz4", protocol.CodecLZ4, 1, 17, DefaultLevel, 9, 40},
+		{"zstd", protocol.CodecZstd, 1, 22, DefaultLevel, 3, 90},
+	} {
+		low, high := size(tt.c, tt.low), size(tt.c, tt.high)
+		if high >= low {
+			t.Errorf("%s: level %d makes %d bytes, level %d %d", tt.name, tt.low, low, tt.high, high)
+		}
+		if a, b := size(tt.c, tt.standard), size(tt.c, tt.is); a != b {
+			t.Errorf("%s: the default makes %d bytes, level %d %d", tt.name, a, tt.is, b)
+		}
+		if got := size(tt.c, tt.beyond); got != high {
+			t.Errorf("%s: level %d makes %d bytes, level %d %d", tt.name, tt.beyond, got, tt.high, high)
+		}
+	}
+}
+
 func TestFranzGoReadsWhatWeCompress(t *testing.T) {
 	oracle := kgo.DefaultDecompressor()
 	for _, c := range all {

@@ -74,34 +74,42 @@ func (s *Store) AppendBatch(ctx context.Context, b *BatchInput) (Tickets, error)
 		digest, bodyDigest = b.digests()
 	}
 	s.mu.Lock()
-	for {
-		// A repeat needs no room, and is answered on a full disk, too.
-		if b.Key != "" && s.err == nil && !s.closing {
-			hit, verdict := s.keys.Find(digest, bodyDigest, s.clock.now().Age)
-			switch verdict {
-			case spool.KeyRepeat:
-				t, err := s.answers.attach(b, hit)
-				s.mu.Unlock()
-				return t, err
-			case spool.KeyReused:
-				s.mu.Unlock()
-				return Tickets{}, ErrKeyReused
-			case spool.KeyNoRoom:
-				s.mu.Unlock()
-				return Tickets{}, ErrKeyWindow
-			}
+	for w := (*turn)(nil); ; {
+		if t, err, known := s.answers.findKey(b, digest, bodyDigest); known {
+			s.turns.leave(w)
+			s.mu.Unlock()
+			return t, err
 		}
-		g, err := s.room(size)
+		g, err := s.room(w, size)
 		if err == nil {
 			t, err := s.appendAll(g, b, digest, bodyDigest)
 			s.wake()
 			s.mu.Unlock()
 			return t, err
 		}
-		if err := s.waitForRoom(ctx, size, err); err != nil {
+		if w, err = s.turns.wait(ctx, w, size, err); err != nil {
 			return Tickets{}, err
 		}
 	}
+}
+
+// findKey answers a batch by its idempotency key, if that is known. A repeat needs no room, and is answered on a full disk, too.
+// Under mu.
+func (s *answers) findKey(b *BatchInput, digest spool.KeyDigest, bodyDigest uint64) (t Tickets, err error, known bool) {
+	if b.Key == "" || s.err != nil || s.closing {
+		return Tickets{}, nil, false
+	}
+	hit, verdict := s.keys.Find(digest, bodyDigest, s.clock.now().Age)
+	switch verdict {
+	case spool.KeyRepeat:
+		t, err = s.attach(b, hit)
+		return t, err, true
+	case spool.KeyReused:
+		return Tickets{}, ErrKeyReused, true
+	case spool.KeyNoRoom:
+		return Tickets{}, ErrKeyWindow, true
+	}
+	return Tickets{}, nil, false
 }
 
 // MaxBatch is the largest batch, and record, that is taken, encoded.

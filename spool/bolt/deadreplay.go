@@ -95,10 +95,10 @@ type replayed struct {
 // replay is ReplayDead for what one commit takes.
 func (s *deadLetters) replay(ctx context.Context, c *replayed) error {
 	s.mu.Lock()
-	for {
-		g, err := s.room(c.size)
+	for w := (*turn)(nil); ; {
+		g, err := s.room(w, c.size)
 		if err != nil {
-			if err := s.waitForRoom(ctx, c.size, err); err != nil {
+			if w, err = s.turns.wait(ctx, w, c.size, err); err != nil {
 				return err
 			}
 			continue

@@ -75,8 +75,8 @@ func (s *Store) Append(ctx context.Context, topic string, ts int64, partition in
 		ts = s.clock.wall().UnixMilli()
 	}
 	s.mu.Lock()
-	for {
-		g, err := s.room(size)
+	for w := (*turn)(nil); ; {
+		g, err := s.room(w, size)
 		if err == nil {
 			l, err := s.lane(g, topic)
 			if err != nil {
@@ -88,7 +88,7 @@ func (s *Store) Append(ctx context.Context, topic string, ts int64, partition in
 			s.mu.Unlock()
 			return t, nil
 		}
-		if err := s.waitForRoom(ctx, size, err); err != nil {
+		if w, err = s.turns.wait(ctx, w, size, err); err != nil {
 			return Ticket{}, err
 		}
 	}
@@ -96,8 +96,9 @@ func (s *Store) Append(ctx context.Context, topic string, ts int64, partition in
 
 var errGroupFull = errors.New("the commit before it is not on the disk yet: the disk is slow")
 
-// room is the open group, if size more bytes may go in. Under mu.
-func (s *Store) room(size int) (*group, error) {
+// room is the open group, if size more bytes may go in, and nobody waits before w; nil is a caller who has not waited. Then the
+// place is given up. Under mu.
+func (s *Store) room(w *turn, size int) (*group, error) {
 	switch {
 	case s.err != nil:
 		return nil, s.err
@@ -106,6 +107,8 @@ func (s *Store) room(size int) (*group, error) {
 	case s.space.full != nil:
 		return nil, s.space.full
 	case s.open.unitCommit != nil:
+		return nil, errGroupFull
+	case size <= s.space.hardCap && len(s.turns.list) > 0 && s.turns.list[0] != w:
 		return nil, errGroupFull
 	case size > s.space.hardCap && size > s.space.granted:
 		if s.space.noGrant != nil {
@@ -120,11 +123,11 @@ func (s *Store) room(size int) (*group, error) {
 	if size > s.space.hardCap {
 		s.space.granted = 0 // it is used
 	}
+	s.turns.leave(w)
 	return s.open, nil
 }
 
-// waitForRoom gives mu away until there may be room, and takes it back. If it returns an
-// error, mu is not held.
+// waitForRoom is turns.wait for what has no turn.
 func (s *Store) waitForRoom(ctx context.Context, size int, why error) error {
 	if s.err != nil || s.closing {
 		s.mu.Unlock()

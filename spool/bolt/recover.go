@@ -82,6 +82,7 @@ func newStore(o Options, l *lock) *Store {
 	}
 	s.committer, s.space, s.rewriter = &committer{Store: s}, &space{Store: s}, &rewriter{Store: s}
 	s.dead, s.answers, s.staging = &deadLetters{Store: s}, &answers{s}, &staging{Store: s}
+	s.turns = &turns{Store: s}
 	close(s.past.done)
 	s.keys = spool.NewKeyIndex(spool.KeyRule{Window: o.KeyWindow.Milliseconds(), Floor: keyFloor.Milliseconds(), Max: o.MaxKeys})
 	s.open = s.newGroup()

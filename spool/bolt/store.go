@@ -46,7 +46,8 @@ type Store struct {
 	err        error         // poisoned
 	over       bool          // the segments are closed, or about to be
 	roomy      chan struct{} // closed when there may be room
-	kept       []*lane       // after the end: whose receipts are not answered
+	turns      *turns
+	kept       []*lane // after the end: whose receipts are not answered
 
 	view   sync.RWMutex
 	state  *spool.State
@@ -165,6 +166,7 @@ func (s *Store) letIn() {
 		close(s.roomy)
 		s.roomy = nil
 	}
+	s.turns.callFirst()
 }
 
 // shutdown lets go of everything; the committer calls it last.

@@ -107,15 +107,15 @@ func (u *StagedUnit) Commit(ctx context.Context, notes []Note) (Tickets, error) 
 		size += len(n.Name) + len(n.Value)
 	}
 	s.mu.Lock()
-	for {
-		g, err := s.room(size)
+	for w := (*turn)(nil); ; {
+		g, err := s.room(w, size)
 		if err == nil {
 			t, err := s.staging.commit(g, u, b)
 			s.wake()
 			s.mu.Unlock()
 			return t, err
 		}
-		if err := s.waitForRoom(ctx, size, err); err != nil {
+		if w, err = s.turns.wait(ctx, w, size, err); err != nil {
 			return Tickets{}, err
 		}
 	}

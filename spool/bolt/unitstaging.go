@@ -29,15 +29,21 @@ type unitCommit struct {
 // append puts a chunk into the open group.
 func (s *staging) append(ctx context.Context, c *stagedChunk) (*Receipt, error) {
 	s.mu.Lock()
-	for {
+	for w := (*turn)(nil); ; {
 		if most := s.opt.StagedBytes; s.bytes+int64(c.bytes) > most {
+			s.turns.leave(w)
 			s.mu.Unlock()
 			return nil, fmt.Errorf("%w: they hold %d bytes, allowed are %d", ErrStagedFull, s.bytes, most)
 		}
-		g, err := s.room(c.bytes)
-		if err == nil && g.staged != nil {
-			err = errGroupFull // one chunk in a commit
+		if s.open.staged != nil && s.err == nil && !s.closing { // one chunk in a commit; others go on meanwhile
+			s.turns.leave(w)
+			w = nil
+			if err := s.waitForRoom(ctx, c.bytes, errGroupFull); err != nil {
+				return nil, err
+			}
+			continue
 		}
+		g, err := s.room(w, c.bytes)
 		if err == nil {
 			g.staged = c
 			g.bytes += c.bytes
@@ -48,7 +54,7 @@ func (s *staging) append(ctx context.Context, c *stagedChunk) (*Receipt, error) 
 			s.mu.Unlock()
 			return receipt, nil
 		}
-		if err := s.waitForRoom(ctx, c.bytes, err); err != nil {
+		if w, err = s.turns.wait(ctx, w, c.bytes, err); err != nil {
 			return nil, err
 		}
 	}
