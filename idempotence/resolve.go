@@ -51,6 +51,9 @@ func (m *Machine) Advance(e *Env, way uint64) Want {
 	var w Want
 	switch m.phase {
 	case Resolving:
+		if len(m.window) > 0 {
+			m.Block(e, true) // a new leader does not end it
+		}
 		w = m.followResolver(e, way)
 	case ReadingTail:
 		if way != m.way {

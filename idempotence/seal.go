@@ -20,7 +20,7 @@ func (m *Machine) drain(e *Env) {
 		e.Wake(m.retryAt)
 		return
 	}
-	m.Block(e, false)
+	m.Block(e, m.waitsForTime()) // what stands behind a record that waits gives its memory to others
 	for m.maySeal(e, m.Queue.Head()) {
 		m.seal(e, m.Queue.Pop(e.Accumulator))
 	}

@@ -49,7 +49,7 @@ func (s *Sender) unsealExpired(l *lane, end spool.Index) {
 
 // whyWaiting is what records of l wait for, for people.
 func (s *Sender) whyWaiting(l *lane) string {
-	if why := s.topicTrouble(l); why != "" {
+	if why := s.topicTrouble(l, s.now.Age); why != "" {
 		return why
 	}
 	if link := s.view.Link(); !link.Up && link.Err != "" {

@@ -187,3 +187,16 @@ func TestARecordThatWasTooOldWhenItCameIsADeadLetter(t *testing.T) {
 		t.Errorf("%d dead letters, want 1", n)
 	}
 }
+
+// Where nothing happens for minutes, as with a long retry.backoff.max.ms, status must not stand still.
+func TestTroubleIsThatOfTheTimeOfTheQuestion(t *testing.T) {
+	w, _ := scenario(1)
+	w.hold = isProduce
+	w.produce(1)
+	w.run(50)
+	first, later := w.s.Status(w.now).Topics[0], w.now
+	later.Age += 61_000
+	if s := w.s.Status(later).Topics[0]; !strings.Contains(s.Trouble, "no record of the topic has left for") || s.Trouble == first.Trouble || s.State != "waiting" {
+		t.Errorf("trouble %q, and a minute later, in which nothing happened, state %q, trouble %q", first.Trouble, s.State, s.Trouble)
+	}
+}

@@ -16,7 +16,7 @@ func (s *Sender) Status(now spool.Time) Status {
 		Brokers: s.view.Connected(), Retries: s.e.Retries,
 	}
 	for _, l := range s.lanes {
-		st.Topics = append(st.Topics, s.topicStatus(l))
+		st.Topics = append(st.Topics, s.topicStatus(l, now.Age))
 	}
 	slices.SortFunc(st.Topics, func(a, b TopicStatus) int { return strings.Compare(a.Topic, b.Topic) })
 	return st

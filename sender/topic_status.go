@@ -9,7 +9,7 @@ import (
 // trouble, in ms.
 const stuckAfter = 60_000
 
-func (ts *topics) topicStatus(l *lane) TopicStatus {
+func (ts *topics) topicStatus(l *lane, age int64) TopicStatus {
 	t := TopicStatus{
 		Lane: l.id, Topic: l.topic, TopicID: l.remote.Bound, End: l.acc.End, Settled: l.acc.Settled(), State: "idle",
 	}
@@ -26,7 +26,7 @@ func (ts *topics) topicStatus(l *lane) TopicStatus {
 	}
 	t.PartitionCount = l.acc.Partitions()
 	if pending {
-		t.Trouble = ts.topicTrouble(l)
+		t.Trouble = ts.topicTrouble(l, age)
 		t.Detail = t.Trouble
 	}
 	switch {
@@ -67,8 +67,9 @@ func (ts *topics) partitionStatus(p *partition) PartitionStatus {
 	return ps
 }
 
-// topicTrouble says why records of l that wait cannot leave, or "". It counts on an operator, or on time.
-func (ts *topics) topicTrouble(l *lane) string {
+// topicTrouble says why records of l that wait cannot leave, or "", at an age of the spool that nothing may
+// have happened at. It counts on an operator, or on time.
+func (ts *topics) topicTrouble(l *lane, age int64) string {
 	if l.remote.Code != protocol.None {
 		return l.remote.Code.String() + ": " + ts.view.Advice(l.remote.Code)
 	}
@@ -83,13 +84,13 @@ func (ts *topics) topicTrouble(l *lane) string {
 	progress := max(l.since, link.Since)
 	for _, p := range l.parts {
 		progress = max(progress, p.Progress)
-		stuck := ts.now.Age-max(p.since, p.Progress, link.Since) >= stuckAfter
+		stuck := age-max(p.since, p.Progress, link.Since) >= stuckAfter
 		if p.active && p.Phase() != idempotence.Parked && p.Detail != "" && (p.RefusedForNow() || p.WaitsForDeadRoom() || stuck) {
 			return "partition " + itoa(p.ID) + ": " + p.Detail
 		}
 	}
-	if ts.now.Age-progress >= stuckAfter {
-		return "no record of the topic has left for " + itoa(int32((ts.now.Age-progress)/1000)) + " s"
+	if age-progress >= stuckAfter {
+		return "no record of the topic has left for " + itoa(int32((age-progress)/1000)) + " s"
 	}
 	return ""
 }

@@ -32,7 +32,7 @@ func (s *Sender) Waiting(topic string, n int32, c Choice) *Waiting {
 	if l == nil || c != ResolveDeadLetter && c != ResolveDeadLetterWaiting {
 		return nil
 	}
-	w := &Waiting{Lane: l.id, Topic: topic, From: l.acc.Settled(), End: l.acc.End, Why: s.topicTrouble(l)}
+	w := &Waiting{Lane: l.id, Topic: topic, From: l.acc.Settled(), End: l.acc.End, Why: s.topicTrouble(l, s.now.Age)}
 	every := c == ResolveDeadLetterWaiting || l.remote.Code != protocol.None
 	_, absent := l.acc.AbsentPartition()
 	switch {

@@ -13,6 +13,8 @@ type History struct {
 	Hosted []Hosted
 	// Healed is when the last fault had ended; Quiet when everything had left that could, or -1: it never did.
 	Healed, Quiet int64
+	// Waits are looks at topics of which records wait.
+	Waits []Wait
 	// Parks are the partitions that wait for an operator at the end, or did before one came.
 	Parks []Park
 	// Allowed are the reasons for parking that the faults of this run call for.

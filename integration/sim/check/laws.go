@@ -19,6 +19,7 @@ var Laws = []struct {
 	{"P7 one record a key", (*facts).oneRecordAKey},
 	{"P8 bounded", (*facts).bounded},
 	{"P9 alive", (*facts).alive},
+	{"P9 trouble is shown, and is of its topic alone", (*facts).waits},
 	{"P10 fail-stop", (*facts).failStop},
 	{"P11 copies are noticed", (*facts).copiesAreNoticed},
 	{"P12 conservation", (*facts).conservation},

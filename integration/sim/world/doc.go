@@ -6,11 +6,12 @@
 // codecs; only goroutines, sockets and bbolt are replaced (bbolt not in all of them). What came of it is told to
 // integration/sim/check, by the disk, the cluster and the clients, not by the core.
 //
-// A run has four parts: faults (Plan.Chaos ms), then everything heals and clients get their last answers, then an operator
+// A run has five parts: faults (Plan.Chaos ms), then everything heals and clients get their last answers, then, in some runs, only the
+// trouble of a topic or two is left (it must be shown, and stop no other topic) and ends, then an operator
 // decides on what is parked, by what is true, and then it must become quiet. Every chance is drawn by a stream of its own,
 // so that a Plan with one fault less is the same run without it: that is what Shrink lives on.
 //
 // Files: plan.go (what a run is), draw.go (a seed's swarm of faults), real.go (which seeds have spool/bolt itself), world.go
 // and trace.go (time, what is told), host.go and spooling.go (a process and its disk), link.go, describe.go and stale.go
-// (connections, requests in words, answers that are out of date), client.go (who sends), faults.go, operator.go, end.go (what is true at the end), shrink.go.
+// (connections, requests in words, answers that are out of date), client.go (who sends), faults.go, operator.go, lasting.go (trouble that outlasts the faults), end.go (what is true at the end), shrink.go.
 package world

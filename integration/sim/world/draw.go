@@ -30,6 +30,7 @@ func Draw(seed uint64) *Plan {
 	d.chances()
 	d.faults()
 	d.expiry()
+	d.lasting()
 	for _, r := range []string{spool.ParkTopicRecreated, spool.ParkLogWentBack, spool.ParkStateForgotten, spool.ParkTailUnreadable,
 		spool.ParkOutsideMargin, spool.ParkOvertaken, spool.ParkHole, spool.ParkUnexpectedState} {
 		if d.allowed[r] {
@@ -174,6 +175,9 @@ func Kinds() []string {
 	out := []string{string(Night)}
 	for i := range menu {
 		out = append(out, string(menu[i].kind))
+	}
+	for _, k := range lastingKinds {
+		out = append(out, string(k))
 	}
 	return out
 }

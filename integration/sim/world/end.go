@@ -33,17 +33,10 @@ func (w *World) heal() {
 		w.cluster.Configure(w.plan.Topics[i].Name, func(t *brokerTopic) { t.MaxMessageBytes = 0 })
 		w.restorePolicy(w.plan.Topics[i].Name)
 	}
+	w.outlast()
 	w.hist.Healed = w.ms()
 	w.hist.Quiet = -1
-	for range 4 {
-		w.nudge()
-		if w.until(quietMs/4+8*w.backoff(), w.quiet) {
-			w.hist.Quiet = w.ms()
-			return
-		}
-		w.operate()
-	}
-	if w.quiet() {
+	if w.settle(w.quiet) {
 		w.hist.Quiet = w.ms()
 	} else if w.trace.want {
 		w.tell("the cluster at the end:\n%v", w.cluster)
@@ -53,6 +46,18 @@ func (w *World) heal() {
 			}
 		}
 	}
+}
+
+// settle lets all be delivered that can, and an operator decide on what is parked, until so is true.
+func (w *World) settle(so func() bool) bool {
+	for range 4 {
+		w.nudge()
+		if w.until(quietMs/4+8*w.backoff(), so) {
+			return true
+		}
+		w.operate()
+	}
+	return so()
 }
 
 // backoff is the longest that a host waits before it tries again.

@@ -153,6 +153,7 @@ func (h *host) start() {
 	h.core = sender.New(h.plan.sender(), rec)
 	h.carry(h.core.Start(h.now()))
 	expireAt(h)
+	look(h)
 	for _, c := range h.w.clients {
 		if c.h == h {
 			c.began()

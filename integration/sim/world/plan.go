@@ -17,7 +17,8 @@ type Plan struct {
 	Clients []Client
 	Chance  Chance
 	Faults  []Fault
-	Chaos   int64 // ms until everything heals
+	Lasting []Lasting `json:",omitempty"`
+	Chaos   int64     // ms until everything heals
 	// Whole: it is to be a history that is counted. Everything heals later, at most after twice the time, if there are
 	// too few records before, and a kill that met a host which was down is made up for.
 	Whole bool `json:",omitempty"`
@@ -37,6 +38,8 @@ type Topic struct {
 	Refuse     int  // one record in so many is refused for good; 0: none
 	Named      bool // refusals say which records
 	Late       bool // it is created only in the middle of the run
+
+	Settings broker.TopicConfig `json:"-"` // of a topic with lasting trouble
 }
 
 // Host is one host.

@@ -34,6 +34,13 @@ func (s *shrinking) round() (better bool) {
 			}
 		}
 	}
+	for at := 0; at < len(s.best.Lasting); {
+		if s.try(func(p *Plan) { p.Lasting = append(p.Lasting[:at], p.Lasting[at+1:]...) }) {
+			better = true
+		} else {
+			at++
+		}
+	}
 	for i := range s.best.Clients {
 		if s.best.Clients[i].Ops > 0 && s.try(func(p *Plan) { p.Clients[i].Ops = 0 }) {
 			better = true

@@ -158,6 +158,9 @@ func (w *World) build() {
 	for i := range p.Clients {
 		w.clients = append(w.clients, newClient(w, i))
 	}
+	for i := range p.Lasting {
+		p.Lasting[i].begin(w)
+	}
 	w.saves()
 	for i := range p.Faults {
 		f := &p.Faults[i]
@@ -174,7 +177,8 @@ func (w *World) create(t *Topic) {
 }
 
 func (t *Topic) config() broker.TopicConfig {
-	c := broker.TopicConfig{MinISR: t.MinISR, AppendTime: t.AppendTime, Compact: t.Compact, Named: t.Named}
+	c := t.Settings
+	c.MinISR, c.AppendTime, c.Compact, c.Named = t.MinISR, t.AppendTime, t.Compact, t.Named || c.Named
 	if t.Refuse > 0 {
 		c.Refuse = func(value []byte) bool {
 			n := numberOf(value)
