@@ -60,6 +60,12 @@ type LockedError struct {
 
 func (e *LockedError) Error() string { return (*bolt.LockedError)(e).Error() }
 
+// NoSpoolError: there is no spool in the directory that was to be looked into. It is an fs.ErrNotExist.
+type NoSpoolError struct{ Path string }
+
+func (e *NoSpoolError) Error() string        { return (*bolt.NoSpoolError)(e).Error() }
+func (e *NoSpoolError) Is(target error) bool { return (*bolt.NoSpoolError)(e).Is(target) }
+
 // VersionError: a newer spoold wrote the spool.
 type VersionError struct {
 	Path string // of the file

@@ -34,6 +34,8 @@ func ExitCode(err error) int {
 		return ExitCorrupt
 	case as[*ForeignClusterError](err), as[*StoppedError](err), errors.Is(err, ErrForeign):
 		return ExitCorrupt // intact, but it does not belong to what it meets
+	case as[*NoSpoolError](err):
+		return ExitUsage
 	case as[*SpaceError](err):
 		return ExitTemporary // a full disk passes
 	case as[*LockedError](err), errors.Is(err, ErrFull), errors.Is(err, ErrKeyWindow), errors.Is(err, ErrTooManyTopics):

@@ -161,6 +161,7 @@ func public(err error) error {
 func publicType(err error) error {
 	var (
 		locked  *bolt.LockedError
+		none    *bolt.NoSpoolError
 		version *bolt.VersionError
 		space   *bolt.SpaceError
 		corrupt *spool.CorruptError
@@ -172,6 +173,8 @@ func publicType(err error) error {
 	switch {
 	case errors.As(err, &locked):
 		return (*LockedError)(locked)
+	case errors.As(err, &none):
+		return (*NoSpoolError)(none)
 	case errors.As(err, &version):
 		return (*VersionError)(version)
 	case errors.As(err, &space):

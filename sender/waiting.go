@@ -52,7 +52,7 @@ func (s *Sender) Waiting(topic string, n int32, c Choice) *Waiting {
 		return nil
 	}
 	if w.Why == "" {
-		w.Why = "the operator's decision"
+		w.Why = "it could have been delivered"
 	}
 	return w
 }

@@ -87,7 +87,7 @@ func judge(k Known, list []Progress) (v Verdict, by, why string) {
 			return Foreign, "", fmt.Sprintf("somebody else committed an offset for %s under group's name, with metadata %.60q", p.TopicPartition, p.Metadata)
 		case id != k.SpoolID && id == k.TookOver:
 		case id != k.SpoolID:
-			return Foreign, id, fmt.Sprintf("spool %s has used it (transaction %d)", id, p.Ordinal)
+			return Foreign, id, fmt.Sprintf("spool %s has used the transactional id (transaction %d): if that spool is not used any more, spoold txn take-over takes the id for this one", id, p.Ordinal)
 		case uint64(p.Ordinal) > k.Decided:
 			return Copy, "", fmt.Sprintf("transaction %d of this spool was committed, and the last that this copy knows of is %d", p.Ordinal, k.Decided)
 		case uint64(p.Ordinal) == k.Decided && !k.Ended:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 
 	"github.com/spoold/spoold"
 	"github.com/spoold/spoold/cmd/spoold/internal/access"
@@ -55,12 +56,13 @@ func (s *settings) validateAccess() (errs []error) {
 		if !listens(l.addr) || s.faulty[key] {
 			continue
 		}
-		host, _, err := net.SplitHostPort(l.addr)
+		host, digits, err := net.SplitHostPort(l.addr)
 		ip := net.ParseIP(host)
+		port, _ := strconv.Atoi(digits) // checkListen has seen it
 		if err != nil || ip == nil && host != "" {
 			continue // a name: it is looked at when it is opened
 		}
-		if _, err := l.o.Check(l.name, &net.TCPAddr{IP: ip}); err != nil {
+		if _, err := l.o.Check(l.name, &net.TCPAddr{IP: ip, Port: port}); err != nil {
 			errs = append(errs, s.located(key, err))
 		}
 		if l.o.Certificate == "" && (l.o.Key != "" || l.o.ClientCA != "") {

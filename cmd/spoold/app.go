@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
+
+	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/internal/keytable"
 )
 
 // Main is the program. The zero value is ready.
@@ -35,6 +39,10 @@ func (Main) Run(ctx context.Context, args []string, stdin io.Reader, stdout, std
 	}
 	if err == nil {
 		return exitOK
+	}
+	var none *spoold.NoSpoolError
+	if errors.As(err, &none) {
+		err = &exitError{codeOf(err), fmt.Errorf("%w; --spool DIR or -c FILE name another one", err)}
 	}
 	sayError(stderr, err)
 	return codeOf(err)
@@ -105,12 +113,16 @@ func prepare(cmd *cli.Command, under string) {
 }
 
 func unknownCommand(commands []*cli.Command, under, name string) error {
-	// The library wraps its suggestion in a sentence of its own.
-	if _, near, ok := strings.Cut(cli.SuggestCommand(commands, name), `"`); ok {
-		near, _, _ = strings.Cut(near, `"`)
+	var names []string
+	for _, cmd := range commands {
+		if !cmd.Hidden {
+			names = append(names, cmd.Name)
+		}
+	}
+	if near := keytable.Nearest(name, names); near != "" {
 		return usagef("unknown command %q; did you mean %q?", under+name, under+near)
 	}
-	return usagef("unknown command %q; see spoold --help", under+name)
+	return usagef("unknown command %q; spoold %s--help lists them", under+name, under)
 }
 
 // usageFault turns what the flag parser says into one line with the nearest flag.
@@ -121,15 +133,47 @@ func usageFault(c *cli.Context, err error, _ bool) error {
 		if c.Command != nil {
 			flags = c.Command.Flags
 		}
-		if near := cli.SuggestFlag(flags, name, false); near != "" {
-			return usagef("unknown flag %s; did you mean %s?", dashed(name), near)
+		var names []string
+		for _, f := range flags {
+			names = append(names, f.Names()...)
+		}
+		if near := keytable.Nearest(name, names); near != "" {
+			return usagef("unknown flag %s; did you mean %s?", dashed(name), dashed(near))
 		}
 		return usagef("unknown flag %s; see spoold --help", dashed(name))
 	}
 	if name, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {
 		return usagef("flag %s needs a value; see spoold help %s", dashed(name), c.Command.FullName())
 	}
+	if m := badValue.FindStringSubmatch(text); m != nil {
+		return usagef("flag %s: %s is not understood: want %s; see spoold help %s", dashed(m[2]), m[1], wanted(c, m[2]), c.Command.FullName())
+	}
 	return usagef("%s", strings.TrimSpace(text))
+}
+
+// badValue is what the flag parser says of a value: which, and of what flag.
+var badValue = regexp.MustCompile(`^(?s:invalid (?:boolean )?value (".*") for (?:flag )?-([^ :]+):.*)$`)
+
+// wanted says what the values of a flag look like.
+func wanted(c *cli.Context, name string) string {
+	if c.Command != nil {
+		for _, f := range c.Command.Flags {
+			if !slices.Contains(f.Names(), name) {
+				continue
+			}
+			switch f.(type) {
+			case *cli.DurationFlag:
+				return "a time with its unit, such as 500ms, 5s, 2m or 24h"
+			case *cli.IntFlag, *cli.Int64Flag, *cli.UintFlag, *cli.Uint64Flag:
+				return "a whole number"
+			case *cli.Float64Flag:
+				return "a number"
+			case *cli.BoolFlag:
+				return "true or false, or the flag alone"
+			}
+		}
+	}
+	return "another value"
 }
 
 // dashed is a flag as it is typed.

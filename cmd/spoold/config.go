@@ -61,7 +61,7 @@ func printConfig(w *world, c *cli.Context) error {
 		}
 	}
 	rows := s.rows(c.Bool("with-defaults"))
-	for _, warning := range s.cfg.Warnings() {
+	for _, warning := range s.warnings() {
 		fmt.Fprintf(w.stderr, "spoold: %s\n", warning)
 	}
 	if err := writeConfig(w.stdout, rows, c.Bool("json")); err != nil {

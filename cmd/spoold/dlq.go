@@ -143,6 +143,9 @@ func dlqThere(w *world, c *cli.Context, name string, f spoold.DeadLetterFilter) 
 	return nil
 }
 
+// noCode is the code of a dead letter that no broker has refused: Kafka's name of "no error" would mislead.
+const noCode = "NONE"
+
 func dlqList(w *world, c *cli.Context) error {
 	f, _, err := deadLetterFilter(c)
 	if err != nil {
@@ -167,7 +170,11 @@ func dlqList(w *world, c *cli.Context) error {
 		if d.InDoubt {
 			message = "in doubt: " + message
 		}
-		fmt.Fprintf(t, "%d\t%s\t%d\t%s\t%s\t%d\t%s\n", d.Serial, d.Topic, d.Partition, d.Code, time.UnixMilli(d.At).Format(time.RFC3339), d.Bytes, message)
+		code := d.Code
+		if code == noCode {
+			code = "-"
+		}
+		fmt.Fprintf(t, "%d\t%s\t%d\t%s\t%s\t%s\t%s\n", d.Serial, d.Topic, d.Partition, code, time.UnixMilli(d.At).Format(time.RFC3339), comma(uint64(d.Bytes)), message)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -200,8 +207,17 @@ func dlqShow(w *world, c *cli.Context) error {
 	if c.Bool("json") {
 		return json.NewEncoder(w.stdout).Encode(d)
 	}
-	fmt.Fprintf(w.stdout, "number      %d\ntopic       %s, partition %d\nrefused     %s: %s\n", d.Serial, d.Topic, d.Partition, d.Code, d.Message)
-	fmt.Fprintf(w.stdout, "at          %s, attempt %d\n", time.UnixMilli(d.At).Format(time.RFC3339), d.Attempts)
+	fmt.Fprintf(w.stdout, "number      %d\ntopic       %s, partition %d\n", d.Serial, d.Topic, d.Partition)
+	if d.Code == noCode {
+		fmt.Fprintf(w.stdout, "why         %s\n", d.Message)
+	} else {
+		fmt.Fprintf(w.stdout, "refused     %s: %s\n", d.Code, d.Message)
+	}
+	attempts := ""
+	if d.Attempts > 0 {
+		attempts = fmt.Sprintf(", attempt %d", d.Attempts)
+	}
+	fmt.Fprintf(w.stdout, "at          %s%s\n", time.UnixMilli(d.At).Format(time.RFC3339), attempts)
 	if d.InDoubt {
 		fmt.Fprintln(w.stdout, "in doubt    it may have reached the cluster all the same")
 	}

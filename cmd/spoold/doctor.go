@@ -78,7 +78,7 @@ func runDoctor(w *world, c *cli.Context) error {
 // examine looks at the host and, with link, at the cluster.
 func (s *settings) examine(ctx context.Context, st *spoold.Status, topics []string, link bool) *doctor.Report {
 	r := &doctor.Report{}
-	for _, warning := range s.cfg.Warnings() {
+	for _, warning := range s.warnings() {
 		r.Findings = append(r.Findings, doctor.Finding{Check: "configuration", Level: doctor.Warning, What: warning})
 	}
 	host := doctor.Host{

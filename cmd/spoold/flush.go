@@ -43,6 +43,21 @@ type flushed struct {
 	Acked        uint64 `json:"acked"`
 	Pending      uint64 `json:"pending"`
 	DeadLettered uint64 `json:"dead_lettered"`
+	Unreadable   int    `json:"unreadable"` // spools that could not be looked into: what is pending there is not counted
+}
+
+// line is the summary.
+func (f *flushed) line() string {
+	text := "nothing is pending"
+	if f.Spools > 0 {
+		text = fmt.Sprintf("%s acked, %s pending in %s", plural(f.Acked, "record"), comma(f.Pending), plural(f.Spools, "spool"))
+	} else if f.Unreadable > 0 {
+		text = "nothing was delivered"
+	}
+	if f.Unreadable > 0 {
+		text += fmt.Sprintf("; %s cannot be looked into: what is pending there is not known", plural(f.Unreadable, "spool"))
+	}
+	return text
 }
 
 // flushing collects what the spools of one run come to.
@@ -86,7 +101,7 @@ func flush(w *world, c *cli.Context) error {
 		})
 	}
 	all.Wait()
-	fmt.Fprintf(w.stderr, "%s acked, %s pending in %s\n", plural(f.sum.Acked, "record"), comma(f.sum.Pending), plural(f.sum.Spools, "spool"))
+	fmt.Fprintln(w.stderr, f.sum.line())
 	if c.Bool("json") {
 		return errors.Join(f.err, encodeResult(w, f.sum))
 	}
@@ -160,6 +175,7 @@ func (f *flushing) one(ctx context.Context, cfg spoold.Config) bool {
 	f.sum.Acked += out.Acked
 	f.sum.Pending += out.Pending
 	f.sum.DeadLettered += out.DeadLettered
+	f.sum.Unreadable += out.Unreadable
 	f.err = errors.Join(f.err, err)
 	return out.Pending == 0
 }
@@ -168,7 +184,7 @@ func flushSpool(ctx context.Context, cfg spoold.Config) (out flushed, err error)
 	before, pid, err := lookAt(ctx, cfg.SpoolPath)
 	switch {
 	case err != nil:
-		return flushed{Pending: 0}, err
+		return flushed{Unreadable: 1}, err
 	case before.Pending == 0:
 		return flushed{}, nil
 	case pid != 0:
@@ -196,7 +212,7 @@ func watchSpool(ctx context.Context, dir string, before *spoold.Status) (out flu
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for now := before; ; {
-		out = flushed{1, now.Acked - before.Acked, now.Pending, now.DeadLettered - before.DeadLettered}
+		out = flushed{Spools: 1, Acked: now.Acked - before.Acked, Pending: now.Pending, DeadLettered: now.DeadLettered - before.DeadLettered}
 		if now.Pending == 0 {
 			return out, nil
 		}

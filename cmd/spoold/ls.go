@@ -23,17 +23,17 @@ func lsCommand(w *world) *cli.Command {
 		Description: "PENDING is accepted and neither acked nor put aside, on disk: an ack counts when it is written down. BYTES is what pending\n" +
 			"records take, about. OLDEST is the age of the oldest pending record. --json prints an array with one object for each\n" +
 			"topic: topic, accepted, acked, pending, dead_lettered, expired, lost, gaps, bytes, oldest_age_seconds, state, partitions. --all lists the spools\n" +
-			"that produce, ship and serve made for this user: spool, command, topic, cluster_id, bootstrap_servers, pid, pending,\n" +
+			"that produce, ship and serve made for this user in its state directory, not those of --spool or spool.path: spool, command, topic, cluster_id, bootstrap_servers, pid, pending,\n" +
 			"dead_lettered, bytes, error.",
 		Flags: []cli.Flag{configFlag(), spoolFlag("default: the daemon's"),
-			&cli.BoolFlag{Name: "all", Usage: "every spool of this user, with what is pending in it"}, jsonFlag()},
+			&cli.BoolFlag{Name: "all", Usage: "every spool that was made without --spool for this user, with what is pending in it"}, jsonFlag()},
 		Action: func(c *cli.Context) error {
 			if err := noArgs(c); err != nil {
 				return err
 			}
 			if c.Bool("all") {
 				if c.IsSet("spool") || c.IsSet("config") {
-					return usagef("ls: --all is about every spool of this user: give it alone, or --spool or -c")
+					return usagef("ls: --all is about the spools in this user's state directory: give it alone, or --spool or -c")
 				}
 				return listAll(w, c)
 			}

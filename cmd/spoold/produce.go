@@ -116,13 +116,13 @@ type produced struct {
 func (p *produced) line() string {
 	dead := ""
 	if p.DeadLettered > 0 {
-		dead = fmt.Sprintf(", %d dead-lettered", p.DeadLettered)
+		dead = fmt.Sprintf(", %s dead-lettered", comma(p.DeadLettered))
 	}
 	noun := "records"
 	if p.Spooled == 1 {
 		noun = "record"
 	}
-	return fmt.Sprintf("%d %s spooled, %d acked, %d pending%s", p.Spooled, noun, p.Acked, p.Pending, dead)
+	return fmt.Sprintf("%s %s spooled, %s acked, %s pending%s", comma(p.Spooled), noun, comma(p.Acked), comma(p.Pending), dead)
 }
 
 // produce runs the command: open, read and send, wait, sum up.

@@ -284,6 +284,10 @@ func (d *produceDirs) trouble() string {
 		if now.Link != "up" && now.LinkError != "" {
 			text = fmt.Sprintf(" (link down: %s)", now.LinkError)
 		}
+		if x := now.Transaction; x != nil && x.Fenced != "" {
+			text = fmt.Sprintf(" (%s; here: spoold txn take-over --spool %s)", x.Fenced, now.SpoolPath)
+			return
+		}
 		for i := range now.Topics {
 			t := &now.Topics[i]
 			if t.Trouble != "" {

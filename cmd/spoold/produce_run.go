@@ -74,7 +74,7 @@ func (r *produceRun) file(ctx context.Context) error {
 			case follow.Opened:
 				before = e.Offset
 			case follow.Gap, follow.TooLong, follow.Split, follow.Failed, follow.Waiting:
-				fmt.Fprintf(r.w.stderr, "spoold: %s, byte %d: %s\n", r.o.file, e.Offset, e.Detail)
+				fmt.Fprintf(r.w.stderr, "spoold: %s, byte %s: %s\n", r.o.file, humanize.Comma(e.Offset), e.Detail)
 			}
 		},
 		MaxRecords: r.units.room(),
@@ -149,7 +149,7 @@ func (r *produceRun) feed(ctx context.Context, in io.Reader) error {
 		}
 	}
 	if err := <-ended; err != nil {
-		return exitf(exitIO, "produce: reading the input after record %d: %w", r.sent.Load(), err)
+		return exitf(exitIO, "produce: reading the input after record %s: %w", comma(r.sent.Load()), err)
 	}
 	return nil
 }
@@ -178,8 +178,8 @@ func (r *produceRun) cut(ctx context.Context, split *ship.Splitter, in []byte, e
 func (r *produceRun) over(piece []byte, end bool, limit int) error {
 	switch r.o.tooLong {
 	case follow.Fail:
-		return exitf(exitProblem, "record %d is larger than max.request.size allows (%d bytes here): it is not sent and nothing behind it is read; what came before it is spooled in %s. "+
-			"Choose --too-long skip or dead-letter to go on", r.sent.Load()+1, limit, r.dirs.where())
+		return exitf(exitProblem, "record %s is larger than max.request.size allows (%s bytes here): it is not sent and nothing behind it is read; what came before it is spooled in %s. "+
+			"Choose --too-long skip or dead-letter to go on", comma(r.sent.Load()+1), humanize.Comma(int64(limit)), r.dirs.where())
 	case follow.DeadLetter:
 		if r.keep == nil {
 			k, err := follow.NewKeeper(tooLongDir(r.dirs.ownDir), fmt.Sprintf("stdin-%d-%d", time.Now().UnixNano(), r.sent.Load()+1))
@@ -259,7 +259,7 @@ func (r *produceRun) send(ctx context.Context, line []byte) error {
 		}
 	}
 	if err != nil {
-		return &exitError{codeOf(err), fmt.Errorf("record %d: %w; what came before it is spooled in %s", r.sent.Load()+1, err, r.dirs.where())}
+		return &exitError{codeOf(err), fmt.Errorf("record %s: %w; what came before it is spooled in %s", comma(r.sent.Load()+1), err, r.dirs.where())}
 	}
 	r.last = d
 	r.sent.Add(1)

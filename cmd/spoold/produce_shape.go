@@ -30,7 +30,7 @@ func shapeFlags() []cli.Flag {
 		&cli.StringFlag{Name: "K", Usage: "key and value are separated by `DELIM`"},
 		&cli.StringFlag{Name: "k", Usage: "one `KEY` for all records"},
 		&cli.StringFlag{Name: "p", Usage: "`PARTITION` for all records"},
-		&cli.StringSliceFlag{Name: "H", Usage: "header `NAME=VALUE` on all records; may be given again"},
+		&cli.StringSliceFlag{Name: "H", Usage: "header `NAME=VALUE` on all records, with NAME alone its value is null; may be given again"},
 		&cli.StringFlag{Name: "z", Usage: "`CODEC`: none, gzip, snappy, lz4 or zstd"},
 		&cli.BoolFlag{Name: "Z", Usage: "an empty value is null (a tombstone)"},
 		keyFlag(),
@@ -39,7 +39,7 @@ func shapeFlags() []cli.Flag {
 
 func tooLongFlag() cli.Flag {
 	return &cli.StringFlag{Name: "too-long", Value: string(follow.Fail),
-		Usage: "a record over max.request.size: `fail` in front of it, skip it, or dead-letter (keep it in a file beside the spool)"}
+		Usage: "a record over max.request.size: `fail` in front of it, skip it, or dead-letter (keep it in a file beside the spool, in DIR-too-long)"}
 }
 
 // shape reads shapeFlags.
@@ -74,7 +74,7 @@ func shape(c *cli.Context) (s recordShape, err error) {
 	for _, h := range c.StringSlice("H") {
 		key, value, ok := strings.Cut(h, "=")
 		if key == "" {
-			return s, usagef("%s: -H %s: want name=value", name, h)
+			return s, usagef("%s: -H %s: want NAME=VALUE, or NAME for a null value", name, h)
 		}
 		header := spoold.Header{Key: key}
 		if ok {

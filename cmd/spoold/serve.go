@@ -58,7 +58,7 @@ func serveCommand(w *world) *cli.Command {
 				return err
 			}
 			defer logs.close()
-			for _, warning := range s.cfg.Warnings() {
+			for _, warning := range s.warnings() {
 				logs.held.Warn(warning, "event", "config.warning")
 			}
 			d := &daemon{w: w, s: s, log: logs.held, logs: logs, warnings: warnings, adopt: c.Bool("adopt-spool"), checkCluster: c.Bool("check-cluster")}

@@ -205,6 +205,40 @@ func (s *settings) environment(lookup func(string) string) {
 	}
 }
 
+// strayVariables are the variables that look like a misspelt key. A host of containers sets others that begin so, such as
+// SPOOLD_SERVICE_HOST and SPOOLD_PORT_8082_TCP, which are like none.
+func strayVariables(environ []string) (warnings []string) {
+	var known []string
+	for _, name := range working() {
+		known = append(known, envName(name))
+	}
+	known = append(known, tokenEnv, userEnv, passwordEnv)
+	for _, pair := range environ {
+		name, _, _ := strings.Cut(pair, "=")
+		if !strings.HasPrefix(name, envPrefix) || slices.Contains(known, name) {
+			continue
+		}
+		if near := keytable.Nearest(strings.TrimPrefix(name, envPrefix), trimmed(known)); near != "" {
+			warnings = append(warnings, fmt.Sprintf("%s is not read; did you mean %s%s?", name, envPrefix, near))
+		}
+	}
+	return warnings
+}
+
+// trimmed takes the prefix of variables off.
+func trimmed(names []string) []string {
+	short := make([]string, len(names))
+	for i, name := range names {
+		short[i] = strings.TrimPrefix(name, envPrefix)
+	}
+	return short
+}
+
+// warnings are about what is allowed, and probably not meant.
+func (s *settings) warnings() []string {
+	return append(s.cfg.Warnings(), strayVariables(os.Environ())...)
+}
+
 // Flags that mean a configuration key, on more than one command.
 func brokerFlag() cli.Flag {
 	return &cli.StringFlag{Name: "bootstrap-server", Aliases: []string{"b"}, Usage: "brokers for first contact, `HOST:PORT`[,HOST:PORT…]"}

@@ -144,7 +144,11 @@ func (r *shipRun) missing() error {
 	if len(gone) == 0 {
 		return nil
 	}
-	return exitf(exitProblem, "ship: %s: no such file; what is in the others was read", strings.Join(gone, ", "))
+	others := ""
+	if len(gone) < len(r.follow.Patterns) {
+		others = "; what is in the others was read"
+	}
+	return exitf(exitProblem, "ship: %s: no such file%s", strings.Join(gone, ", "), others)
 }
 
 // logFollow writes a follower's events to the log.

@@ -97,9 +97,6 @@ func lookAt(ctx context.Context, dir string) (s *spoold.Status, pid int, err err
 		return s, pid, err
 	}
 	s, err = spoold.Inspect(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, 0, exitf(exitUsage, "there is no spool in %s: nothing was ever spooled there; --spool DIR or -c FILE name another one", dir)
-	}
 	var locked *spoold.LockedError
 	if errors.As(err, &locked) {
 		return nil, 0, fmt.Errorf("%w, which answers no questions (it is no daemon, or it is just starting or stopping)", err)
@@ -120,6 +117,9 @@ type statusView struct {
 func (v *statusView) once() error {
 	s, pid, err := look(v.c, v.dir)
 	if err != nil {
+		if errors.Is(err, fs.ErrPermission) {
+			return err // whether it runs is not known
+		}
 		return &exitError{statusNotRunning, err}
 	}
 	if v.topic != "" {

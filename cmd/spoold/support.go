@@ -124,7 +124,7 @@ func (b *bundle) config(context.Context) ([]byte, error) {
 	if err := writeConfig(&out, b.s.rows(true), false); err != nil {
 		return nil, err
 	}
-	for _, warning := range b.s.cfg.Warnings() {
+	for _, warning := range b.s.warnings() {
 		fmt.Fprintf(&out, "\nwarning: %s", warning)
 	}
 	if err := b.s.validate(); err != nil {

@@ -193,14 +193,23 @@ func (t *Table[C]) Names() []string {
 
 // Unknown is the fault of a key that is none of names, with the nearest of them, if one is near.
 func Unknown(key string, names []string) error {
-	best, distance := "", len(key)/3+2
-	for _, name := range names {
-		if d := editDistance(key, name); d < distance || d == distance && name < best {
-			best, distance = name, d
-		}
-	}
+	best := nearest(key, names, len(key)/3+2)
 	if best == "" {
 		return errors.New("unknown key")
 	}
 	return fmt.Errorf("unknown key; did you mean %s?", strings.TrimSuffix(best, "."))
+}
+
+// Nearest is that of names which a word is a misspelling of, or "": about a third of its letters may be wrong.
+func Nearest(word string, names []string) string { return nearest(word, names, min(len(word)/2+1, len(word)/3+2)) }
+
+// nearest is the name with the fewest edits from word, if those are fewer than below.
+func nearest(word string, names []string, below int) string {
+	best, distance := "", below
+	for _, name := range names {
+		if d := editDistance(word, name); d < distance || d == distance && name < best {
+			best, distance = name, d
+		}
+	}
+	return best
 }

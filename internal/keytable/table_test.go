@@ -133,3 +133,12 @@ func TestFindTakesEverySpelling(t *testing.T) {
 		t.Error("the table was damaged")
 	}
 }
+
+func TestNearestNamesOnlyWhatIsMisspelt(t *testing.T) {
+	names := []string{"print", "explain", "export", "doctor", "serve", "bench", "ls"}
+	for word, want := range map[string]string{"pritn": "print", "exprot": "export", "sl": "", "l": "", "adopt": "", "resend": "", "nosuch": "", "lss": "ls", "": ""} {
+		if got := Nearest(word, names); got != want {
+			t.Errorf("Nearest(%q) = %q, want %q", word, got, want)
+		}
+	}
+}

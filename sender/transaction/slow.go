@@ -163,7 +163,7 @@ func (s *Sender) Waiting(topic string, n int32, c sender.Choice) *sender.Waiting
 		}
 	}
 	if w.Why == "" {
-		w.Why = "the operator's decision"
+		w.Why = "it could have been delivered"
 	}
 	return w
 }

@@ -2,8 +2,6 @@ package bolt
 
 import (
 	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 
 	"github.com/spoold/spoold/spool"
@@ -55,7 +53,7 @@ func Check(path string, read func(done, all int64)) (*Report, error) {
 	case err != nil:
 		return rep, rep.add(path, err)
 	case found == nil:
-		return nil, fmt.Errorf("no spool in %s: %w", path, fs.ErrNotExist)
+		return nil, &NoSpoolError{Path: path}
 	}
 	return rep, rep.lanes(path, found)
 }

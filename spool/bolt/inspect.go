@@ -3,8 +3,6 @@ package bolt
 import (
 	"cmp"
 	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 	"slices"
 
@@ -22,7 +20,7 @@ type Inspection struct {
 }
 
 // Look opens a spool read-only and verifies the active segment. *LockedError: a daemon
-// has it; fs.ErrNotExist: there is none. Close lets a daemon start again.
+// has it; *NoSpoolError: there is none. Close lets a daemon start again.
 func Look(path string) (*Inspection, error) {
 	l, err := takeLock(path, false)
 	if err != nil {
@@ -30,7 +28,7 @@ func Look(path string) (*Inspection, error) {
 	}
 	found, err := survey(path, l, surveyOptions{})
 	if err == nil && found == nil {
-		err = fmt.Errorf("no spool in %s: %w", path, fs.ErrNotExist)
+		err = &NoSpoolError{Path: path}
 	}
 	if err != nil {
 		l.release()

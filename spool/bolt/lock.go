@@ -40,6 +40,9 @@ func takeLock(dir string, create bool) (*lock, error) {
 	if !create && errors.Is(err, fs.ErrPermission) {
 		f, err = os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	}
+	if !create && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR)) {
+		return nil, &NoSpoolError{Path: dir}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("lock the spool: %w", err)
 	}

@@ -3,6 +3,7 @@ package bolt
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/spoold/spoold/spool"
@@ -110,7 +111,7 @@ var (
 	// ErrInvalid: a topic or note name that cannot be stored.
 	ErrInvalid = errors.New("invalid")
 	// ErrForeign: the spool was made on another machine, or is a copy.
-	ErrForeign = errors.New("the spool was made elsewhere, or is a copy of one (take it over with --adopt-spool if the original is gone)")
+	ErrForeign = errors.New("the spool was made on another host or file system, or is a copy of one; if the original is gone, run spoold serve --adopt-spool on it once")
 	// ErrDeadLettered is what Acked says of a record that was moved to the
 	// dead letters when nobody knows the reason any more.
 	ErrDeadLettered = errors.New("the record was moved to the dead letters")
@@ -132,6 +133,16 @@ func (e *LockedError) Error() string {
 	}
 	return fmt.Sprintf("spool %s is in use by process %d", e.Path, e.PID)
 }
+
+// NoSpoolError says that there is no spool in a directory. It is an fs.ErrNotExist.
+type NoSpoolError struct{ Path string }
+
+func (e *NoSpoolError) Error() string {
+	return fmt.Sprintf("there is no spool in %s: nothing was ever spooled there", e.Path)
+}
+
+// Is reports whether target is fs.ErrNotExist.
+func (e *NoSpoolError) Is(target error) bool { return target == fs.ErrNotExist }
 
 // VersionError says that a newer program wrote the spool.
 type VersionError struct {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -28,9 +27,6 @@ type Repaired struct {
 // there are. After an error there is no new spool.
 func Repair(from, to string, copied func(done, all int64)) (_ *Repaired, err error) {
 	l, err := takeLock(from, false)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &os.PathError{Op: "find a spool in", Path: from, Err: fs.ErrNotExist}
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +93,7 @@ func copySpool(from, to string, copied func(done, all int64)) error {
 		}
 	}
 	if len(paths) == 0 {
-		return fmt.Errorf("no spool in %s: %w", from, fs.ErrNotExist)
+		return &NoSpoolError{Path: from}
 	}
 	done := int64(0)
 	for _, path := range paths {
@@ -136,7 +132,7 @@ func retire(dir string) error {
 	var damage *spool.CorruptError
 	if !errors.As(err, &damage) {
 		if v == nil && err == nil {
-			err = fmt.Errorf("no spool in %s: %w", dir, fs.ErrNotExist)
+			err = &NoSpoolError{Path: dir}
 		}
 		return err
 	}

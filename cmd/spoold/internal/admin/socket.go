@@ -87,7 +87,7 @@ func DialUnix(ctx context.Context, dir string) (net.Conn, error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, ErrNoDaemon
 		}
-		return nil, fmt.Errorf("socket: %w", err)
+		return nil, notAllowed(dir, fmt.Errorf("socket: %w", err))
 	}
 	defer done()
 	c, err := new(net.Dialer).DialContext(ctx, "unix", short)
@@ -95,12 +95,20 @@ func DialUnix(ctx context.Context, dir string) (net.Conn, error) {
 		return nil, ErrNoDaemon
 	}
 	if err != nil {
-		return nil, fmt.Errorf("socket: %w", err)
+		return nil, notAllowed(dir, fmt.Errorf("socket: %w", err))
 	}
 	if err := ofOwner(c, dir); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
+}
+
+// notAllowed says what to do where this user may not look into the spool.
+func notAllowed(dir string, err error) error {
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return fmt.Errorf("only the user who has the spool %s, and root, may look into it: run the command as that user (whether a daemon runs there is not known): %w", dir, fs.ErrPermission)
 }
 
 // ofOwner says whether the daemon is of the user whose spool it is: a socket that somebody else put there is not to be

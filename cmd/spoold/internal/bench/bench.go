@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/spoold/spoold"
 )
 
@@ -54,7 +56,7 @@ type SlowClusterError struct {
 }
 
 func (e *SlowClusterError) Error() string {
-	text := fmt.Sprintf("%d records were not acked within %v", e.Pending, e.After)
+	text := fmt.Sprintf("%s records were not acked within %v", humanize.Comma(int64(e.Pending)), e.After)
 	if e.Link != "" {
 		text += ": " + e.Link
 	}
@@ -224,17 +226,19 @@ func (b *run) watch(s *Series) (stop func()) {
 		defer close(done)
 		tick := time.NewTicker(sampleEvery)
 		defer tick.Stop()
-		last := b.p.Peek()
+		last, at := b.p.Status(), time.Now()
 		for {
 			select {
 			case <-quit:
 				return
 			case <-tick.C:
 			}
-			now := b.p.Peek()
-			s.Spooled = append(s.Spooled, float64(now.Accepted-last.Accepted)/sampleEvery.Seconds())
-			s.Acked = append(s.Acked, float64(now.Acked-last.Acked)/sampleEvery.Seconds())
-			last = now
+			// Not Peek: while records come as fast as possible, what was published last may be older than a sample.
+			now := b.p.Status()
+			took := time.Since(at)
+			s.Spooled = append(s.Spooled, float64(now.Accepted-last.Accepted)/took.Seconds())
+			s.Acked = append(s.Acked, float64(now.Acked-last.Acked)/took.Seconds())
+			last, at = now, at.Add(took)
 		}
 	}()
 	return func() {

@@ -3,7 +3,10 @@ package httpin
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
+	"net/url"
+	"slices"
 	"time"
 
 	"github.com/spoold/spoold"
@@ -35,7 +38,10 @@ func (h *Handler) mannerOf(r *http.Request) (how manner, f *fault) {
 		return how, faultf(403, 40301, "Posts from web pages of another origin are refused (Origin %q): http.cors.origins lists those that may", clip(r.Header.Get("Origin")))
 	}
 	if r.URL.RawQuery != "" {
-		q := r.URL.Query()
+		q, f := queryOf(r)
+		if f != nil {
+			return how, f
+		}
 		switch wait := q.Get("wait"); wait {
 		case "", "spooled":
 		case "acked":
@@ -57,6 +63,27 @@ func (h *Handler) mannerOf(r *http.Request) (how manner, f *fault) {
 		}
 	}
 	return how, nil
+}
+
+// queryOf reads the query of a request that brings records. What is misspelt is refused: a client would take a "wait" that is not
+// read for kept.
+func queryOf(r *http.Request) (url.Values, *fault) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, faultf(400, 40002, "Bad Request: the query cannot be read: %v", err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(q)) {
+		switch {
+		case name != "wait" && name != "async" && name != "lines":
+			return nil, faultf(400, 40002, "Bad Request: unknown query parameter %s: there are wait, async and lines", clip(name))
+		case len(q[name]) > 1:
+			return nil, faultf(400, 40002, "Bad Request: query parameter %s is given more than once", name)
+		}
+	}
+	if v := q.Get("async"); v != "" && v != "true" && v != "false" {
+		return nil, faultf(400, 40002, "Bad Request: async=%s: it must be true or false", clip(v))
+	}
+	return q, nil
 }
 
 // maxKey is the longest Idempotency-Key. Keys are kept for a day, by the hundred thousand.

@@ -16,6 +16,7 @@ import (
 type Item struct {
 	Name string
 	Says string // one line about it, for the list of contents
+	// Text gives nil for what there is none of: then no file is made.
 	Text func(ctx context.Context) ([]byte, error)
 }
 
@@ -63,6 +64,8 @@ func writeItems(ctx context.Context, w *tar.Writer, items []Item, s *Scrubber) (
 			why := string(s.Clean([]byte(err.Error())))
 			failed = append(failed, item.Name+": "+why)
 			contents += fmt.Sprintf("%-16s %s: NOT COLLECTED: %s\n", item.Name, item.Says, why)
+		} else if len(text) == 0 {
+			contents += fmt.Sprintf("%-16s %s: there is none\n", item.Name, item.Says)
 		} else {
 			contents += fmt.Sprintf("%-16s %s\n", item.Name, item.Says)
 		}

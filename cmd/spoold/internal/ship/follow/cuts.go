@@ -22,6 +22,7 @@ type cuts struct {
 // cut is what is not there any more where a position was.
 type cut struct {
 	unread int64 // bytes behind the position that were seen
+	seen   bool  // the file was followed when it was cut, so unread is known
 	at     time.Time
 }
 
@@ -32,16 +33,16 @@ func (k *cuts) wasCut(c *candidate, positions []*ship.Position) {
 	}
 	for _, p := range positions { // the newest first
 		if p.Path == c.name.Path && !p.Ignored && !k.cutFrom[c.id] {
-			k.noteCut(p, 0)
+			k.noteCut(p, 0, false)
 			k.cutFrom[c.id] = true
 			return
 		}
 	}
 }
 
-func (k *cuts) noteCut(p *ship.Position, unread int64) {
+func (k *cuts) noteCut(p *ship.Position, unread int64, seen bool) {
 	if _, ok := k.cut[p.ID]; !ok {
-		k.cut[p.ID] = cut{unread, k.now()}
+		k.cut[p.ID] = cut{unread, seen, k.now()}
 	}
 }
 

@@ -22,7 +22,7 @@ func (w *Follower) forget() (notes []spoold.Note) {
 		switch {
 		case f.h == nil: // it was removed while it was closed
 			if f.most > f.pos.Offset && !f.done {
-				w.noteCut(f.pos, f.most-f.pos.Offset)
+				w.noteCut(f.pos, f.most-f.pos.Offset, true)
 			}
 			w.drop(f)
 		case !f.unread() && len(f.buf) == 0 && (f.links == 0 && quiet >= w.o.Quiet || quiet >= 12*w.o.Quiet):
@@ -70,12 +70,16 @@ func (w *Follower) there(p *ship.Position) bool {
 // reportGaps says what was cut off and found in no other file, after some time: a copy may be being compressed.
 func (w *Follower) reportGaps(at time.Time) {
 	for _, id := range slices.Sorted(maps.Keys(w.cut)) {
-		unread, p := w.cut[id].unread, w.positions[id]
+		unread, seen, p := w.cut[id].unread, w.cut[id].seen, w.positions[id]
 		if at.Sub(w.cut[id].at) < w.o.Quiet || p != nil && w.blocked[w.o.nameOf(p.Path).Base] {
 			continue
 		}
 		delete(w.cut, id)
 		if p == nil {
+			continue
+		}
+		if seen && unread == 0 {
+			w.o.Report(Event{Kind: Rotated, Path: p.Path, Offset: p.Offset, Detail: "the file was truncated or written anew after all of it that was seen had been read"})
 			continue
 		}
 		w.gap(p, unread, "the file was truncated, written anew or removed, and no copy of it was found: bytes behind this offset that were not read are lost to spoold")

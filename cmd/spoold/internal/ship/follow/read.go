@@ -248,7 +248,7 @@ func (w *Follower) skipNULs(f *file) {
 
 // replaced: the file holds other bytes than those that were read. The next scan finds out where the position goes on.
 func (w *Follower) replaced(f *file) {
-	w.noteCut(f.pos, max(0, f.most-f.pos.Offset))
+	w.noteCut(f.pos, max(0, f.most-f.pos.Offset), true)
 	w.cutFrom[f.id] = true
 	w.drop(f)
 	if g := w.groups[f.name.Base]; g != nil {
