@@ -83,6 +83,10 @@ func pending(w *world, c *cli.Context, topic string, most int, asJSON bool) erro
 	err = admin.Pending(c.Context, dir, topic, yield)
 	if errors.Is(err, admin.ErrNoDaemon) {
 		err = spoold.InspectPending(dir, topic, yield)
+		var damage *spoold.CorruptError
+		if errors.As(err, &damage) {
+			err = fmt.Errorf("%w; spoold repair %s -o NEW makes a spool of what can be read; spoold flush and serve set a damaged segment aside and deliver the rest", err, dir)
+		}
 	}
 	if err == nil && n == 0 && topic != "" {
 		if err = knownTopic(c, dir, topic); err != nil {
