@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,14 +25,19 @@ type job struct {
 	bootstrap, topic, codec, spool     string
 	profile                            string // "": none
 	size, records, batchSize, lingerMs int
+	authority                          string // PEM file of who issued the broker's certificate; "": no TLS
 	values                             [][]byte
+	// For the look at the memory.
+	set       map[string]string
+	partition func(i int) spoold.Partition
+	anon      int64
 }
 
 func child(args []string) error {
-	if len(args) != 10 {
+	if len(args) != 11 {
 		return errors.New("child: not for people")
 	}
-	j := &job{bootstrap: args[1], topic: args[2], codec: args[7], spool: args[8], profile: args[9]}
+	j := &job{bootstrap: args[1], topic: args[2], codec: args[7], spool: args[8], profile: args[9], authority: args[10]}
 	for i, n := range []*int{&j.size, &j.records, &j.batchSize, &j.lingerMs} {
 		var err error
 		if *n, err = strconv.Atoi(args[3+i]); err != nil {
@@ -38,7 +45,7 @@ func child(args []string) error {
 		}
 	}
 	j.values = values(j.size)
-	contenders := map[string]func(*job) (func() error, func() error, error){"kgo": withKgo, "spoold": withSpoold}
+	contenders := map[string]func(*job) (func() error, func() error, error){"kgo": withKgo, "spoold": withSpoold, "memory": withMemory}
 	send, end, err := contenders[args[0]](j)
 	if err != nil {
 		return err
@@ -63,7 +70,7 @@ func child(args []string) error {
 		return err
 	}
 	s.CPU = cpu(&after) - cpu(&before)
-	s.MaxRSS = after.Maxrss << 10
+	s.MaxRSS, s.Anon = after.Maxrss<<10, j.anon
 	if err := end(); err != nil {
 		return err
 	}
@@ -104,11 +111,21 @@ func values(size int) [][]byte {
 func withKgo(j *job) (send, end func() error, err error) {
 	codecs := map[string]kgo.CompressionCodec{"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(),
 		"snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression()}
-	client, err := kgo.NewClient(kgo.SeedBrokers(j.bootstrap), kgo.DefaultProduceTopic(j.topic),
-		kgo.ProducerBatchMaxBytes(int32(j.batchSize)), kgo.ProducerLinger(time.Duration(j.lingerMs)*time.Millisecond),
+	opts := []kgo.Opt{kgo.SeedBrokers(j.bootstrap), kgo.DefaultProduceTopic(j.topic),
+		kgo.ProducerBatchMaxBytes(int32(j.batchSize)), kgo.ProducerLinger(time.Duration(j.lingerMs) * time.Millisecond),
 		kgo.ProducerBatchCompression(codecs[j.codec]), kgo.RequiredAcks(kgo.AllISRAcks()),
 		// Its default of 10,000 records would make it wait; so much fits into buffer.memory, too.
-		kgo.MaxBufferedRecords(1<<20), kgo.MaxBufferedBytes(32<<20))
+		kgo.MaxBufferedRecords(1 << 20), kgo.MaxBufferedBytes(32 << 20)}
+	if j.authority != "" {
+		pem, err := os.ReadFile(j.authority)
+		if err != nil {
+			return nil, nil, err
+		}
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(pem)
+		opts = append(opts, kgo.DialTLSConfig(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}))
+	}
+	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -147,6 +164,12 @@ func withSpoold(j *job) (send, end func() error, err error) {
 	err = errors.Join(cfg.Set("bootstrap.servers", j.bootstrap), cfg.Set("spool.path", j.spool),
 		cfg.Set("batch.size", strconv.Itoa(j.batchSize)), cfg.Set("linger.ms", strconv.Itoa(j.lingerMs)),
 		cfg.Set("compression.type", j.codec))
+	if j.authority != "" {
+		err = errors.Join(err, cfg.Set("security.protocol", "SSL"), cfg.Set("ssl.truststore.location", j.authority))
+	}
+	for k, v := range j.set {
+		err = errors.Join(err, cfg.Set(k, v))
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -163,7 +186,11 @@ func withSpoold(j *job) (send, end func() error, err error) {
 	send = func() error {
 		var last spoold.Delivery
 		for i := range j.records {
-			d, err := p.Send(ctx, spoold.Record{Topic: j.topic, Value: j.values[i%len(j.values)]})
+			r := spoold.Record{Topic: j.topic, Value: j.values[i%len(j.values)]}
+			if j.partition != nil {
+				r.Partition = j.partition(i)
+			}
+			d, err := p.Send(ctx, r)
 			if err != nil {
 				return err
 			}

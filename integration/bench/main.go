@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/spoold/spoold/integration/kafka"
+	"github.com/spoold/spoold/integration/pki"
 )
 
 type options struct {
@@ -23,6 +25,7 @@ type options struct {
 	only      string
 	out       string
 	profile   string
+	tls       bool
 }
 
 // profileOf is where the children of one record size write their profiles.
@@ -44,9 +47,10 @@ func main() {
 	flag.IntVar(&o.batchSize, "batch.size", 256<<10, "bytes, both sides")
 	flag.IntVar(&o.lingerMs, "linger.ms", 5, "both sides")
 	flag.StringVar(&o.codec, "compression.type", "none", "none, gzip, snappy, lz4 or zstd, both sides")
-	flag.StringVar(&o.only, "only", "", "produce or http; empty: both")
+	flag.StringVar(&o.only, "only", "", "produce, memory or http; empty: all")
 	flag.StringVar(&o.out, "out", ".", "folder for bench.json and bench.svg")
 	flag.StringVar(&o.profile, "profile", "", "path: CPU profiles of the last runs, as PATH-SIZE-WHO.pprof; they cost a little")
+	flag.BoolVar(&o.tls, "tls", false, "all clients of the broker use TLS, as crypto/tls and the broker choose it")
 	flag.Parse()
 	exitOn(run(context.Background(), &o))
 }
@@ -64,7 +68,9 @@ type report struct {
 	BatchSize int          `json:"batch.size"`
 	LingerMs  int          `json:"linger.ms"`
 	Codec     string       `json:"compression.type"`
+	TLS       bool         `json:"tls"`
 	Produce   []comparison `json:"produce"`
+	Memory    *sample      `json:"memory,omitempty"` // 1,000 partitions, buffer.memory=32MiB
 	HTTP      []httpResult `json:"http"`
 }
 
@@ -78,21 +84,34 @@ func run(ctx context.Context, o *options) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // spools that nobody needs any more
-	c, err := kafka.Start(ctx, kafka.Options{Fast: true, Props: map[string]string{
+	props, authority := map[string]string{
 		"num.io.threads": "4", "log.retention.bytes": "268435456", "log.segment.bytes": "134217728",
-		"log.retention.check.interval.ms": "5000", "log.segment.delete.delay.ms": "1000"}})
+		"log.retention.check.interval.ms": "5000", "log.segment.delete.delay.ms": "1000"}, ""
+	if o.tls {
+		var broker string
+		if broker, authority, err = pki.Files(dir); err != nil {
+			return err
+		}
+		maps.Copy(props, kafka.TLS(broker, authority))
+	}
+	c, err := kafka.Start(ctx, kafka.Options{Fast: true, Props: props})
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	rep := &report{Kafka: kafka.Newest, BatchSize: o.batchSize, LingerMs: o.lingerMs, Codec: o.codec}
-	b := &bench{o: o, self: self, dir: dir, cluster: c}
-	if o.only != "http" {
+	rep := &report{Kafka: kafka.Newest, BatchSize: o.batchSize, LingerMs: o.lingerMs, Codec: o.codec, TLS: o.tls}
+	b := &bench{o: o, self: self, dir: dir, cluster: c, authority: authority}
+	if o.only == "" || o.only == "produce" {
 		if rep.Produce, err = b.produce(ctx); err != nil {
 			return err
 		}
 	}
-	if o.only != "produce" {
+	if o.only == "" || o.only == "memory" {
+		if rep.Memory, err = b.memory(ctx); err != nil {
+			return err
+		}
+	}
+	if !o.tls && (o.only == "" || o.only == "http") {
 		if rep.HTTP, err = b.http(ctx); err != nil {
 			return err
 		}

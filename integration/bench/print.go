@@ -9,8 +9,8 @@ import (
 
 func (r *report) print(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(w, "Apache Kafka %s, one broker, acks=all, idempotent, batch.size %d, linger.ms %d, compression.type %s\n\n",
-		r.Kafka, r.BatchSize, r.LingerMs, r.Codec)
+	fmt.Fprintf(w, "Apache Kafka %s, one broker, acks=all, idempotent, batch.size %d, linger.ms %d, compression.type %s, %s\n\n",
+		r.Kafka, r.BatchSize, r.LingerMs, r.Codec, map[bool]string{true: "TLS", false: "no TLS"}[r.TLS])
 	if len(r.Produce) > 0 {
 		fmt.Fprintln(t, "value\tkgo records/s\tspoold records/s\tratio\tkgo ns CPU\tspoold ns CPU\t")
 		for _, c := range r.Produce {
@@ -18,6 +18,9 @@ func (r *report) print(w io.Writer) {
 		}
 	}
 	_ = t.Flush() // to a terminal or a pipe: nothing to be done
+	if r.Memory != nil {
+		fmt.Fprintf(w, "\n1,000 partitions, buffer.memory=32MiB: at most %.1f MiB of anonymous memory (the aim is below %d), at %.0f records/s\n", float64(r.Memory.Anon)/(1<<20), memoryAim, r.Memory.rate())
+	}
 	if len(r.HTTP) > 0 {
 		fmt.Fprintln(w)
 		t = tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)

@@ -20,6 +20,8 @@ type bench struct {
 	self    string // this program, for children
 	dir     string
 	cluster *kafka.Cluster
+	// authority is the PEM file of who issued the broker's certificate; "": no TLS.
+	authority string
 }
 
 // sample is what one child measured.
@@ -28,6 +30,7 @@ type sample struct {
 	Seconds float64 `json:"seconds"`
 	CPU     float64 `json:"cpu_seconds"` // user and system, of the whole process, in that time
 	MaxRSS  int64   `json:"max_rss_bytes"`
+	Anon    int64   `json:"max_anonymous_bytes,omitempty"`
 }
 
 func (s sample) rate() float64         { return float64(s.Records) / s.Seconds }
@@ -104,7 +107,7 @@ func (b *bench) child(ctx context.Context, who, topic string, size, records int)
 	}
 	defer func() { _ = os.RemoveAll(spool) }() // the next run has its own
 	cmd := exec.CommandContext(ctx, b.self, "child", who, b.cluster.Bootstrap(), topic, strconv.Itoa(size), strconv.Itoa(records),
-		strconv.Itoa(b.o.batchSize), strconv.Itoa(b.o.lingerMs), b.o.codec, filepath.Join(spool, "s"), b.o.profileOf(size))
+		strconv.Itoa(b.o.batchSize), strconv.Itoa(b.o.lingerMs), b.o.codec, filepath.Join(spool, "s"), b.o.profileOf(size), b.authority)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, os.Stderr
 	if err := cmd.Run(); err != nil {

@@ -47,9 +47,21 @@ func (c *Cluster) java(ctx context.Context, args ...string) *exec.Cmd {
 	} else {
 		opts = append(opts, small...)
 	}
-	opts = append(opts, "-Djava.io.tmpdir="+c.dir, "-cp", filepath.Join(c.jars, "*"))
+	opts = append(opts, "-Djava.io.tmpdir="+c.dir, "-cp", filepath.Join(c.jars, "*")+string(filepath.ListSeparator)+c.opts.Classes)
 	return exec.CommandContext(ctx, "java", append(opts, args...)...)
 }
+
+// Tool runs one of Kafka's own command line tools, which is a class with arguments, and returns what it prints.
+func (c *Cluster) Tool(ctx context.Context, args ...string) (string, error) {
+	out, err := c.java(ctx, args...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("kafka: %v: %w\n%s", args, err, out)
+	}
+	return string(out), nil
+}
+
+// Data is the folder with the logs of broker i.
+func (c *Cluster) Data(i int) string { return c.brokers[i].data }
 
 // format prepares a broker's folder. It happens once; a killed broker keeps its log.
 func (c *Cluster) format(ctx context.Context, i int) error {

@@ -34,6 +34,8 @@ type Options struct {
 	FormatArgs []string
 	// ClusterID is a base64url UUID; default: the same for every cluster.
 	ClusterID string
+	// Classes is a folder with more classes for the brokers; "": none.
+	Classes string
 	// Fast gives the brokers memory and the optimising compiler, for measurements.
 	Fast bool
 }

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/integration/proc"
+)
+
+const (
+	memoryPartitions = 1000
+	memoryAim        = 96 // MiB of anonymous resident memory to stay below, at buffer.memory=32MiB
+)
+
+// memory has a producer with buffer.memory=32MiB send to each of 1,000 partitions, as fast as it can, and says how large it got.
+func (b *bench) memory(ctx context.Context) (*sample, error) {
+	if err := b.cluster.CreateTopic(ctx, "bench-memory", memoryPartitions, nil); err != nil {
+		return nil, err
+	}
+	s, err := b.child(ctx, "memory", "bench-memory", 1024, int(b.o.seconds*60_000))
+	if err != nil {
+		return nil, err
+	}
+	say("memory %d partitions: %.1f MiB of anonymous memory at most, %.0f records/s", memoryPartitions, float64(s.Anon)/(1<<20), s.rate())
+	return &s, nil
+}
+
+// withMemory sends to one partition after the other, and looks every 20 ms at how much memory this process has.
+func withMemory(j *job) (send, end func() error, err error) {
+	j.set = map[string]string{"buffer.memory": strconv.Itoa(32 << 20)}
+	j.partition = func(i int) spoold.Partition { return spoold.ToPartition(int32(i % memoryPartitions)) }
+	load, end, err := withSpoold(j)
+	if err != nil {
+		return nil, nil, err
+	}
+	send = func() error {
+		over, ended := make(chan struct{}), make(chan struct{})
+		var failed atomic.Pointer[error]
+		go func() {
+			defer close(ended)
+			tick := time.NewTicker(20 * time.Millisecond)
+			defer tick.Stop()
+			for {
+				u, err := proc.Use(os.Getpid())
+				if err != nil {
+					failed.Store(&err)
+					return
+				}
+				j.anon = max(j.anon, u.Anon)
+				select {
+				case <-over:
+					return
+				case <-tick.C:
+				}
+			}
+		}()
+		err := load()
+		close(over)
+		<-ended
+		if p := failed.Load(); p != nil {
+			err = errors.Join(err, *p)
+		}
+		return err
+	}
+	return send, end, nil
+}
