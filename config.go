@@ -60,6 +60,7 @@ type Config struct {
 	// The spool.
 	SpoolPath         string
 	SpoolMaxBytes     int64
+	SpoolMaxAge       time.Duration // 0: records are not dropped by age
 	SpoolCorrupt      string
 	SpoolMinFreeBytes int64
 	TimestampAhead    time.Duration // timestamp.ahead.max.ms; 0: however far

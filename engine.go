@@ -56,6 +56,7 @@ func (es *engines) open(receipts *bolt.Receipts) (*engine, error) {
 		Adopt:        p.env.AdoptSpool,
 		Now:          p.env.Now,
 		KeepReceipts: true,
+		AgeEvery:     c.ageEvery(),
 		StopOnDamage: c.SpoolCorrupt == "stop",
 		Verify:       es.suspects,
 		Observe:      p.deadTopic.observe(p),
@@ -75,6 +76,14 @@ func (es *engines) open(receipts *bolt.Receipts) (*engine, error) {
 
 // groupBytes is the size at which a group of records stops gathering while a commit is under way.
 func (c *Config) groupBytes() int64 { return min(1<<20, c.SpoolSegmentBytes/16) }
+
+// ageEvery is how exactly the spool keeps since when records wait: a record is dropped so much later than spool.max.age at most.
+func (c *Config) ageEvery() time.Duration {
+	if c.SpoolMaxAge == 0 || c.TransactionalID != "" {
+		return 0
+	}
+	return min(max(c.SpoolMaxAge/64, 10*time.Millisecond), time.Hour)
+}
 
 // minFree: in the configuration 0 means no floor; for the store it means the default.
 func minFree(bytes int64) int64 {
@@ -122,6 +131,7 @@ func (es *engines) newLoop(store loop.Store, rec *spool.Recovered) *loop.Loop {
 		Rebootstrap:       c.Rebootstrap,
 		MaxIdle:           c.ConnectionsMaxIdle,
 		DeliveryTimeout:   c.DeliveryTimeout,
+		MaxAge:            c.SpoolMaxAge,
 		Dial:              p.env.Dial,
 		Security:          p.keeper.Security,
 		Stamp:             p.keeper.Stamp,

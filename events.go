@@ -19,6 +19,7 @@ type Hooks struct {
 	PartitionParked    func(PartitionParked)
 	PartitionUnparked  func(PartitionUnparked)
 	RecordDeadLettered func(RecordDeadLettered)
+	RecordsDropped     func(RecordsDropped)
 	LinkChanged        func(LinkChanged)
 	TopicTrouble       func(TopicTrouble)
 	TopicRecreated     func(TopicRecreated)
@@ -94,6 +95,14 @@ type RecordDeadLettered struct {
 	Index     uint64 // the record's place among those of its topic in the spool, from 0
 	Code      ErrorCode
 	Message   string // the broker's words, or ""
+}
+
+// RecordsDropped: records were dropped by policy, without having been delivered; they are no dead letters.
+type RecordsDropped struct {
+	Topic   string
+	Records int
+	Rule    string // the policy
+	Why     string // what they waited for
 }
 
 // LinkChanged: the cluster was reached, or lost.

@@ -49,6 +49,10 @@ func (l *logger) hooks(h Hooks) Hooks {
 		l.line(slog.LevelError, "record put to the dead letters: it was refused for good, or has expired",
 			"event", "record.dead_lettered", "topic", e.Topic, "partition", e.Partition, "index", e.Index, "err", e.Code.String()+" "+e.Message)
 	})
+	on(&h.RecordsDropped, func(e RecordsDropped) {
+		l.line(slog.LevelError, "records were dropped by policy, spoold ls has their places",
+			"event", "records.dropped", "topic", e.Topic, "records", e.Records, "reason", e.Rule, "err", e.Why)
+	})
 	on(&h.TopicTrouble, func(e TopicTrouble) {
 		l.line(slog.LevelWarn, "topic cannot be delivered to for now, its records are spooled",
 			"event", "topic.trouble", "topic", e.Topic, "err", e.Code.String()+" "+e.Message)

@@ -67,6 +67,8 @@ func (h *Hooks) tell(event sender.Event, latency time.Duration) {
 		call(h, h.RecordDeadLettered, RecordDeadLettered{
 			Topic: e.Topic, Partition: e.Partition, Index: uint64(e.Index), Code: ErrorCode(e.Code), Message: e.Message,
 		})
+	case sender.RecordsDropped:
+		call(h, h.RecordsDropped, RecordsDropped(e))
 	case sender.LinkChanged:
 		call(h, h.LinkChanged, LinkChanged(e))
 	case sender.TopicTrouble:
@@ -136,6 +138,7 @@ var sentinels = []struct{ inner, public error }{
 	{bolt.ErrDeadLettered, ErrDeadLettered},
 	{bolt.ErrExpired, ErrExpired},
 	{sender.ErrExpired, ErrExpired},
+	{sender.ErrDropped, ErrExpired},
 	{bolt.ErrLost, ErrLost},
 	{bolt.ErrPoisoned, ErrUnknown}, // last: it may stand beside one that says more
 }

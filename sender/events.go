@@ -47,6 +47,14 @@ type TopicRecreated struct {
 	From, To protocol.TopicID
 }
 
+// RecordsDropped says that records were dropped by policy. They are no dead letters: the spool keeps a gap.
+type RecordsDropped struct {
+	Topic   string
+	Records int
+	Rule    string // the policy
+	Why     string // what they waited for
+}
+
 // Status is the core's view of delivery, one topic at a time.
 type Status struct {
 	ClusterID string

@@ -18,12 +18,27 @@ type expiredError struct{ why string }
 func (e *expiredError) Error() string        { return ErrExpired.Error() + ": " + e.why }
 func (e *expiredError) Is(target error) bool { return target == ErrExpired }
 
+// ErrDropped says that policy dropped a record: it is no dead letter.
+var ErrDropped = errors.New("the record was dropped by policy")
+
 // Expire finds the records of a lane below end that have waited for too long and may be given up, or nil. What is sealed is given up
 // only while no copy of it can be in the log: what is in doubt is resolved first. Below swept it was done before.
 func (s *Sender) Expire(id spool.LaneID, end, swept spool.Index) *Waiting {
-	l := s.lane(id)
-	w := &Waiting{Lane: id, Topic: l.topic, From: l.acc.Settled(), End: min(end, l.acc.End), Why: s.whyWaiting(l), all: true, expired: true}
-	if w.From >= w.End || s.e.DeadFull || s.stop != nil {
+	if s.e.DeadFull {
+		return nil
+	}
+	return s.overdue(&Waiting{Lane: id, End: end, expired: true}, swept)
+}
+
+// Drop is Expire for records that are not kept as dead letters, because of a policy that rule names.
+func (s *Sender) Drop(id spool.LaneID, end, swept spool.Index, rule string) *Waiting {
+	return s.overdue(&Waiting{Lane: id, End: end, dropped: rule}, swept)
+}
+
+func (s *Sender) overdue(w *Waiting, swept spool.Index) *Waiting {
+	l := s.lane(w.Lane)
+	w.Topic, w.From, w.End, w.Why, w.all = l.topic, l.acc.Settled(), min(w.End, l.acc.End), s.whyWaiting(l), true
+	if w.From >= w.End || s.stop != nil {
 		return nil
 	}
 	for _, p := range l.parts {
@@ -38,10 +53,10 @@ func (s *Sender) Expire(id spool.LaneID, end, swept spool.Index) *Waiting {
 }
 
 // unsealExpired gives the seals of records that Expire found back, before they are put aside.
-func (s *Sender) unsealExpired(l *lane, end spool.Index) {
+func (s *Sender) unsealExpired(l *lane, end spool.Index, why string) {
 	for _, p := range l.parts {
 		if idempotence.Unsealable(p.Machine, end) {
-			idempotence.UnsealAll(p.Machine, s.env(p), "delivery.timeout.ms is over")
+			idempotence.UnsealAll(p.Machine, s.env(p), why)
 			s.collect(p)
 		}
 	}
@@ -68,4 +83,11 @@ func (s *Sender) expire(l *lane, i spool.Index, n int32, why string) {
 	err := &expiredError{why}
 	s.leaves(l, spool.DeadLetter{Lane: l.id, Index: i, Partition: n, Code: protocol.RequestTimedOut, Message: err.Error(), At: s.now.Wall}, spool.OutcomeExpired, err)
 	s.event(RecordDeadLettered{Topic: l.topic, Partition: n, Index: i, Code: protocol.RequestTimedOut, Message: err.Error()})
+}
+
+// drop has one record leave that policy does not keep.
+func (s *Sender) drop(w *Waiting, l *lane, i spool.Index, n int32) {
+	s.leave(l, spool.Settlement{
+		Lane: l.id, Spans: []spool.Span{{First: i, End: i + 1}}, Outcome: spool.OutcomeExpired, Why: w.dropped, At: s.now.Wall, Partition: n, HasPartition: n >= 0,
+	}, fmt.Errorf("%w: %s (%s)", ErrDropped, w.dropped, w.Why))
 }

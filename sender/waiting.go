@@ -21,7 +21,8 @@ type Waiting struct {
 	absent bool    // those for partitions that the topic does not have
 	parts  []int32 // those for these partitions
 
-	expired bool // for delivery.timeout.ms, not by an operator
+	expired bool   // for delivery.timeout.ms, not by an operator
+	dropped string // not "": they are not kept, because of this rule
 }
 
 // Waiting finds what c means for topic and partition n (all of them if it is -1) beyond what is in doubt, or nil.
@@ -63,8 +64,11 @@ func (s *Sender) Sweep(now spool.Time, w *Waiting, sections []spool.Section, las
 	s.start(now)
 	l := s.lane(w.Lane)
 	if !l.sweeping {
-		if w.expired {
-			s.unsealExpired(l, w.End)
+		switch {
+		case w.expired:
+			s.unsealExpired(l, w.End, "delivery.timeout.ms is over")
+		case w.dropped != "":
+			s.unsealExpired(l, w.End, w.dropped)
 		}
 		s.feeds.unqueue(l)
 	}
@@ -105,9 +109,12 @@ func (s *Sender) Sweep(now spool.Time, w *Waiting, sections []spool.Section, las
 				if !placed {
 					n = protocol.NoPartition
 				}
-				if w.expired {
+				switch {
+				case w.expired:
 					s.expire(l, i, n, w.Why)
-				} else {
+				case w.dropped != "":
+					s.drop(w, l, i, n)
+				default:
 					s.putAside(l, i, n, code, refused)
 				}
 				count++
@@ -115,13 +122,22 @@ func (s *Sender) Sweep(now spool.Time, w *Waiting, sections []spool.Section, las
 		}
 	}
 	if count > 0 {
-		what := "resolve %s: %d records that waited were put to the dead letters (%s)"
-		if w.expired {
-			what = "%s: %d records expired, delivery.timeout.ms is over (%s)"
-		}
-		s.audit(what, l.topic, count, w.Why)
+		s.auditSweep(w, count)
 	}
 	return s.end(), count
+}
+
+// auditSweep notes what a step of a sweep came to.
+func (s *Sender) auditSweep(w *Waiting, count int) {
+	switch {
+	case w.dropped != "":
+		s.audit("%s: %d records were dropped, %s (%s)", w.Topic, count, w.dropped, w.Why)
+		s.event(RecordsDropped{Topic: w.Topic, Records: count, Rule: w.dropped, Why: w.Why})
+	case w.expired:
+		s.audit("%s: %d records expired, delivery.timeout.ms is over (%s)", w.Topic, count, w.Why)
+	default:
+		s.audit("resolve %s: %d records that waited were put to the dead letters (%s)", w.Topic, count, w.Why)
+	}
 }
 
 func (w *Waiting) means(l *lane, n int32, placed bool) bool {
@@ -139,16 +155,19 @@ const gapWhy = "delivery.timeout.ms is over; a dead letter now"
 
 // leaves has a record leave as a dead letter, for err.
 func (s *Sender) leaves(l *lane, d spool.DeadLetter, o spool.Outcome, err error) {
-	w := &s.e.Write
-	w.DeadLetters = append(w.DeadLetters, d)
-	one := []spool.Span{{First: d.Index, End: d.Index + 1}}
-	w.Settle = append(w.Settle, spool.Settlement{
-		Lane: l.id, Spans: one, Outcome: o, Why: gapWhy, At: d.At, Partition: d.Partition, HasPartition: d.Partition >= 0,
-	})
-	l.acc.Settle(s.acc, one)
+	s.e.Write.DeadLetters = append(s.e.Write.DeadLetters, d)
+	s.leave(l, spool.Settlement{
+		Lane: l.id, Spans: []spool.Span{{First: d.Index, End: d.Index + 1}}, Outcome: o, Why: gapWhy, At: d.At, Partition: d.Partition, HasPartition: d.Partition >= 0,
+	}, err)
+}
+
+// leave has records leave that are not sealed, for err.
+func (s *Sender) leave(l *lane, x spool.Settlement, err error) {
+	s.e.Write.Settle = append(s.e.Write.Settle, x)
+	l.acc.Settle(s.acc, x.Spans)
 	s.left(l)
 	s.e.Deliver = append(s.e.Deliver, spool.Delivery{
-		Lane: l.id, Spans: one, Partition: d.Partition, Offset: protocol.NoOffset, Timestamp: -1, Err: err,
+		Lane: l.id, Spans: x.Spans, Partition: x.Partition, Offset: protocol.NoOffset, Timestamp: -1, Err: err,
 	})
 	s.e.Urgent = true
 }

@@ -56,6 +56,9 @@ func testState(t testing.TB) (*State, *Changes) {
 	}
 	st.Append(0, 10000)
 	st.Append(1, 20)
+	st.MarkAge(0, 0, 1000, 10)
+	st.MarkAge(0, 400, 1010, 10)
+	st.MarkAge(0, 7000, 1011, 10)
 	st.PutNote("file", []byte("123"), out)
 	st.PutNote("gone", []byte("1"), out)
 	st.PutNote("gone", nil, out)

@@ -32,6 +32,7 @@ type State struct {
 
 	stagedUnits
 	losses
+	ages
 }
 
 // Binding is what ties a spool to its place and its cluster.
@@ -97,6 +98,8 @@ type laneState struct {
 	// otherwise are entries that left without an ack, by outcome, for those who ask.
 	otherwise  map[Outcome]deadSet
 	dirtyOther map[outcomeChunk]struct{}
+	ages       []AgeMark // ascending; see ages.go
+	dirtyAges  bool
 }
 
 // NewState is the state of a spool that has just been made.
@@ -111,7 +114,7 @@ func NewState() *State {
 		txn:      noTransaction,
 	}
 	st.stagedUnits = stagedUnits{of: st, units: make(map[uint64][]UnitRun)}
-	st.losses = losses{of: st}
+	st.losses, st.ages = losses{of: st}, ages{of: st}
 	return st
 }
 
@@ -231,6 +234,7 @@ func (st *State) Flush(out *Changes) {
 		out.progress(l)
 		l.flushDead(out)
 		l.flushOutcomes(out)
+		l.flushAges(out)
 		if low := l.settled.Low(); low != l.flushedLow {
 			l.flushedLow = low
 			l.dirtyBelow(uint64(low) >> chunkShift)

@@ -220,6 +220,7 @@ func (st *State) settle(s Settlement, out *Changes) error {
 		}
 	}
 	st.pruneFacts(l, out)
+	l.pruneAges()
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 // The state on disk is pairs. A key is a letter and fixed-width big-endian
 // numbers; a value is fields as enc writes them. FORMAT.md lists all of them.
 const (
+	prefixAges      = 'a' // lane: since when entries wait
 	prefixBinding   = 'b'
 	prefixProgress  = 'c' // lane: end, low, counters
 	prefixDead      = 'd' // lane, index: dead letter and its entry; format version 1

@@ -17,6 +17,7 @@ type Loader struct {
 	chunks   []loadedChunk
 	dead     []loadedChunk
 	missing  map[LaneID][]Span
+	ages     map[LaneID][]AgeMark
 	outcomes []loadedOutcome
 	facts    []loadedFact
 	binding  bool
@@ -43,7 +44,7 @@ type loadedFact struct {
 
 // NewLoader begins a state from disk.
 func NewLoader() *Loader {
-	return &Loader{st: NewState(), progress: make(map[LaneID]*dec), missing: make(map[LaneID][]Span)}
+	return &Loader{st: NewState(), progress: make(map[LaneID]*dec), missing: make(map[LaneID][]Span), ages: make(map[LaneID][]AgeMark)}
 }
 
 // Pair takes one pair. Pairs must be given in ascending order of their keys;
@@ -116,6 +117,8 @@ func (ld *Loader) Pair(key, value []byte) error {
 	case prefixDeadChunk:
 		ld.dead = append(ld.dead, loadedChunk{LaneID(k.be32()), k.be64(), v.b})
 		v.b = nil
+	case prefixAges:
+		ld.ages[LaneID(k.be32())] = decodeAges(&v)
 	case prefixMissing:
 		ld.missing[LaneID(k.be32())] = v.spans()
 	case prefixOutcome:
@@ -194,6 +197,9 @@ func (ld *Loader) State() (*State, error) {
 		}
 	}
 	if err := ld.otherwise(); err != nil {
+		return nil, err
+	}
+	if err := ld.putAges(); err != nil {
 		return nil, err
 	}
 	for ref := range st.legacy {

@@ -8,12 +8,15 @@ import (
 // expirer is a Core that can give up records that have waited for too long.
 type expirer interface {
 	Expire(lane spool.LaneID, end, swept spool.Index) *sender.Waiting
+	Drop(lane spool.LaneID, end, swept spool.Index, rule string) *sender.Waiting
 }
 
-// expiry has records that wait for longer than delivery.timeout.ms given up. It goes by the spool's clock, which a step of the
-// host's does not move, and takes what an earlier process spooled for as old as this one: a record is never given up too early.
+// expiry has records that wait for longer than delivery.timeout.ms given up, and those that wait for longer than spool.max.age
+// dropped. It goes by the spool's clock, which a step of the host's does not move. delivery.timeout.ms takes what an earlier
+// process spooled for as old as this one, and spool.max.age goes by what the spool keeps of ages: a record never leaves too early.
 type expiry struct {
 	timeout int64 // ms; 0: never
+	maxAge  int64 // ms; 0: never
 	began   int64 // Age of the start
 	at      int64 // Age of the next look; 0: nothing waits
 	swept   map[spool.LaneID]spool.Index
@@ -25,11 +28,20 @@ const (
 	mostLook  = 5000
 )
 
-func (x *expiry) interval() int64 { return min(max(x.timeout/20, leastLook), mostLook) }
+func (x *expiry) interval() int64 {
+	shortest := x.timeout
+	if x.maxAge > 0 && (shortest == 0 || x.maxAge < shortest) {
+		shortest = x.maxAge
+	}
+	return min(max(shortest/20, leastLook), mostLook)
+}
+
+// tooOld is in the gaps of what is dropped because of its age.
+const tooOld = "spool.max.age is over"
 
 // records notes that some wait.
 func (x *expiry) records(now int64) {
-	if x.timeout > 0 && x.at == 0 {
+	if x.timeout+x.maxAge > 0 && x.at == 0 {
 		x.at = now + x.interval()
 	}
 }
@@ -66,9 +78,8 @@ func (l *Loop) expire() {
 			continue
 		}
 		pending = true
-		end := lane.expired(l.now.Age-x.timeout, x.began)
-		if w := core.Expire(id, end, x.swept[id]); end > 0 && w != nil {
-			x.swept[id] = end
+		if w := l.overdue(core, id, lane); w != nil {
+			x.swept[id] = max(x.swept[id], w.End)
 			l.operations.begin(w, make(chan struct{}))
 			return
 		}
@@ -76,4 +87,22 @@ func (l *Loop) expire() {
 	if !pending {
 		x.at = 0
 	}
+}
+
+// overdue is what is to leave of a lane now, or nil.
+func (l *Loop) overdue(core expirer, id spool.LaneID, lane *laneProgress) *sender.Waiting {
+	x := &l.expiry
+	if x.timeout > 0 {
+		if end := lane.expired(l.now.Age-x.timeout, x.began); end > 0 {
+			if w := core.Expire(id, end, x.swept[id]); w != nil {
+				return w
+			}
+		}
+	}
+	if x.maxAge > 0 {
+		if end := l.store.Aged(id, l.now.Age-x.maxAge); end > 0 {
+			return core.Drop(id, end, x.swept[id], tooOld)
+		}
+	}
+	return nil
 }

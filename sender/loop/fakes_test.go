@@ -144,6 +144,7 @@ func (s *fakeStore) Read(_ spool.LaneID, from spool.Index, _ int, buf []byte) ([
 	return nil, from + 10, buf, s.readErr
 }
 func (s *fakeStore) Lanes() (bolt.Stats, []bolt.LaneStats) { return bolt.Stats{}, nil }
+func (s *fakeStore) Aged(spool.LaneID, int64) spool.Index  { return 0 }
 func (s *fakeStore) Now() spool.Time {
 	s.asked.Add(1)
 	return spool.Time{Age: 1000 + time.Since(s.began).Milliseconds()}

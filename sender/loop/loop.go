@@ -40,6 +40,7 @@ type Store interface {
 	Read(lane spool.LaneID, from spool.Index, max int, buf []byte) ([]spool.Section, spool.Index, []byte, error)
 	Now() spool.Time
 	Lanes() (bolt.Stats, []bolt.LaneStats)
+	Aged(lane spool.LaneID, before int64) spool.Index
 }
 
 // Options are the loop's part of the configuration. All must be given.
@@ -56,6 +57,7 @@ type Options struct {
 	Rebootstrap       time.Duration // metadata.recovery.rebootstrap.trigger.ms
 	MaxIdle           time.Duration // connections.max.idle.ms; not positive: never
 	DeliveryTimeout   time.Duration // after which a record is given up; 0: never
+	MaxAge            time.Duration // after which a record is dropped; 0: never
 	Dial              func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Security is asked for each connection (conn.Options). Stamp changes when what it gives changes. nil: plain text.
 	Security  func(context.Context) (conn.Security, error)
@@ -130,7 +132,7 @@ func New(core Core, store Store, rec *spool.Recovered, opt Options) *Loop {
 	l.feeder = &feeder{read: store.Read, fed: l.fed}
 	l.operations = &operations{core: core, feeder: l.feeder, now: &l.now, writes: &l.writes, carry: l.carry}
 	l.now = store.Now()
-	l.expiry = expiry{timeout: opt.DeliveryTimeout.Milliseconds(), began: l.now.Age, swept: make(map[spool.LaneID]spool.Index)}
+	l.expiry = expiry{timeout: opt.DeliveryTimeout.Milliseconds(), maxAge: opt.MaxAge.Milliseconds(), began: l.now.Age, swept: make(map[spool.LaneID]spool.Index)}
 	l.expiry.records(l.now.Age)
 	l.ageBacklog()
 	l.publish()

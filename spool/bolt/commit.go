@@ -117,9 +117,11 @@ func (s *committer) apply(t *transaction, c *Commit, g *group, writes []*spool.W
 			return err
 		}
 	}
+	every, now := s.opt.AgeEvery.Milliseconds(), s.clock.now().Age
 	for _, sect := range g.sections {
 		s.coming[sect.lane.id] = sect.first
 		s.state.Append(sect.lane.id, sect.count)
+		s.state.MarkAge(sect.lane.id, sect.first, now, every)
 		t.touched = append(t.touched, sect.lane.id)
 	}
 	if u := g.unitCommit; u != nil {

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
@@ -58,7 +59,7 @@ func goldenPending(topic string) map[spool.Index]string {
 // dead letters, a seal, a parked partition, notes, a key.
 func makeGolden(t *testing.T, dir string) {
 	o := tinyOptions(dir)
-	o.SegmentBytes = 128 << 10
+	o.SegmentBytes, o.AgeEvery = 128<<10, time.Hour
 	o.Faults = &Faults{AllocSize: 16 << 10}
 	l, _ := openLoop(t, o)
 	ctx := context.Background()

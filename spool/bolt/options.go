@@ -30,6 +30,7 @@ type Options struct {
 	StagedBytes  int64         // what units that are not committed may take on the disk; 1 GiB
 	DeadBytes    int64         // what dead letters' entries may take: above it the oldest are dropped; a quarter of the limit
 	DeadBlock    bool          // above DeadBytes none is dropped: Committed.DeadFull says that there is to be no further one
+	AgeEvery     time.Duration // how exactly it is known since when entries wait (Store.Aged); 0: it is not kept
 	Adopt        bool          // take over a spool that was made elsewhere (recorded)
 	StopOnDamage bool          // a damaged segment of records is an error; else it is set aside, and what it has lost is recorded
 	Verify       []uint64      // segments of which every byte is looked at by Open

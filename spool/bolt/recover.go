@@ -266,6 +266,7 @@ func (s *opening) firstCommit(fresh bool) error {
 			return err
 		}
 	}
+	s.state.BeginAges(s.clock.now().Age, s.opt.AgeEvery.Milliseconds())
 	s.state.Flush(&t.changes)
 	t.gone = append(s.active.index.sweep(s.state), s.active.index.staged.all()...)
 	s.active.index.dropAllStaged()

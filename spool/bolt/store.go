@@ -103,6 +103,17 @@ func (s *Store) Commits() <-chan *Commit { return s.commits }
 // Now is the time on the wall and on the spool clock.
 func (s *Store) Now() spool.Time { return s.clock.now() }
 
+// Aged is one above the last entry of a lane that was committed, with all before it, when the spool clock showed before or
+// earlier, as far as Options.AgeEvery tells; 0: none was.
+func (s *Store) Aged(lane spool.LaneID, before int64) spool.Index {
+	s.view.RLock()
+	defer s.view.RUnlock()
+	if int(lane) >= s.state.Lanes() {
+		return 0
+	}
+	return s.state.Aged(lane, before)
+}
+
 // Submit gives the committer something to make durable. It never blocks. Writes are
 // carried out in the order of their submission; w must not be changed any more.
 func (s *Store) Submit(w *spool.Write, urgent bool) {
