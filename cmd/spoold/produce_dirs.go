@@ -85,7 +85,7 @@ func (d *produceDirs) openOne(ctx context.Context, dir string, log *slog.Logger)
 	if cfg.TransactionalID == "" {
 		cfg.TransactionalID = transactionalIDOf(dir)
 	}
-	env := spoold.Env{Hooks: spoold.Hooks{RecordDeadLettered: d.refused.hook}, Logger: log}
+	env := spoold.Env{Hooks: spoold.Hooks{RecordDeadLettered: d.refused.hook, RecordsDropped: d.refused.drop}, Logger: log}
 	if d.own == nil {
 		env.Dial = d.gatedDial
 	}
@@ -171,11 +171,11 @@ func (d *produceDirs) awaitAcks(ctx context.Context, timeout time.Duration, then
 		plural(pending, "record"), within, d.where(), then, d.trouble())
 }
 
-// refusedError says so when the cluster refused records for good.
+// refusedError says so when the cluster refused records for good, or policy dropped some.
 func (d *produceDirs) refusedError() error {
 	n := d.deadLettered()
 	if n == 0 {
-		return nil
+		return d.refused.droppedError(d.where())
 	}
 	kept := "they are kept as dead letters"
 	if n == 1 {
@@ -307,9 +307,11 @@ func (d *produceDirs) trouble() string {
 
 // refusals keeps how many records the cluster refused, and why it did the last.
 type refusals struct {
-	mu   sync.Mutex
-	n    uint64
-	last string
+	mu      sync.Mutex
+	n       uint64
+	last    string
+	dropped int // by policy
+	rule    string
 }
 
 func (r *refusals) hook(e spoold.RecordDeadLettered) {
@@ -320,6 +322,24 @@ func (r *refusals) hook(e spoold.RecordDeadLettered) {
 	if e.Message != "" {
 		r.last += ": " + e.Message
 	}
+}
+
+// drop notes what policy dropped.
+func (r *refusals) drop(e spoold.RecordsDropped) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dropped += e.Records
+	r.rule = e.Rule + " (" + e.Why + ")"
+}
+
+// droppedError says what policy dropped of the spools in where, or nil.
+func (r *refusals) droppedError(where string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.dropped == 0 {
+		return nil
+	}
+	return exitf(exitProblem, "%s dropped, not delivered: %s; spoold ls names the places, in %s", plural(r.dropped, "record"), r.rule, where)
 }
 
 func (r *refusals) count() uint64 {
