@@ -30,7 +30,7 @@ func (s *Store) Lanes() (Stats, []LaneStats) {
 	s.lanesNow.mu.Lock()
 	st, list := *s.lanesNow.stats, slices.Clone(s.lanesNow.list)
 	s.lanesNow.mu.Unlock()
-	s.present(&st)
+	s.space.present(&st)
 	return st, list
 }
 

@@ -47,19 +47,19 @@ func lastGaps(st *spool.State, most int) (out []Gap) {
 // Stats is cheap, and safe from any goroutine.
 func (s *Store) Stats() Stats {
 	st := *s.stats.Load()
-	s.present(&st)
+	s.space.present(&st)
 	return st
 }
 
 // present adds what changes between commits.
-func (s *Store) present(st *Stats) {
+func (s *space) present(st *Stats) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.space.full != nil:
-		st.Full = s.space.full.Error()
-	case s.space.noGrant != nil: // the last large record was refused; smaller ones are taken
-		st.Full = s.space.noGrant.Error()
+	case s.full != nil:
+		st.Full = s.full.Error()
+	case s.noGrant != nil: // the last large record was refused; smaller ones are taken
+		st.Full = s.noGrant.Error()
 	}
 	st.Committing = s.committer.atWork()
 	now := s.clock.now().Age
