@@ -20,7 +20,7 @@ func produceCommand(w *world) *cli.Command {
 		UsageText: "spoold produce -b HOST:PORT -t TOPIC [flags] < records\n   spoold produce -b HOST:PORT -t TOPIC -l FILE [flags]\n\n" +
 			"Example: lines of the form key:value, compressed, and come back when all are on the cluster:\n\n" +
 			"   spoold produce -b localhost:9092 -t orders -K : -z zstd < orders.txt",
-		Description: "Each record is on disk before it is sent. With -l, how far the file was read is kept with its records: after any\n" +
+		Description: "Each record is on disk before it is sent. A CR in front of the delimiter is part of the record. With -l, how far the file was read is kept with its records: after any\n" +
 			"interruption the same command goes on where it was, and the file is delivered once. Input from stdin cannot be known again: run\n" +
 			"spoold flush to deliver what is pending, and give the rest of the input to a new run. Exit codes: 0 all that was waited for\n" +
 			"happened; 1 a record over the limit (--too-long fail), or dead letters; 69 the cluster did not answer in time and the records\n" +

@@ -201,7 +201,9 @@ func Unknown(key string, names []string) error {
 }
 
 // Nearest is that of names which a word is a misspelling of, or "": about a third of its letters may be wrong.
-func Nearest(word string, names []string) string { return nearest(word, names, min(len(word)/2+1, len(word)/3+2)) }
+func Nearest(word string, names []string) string {
+	return nearest(word, names, min(len(word)/2+1, len(word)/3+2))
+}
 
 // nearest is the name with the fewest edits from word, if those are fewer than below.
 func nearest(word string, names []string, below int) string {
