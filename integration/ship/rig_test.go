@@ -223,6 +223,7 @@ func TestShipDeliversEachLineOnceThroughKillsAndRotation(t *testing.T) {
 func TestProduceDeliversAFileOnceThroughKills(t *testing.T) {
 	r := newRig(t)
 	w := NewWriter(r.dir, "file", *seed)
+	w.short = true
 	for w.Lines() < 300_000 {
 		if err := w.append(5000); err != nil {
 			t.Fatal(err)

@@ -18,6 +18,7 @@ type Writer struct {
 	rng       *rand.Rand
 	file      *os.File
 	next      int
+	short     bool   // lines are short, so that one read of the file makes several batches
 	half      string // what was written of a line that is not finished
 	Renames   int
 	Copies    int
@@ -34,6 +35,9 @@ func (w *Writer) Lines() int { return w.next }
 
 // Line is line n of the log.
 func (w *Writer) Line(n int) string {
+	if w.short {
+		return fmt.Sprintf("%s %d", w.name, n)
+	}
 	return fmt.Sprintf("%s %d %s", w.name, n, strings.Repeat("abcdefghij", n%20))
 }
 

@@ -359,6 +359,9 @@ func history(t *testing.T, seed uint64) {
 	pattern := []string{"app.log", "*.log", ".", "app.log*"}[seed%4]
 	r := newRig(t, seed, pattern)
 	r.store.fails = seed%3 == 0
+	if seed%5 < 2 {
+		r.options.MaxBatch = 200 + int(seed%7)*100 // several batches of what is read at once
+	}
 	r.races = seed%2 == 0
 	if r.rng.IntN(2) == 0 {
 		r.lines(5)

@@ -109,3 +109,25 @@ func TestAFollowerAtRestCommitsNothing(t *testing.T) {
 		t.Fatalf("%d batches are sent at rest", r.store.batches-sent)
 	}
 }
+
+// What is read at once may be several batches: of short lines, whose records take more room in the spool than in the file.
+func TestShortLinesOfManyBatchesArriveAsTheyStand(t *testing.T) {
+	r := newRig(t, 1, "app.log")
+	var text strings.Builder
+	var want []string
+	for n := range 60_000 { // default bounds: a batch of 1 MiB holds about 19,000 of them
+		want = append(want, fmt.Sprint(n))
+		text.WriteString(want[n] + "\n")
+	}
+	r.write("app.log", text.String())
+	r.start()
+	r.settle()
+	if len(r.store.values) != len(want) {
+		t.Fatalf("%d records of %d lines", len(r.store.values), len(want))
+	}
+	for i := range want {
+		if r.store.values[i] != want[i] {
+			t.Fatalf("record %d is %q", i, r.store.values[i])
+		}
+	}
+}

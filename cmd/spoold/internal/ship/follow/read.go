@@ -118,7 +118,7 @@ func (w *Follower) records(ctx context.Context, f *file, in []byte, end bool) (t
 		if err2 := w.sendBatch(ctx, f, &b); err2 != nil {
 			return took, err2
 		}
-		in = in[b.took:]
+		in = f.buf[:len(in)-b.took] // sendBatch has moved what is left to the front
 		if err != nil || !more {
 			return took, err
 		}
