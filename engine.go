@@ -77,7 +77,7 @@ func (es *engines) open(receipts *bolt.Receipts) (*engine, error) {
 // groupBytes is the size at which a group of records stops gathering while a commit is under way.
 func (c *Config) groupBytes() int64 { return min(1<<20, c.SpoolSegmentBytes/16) }
 
-// ageEvery is how exactly the spool keeps since when records wait: a record is dropped so much later than spool.max.age at most.
+// ageEvery is how exactly the spool keeps since when records wait: a record is dropped so much later than spool.max.age, and what lies between two looks.
 func (c *Config) ageEvery() time.Duration {
 	if c.SpoolMaxAge == 0 || c.TransactionalID != "" {
 		return 0
