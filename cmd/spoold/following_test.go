@@ -69,7 +69,7 @@ func TestGapsOfFilesAreInStatusAndMetrics(t *testing.T) {
 	if f := statusOf(t, spool).Followed; len(f) != 1 || f[0].Section != "audit" || f[0].Topic != "audit" || f[0].Records != 2 {
 		t.Errorf("status: %+v", f)
 	}
-	resp, err := http.Get(d.admin + "/metrics") //nolint:noctx // a test
+	resp, err := http.Get(d.admin + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ func refusal(code int16, message *string) error {
 	case c == protocol.None:
 		return nil
 	case message != nil && *message != "":
-		return fmt.Errorf("%s: %s", c, *message)
+		return fmt.Errorf("%w: %s", c, *message)
 	default:
 		return errors.New(c.String())
 	}

@@ -57,7 +57,7 @@ func run(ctx context.Context) error {
 	var out bytes.Buffer
 	java.Stdout, java.Stderr = &out, &out
 	if err := java.Run(); err != nil {
-		return fmt.Errorf("Golden.java: %w\n%s", err, out.Bytes())
+		return fmt.Errorf("run Golden.java: %w\n%s", err, out.Bytes())
 	}
 	close(sent)
 	i := 0
