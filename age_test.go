@@ -89,7 +89,7 @@ func TestWhatIsInDoubtIsNotDroppedByAge(t *testing.T) {
 	c.read(t, "t", 2)
 }
 
-// The time before a restart counts, also when nothing was closed in order.
+// The time before a restart counts.
 func TestAgesGoOnOverARestart(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "t"))
