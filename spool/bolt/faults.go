@@ -34,7 +34,9 @@ func (fl *Faults) at(point string) {
 
 // background does work that Close waits for.
 func (s *Store) background(work func()) {
+	s.begin.Lock()
 	s.work.Add(1)
+	s.begin.Unlock()
 	counted := func() {
 		defer s.work.Done()
 		work()

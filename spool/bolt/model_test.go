@@ -170,7 +170,9 @@ func (l *testLoop) quiet() {
 		idle := l.s.idle
 		l.s.mu.Unlock()
 		if idle {
+			l.s.begin.Lock() // what begins meanwhile waits
 			l.s.work.Wait()
+			l.s.begin.Unlock()
 			return
 		}
 		if time.Now().After(deadline) {

@@ -64,7 +64,8 @@ type Store struct {
 	stats    atomic.Pointer[Stats]
 	lanesNow laneStats
 	cache    sealedCache
-	work     sync.WaitGroup // background
+	work     sync.WaitGroup // in the background
+	begin    sync.Mutex     // held where such work begins
 }
 
 // Commit tells what one spool commit made durable.

@@ -13,13 +13,16 @@ import (
 	"time"
 )
 
-func startServer(t *testing.T, h *Handler, limit int) *Server {
+func startServer(t *testing.T, h *Handler, limit int, prepare ...func(*Server)) *Server {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := On(Limit(ln, "http.max.connections", limit), h, slog.New(slog.DiscardHandler))
+	for _, f := range prepare {
+		f(s)
+	}
 	done := make(chan error, 1)
 	go func() { done <- s.Serve() }()
 	t.Cleanup(func() {
