@@ -23,14 +23,7 @@ func (s *starter) park(why string) {
 	s.hold()
 	s.trial.say(why)
 	s.event(sender.TransactionTrouble{ID: s.cfg.ID, Message: fmt.Sprintf("nobody can tell whether transaction %d was committed: %s: look at its topics, then spoold txn resolve --committed or --aborted", d.Ordinal, why)})
-	s.begun.deciding = true
-	id := s.begun.id
-	s.then = append(s.then, func() {
-		s.begun.deciding = false
-		if s.begun.id == id {
-			s.go_()
-		}
-	})
+	s.decided()
 }
 
 // hold has the lanes of parked transactions wait.

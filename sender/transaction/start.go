@@ -346,6 +346,11 @@ func (s *starter) onProgress(r *kmsg.OffsetFetchResponse) {
 
 func (s *starter) settleStart(committed bool) {
 	s.runner.outcome(committed, nil)
+	s.decided()
+}
+
+// decided goes on when what was decided is on disk.
+func (s *starter) decided() {
 	s.begun.deciding = true
 	id := s.begun.id
 	s.then = append(s.then, func() {

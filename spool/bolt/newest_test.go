@@ -5,14 +5,15 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/spoold/spoold/spool"
 )
 
-// severalSegments makes a spool of at least three segments with 150 pending records.
-func severalSegments(t *testing.T, o Options) (newest uint64) {
+// severalSegments makes a spool of at least three segments with 150 pending records, and returns their numbers.
+func severalSegments(t *testing.T, o Options) (numbers []uint64) {
 	t.Helper()
 	l, _ := openLoop(t, o)
 	value := strings.Repeat("x", 4000)
@@ -26,12 +27,12 @@ func severalSegments(t *testing.T, o Options) (newest uint64) {
 	if err != nil || len(numbers) < 3 {
 		t.Fatalf("segments %v, %v", numbers, err)
 	}
-	return numbers[len(numbers)-1]
+	return numbers
 }
 
 func TestMissingNewestSegmentIsDamageToEveryReader(t *testing.T) {
 	o := tinyOptions(t.TempDir())
-	newest := severalSegments(t, o)
+	newest := slices.Max(severalSegments(t, o))
 	if err := os.Remove(segmentPath(o.Path, newest)); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +76,7 @@ func TestKillBeforeTheNewestSegmentIsNotedIsHarmless(t *testing.T) {
 			copyDir(t, o.Path, killed)
 		}
 	}}
-	newest := severalSegments(t, o)
+	newest := slices.Max(severalSegments(t, o))
 	o.Path, o.Adopt, o.Faults = killed, true, nil
 	l, _ := openLoop(t, o)
 	if l.s.lock.newest != newest {

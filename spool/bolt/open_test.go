@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/spoold/spoold/spool"
@@ -92,18 +91,7 @@ func TestCopyOfASpoolIsForeignUntilAdopted(t *testing.T) {
 
 func TestMissingFilesAreDamageAndStrangeOnesAreLeftAlone(t *testing.T) {
 	o := tinyOptions(t.TempDir())
-	l, _ := openLoop(t, o)
-	value := strings.Repeat("x", 4000)
-	for range 150 {
-		if err := mustAppend(t, l.s, "a", value).Spooled(context.Background()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	l.close()
-	numbers, _, err := listSegments(o.Path)
-	if err != nil || len(numbers) < 3 {
-		t.Fatalf("segments %v, %v", numbers, err)
-	}
+	numbers := severalSegments(t, o)
 	strange := filepath.Join(o.Path, "notes.txt")
 	temp := filepath.Join(o.Path, segmentName(99)+tempSuffix)
 	for _, path := range []string{strange, temp} {
@@ -111,7 +99,7 @@ func TestMissingFilesAreDamageAndStrangeOnesAreLeftAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	l, _ = openLoop(t, o)
+	l, _ := openLoop(t, o)
 	l.close()
 	if _, err := os.Stat(strange); err != nil {
 		t.Errorf("a file that is not ours: %v", err)

@@ -98,28 +98,35 @@ const (
 	freeRecords = 4096
 )
 
-// push appends a record. So many small ones fit into a body that their places take far more than their bytes.
-func (p *parse) push(r spoold.Record) *fault {
-	if n := len(p.records); n == cap(p.records) && n >= freeRecords && p.h != nil {
-		if f := p.h.charge(p, int64(n/4)*recordCost); f != nil {
-			return f
-		}
-		p.records = slices.Grow(p.records, n/4)
+// push appends a record.
+func (p *parse) push(r spoold.Record) (f *fault) {
+	p.records, f = grow(p, p.records, recordCost)
+	if f == nil {
+		p.records = append(p.records, r)
 	}
-	p.records = append(p.records, r)
-	return nil
+	return f
 }
 
 // pushHeader appends a header.
-func (p *parse) pushHeader(h spoold.Header) *fault {
-	if n := len(p.headers); n == cap(p.headers) && n >= freeRecords && p.h != nil {
-		if f := p.h.charge(p, int64(n/4)*headerCost); f != nil {
-			return f
-		}
-		p.headers = slices.Grow(p.headers, n/4)
+func (p *parse) pushHeader(h spoold.Header) (f *fault) {
+	p.headers, f = grow(p, p.headers, headerCost)
+	if f == nil {
+		p.headers = append(p.headers, h)
 	}
-	p.headers = append(p.headers, h)
-	return nil
+	return f
+}
+
+// grow makes room in a list that is full, and charges for it: so many small ones fit into a body that their places take far more
+// than their bytes.
+func grow[E any](p *parse, list []E, cost int64) ([]E, *fault) {
+	n := len(list)
+	if n < cap(list) || n < freeRecords || p.h == nil {
+		return list, nil
+	}
+	if f := p.h.charge(p, int64(n/4)*cost); f != nil {
+		return list, f
+	}
+	return slices.Grow(list, n/4), nil
 }
 
 // unread gives the budget back.
