@@ -15,12 +15,12 @@ import (
 
 	"github.com/spoold/spoold"
 	"github.com/spoold/spoold/cmd/spoold/producers"
+	"github.com/spoold/spoold/integration/poll"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds every wait of a test: reached only when something is broken.
-const patience = 20 * time.Second
+const patience = poll.Patience
 
 func patient(t testing.TB) context.Context {
 	t.Helper()

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -18,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/integration/poll"
 )
 
 // unit commits records of the same value to topics.
@@ -49,15 +49,9 @@ func committed(t testing.TB, p *spoold.Producer, c spoold.Commitment) {
 // until waits for a look at the status.
 func until(t testing.TB, p *spoold.Producer, what string, ok func(*spoold.Status) bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); ; {
+	if !poll.Until(func() bool { return ok(p.Status()) }) {
 		st := p.Status()
-		if ok(st) {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s never came to pass: %+v %+v", what, st.Transaction, st.Topics)
-		}
-		time.Sleep(time.Millisecond)
+		t.Fatalf("%s never came to pass: %+v %+v", what, st.Transaction, st.Topics)
 	}
 }
 

@@ -5,7 +5,8 @@ import (
 )
 
 // A record whose timestamp is ahead of the broker's clock, as a host with a fast clock stamps it, is refused now and taken
-// later. It waits under its sequence, and with it what stands behind it in its partition: order is kept.
+// later. It waits under its sequence, and with it what stands behind it in its partition: order is kept. So does one that is a
+// little behind this host's clock: whether the topic takes it depends on whose clock is right, and on the topic's limits.
 
 const (
 	healFirstMs = 5_000   // between the first tries
@@ -19,7 +20,11 @@ const (
 // is unaccounted for, so the seal may be taken for new whenever it is sent again.
 func (m *Machine) waitForTime(e *Env, place int32, final bool) {
 	b := m.window[0]
-	code, why := b.code, b.why(place)
+	code, why, text := b.code, b.why(place), "the timestamp is ahead of the broker's clock; it is tried again until that is no longer so"
+	if stamp, err := b.Batch.Timestamp(place); err == nil && stamp <= e.Now.Wall {
+		text = "the timestamp is outside of what the topic takes (message.timestamp.before.max.ms, message.timestamp.after.max.ms), by the broker's clock; " +
+			"it is tried again until that is no longer so, or it is put aside"
+	}
 	if place > 0 {
 		if b = m.cut(e, []int32{place}, final); b == nil {
 			return
@@ -36,7 +41,6 @@ func (m *Machine) waitForTime(e *Env, place int32, final bool) {
 		pause = min(2*pause, healLastMs)
 	}
 	b.notUntil = e.Now.Age + pause
-	text := "the timestamp is ahead of the broker's clock; it is tried again until that is no longer so"
 	if why != "" {
 		text += " (" + why + ")"
 	}

@@ -78,8 +78,7 @@ func (p *pace) waitForDeadRoom(e *Env, b *Sealed, topic string) {
 		e.event(TopicTrouble{Topic: topic, Code: b.code, Message: why})
 	}
 	p.deadRoom, p.Detail = true, b.reason()+": "+why
-	p.retryAt = e.Now.Age + max(e.RetryBackoffMaxMs, slowMs)
-	e.Wake(p.retryAt)
+	p.slow(e)
 }
 
 // WaitsForDeadRoom reports whether a record was refused for good and waits for room for dead letters.

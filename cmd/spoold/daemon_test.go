@@ -19,6 +19,7 @@ import (
 	"github.com/spoold/spoold"
 	"github.com/spoold/spoold/cmd/spoold/internal/admin"
 	"github.com/spoold/spoold/cmd/spoold/internal/devbroker"
+	"github.com/spoold/spoold/integration/poll"
 )
 
 // lines is a daemon's log: it is written by the daemon and read by the test.
@@ -99,14 +100,8 @@ func (d *running) stop(t *testing.T) int {
 
 func await(t *testing.T, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatal("it did not come true in 20 s")
-		}
-		<-tick.C
+	if !poll.Until(ok) {
+		t.Fatalf("it did not come true in %v", poll.Patience)
 	}
 }
 

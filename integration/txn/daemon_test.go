@@ -20,6 +20,7 @@ import (
 	"github.com/spoold/spoold/integration/crash"
 	"github.com/spoold/spoold/integration/kafka"
 	"github.com/spoold/spoold/integration/link"
+	"github.com/spoold/spoold/integration/poll"
 )
 
 // builtIn is where buildDaemon has put the daemon; "": nowhere.
@@ -174,19 +175,19 @@ func (r *daemonRig) committed(more uint64) {
 	r.t.Helper()
 	limit, cancel := context.WithTimeout(r.t.Context(), 120*time.Second)
 	defer cancel()
-	from := uint64(0)
-	for first := true; ; first = false {
-		st, err := r.d.Status(limit)
-		if err != nil && limit.Err() != nil {
-			r.t.Fatalf("%v\n%s", err, r.d.Tail())
+	known, from := false, uint64(0)
+	var err error
+	if !poll.Within(120*time.Second, func() bool {
+		var st *crash.Status
+		if st, err = r.d.Status(limit); err != nil {
+			return false
 		}
-		if err == nil && first {
-			from = st.Acked
+		if !known {
+			known, from = true, st.Acked
 		}
-		if err == nil && st.Acked >= from+more {
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
+		return st.Acked >= from+more
+	}) {
+		r.t.Fatalf("no more than %d are committed: %v\n%s", from, err, r.d.Tail())
 	}
 }
 
@@ -199,15 +200,13 @@ func (r *daemonRig) end() {
 	}
 	limit, cancel := context.WithTimeout(r.t.Context(), 90*time.Second)
 	defer cancel()
-	for {
-		st, err := r.d.Status(limit)
-		if err == nil && st.Pending == 0 {
-			break
-		}
-		if limit.Err() != nil {
-			r.t.Fatalf("not delivered: %v\n%s", err, r.d.Tail())
-		}
-		time.Sleep(50 * time.Millisecond)
+	var err error
+	if !poll.Within(90*time.Second, func() bool {
+		var st *crash.Status
+		st, err = r.d.Status(limit)
+		return err == nil && st.Pending == 0
+	}) {
+		r.t.Fatalf("not delivered: %v\n%s", err, r.d.Tail())
 	}
 	if err := r.d.Stop(); err != nil {
 		r.t.Fatal(err)
@@ -220,7 +219,7 @@ func TestKillsOfTheDaemonLoseAndDoubleNothing(t *testing.T) {
 		rng := seed(t)
 		r := newDaemonRig(t, version)
 		for range kills(12) {
-			time.Sleep(time.Duration(rng.IntN(700)) * time.Millisecond)
+			<-time.After(time.Duration(rng.IntN(700)) * time.Millisecond) // a drawn moment, whatever the daemon does then
 			r.kill()
 			r.start()
 		}
@@ -300,7 +299,7 @@ func (r *daemonRig) step(key kmsg.Key, fault link.Fault, killed bool) {
 	}
 	if killed {
 		if fault != link.DropRequest {
-			time.Sleep(50 * time.Millisecond) // it is served
+			<-time.After(50 * time.Millisecond) // the broker serves it, out of sight; sooner, the kill is of another kind and as good
 		}
 		r.kill()
 		r.start()

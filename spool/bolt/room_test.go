@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spoold/spoold/integration/poll"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -34,10 +35,8 @@ func TestALargeBatchWithoutRoomIsToldTheLimit(t *testing.T) {
 		t.Errorf("full is %q", full)
 	}
 	l.settle("a", spool.Span{First: 0, End: spool.Index(n - 1)})
-	for late := time.Now().Add(20 * time.Second); l.s.Stats().Full != ""; time.Sleep(time.Millisecond) {
-		if time.Now().After(late) {
-			t.Fatalf("with nothing pending, full is still %q", l.s.Stats().Full)
-		}
+	if !poll.Until(func() bool { return l.s.Stats().Full == "" }) {
+		t.Fatalf("with nothing pending, full is still %q", l.s.Stats().Full)
 	}
 }
 

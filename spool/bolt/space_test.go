@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spoold/spoold/integration/poll"
 	"github.com/spoold/spoold/spool"
 	"golang.org/x/sys/unix"
 )
@@ -115,8 +116,8 @@ func TestLimitsChangeWhileRecordsAreTaken(t *testing.T) {
 		t.Fatalf("2 MiB into 1 MiB: %v", err)
 	}
 	l.s.SetLimits(64<<20, -1)
-	for l.s.Stats().Limit != 64<<20 { // nothing is committed meanwhile
-		time.Sleep(time.Millisecond)
+	if !poll.Until(func() bool { return l.s.Stats().Limit == 64<<20 }) { // nothing is committed meanwhile
+		t.Fatalf("the limit is %d", l.s.Stats().Limit)
 	}
 	tk, err := l.s.Append(context.Background(), "a", 1, -1, nil, []byte("x"), nil)
 	if err == nil {

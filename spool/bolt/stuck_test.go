@@ -4,7 +4,8 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
-	"time"
+
+	"github.com/spoold/spoold/integration/poll"
 )
 
 // A disk that hangs in a sync is seen while it does, without waiting for it, and no longer when it has answered.
@@ -26,10 +27,8 @@ func TestCommitThatHangsIsSeen(t *testing.T) {
 	}
 	idle := func() {
 		t.Helper()
-		for deadline := time.Now().Add(20 * time.Second); l.s.Stats().Committing != 0; time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("with nothing to do it has committed for %v", l.s.Stats().Committing)
-			}
+		if !poll.Until(func() bool { return l.s.Stats().Committing == 0 }) {
+			t.Fatalf("with nothing to do it has committed for %v", l.s.Stats().Committing)
 		}
 	}
 	idle()
@@ -37,8 +36,8 @@ func TestCommitThatHangsIsSeen(t *testing.T) {
 	tk := mustAppend(t, l.s, "a", "1")
 	<-entered
 	first := l.s.Stats().Committing
-	for l.s.Stats().Committing <= first { // it grows
-		time.Sleep(time.Millisecond)
+	if !poll.Until(func() bool { return l.s.Stats().Committing > first }) {
+		t.Errorf("it has committed for %v, and that does not grow", first)
 	}
 	close(hang)
 	if err := tk.Spooled(context.Background()); err != nil {

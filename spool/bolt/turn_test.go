@@ -3,14 +3,14 @@ package bolt
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
-	"github.com/spoold/spoold/spool"
+	"github.com/spoold/spoold/integration/poll"
 )
 
 // behind is a spool whose disk hangs in a commit, until it is let go, and whose open group is full but for less than 1 KiB.
@@ -48,16 +48,14 @@ func (s *Store) hasRoom(size int) bool {
 // awaitTurns waits until so many wait.
 func (l *testLoop) awaitTurns(n int) {
 	l.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+	have := 0
+	if !poll.Until(func() bool {
 		l.s.mu.Lock()
-		have := len(l.s.turns.list)
-		l.s.mu.Unlock()
-		if have == n {
-			return
-		}
-		if time.Now().After(deadline) {
-			l.t.Fatalf("%d wait, want %d", have, n)
-		}
+		defer l.s.mu.Unlock()
+		have = len(l.s.turns.list)
+		return have == n
+	}) {
+		l.t.Fatalf("%d wait, want %d", have, n)
 	}
 }
 
@@ -120,27 +118,14 @@ func TestWhoGivesUpWaitingLetsTheNextOneIn(t *testing.T) {
 // expect waits for a topic's records and compares them, in order.
 func (l *testLoop) expect(topic string, want []string) {
 	l.t.Helper()
+	l.wait(func() bool { return len(l.entries[l.lanes[topic]]) >= len(want) })
+	l.mu.Lock()
+	records := l.entries[l.lanes[topic]]
 	var got []string
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
-		l.mu.Lock()
-		records := l.entries[l.lanes[topic]]
-		got = got[:0]
-		var at []spool.Index
-		for i := range records {
-			at = append(at, i)
-		}
-		slices.Sort(at)
-		for _, i := range at {
-			got = append(got, string(records[i].Value))
-		}
-		l.mu.Unlock()
-		if len(got) >= len(want) {
-			break
-		}
-		if time.Now().After(deadline) {
-			l.t.Fatalf("%d records, want %d", len(got), len(want))
-		}
+	for _, i := range slices.Sorted(maps.Keys(records)) {
+		got = append(got, string(records[i].Value))
 	}
+	l.mu.Unlock()
 	if !slices.Equal(got, want) {
 		l.t.Errorf("records are not in the order of waiting: lengths %v", lengths(got))
 	}

@@ -97,8 +97,9 @@ func (h *Handler) send(ctx context.Context, batch spoold.Batch, wait time.Durati
 	switch {
 	case err == nil:
 		return d, nil
-	case admit.Err() != nil && ctx.Err() == nil && errors.Is(err, admit.Err()):
-		err = spoold.ErrFull
+	case errors.Is(err, spoold.ErrFull), errors.Is(err, spoold.ErrUnknown): // with their reasons
+	case ctx.Err() == nil && (errors.Is(err, errNoRoom) || errors.Is(err, context.DeadlineExceeded)):
+		return nil, faultf(429, 42901, "The spool did not take the records within %v: nothing was spooled, send again later", wait).retryAfter(h.sink.RetryAfter())
 	}
 	f := sendFault(err)
 	if f.code == 42901 {

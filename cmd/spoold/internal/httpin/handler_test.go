@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/integration/poll"
 )
 
 // fakeSink keeps copies of what it is given.
@@ -331,14 +332,8 @@ func TestWaitersAreBounded(t *testing.T) {
 
 func until(t *testing.T, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatal("it did not come true in 10 s")
-		}
-		<-tick.C
+	if !poll.Until(ok) {
+		t.Fatalf("it did not come true in %v", poll.Patience)
 	}
 }
 

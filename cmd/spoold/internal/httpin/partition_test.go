@@ -1,10 +1,12 @@
 package httpin
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spoold/spoold"
 )
@@ -32,6 +34,26 @@ func TestAPartitionThatTheTopicDoesNotHaveIsNotFound(t *testing.T) {
 			t.Errorf("%s %s: counted %d times", tt.path, tt.body, n)
 		}
 	}
+}
+
+// A busy spool may not even look at a request before its time is up. It says what ended the wait, not that a deadline has passed.
+func TestASpoolThatIsTooBusyIsAnswered429(t *testing.T) {
+	cfg := testConfig()
+	cfg.AdmitTimeout = time.Millisecond
+	h, _, _ := newTest(cfg)
+	h.sink = lateSink{h.sink}
+	w := post(h, "/topics/t", typeJSON, `{"records":[{"value":1}]}`)
+	if w.Code != 429 || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "did not take the records within 1ms: nothing was spooled") {
+		t.Errorf("status %d, %s", w.Code, w.Body)
+	}
+}
+
+// lateSink takes nothing before the time is up.
+type lateSink struct{ Sink }
+
+func (lateSink) SendBatch(ctx context.Context, _ spoold.Batch) (Deliveries, error) {
+	<-ctx.Done()
+	return nil, context.Cause(ctx)
 }
 
 func TestAFullSpoolSaysWhyAndWhenToAskAgain(t *testing.T) {

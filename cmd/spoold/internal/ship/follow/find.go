@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"context"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -41,7 +42,7 @@ const listings = 6
 // find lists the files that the patterns name, and the rotated files of the same logs. known are the files of
 // positions: those that have another name now are looked for in their directories. unsure are the logs of which a file
 // may be missing in the list: files of them were renamed or removed between the last two listings.
-func (w *finder) find(known map[ship.FileID]string) (list []candidate, dirs []string, unsure map[string]bool) {
+func (w *finder) find(ctx context.Context, known map[ship.FileID]string) (list []candidate, dirs []string, unsure map[string]bool) {
 	for try := 1; ; try++ {
 		begin, before := time.Now(), list
 		list, dirs = w.list(known)
@@ -57,7 +58,11 @@ func (w *finder) find(known map[ship.FileID]string) (list []candidate, dirs []st
 				return list, dirs, unsure
 			}
 		}
-		time.Sleep(restless / 2)
+		select {
+		case <-ctx.Done():
+			return list, dirs, unsure
+		case <-time.After(restless / 2):
+		}
 	}
 }
 

@@ -25,7 +25,7 @@ func (w *Follower) scan(ctx context.Context) error {
 	if err := w.settle(ctx, 0); err != nil { // positions that are written below must not be ahead of the disk
 		return err
 	}
-	list, dirs, unsure := w.find.find(w.known())
+	list, dirs, unsure := w.find.find(ctx, w.known())
 	w.watch.dirs(dirs)
 	w.watch.links = w.find.links
 	for _, f := range w.files {
