@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -48,4 +49,17 @@ func TestFlagsMayFollowArguments(t *testing.T) {
 	if want := "spoold resolve --resend --spool /s --json -- orders:2"; strings.Join(got, " ") != want {
 		t.Errorf("got %v, want %s", got, want)
 	}
+}
+
+// Two runs in one process share nothing that they write. Fails under the race detector only.
+func TestCommandsRunBesideEachOther(t *testing.T) {
+	var both sync.WaitGroup
+	for _, args := range [][]string{{"--help"}, {"dlq", "ls", "--help"}, {"--version"}, {"version"}} {
+		both.Go(func() {
+			if code, out, errs := run(t, "", args...); code != 0 || out == "" {
+				t.Errorf("%q: exit code %d, printed %q and %q", args, code, out, errs)
+			}
+		})
+	}
+	both.Wait()
 }
