@@ -203,6 +203,23 @@ func TestARecreatedTopicWithNothingInDoubtIsBoundAnew(t *testing.T) {
 	c.read(t, "t", 5)
 }
 
+// Metadata is asked for while the topic is not there and nothing waits for it.
+func TestARecordForATopicThatWasGoneForAWhileLeaves(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, kfake.SeedTopics(1, "t"))
+	p := c.open(t, t.TempDir())
+	send(t, p, "t", 0, 5)
+	flush(t, p)
+	c.admin(t, func(a *kadm.Client) error { _, err := a.DeleteTopic(patient(t), "t"); return err })
+	c.link.down()
+	c.link.up()
+	eventually(t, "metadata shows that the topic is gone", func() bool { return p.Status().Topics[0].Partitions[0].Leader < 0 })
+	c.admin(t, func(a *kadm.Client) error { _, err := a.CreateTopic(patient(t), 1, 1, nil, "t"); return err })
+	send(t, p, "t", 5, 5)
+	flush(t, p)
+	c.read(t, "t", 5)
+}
+
 func TestASpoolOfAnotherClusterIsRefusedAtTheStartWhenAsked(t *testing.T) {
 	t.Parallel()
 	one := newCluster(t, kfake.SeedTopics(1, "t"), kfake.ClusterID("one"))
@@ -289,16 +306,18 @@ func TestARecordThatTheBrokerFindsTooLargeIsADeadLetterAndHoldsNobodyUp(t *testi
 // recreate deletes a topic and makes it anew.
 func (c *cluster) recreate(t *testing.T, topic string, partitions int32) {
 	t.Helper()
+	c.admin(t, func(a *kadm.Client) error { _, err := a.DeleteTopic(patient(t), topic); return err })
+	c.admin(t, func(a *kadm.Client) error { _, err := a.CreateTopic(patient(t), partitions, 1, nil, topic); return err })
+}
+
+func (c *cluster) admin(t *testing.T, do func(*kadm.Client) error) {
+	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	admin := kadm.NewClient(client)
-	if _, err := admin.DeleteTopic(patient(t), topic); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := admin.CreateTopic(patient(t), partitions, 1, nil, topic); err != nil {
+	if err := do(kadm.NewClient(client)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -24,6 +24,7 @@ func BenchmarkCallsBesideOtherTopics(b *testing.B) {
 				}
 			})
 			b.Run("record/"+name, func(b *testing.B) { benchmarkRecord(b, d) })
+			b.Run("new-topic/"+name, func(b *testing.B) { benchmarkNewTopic(b, d) })
 		}
 	}
 }
@@ -77,6 +78,25 @@ func benchmarkRecord(b *testing.B, d *drive) {
 	}
 	b.ReportMetric(median(commit), "ns/commit")
 	b.ReportMetric(median(ack), "ns/ack")
+}
+
+// benchmarkNewTopic is the answer to metadata about one new topic. It is a median.
+func benchmarkNewTopic(b *testing.B, d *drive) {
+	var took []time.Duration
+	for range b.N {
+		d.produce(fmt.Sprintf("new-%d", len(d.topics)), 0, 10)
+		if len(d.requests) != 1 {
+			b.Fatalf("%d requests, want one", len(d.requests))
+		}
+		resp := d.answer(d.requests[0])
+		d.requests = d.requests[:0]
+		began := time.Now() //nolint:forbidigo // it is measured, not decided by
+		e := d.s.Handle(d.now, resp)
+		took = append(took, time.Since(began)) //nolint:forbidigo // likewise
+		d.carry(e)
+		d.settle()
+	}
+	b.ReportMetric(median(took), "ns/answer")
 }
 
 // median is in ns. It is the same on a busy machine, which the mean is not.

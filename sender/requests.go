@@ -45,7 +45,7 @@ func (s *Sender) Handle(now spool.Time, resp Response) *Effects {
 	delete(s.reqs, resp.ID)
 	s.clones.changed = true
 	switch q.kind {
-	case reqView, reqIdentity, reqCloneCheck:
+	case reqIdentity, reqCloneCheck:
 		s.all = true
 	}
 	if connect := q.kind == reqView && q.view.Message == nil; resp.Err != nil && !connect {
@@ -62,7 +62,7 @@ func (s *Sender) Handle(now spool.Time, resp Response) *Effects {
 	}
 	switch q.kind {
 	case reqView:
-		s.view.Handle(q.view, cluster.Answer{Message: resp.Message, Err: resp.Err})
+		s.all = s.view.Handle(q.view, cluster.Answer{Message: resp.Message, Err: resp.Err}) || s.all
 		s.changes.apply()
 	case reqIdentity:
 		s.identify.answered(resp)

@@ -1,8 +1,6 @@
 package cluster
 
 import (
-	"slices"
-
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/spoold/spoold/protocol"
@@ -17,7 +15,6 @@ type metadata struct {
 	asked    bool       // a request is under way
 	creating bool       // the latest request was for topics that are to be created, and for those alone
 	partial  bool       // the latest request was for topics that were never asked about, and for those alone
-	newcomer bool       // records wait for a topic that was never asked about
 	askedGen Generation // what gen will be when it is answered
 	want     bool       // a newer one is needed
 	at       int64      // Age of the last response
@@ -33,14 +30,14 @@ type metadata struct {
 func (v *View) Update() {
 	m := &v.meta
 	if m.gen == 0 && !m.asked {
-		m.newcomer = false // the first request is for all
+		v.clearFresh() // the first request is for all
 	}
-	if m.gen == 0 || v.unknown > 0 && !m.newcomer && !m.asked || v.now-m.at >= v.cfg.MetadataMaxAgeMs {
+	if m.gen == 0 || v.unknown > 0 && len(v.fresh) == 0 && !m.asked || v.now-m.at >= v.cfg.MetadataMaxAgeMs {
 		m.want = true
 	}
 	switch {
 	case m.asked:
-	case m.newcomer:
+	case len(v.fresh) > 0:
 		v.askMetadata(true) // at once, whenever the last one was
 	case !m.want:
 	case v.now < m.retryAt:
@@ -83,8 +80,16 @@ func (v *View) askMetadata(partial bool) {
 	m.creating = !partial && m.gen > 0 && !m.creating && v.anyMissing()
 	r := kmsg.NewPtrMetadataRequest()
 	r.Topics = []kmsg.MetadataRequestTopic{}
-	for _, t := range v.topics {
-		if m.creating && !t.missing() || partial && (t.asked || !t.Pending) || v.idle(t) {
+	among := v.topics
+	switch {
+	case partial:
+		among = v.fresh
+	case m.creating:
+		v.trimLacking()
+		among = v.lacking
+	}
+	for _, t := range among {
+		if partial && !t.Pending || v.idle(t) {
 			continue
 		}
 		t.asked = true
@@ -94,7 +99,7 @@ func (v *View) askMetadata(partial bool) {
 	}
 	r.AllowAutoTopicCreation = m.creating
 	m.asked, m.askedGen = true, m.gen+1
-	m.newcomer = false
+	v.clearFresh()
 	if m.few() {
 		m.askedGen = m.gen
 	}
@@ -123,9 +128,7 @@ func (m *metadata) noteResponder(from int32) {
 	}
 }
 
-func (v *View) anyMissing() bool {
-	return v.cfg.AutoCreate && slices.ContainsFunc(v.topics, (*Topic).missing)
-}
+func (v *View) anyMissing() bool { return v.cfg.AutoCreate && v.missing > 0 }
 
 func (v *View) onMetadata(from int32, a Answer) {
 	m := &v.meta

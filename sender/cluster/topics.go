@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"slices"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/spoold/spoold/protocol"
@@ -33,6 +35,9 @@ type Topic struct {
 	partitions []partition
 	known      bool  // its partitions are
 	asked      bool  // metadata was asked about it
+	unsettled  bool  // what metadata said of it last does not do for records: asked again while any wait
+	fresh      bool  // in View.fresh
+	lacking    bool  // in View.lacking
 	used       int64 // Age at which records waited for it last
 }
 
@@ -55,8 +60,12 @@ func (v *View) SetPending(t *Topic, pending bool) {
 	v.count(t, -1)
 	t.Pending = pending
 	v.count(t, 1)
-	if pending && !t.asked {
-		v.meta.newcomer = true
+	if pending && !t.asked && !t.fresh {
+		t.fresh = true
+		v.fresh = append(v.fresh, t)
+	}
+	if pending && t.unsettled {
+		v.meta.want = true // nobody waited for it when metadata said so
 	}
 	if pending && idle && t.known {
 		for n := range t.partitions {
@@ -77,12 +86,43 @@ func (v *View) setKnown(t *Topic, known bool) {
 	v.count(t, 1)
 }
 
-// count adds n to the topics that records wait for and of which no partitions are known, if t is one: metadata is
-// wanted as long as there are any.
+// setCode notes what metadata has in place of t.
+func (v *View) setCode(t *Topic, code protocol.ErrorCode) {
+	v.count(t, -1)
+	t.Code = code
+	v.count(t, 1)
+}
+
+// count adds n to the topics that records wait for and of which no partitions are known, if t is one, and to those that
+// are missing: metadata is wanted as long as there are any.
 func (v *View) count(t *Topic, n int) {
 	if t.Pending && !t.known {
 		v.unknown += n
 	}
+	if t.missing() {
+		v.missing += n
+		if n > 0 && !t.lacking {
+			t.lacking = true
+			v.lacking = append(v.lacking, t)
+		}
+	}
+}
+
+// clearFresh forgets which were never asked about: they are now.
+func (v *View) clearFresh() {
+	for _, t := range v.fresh {
+		t.fresh = false
+	}
+	clear(v.fresh)
+	v.fresh = v.fresh[:0]
+}
+
+// trimLacking drops those of lacking that are not missing.
+func (v *View) trimLacking() {
+	v.lacking = slices.DeleteFunc(v.lacking, func(t *Topic) bool {
+		t.lacking = t.missing()
+		return !t.lacking
+	})
 }
 
 // Topic is the one of that name, or nil.
@@ -122,12 +162,19 @@ func (t *Topic) missing() bool { return t.Code == protocol.UnknownTopicOrPartiti
 // it creates it.
 const createTries = 3
 
-// updateTopic takes what metadata says of one topic and reports whether it has to be asked for again soon.
+// updateTopic takes what metadata says of one topic and reports whether it has to be asked for again soon: where that would
+// do for no record, and some wait; and where it may be another topic.
 func (v *View) updateTopic(t *Topic, mt *kmsg.MetadataResponseTopic) (again bool) {
-	t.Code = protocol.ErrorCode(mt.ErrorCode)
+	t.unsettled, again = v.takeTopic(t, mt)
+	return again || t.unsettled && t.Pending
+}
+
+// takeTopic is updateTopic; unsettled: the topic is not there, or not all of it, whether records wait or not.
+func (v *View) takeTopic(t *Topic, mt *kmsg.MetadataResponseTopic) (unsettled, again bool) {
+	v.setCode(t, protocol.ErrorCode(mt.ErrorCode))
 	if t.Code != protocol.None {
 		v.topicFailed(t)
-		return t.Pending
+		return true, false
 	}
 	t.reported, t.creations = protocol.None, 0
 	id := protocol.TopicID(mt.TopicID)
@@ -142,16 +189,16 @@ func (v *View) updateTopic(t *Topic, mt *kmsg.MetadataResponseTopic) (again bool
 		t.Bound = id
 		v.change(Change{Kind: TopicBound, Topic: t})
 	case !v.confirmsRecreated(t, id):
-		return true
+		return false, true
 	default:
 		t.candidate = protocol.TopicID{}
 		t.Recreated = true
 		v.change(Change{Kind: TopicRecreated, Topic: t})
-		return false
+		return false, false
 	}
 	v.setKnown(t, true)
 	v.change(Change{Kind: TopicUpdated, Topic: t})
-	again = t.Pending && t.Count < t.Expected
+	unsettled = t.Count < t.Expected
 	for i := range mt.Partitions {
 		mp := &mt.Partitions[i]
 		if mp.Partition < 0 || int(mp.Partition) >= len(mt.Partitions) {
@@ -159,10 +206,10 @@ func (v *View) updateTopic(t *Topic, mt *kmsg.MetadataResponseTopic) (again bool
 		}
 		v.leads(t, mp.Partition, mp.Leader, mp.LeaderEpoch)
 		if t.partition(mp.Partition).leader < 0 {
-			again = again || t.Pending
+			again = t.Pending // later, Way asks for what has none
 		}
 	}
-	return again
+	return unsettled, again
 }
 
 // confirmsRecreated reports whether two brokers have shown that t has another id, each when it was asked by itself: one that is

@@ -25,7 +25,10 @@ type View struct {
 	id      string   // cluster id, "": not known yet
 	topics  []*Topic // by number
 	byName  map[string]*Topic
-	unknown int // topics that records wait for, and of which no partitions are known
+	unknown int      // topics that records wait for, and of which no partitions are known
+	missing int      // topics that records wait for, and that are not there
+	fresh   []*Topic // those that records wait for and that were never asked about, and perhaps others
+	lacking []*Topic // those that are missing, and perhaps others: each was once
 	meta    metadata
 	link    Link
 
@@ -68,16 +71,20 @@ func New(cfg Config) *View {
 // ID is the cluster's id, or "" if it is not known yet.
 func (v *View) ID() string { return v.id }
 
-// Handle takes the answer to a Request.
-func (v *View) Handle(r Request, a Answer) {
+// Handle takes the answer to a Request. It reports whether there may be another way to any partition: if not, there is only
+// to those that Changes names.
+func (v *View) Handle(r Request, a Answer) (any bool) {
 	switch r.kind {
 	case connect:
 		v.onConnect(r.Broker, a)
 	case askTopics:
+		link, foreign, brokers := v.link, v.foreign, len(v.brokers)
 		v.onMetadata(r.Broker, a)
+		return !v.meta.few() || v.link != link || v.foreign != foreign || len(v.brokers) != brokers
 	case askExpiration:
 		v.onExpiration(a)
 	}
+	return true
 }
 
 // ErrText is what is said of a request without an answer.

@@ -36,9 +36,13 @@ func (ls *links) any(r *sender.Request) {
 		return
 	}
 	ls.waiting = append(ls.waiting, *r)
-	if ls.open[seedLink] != nil {
-		return
+	if ls.open[seedLink] == nil { // else it is dialled, or has ended: see forget
+		ls.dialSeeds()
 	}
+}
+
+// dialSeeds connects to one of the bootstrap servers, each time beginning with another one.
+func (ls *links) dialSeeds() {
 	servers := ls.opt.Servers
 	order := make([]string, 0, len(servers))
 	for i := range servers {

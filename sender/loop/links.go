@@ -159,6 +159,9 @@ func (ls *links) forget(k *link) {
 		for i := range k.waiting {
 			ls.reply(sender.Response{ID: k.waiting[i].ID, Err: k.gone})
 		}
+		if len(ls.waiting) > 0 { // asked of any broker since it ended
+			ls.dialSeeds()
+		}
 		return
 	}
 	ls.ended(k.broker, k.gone)

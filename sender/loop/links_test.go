@@ -1,11 +1,13 @@
 package loop
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -83,5 +85,29 @@ func TestAddressesAreThoseOfTheLastMetadata(t *testing.T) {
 	ls.noteAddresses(kmsg.NewPtrMetadataResponse()) // of no broker
 	if len(ls.book) != 1 || ls.book[2] != "[::1]:9092" || ls.metadata != 100 {
 		t.Errorf("addresses %v, as of %d; want [::1]:9092 for broker 2, as of 100", ls.book, ls.metadata)
+	}
+}
+
+// The only connection, to a bootstrap server, has ended, and one of its requests is not answered yet. What is asked of any
+// broker meanwhile must not wait for a connection that nobody opens.
+func TestARequestBesideAnEndedConnectionIsNotForgotten(t *testing.T) {
+	dialled := make(chan string, 1)
+	ls := openLinks(Options{Servers: []string{"seed:1"}, dial: func(_ context.Context, addr string, _ time.Duration) (wire, error) {
+		dialled <- addr
+		return nil, errIdle
+	}}, seedLink)
+	t.Cleanup(ls.close)
+	k := ls.open[seedLink]
+	k.gone, k.outstanding = errIdle, 1
+	ls.any(&sender.Request{ID: 2, Kind: sender.KindControl, Broker: sender.AnyBroker})
+	if len(dialled) != 0 || len(ls.waiting) != 1 {
+		t.Fatalf("%d dialled, %d requests wait; want 0 and 1", len(dialled), len(ls.waiting))
+	}
+	k.outstanding = 0
+	ls.forget(k)
+	select {
+	case <-dialled:
+	case <-time.After(patience):
+		t.Fatal("no bootstrap server is dialled for the request that waits")
 	}
 }
