@@ -31,6 +31,7 @@ func openWith(cfg Config, env Env, seam func(*bolt.Store) loop.Store, pause time
 	p.interceptors = &interceptors{list: slices.Clone(env.Interceptors), hooks: &p.env.Hooks}
 	p.telemetry = newTelemetry(p)
 	p.chooser = newChooser(env.Partitioner, &p.env.Hooks)
+	p.counts = newPartitionCounts(cfg.MetadataMaxAge)
 	p.plain = p.interceptors.none() && env.Tracer == nil
 	p.observer = observer{&p.env.Hooks, p.meter, p.telemetry}
 	var err error

@@ -7,8 +7,6 @@ import (
 	"io"
 	"runtime/debug"
 	"sync"
-
-	"github.com/spoold/spoold/sender/loop"
 )
 
 // Partitioner chooses partitions in the program's own way, in place of partitioner.class. What it chooses is spooled with the
@@ -35,16 +33,9 @@ type chooser struct {
 	own   Partitioner // nil: none
 	hooks *Hooks
 	once  sync.Once
-
-	mu     sync.Mutex
-	of     *loop.Snapshot   // that counts was made from
-	counts map[string]int32 // partitions by topic
-	asked  map[string]int32 // the same, of topics that were asked for; of asked and counts the larger one counts
 }
 
-func newChooser(own Partitioner, hooks *Hooks) *chooser {
-	return &chooser{own: own, hooks: hooks, asked: make(map[string]int32)}
-}
+func newChooser(own Partitioner, hooks *Hooks) *chooser { return &chooser{own: own, hooks: hooks} }
 
 func (c *chooser) none() bool { return c.own == nil }
 
@@ -53,7 +44,7 @@ func (c *chooser) choose(ctx context.Context, p *Producer, r *Record) (Partition
 	if c.none() || r.Partition.Number() >= 0 {
 		return r.Partition, nil
 	}
-	n := c.partitions(p.engines.now.Load().loop.Snapshot(), r.Topic)
+	n, _ := p.counts.known(p.engines.now.Load().loop.Snapshot(), r.Topic)
 	chosen, err := c.call(r, n)
 	if n == 0 && errors.Is(err, ErrPartitionsUnknown) {
 		parts, askErr := p.PartitionsFor(ctx, r.Topic)
@@ -61,7 +52,7 @@ func (c *chooser) choose(ctx context.Context, p *Producer, r *Record) (Partition
 			return Partition{}, fmt.Errorf("partitioner: %w: %w", err, askErr)
 		}
 		n = int32(len(parts))
-		c.note(r.Topic, n)
+		p.counts.note(r.Topic, n)
 		chosen, err = c.call(r, n)
 	}
 	switch {
@@ -82,36 +73,6 @@ func (c *chooser) call(r *Record, n int32) (chosen Partition, err error) {
 	}()
 	return c.own.Partition(*r, n)
 }
-
-// partitions is how many a topic has, or 0.
-func (c *chooser) partitions(s *loop.Snapshot, topic string) int32 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.of != s {
-		c.of, c.counts = s, make(map[string]int32, len(s.Core.Topics))
-		for i := range s.Core.Topics {
-			c.counts[s.Core.Topics[i].Topic] = s.Core.Topics[i].PartitionCount
-		}
-		for topic, n := range c.asked {
-			if c.counts[topic] >= n {
-				delete(c.asked, topic)
-			}
-		}
-	}
-	return max(c.counts[topic], c.asked[topic])
-}
-
-// note keeps what the cluster said of a topic until a snapshot has it.
-func (c *chooser) note(topic string, n int32) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.asked) < maxAsked || c.asked[topic] > 0 {
-		c.asked[topic] = n
-	}
-}
-
-// maxAsked bounds what is kept of topics that nothing was spooled for.
-const maxAsked = 10_000
 
 // close closes the Partitioner, once.
 func (c *chooser) close() {

@@ -27,6 +27,7 @@ type Producer struct {
 	plain        bool // neither interceptors nor a tracer
 	interceptors *interceptors
 	chooser      *chooser
+	counts       *partitionCounts
 	telemetry    *telemetry
 	meter        *meter
 	observer     observer

@@ -24,7 +24,7 @@ func produceCommand(w *world) *cli.Command {
 			"interruption the same command goes on where it was, and the file is delivered once. Input from stdin cannot be known again: run\n" +
 			"spoold flush to deliver what is pending, and give the rest of the input to a new run. Exit codes: 0 all that was waited for\n" +
 			"happened; 1 a record over the limit (--too-long fail), or dead letters; 69 the cluster did not answer in time and the records\n" +
-			"stay spooled; 75 spool locked or full; 78 configuration; 64 usage.",
+			"stay spooled; 75 spool locked or full; 78 configuration; 64 usage, or a partition (-p) that the topic does not have.",
 		Flags: append(append(shapeFlags(), unitFlags()...),
 			&cli.StringFlag{Name: "D", Value: `\n`, Usage: "records are separated by `DELIM`; \\n, \\t, \\0 and \\xHH are understood"},
 			&cli.StringFlag{Name: "l", Usage: "read `FILE` instead of stdin, each record once"},
@@ -150,6 +150,9 @@ func produce(ctx context.Context, w *world, s *settings, o produceOpts) (err err
 	d, err := openDirs(ctx, s, f, job, nil)
 	if err != nil {
 		return err
+	}
+	if err := d.hasPartition(ctx, "produce", &o.shape.template); err != nil {
+		return errors.Join(err, d.close(ctx))
 	}
 	run := &produceRun{w: w, o: o, dirs: d, begin: time.Now()}
 	if o.transactional {

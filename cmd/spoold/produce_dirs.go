@@ -192,6 +192,18 @@ func (d *produceDirs) refusedError() error {
 	return exitf(exitProblem, "%s: %s in %s%s; %s", what, kept, d.where(), why, see)
 }
 
+// hasPartition refuses a partition that the topic does not have. With no answer from the cluster its records are taken, and wait.
+func (d *produceDirs) hasPartition(ctx context.Context, command string, r *spoold.Record) error {
+	n := r.Partition.Number()
+	if n < 0 {
+		return nil
+	}
+	if count := d.own.PartitionCount(ctx, r.Topic); count > 0 && n >= count {
+		return usagef("%s: -p %d: topic %s has %s, numbered from 0: nothing was read", command, n, r.Topic, plural(uint64(count), "partition"))
+	}
+	return nil
+}
+
 // flushArgs are the arguments with which spoold flush finds these spools.
 func (d *produceDirs) flushArgs() string {
 	if d.family.exact() {

@@ -40,7 +40,8 @@ func shipCommand(w *world) *cli.Command {
 			"order. Rotated files (app.log.1, app.log-20261129, app.log.2.gz) are read to their end first. A file that was truncated before it\n" +
 			"was read is reported as a gap. SIGTERM and SIGINT stop it; the same command goes on. Exit codes: 0 stopped, or with --once all\n" +
 			"delivered; 1 a line over the limit (--too-long fail), dead letters, or a file that cannot be read; 69 the cluster did not answer in time\n" +
-			"and the records stay spooled; 75 spool locked or full; 78 configuration; 64 usage.",
+			"and the records stay spooled; 75 spool locked or full; 78 configuration; 64 usage, or a partition (-p) that\n" +
+			"the topic does not have.",
 		Flags: flags,
 		Action: func(c *cli.Context) error {
 			run, err := shipOptions(w, c)
@@ -92,7 +93,7 @@ func (r *shipRun) files(c *cli.Context) error {
 	if form.keyFile && (form.keyDelim != nil || form.template.Key != nil) {
 		return usagef("ship: --key-file and -k or -K both say what the key is: give one of them")
 	}
-	r.topic = form.template.Topic
+	r.topic, r.to = form.template.Topic, form.template.Partition
 	r.follow = follow.Options{
 		Patterns: c.Args().Slice(), Once: c.Bool("once"), Poll: c.Duration("poll"), Quiet: c.Duration("quiet"),
 		Remember: c.Int("remember"), Record: form.of,

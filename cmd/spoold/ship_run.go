@@ -21,6 +21,7 @@ type shipRun struct {
 	w       *world
 	s       *settings
 	topic   string
+	to      spoold.Partition // the zero value: any
 	follow  follow.Options
 	family  *family // nil: --spool was given
 	acked   bool
@@ -47,6 +48,9 @@ func (r *shipRun) run(ctx context.Context) error {
 	d, err := openDirs(ctx, r.s, &family{dirs: []string{r.s.cfg.SpoolPath}}, nil, r.log)
 	if err != nil {
 		return err
+	}
+	if err := d.hasPartition(ctx, "ship", &spoold.Record{Topic: r.topic, Partition: r.to}); err != nil {
+		return errors.Join(err, d.close(ctx))
 	}
 	bindFollow(&r.follow, &r.s.cfg, r.topic, r.log)
 	f, err := follow.New(r.follow, sinkOf{d.own})

@@ -16,12 +16,11 @@ import (
 type sink struct {
 	p *spoold.Producer
 
-	mu         sync.Mutex
-	looked     time.Time // when the status was looked at
-	linkUp     bool
-	cluster    string
-	topics     []httpin.Topic
-	partitions map[string]int32 // by topic
+	mu      sync.Mutex
+	looked  time.Time // when the status was looked at
+	linkUp  bool
+	cluster string
+	topics  []httpin.Topic
 }
 
 func newSink(p *spoold.Producer) *sink { return &sink{p: p} }
@@ -34,10 +33,9 @@ func (s *sink) look() {
 	}
 	st := s.p.Peek()
 	s.looked, s.linkUp, s.cluster = time.Now(), st.Link == "up", st.ClusterID
-	s.topics, s.partitions = make([]httpin.Topic, len(st.Topics)), make(map[string]int32, len(st.Topics))
+	s.topics = make([]httpin.Topic, len(st.Topics))
 	for i := range st.Topics {
-		t := httpin.Topic{Name: st.Topics[i].Topic, Partitions: st.Topics[i].PartitionCount}
-		s.topics[i], s.partitions[t.Name] = t, t.Partitions
+		s.topics[i] = httpin.Topic{Name: st.Topics[i].Topic, Partitions: st.Topics[i].PartitionCount}
 	}
 	slices.SortFunc(s.topics, func(a, b httpin.Topic) int { return strings.Compare(a.Name, b.Name) })
 }
@@ -57,10 +55,8 @@ func (s *sink) Topics() []httpin.Topic {
 }
 
 // Partitions is how many partitions topic has; 0: not known.
-func (s *sink) Partitions(topic string) int32 {
-	s.look()
-	defer s.mu.Unlock()
-	return s.partitions[topic]
+func (s *sink) Partitions(ctx context.Context, topic string) int32 {
+	return s.p.PartitionCount(ctx, topic)
 }
 
 // Seconds after which a full spool may have room again.

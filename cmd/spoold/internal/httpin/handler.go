@@ -15,8 +15,9 @@ import (
 // spoold.ErrUnknown.
 type Sink interface {
 	SendBatch(context.Context, spoold.Batch) (Deliveries, error)
-	// Partitions is how many partitions the topic has, as far as that is known now; 0: it is not.
-	Partitions(topic string) int32
+	// Partitions is how many partitions the topic has; 0: that is not known. It may ask the cluster, but not for long, nor
+	// after ctx has ended.
+	Partitions(ctx context.Context, topic string) int32
 	// RetryAfter is how many seconds a client should wait when the spool is full.
 	RetryAfter() int
 	// Cluster is the cluster's id; "": it is not known yet.
@@ -249,7 +250,7 @@ func (h *Handler) spool(p *parse, r *http.Request, t target, how manner, admit t
 
 // hand sends p.records, under a key that is unique in t's scope; "": none.
 func (h *Handler) hand(p *parse, r *http.Request, t target, key string, admit time.Duration) (Deliveries, *fault) {
-	if f := h.missing(p.records); f != nil {
+	if f := h.missing(r.Context(), p.records); f != nil {
 		return nil, f
 	}
 	batch := spoold.Batch{Records: p.records}

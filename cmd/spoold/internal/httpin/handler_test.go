@@ -28,10 +28,10 @@ type fakeSink struct {
 	count   int32                           // of the partitions of every topic
 }
 
-func (s *fakeSink) Partitions(string) int32 { return s.count }
-func (s *fakeSink) RetryAfter() int         { return 7 }
-func (s *fakeSink) Cluster() string         { return "cluster-1" }
-func (s *fakeSink) Topics() []Topic         { return []Topic{{"audit", 1}, {"orders", 3}} }
+func (s *fakeSink) Partitions(context.Context, string) int32 { return s.count }
+func (s *fakeSink) RetryAfter() int                          { return 7 }
+func (s *fakeSink) Cluster() string                          { return "cluster-1" }
+func (s *fakeSink) Topics() []Topic                          { return []Topic{{"audit", 1}, {"orders", 3}} }
 
 func (s *fakeSink) SendBatch(_ context.Context, b spoold.Batch) (Deliveries, error) {
 	s.mu.Lock()
@@ -379,10 +379,10 @@ func BenchmarkServeOneRecord(b *testing.B) {
 
 type nullSink struct{}
 
-func (nullSink) Partitions(string) int32 { return 0 }
-func (nullSink) RetryAfter() int         { return 1 }
-func (nullSink) Cluster() string         { return "" }
-func (nullSink) Topics() []Topic         { return nil }
+func (nullSink) Partitions(context.Context, string) int32 { return 0 }
+func (nullSink) RetryAfter() int                          { return 1 }
+func (nullSink) Cluster() string                          { return "" }
+func (nullSink) Topics() []Topic                          { return nil }
 func (nullSink) SendBatch(context.Context, spoold.Batch) (Deliveries, error) {
 	return fakeDeliveries{}, nil
 }

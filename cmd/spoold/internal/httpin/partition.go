@@ -1,21 +1,33 @@
 package httpin
 
-import "github.com/spoold/spoold"
+import (
+	"context"
 
-// missing refuses records for a partition that the topic is known not to have: it may never get it.
-func (h *Handler) missing(records []spoold.Record) *fault {
-	count := int32(-1)
+	"github.com/spoold/spoold"
+)
+
+// missing refuses records for a partition that the topic does not have, as far as that is known or the cluster says so
+// now: it may never get it. All questions together end with ctx, or after AdmitTimeout.
+func (h *Handler) missing(ctx context.Context, records []spoold.Record) *fault {
+	topic, count, bounded := "", int32(0), false
 	for i := range records {
 		n := records[i].Partition.Number()
 		if n < 0 {
 			continue
 		}
-		if count < 0 {
-			count = h.sink.Partitions(records[i].Topic)
+		if !bounded {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, h.cfg.AdmitTimeout)
+			defer cancel()
+			bounded = true
+		}
+		if topic != records[i].Topic {
+			topic = records[i].Topic
+			count = h.sink.Partitions(ctx, topic)
 		}
 		if count > 0 && n >= count {
 			return faultf(404, 40402, "Partition %d not found: topic %s has %d, numbered from 0; nothing was spooled (a partition that was just added is known within metadata.max.age.ms)",
-				n, records[i].Topic, count)
+				n, topic, count)
 		}
 	}
 	return nil

@@ -36,6 +36,29 @@ func TestAPartitionThatTheTopicDoesNotHaveIsNotFound(t *testing.T) {
 	}
 }
 
+// A unit has records of several topics: each topic has its own count.
+func TestEachTopicOfAUnitHasItsOwnPartitions(t *testing.T) {
+	cfg := testConfig()
+	cfg.Units = true
+	h, sink, _ := newTest(cfg)
+	h.sink = counts{sink, map[string]int32{"one": 1, "ten": 10}}
+	for body, status := range map[string]int{
+		"{\"topic\":\"ten\",\"value\":1,\"partition\":9}\n{\"topic\":\"one\",\"value\":1,\"partition\":0}": 200,
+		"{\"topic\":\"ten\",\"value\":1,\"partition\":9}\n{\"topic\":\"one\",\"value\":1,\"partition\":1}": 404,
+	} {
+		if w := post(h, "/units", "application/x-ndjson", body); w.Code != status {
+			t.Errorf("%s: status %d, want %d, %s", body, w.Code, status, w.Body)
+		}
+	}
+}
+
+type counts struct {
+	Sink
+	of map[string]int32
+}
+
+func (c counts) Partitions(_ context.Context, topic string) int32 { return c.of[topic] }
+
 // A busy spool may not even look at a request before its time is up. It says what ended the wait, not that a deadline has passed.
 func TestASpoolThatIsTooBusyIsAnswered429(t *testing.T) {
 	cfg := testConfig()
