@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -54,6 +55,7 @@ func TestReadmeSnippetsDoWhatTheReadmeSays(t *testing.T) {
 
 // The pages of the guide show sessions, which work as shown, too.
 func TestGuideSessionsDoWhatTheGuideSays(t *testing.T) {
+	t.Parallel()
 	pages, err := filepath.Glob("docs/*.md")
 	if err != nil {
 		t.Fatal(err)
@@ -116,16 +118,37 @@ type snippets struct {
 // programs is a directory with what sessions call.
 func programs(t *testing.T) string {
 	t.Helper()
-	bin := t.TempDir()
-	run(t, exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(bin, "spoold"), "./cmd/spoold"))
-	self, err := os.Executable()
+	bin, err := builtPrograms()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(self, filepath.Join(bin, "curl")); err != nil {
-		t.Fatal(err)
-	}
 	return bin
+}
+
+// builtPrograms builds the programs once. removePrograms removes them.
+var builtPrograms = sync.OnceValues(func() (string, error) {
+	bin, err := os.MkdirTemp("", "spoold-programs")
+	if err != nil {
+		return "", err
+	}
+	programsDir = bin
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "spoold"), "./cmd/spoold").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	return bin, os.Symlink(self, filepath.Join(bin, "curl"))
+})
+
+var programsDir string // that of builtPrograms; "": not built
+
+// removePrograms removes what sessions called, after all tests.
+func removePrograms() {
+	if programsDir != "" {
+		_ = os.RemoveAll(programsDir) // a temporary directory
+	}
 }
 
 func run(t *testing.T, cmd *exec.Cmd) string {

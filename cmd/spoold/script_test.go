@@ -19,11 +19,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/spoold/spoold/cmd/spoold/producers"
+	"github.com/spoold/spoold/integration/poll"
 	"github.com/spoold/spoold/spool"
 )
 
 // TestMain makes this test binary the program, too: scripts run `spoold`.
 func TestMain(m *testing.M) {
+	poll.Parallel("8")
 	testscript.Main(m, map[string]func(){"spoold": main})
 }
 

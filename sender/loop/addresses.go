@@ -74,7 +74,7 @@ func (ls *links) rebootstrap() {
 	clear(ls.paces)
 	for _, k := range ls.open {
 		if k.open() {
-			k.conn.Close(errRebootstrap)
+			k.close(errRebootstrap)
 		}
 	}
 }

@@ -54,6 +54,14 @@ func (ls *links) dialSeeds() {
 	ls.dial(k, order)
 }
 
+func (ls *links) giveWaiting(k *link) {
+	waiting := ls.waiting
+	ls.waiting = nil
+	for i := range waiting {
+		ls.control(k, &waiting[i])
+	}
+}
+
 func (ls *links) refuseWaiting(err error) {
 	waiting := ls.waiting
 	ls.waiting = nil

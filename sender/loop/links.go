@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,13 +40,20 @@ type link struct {
 	producing   int              // Produce requests among them
 	answeredAt  int64            // Age of the last answer, or when it opened
 	answered    bool             // at least once
+	closing     error            // why it was closed here: nothing more is given to it
 	gone        error            // it has ended: nothing more is given to it
 	throttled   int64            // Age until which the broker wants nothing
 	waiting     []sender.Request // until then
 	late        []uint64         // requests made between its end and Disconnected
 }
 
-func (k *link) open() bool { return k.conn != nil && k.gone == nil }
+func (k *link) open() bool { return k.conn != nil && k.closing == nil && k.gone == nil }
+
+// close ends the connection. It is over, and forgotten, when lost is called.
+func (k *link) close(err error) {
+	k.closing = err
+	k.conn.Close(err)
+}
 
 // links is the loop's connections and the addresses of brokers. The loop owns it, but for clusterID.
 type links struct {
@@ -92,10 +100,10 @@ func (ls *links) connect(r *sender.Request) {
 	switch {
 	case k != nil && k.open():
 		ls.reply(sender.Response{ID: r.ID, Conn: connInfo(k)})
-	case k != nil && k.gone == nil:
+	case k != nil && k.conn == nil:
 		k.connecting = append(k.connecting, r.ID)
 	case k != nil:
-		ls.reply(sender.Response{ID: r.ID, Err: fmt.Errorf("broker %d: %w", r.Broker, k.gone)})
+		ls.reply(sender.Response{ID: r.ID, Err: fmt.Errorf("broker %d: %w", r.Broker, cmp.Or(k.gone, k.closing))})
 	case ls.book[r.Broker] == "":
 		ls.reply(sender.Response{ID: r.ID, Err: fmt.Errorf("broker %d has no known address", r.Broker)})
 	default:
@@ -120,10 +128,7 @@ func (ls *links) connected(k *link, c wire, err error) {
 	}
 	k.conn, k.answeredAt = c, ls.now.Age
 	ls.pace(k.broker).refused = 0
-	for _, r := range ls.waiting {
-		ls.control(k, &r)
-	}
-	ls.waiting = nil
+	ls.giveWaiting(k)
 	for _, id := range k.connecting {
 		ls.answer(sender.Response{ID: id, Conn: connInfo(k)})
 	}
@@ -184,11 +189,11 @@ func (ls *links) closeIdle() {
 	}
 	idle := ls.opt.MaxIdle.Milliseconds()
 	for _, k := range ls.open {
-		if !k.open() || k.outstanding > 0 {
+		if !k.open() || k.outstanding > 0 || len(k.waiting) > 0 {
 			continue
 		}
 		if k.broker == seedLink && numbered > 0 || idle > 0 && ls.now.Age-k.answeredAt >= idle {
-			k.conn.Close(errIdle)
+			k.close(errIdle)
 		}
 	}
 }

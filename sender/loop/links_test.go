@@ -71,6 +71,21 @@ func TestABootstrapServerIsLeftOnceABrokerIsKnownByNumber(t *testing.T) {
 	}
 }
 
+// What is asked between the closing of a connection here and its end would be answered with an error.
+func TestNothingIsAskedOfAConnectionThatIsBeingClosed(t *testing.T) {
+	for what, end := range map[string]func(*links){"left": (*links).closeIdle, "bootstrapped anew": (*links).rebootstrap} {
+		ls := openLinks(Options{}, seedLink, 1)
+		end(ls)
+		if k := ls.anyLink(); k != nil && closed(k) {
+			t.Errorf("%s: broker %d is asked, which was closed", what, k.broker)
+		}
+		ls.request(&sender.Request{ID: 7, Broker: seedLink, Kind: sender.KindControl, Message: kmsg.NewPtrMetadataRequest()})
+		if seed := ls.open[seedLink]; seed.outstanding != 0 || len(seed.late) != 1 {
+			t.Errorf("%s: a request was given to a connection that was closed", what)
+		}
+	}
+}
+
 func TestAddressesAreThoseOfTheLastMetadata(t *testing.T) {
 	ls := openLinks(Options{})
 	metadata := func(id int32, host string) *kmsg.MetadataResponse {

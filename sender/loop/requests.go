@@ -41,7 +41,7 @@ func (ls *links) request(r *sender.Request) {
 		switch {
 		case k == nil || k.conn == nil:
 			ls.reply(sender.Response{ID: r.ID, Err: fmt.Errorf("broker %d is not connected", r.Broker)})
-		case k.gone != nil:
+		case !k.open():
 			k.late = append(k.late, r.ID) // answered by forget
 		case r.Kind == sender.KindProduce:
 			ls.produce(k, r)
