@@ -79,7 +79,7 @@ var kafkaKeys = []row{
 		Help: "How long a batch waits for company. It never delays the sync to disk."},
 		Field: func(c *Config) any { return &c.Linger }},
 	{Spec: spec{Name: "batch.size", Kafka: true, Kind: keytable.Size, Default: "128KiB", Min: 0, Max: 64 << 20,
-		Help: "Bytes of records at which a batch is full, before compression. Kafka's default is 16384; each batch costs a seal on disk here, and five larger ones keep a partition busy while a sync is under way."},
+		Help: "Bytes at which a batch is full, as it goes on the wire: compressed records are counted by an estimate per topic, up to 16 times as many bytes before compression and an eighth of buffer.memory. Kafka's default is 16384; each batch costs a seal on disk here, and five larger ones keep a partition busy while a sync is under way."},
 		Field: func(c *Config) any { return &c.BatchSize }},
 	{Spec: spec{Name: "buffer.memory", Kafka: true, Kind: keytable.Size, Default: "32MiB", Min: 1 << 20, Max: 1 << 40,
 		Help: "Memory for groups, batches, the copies that they are compressed into, and read-ahead together. The backlog is on disk, not here."},

@@ -29,7 +29,8 @@ type Config struct {
 type Accumulator struct {
 	cfg   Config
 	used  int // capacity of all live buffers and of the copies they are compressed into; at most BufferMemory, but for a batch that is alone, and what was adopted
-	free  [][]byte
+	most  int // bytes of a batch before it is compressed, whatever it is expected to come to
+	free  buffers
 	rng   *rand.Rand
 	wakes uint64 // see WakeLanes
 	// Lanes with something to do: those whose cursor may have to go back, and those with facts that no Write holds.
@@ -48,7 +49,13 @@ func New(cfg Config) *Accumulator {
 	if cfg.BatchSize < protocol.BatchHeaderSize+64 {
 		cfg.BatchSize = protocol.BatchHeaderSize + 64
 	}
-	return &Accumulator{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x5ea1)), drains: make(map[int32]*drain)}
+	a := &Accumulator{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x5ea1)), drains: make(map[int32]*drain)}
+	a.free.least = cfg.BatchSize
+	a.most = cfg.BatchSize
+	if cfg.Compressed {
+		a.most = max(a.most, min(cfg.BatchSize<<(classes-1), cfg.BufferMemory/8))
+	}
+	return a
 }
 
 // Used is how many bytes the batches take.
@@ -126,72 +133,10 @@ func (a *Accumulator) Recycle(b *Batch) {
 		return
 	}
 	a.used -= a.cost(cap(b.Buf))
-	if cap(b.Buf) == a.cfg.BatchSize && len(a.free) < 64 {
-		a.free = append(a.free, b.Buf[:protocol.BatchHeaderSize])
-		a.trim()
-	}
+	a.free.put(b.Buf)
+	a.free.trim(a.cfg.BufferMemory - a.used)
 	b.Buf = nil
-}
-
-// trim gives up buffers that are kept for later, as far as they would take more than the budget together with those in use.
-func (a *Accumulator) trim() {
-	for n := len(a.free); n > 0 && a.used+n*a.cfg.BatchSize > a.cfg.BufferMemory; n = len(a.free) {
-		a.free[n-1] = nil
-		a.free = a.free[:n-1]
-	}
 }
 
 // Forget gives up a batch whose bytes somebody may still read.
 func (a *Accumulator) Forget(b *Batch) { a.used -= a.cost(cap(b.Buf)) }
-
-// buffer makes room for a batch whose first record takes size bytes, and reports false if the
-// budget has none. hint is how large the partition's last batch became: quiet partitions stay
-// small. The first batch of all may always be made: a record larger than the whole budget must
-// still go.
-func (a *Accumulator) buffer(size, hint int) ([]byte, bool) {
-	want := protocol.BatchHeaderSize + size
-	c := max(want, min(hint+hint/8, a.cfg.BatchSize), 512)
-	whole := c > a.cfg.BatchSize/2 && want <= a.cfg.BatchSize
-	if whole {
-		c = a.cfg.BatchSize
-	}
-	if a.used > 0 && !a.Room(c) {
-		return nil, false
-	}
-	a.used += a.cost(c)
-	if n := len(a.free); whole && n > 0 {
-		buf := a.free[n-1]
-		a.free = a.free[:n-1]
-		return buf, true
-	}
-	a.trim()
-	return make([]byte, protocol.BatchHeaderSize, c), true
-}
-
-// grow gives b room for size more bytes and reports false if the budget has none.
-func (a *Accumulator) grow(b *Batch, size int) bool {
-	need := len(b.Buf) + size
-	if need <= cap(b.Buf) {
-		return true
-	}
-	c := max(min(2*cap(b.Buf), a.cfg.BatchSize), need)
-	n := len(a.free)
-	whole := n > 0 && c <= a.cfg.BatchSize && a.Room(a.cfg.BatchSize-cap(b.Buf))
-	if whole {
-		c = a.cfg.BatchSize
-	}
-	if !a.Room(c - cap(b.Buf)) {
-		return false
-	}
-	var buf []byte
-	if whole {
-		buf = a.free[n-1][:len(b.Buf)]
-		a.free = a.free[:n-1]
-	} else {
-		buf = make([]byte, len(b.Buf), c)
-	}
-	copy(buf, b.Buf)
-	a.used += a.cost(c - cap(b.Buf))
-	b.Buf = buf
-	return true
-}

@@ -39,7 +39,9 @@ type Batch struct {
 	// encoded for the wire, so that it is forgotten together with the batch.
 	Shell any
 
-	created int64 // Age when its first record joined: linger counts from here
+	sizing  *Sizing // its topic's; nil: it was made again
+	wire    int     // bytes on the wire; 0: not known
+	created int64   // Age when its first record joined: linger counts from here
 	full    bool
 }
 
@@ -115,7 +117,7 @@ func (b *Batch) Cut(places []int32) ([]*Batch, error) {
 func (b *Batch) sibling(base protocol.Sequence, size int) *Batch {
 	return &Batch{
 		Lane: b.Lane, Topic: b.Topic, TopicID: b.TopicID, Partition: b.Partition,
-		Identity: b.Identity, Base: base, created: b.created, full: true,
+		Identity: b.Identity, Base: base, sizing: b.sizing, created: b.created, full: true,
 		Buf: make([]byte, protocol.BatchHeaderSize, protocol.BatchHeaderSize+size),
 	}
 }

@@ -159,7 +159,7 @@ func (w *world) budget() {
 	live, used := 0, 0
 	count := func(b *Batch) {
 		if b != nil {
-			live, used = live+1, used+cap(b.Buf)
+			live, used = live+1, used+w.a.cost(cap(b.Buf))
 		}
 	}
 	for _, wl := range w.lanes {

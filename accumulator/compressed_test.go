@@ -12,7 +12,7 @@ func TestTheCopyOfACompressedBatchCounts(t *testing.T) {
 		a := New(Config{BatchSize: 1000, BufferMemory: 8000, Compressed: compressed})
 		var batches []*Batch
 		for i := range spool.Index(20) {
-			b := a.NewBatch(Target{}, 0, i, &spool.Entry{Body: make([]byte, 900)})
+			b := a.NewBatch(Target{Sizing: new(Sizing)}, 0, i, &spool.Entry{Body: make([]byte, 900)})
 			if b == nil {
 				break
 			}
@@ -35,7 +35,7 @@ func TestBuffersThatAreKeptStayInTheBudget(t *testing.T) {
 	a := New(Config{BatchSize: 1000, BufferMemory: 8000})
 	fill := func(body int) (list []*Batch) {
 		for i := range spool.Index(40) {
-			if b := a.NewBatch(Target{}, 0, i, &spool.Entry{Body: make([]byte, body)}); b != nil {
+			if b := a.NewBatch(Target{Sizing: new(Sizing)}, 0, i, &spool.Entry{Body: make([]byte, body)}); b != nil {
 				list = append(list, b)
 			}
 		}
@@ -44,11 +44,11 @@ func TestBuffersThatAreKeptStayInTheBudget(t *testing.T) {
 	for _, b := range fill(900) {
 		a.Recycle(b)
 	}
-	if len(a.free) != 8 {
-		t.Errorf("%d buffers are kept, want 8", len(a.free))
+	if n := len(a.free.free[0]); n != 8 {
+		t.Errorf("%d buffers are kept, want 8", n)
 	}
 	fill(100) // small ones: none of those that are kept is used
-	if n := a.used + len(a.free)*1000; n > 8000 {
+	if n := a.used + a.free.bytes; n > 8000 {
 		t.Errorf("%d bytes in use and kept, want at most 8000", n)
 	}
 }

@@ -15,18 +15,19 @@ type Target struct {
 	TopicID   protocol.TopicID
 	Partition int32
 	Hint      int // size that the last batch came to; 0: not known
+	Sizing    *Sizing
 }
 
 // NewBatch begins a transactional batch with one entry. It returns nil if the budget has no room for it.
 func (a *Accumulator) NewBatch(t Target, now int64, i spool.Index, e *spool.Entry) *Batch {
 	size := len(e.Body) + spool.RecordHead
-	buf, ok := a.buffer(size, t.Hint)
+	buf, ok := a.buffer(size, t.Hint, t.Sizing.batchSize(a))
 	if !ok {
 		return nil
 	}
 	b := &Batch{
 		Lane: t.Lane, Topic: t.Topic, TopicID: t.TopicID, Partition: t.Partition,
-		Transactional: true, created: now, Buf: buf,
+		Transactional: true, sizing: t.Sizing, created: now, Buf: buf,
 	}
 	b.add(i, e.Timestamp, e.Body)
 	return b
@@ -34,7 +35,7 @@ func (a *Accumulator) NewBatch(t Target, now int64, i spool.Index, e *spool.Entr
 
 // Fits reports whether b takes one more entry.
 func (a *Accumulator) Fits(b *Batch, e *spool.Entry) bool {
-	return !b.full && len(b.Buf)+len(e.Body)+spool.RecordHead <= a.cfg.BatchSize
+	return !b.full && len(b.Buf)+len(e.Body)+spool.RecordHead <= b.sizing.batchSize(a)
 }
 
 // Join appends an entry that fits. It reports false if the budget has no room, and then changes nothing.

@@ -25,9 +25,9 @@ type Lane struct {
 	unblocked int                  // of parts: how many can be written to
 	touched   []*Partition         // see Touched
 	Closed    bool                 // the lane is parked as a whole: takes nothing
-	limit     sizeLimit
-	due       bool // in Accumulator.rewinds
-	holding   bool // in Accumulator.holding
+	Sizing
+	due     bool // in Accumulator.rewinds
+	holding bool // in Accumulator.holding
 }
 
 // NewLane begins a lane. frontier is one above the highest entry that was ever

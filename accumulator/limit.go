@@ -1,7 +1,6 @@
 package accumulator
 
-// sizeLimit is how large a batch the topic takes, as refusals have shown (max.message.bytes, which a broker applies after
-// compression; these are bytes before it). It grows again carefully: the topic's limit may have been raised, or records
+// sizeLimit is how large a batch the topic takes, as refusals have shown (max.message.bytes): bytes on the wire. It grows again carefully: the topic's limit may have been raised, or records
 // may compress better than those that were refused.
 type sizeLimit struct {
 	bytes    int   // 0: none is known
@@ -16,9 +15,8 @@ const (
 	growMostMs  = 64 * growAfterMs
 )
 
-// TooLarge notes that a batch of more than one record was refused for its size in bytes.
-func (l *Lane) TooLarge(now int64, size int) {
-	s := &l.limit
+// tooLarge notes that a batch of more than one record was refused for its size in bytes.
+func (s *sizeLimit) tooLarge(now int64, size int) {
 	if s.acked >= size {
 		s.acked = 0
 	}
@@ -29,19 +27,11 @@ func (l *Lane) TooLarge(now int64, size int) {
 	s.refusals++
 }
 
-// Acked notes that a batch of so many bytes was acked.
-func (l *Lane) Acked(size int) {
-	if l.limit.bytes > 0 {
-		l.limit.acked = max(l.limit.acked, size)
+// ackedBatch notes that a batch of so many bytes was acked.
+func (s *sizeLimit) ackedBatch(size int) {
+	if s.bytes > 0 {
+		s.acked = max(s.acked, size)
 	}
-}
-
-// batchSize is how many bytes a batch may have now.
-func (l *Lane) batchSize(a *Accumulator) int {
-	if l.limit.bytes == 0 {
-		return a.cfg.BatchSize
-	}
-	return min(l.limit.bytes, a.cfg.BatchSize)
 }
 
 // grow raises the limit by an eighth when it is time to try.

@@ -25,24 +25,30 @@ func newLimited(t *testing.T, most int) *limited {
 	return l
 }
 
+// pop fills a batch and takes it.
+func (l *limited) pop() *Batch {
+	l.t.Helper()
+	p := l.l.Partition(0)
+	for len(p.queue) < 2 { // the first is full then
+		e := spool.Entry{Timestamp: 1, Partition: 0, Body: make([]byte, 100)}
+		l.l.limit.grow(l.now, l.a.cfg.BatchSize)
+		if !p.add(l.a, l.now, l.next, &e) {
+			l.t.Fatal("no room")
+		}
+		l.next++
+	}
+	return p.Pop(l.a)
+}
+
 func (l *limited) offer(batches int) (refused int) {
 	l.t.Helper()
 	for range batches {
-		p := l.l.Partition(0)
-		for len(p.queue) < 2 { // the first is full then
-			e := spool.Entry{Timestamp: 1, Partition: 0, Body: make([]byte, 100)}
-			l.l.limit.grow(l.now, l.a.cfg.BatchSize)
-			if !p.add(l.a, l.now, l.next, &e) {
-				l.t.Fatal("no room")
-			}
-			l.next++
-		}
-		b := p.Pop(l.a)
+		b := l.pop()
 		if size := len(b.Buf); size > l.most {
 			refused++
-			l.l.TooLarge(l.now, size)
+			l.l.TooLarge(l.now, b)
 		} else {
-			l.l.Acked(size)
+			l.l.Acked(b)
 		}
 		l.a.Recycle(b)
 		l.now += 100

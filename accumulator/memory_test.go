@@ -36,7 +36,7 @@ func TestABufferIsAsLargeAsItsPartitionsLastBatchWas(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			a := New(Config{BatchSize: size, BufferMemory: 3 * size})
 			a.used = tt.used
-			buf, ok := a.buffer(tt.size, tt.hint)
+			buf, ok := a.buffer(tt.size, tt.hint, size)
 			if ok != (tt.want > 0) || a.used != tt.used+cap(buf) || ok && len(buf) != head {
 				t.Fatalf("%v, %d bytes of %d, used %d", ok, len(buf), cap(buf), a.used)
 			}
@@ -50,19 +50,19 @@ func TestABufferIsAsLargeAsItsPartitionsLastBatchWas(t *testing.T) {
 func TestAWholeBuffersMemoryIsUsedAgain(t *testing.T) {
 	const size = 4096
 	a := New(Config{BatchSize: size, BufferMemory: 1 << 20})
-	buf, _ := a.buffer(size-head, 0)
+	buf, _ := a.buffer(size-head, 0, size)
 	b := &Batch{Buf: append(buf, make([]byte, 100)...)}
 	a.Recycle(b)
-	if a.used != 0 || b.Buf != nil || len(a.free) != 1 {
-		t.Fatalf("used %d, %d buffers kept", a.used, len(a.free))
+	if a.used != 0 || b.Buf != nil || len(a.free.free[0]) != 1 {
+		t.Fatalf("used %d, %d buffers kept", a.used, len(a.free.free[0]))
 	}
 	a.Recycle(b) // again changes nothing
-	if a.used != 0 || len(a.free) != 1 {
-		t.Fatalf("used %d, %d buffers kept after a second time", a.used, len(a.free))
+	if a.used != 0 || len(a.free.free[0]) != 1 {
+		t.Fatalf("used %d, %d buffers kept after a second time", a.used, len(a.free.free[0]))
 	}
-	again, _ := a.buffer(size-head, 0)
-	if &again[:1][0] != &buf[:1][0] || len(again) != head || a.used != size || len(a.free) != 0 {
-		t.Errorf("%d bytes of %d, used %d, %d buffers kept; want the same memory, empty", len(again), cap(again), a.used, len(a.free))
+	again, _ := a.buffer(size-head, 0, size)
+	if &again[:1][0] != &buf[:1][0] || len(again) != head || a.used != size || len(a.free.free[0]) != 0 {
+		t.Errorf("%d bytes of %d, used %d, %d buffers kept; want the same memory, empty", len(again), cap(again), a.used, len(a.free.free[0]))
 	}
 }
 
@@ -74,15 +74,15 @@ func TestAsManyBuffersAreKeptAsAreSaid(t *testing.T) {
 		a.used += c
 		a.Recycle(&Batch{Buf: make([]byte, head, c)})
 	}
-	if len(a.free) != 0 || a.used != 0 {
-		t.Errorf("%d buffers of another size are kept, used %d", len(a.free), a.used)
+	if len(a.free.free[0]) != 0 || a.used != 0 {
+		t.Errorf("%d buffers of another size are kept, used %d", len(a.free.free[0]), a.used)
 	}
 	for range 70 {
 		a.used += size
 		a.Recycle(&Batch{Buf: make([]byte, head, size)})
 	}
-	if len(a.free) != 64 || a.used != 0 {
-		t.Errorf("%d buffers are kept, used %d; want 64 and 0", len(a.free), a.used)
+	if len(a.free.free[0]) != 64 || a.used != 0 {
+		t.Errorf("%d buffers are kept, used %d; want 64 and 0", len(a.free.free[0]), a.used)
 	}
 }
 
@@ -110,8 +110,10 @@ func TestABatchGrowsByDoublingWithinTheBudget(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			a := New(Config{BatchSize: size, BufferMemory: 1 << 16})
+			var kept []byte
 			for range tt.kept {
-				a.free = append(a.free, make([]byte, head, size))
+				kept = make([]byte, size)
+				a.free.put(kept)
 			}
 			b := &Batch{Buf: append(make([]byte, 0, tt.c), bytes.Repeat([]byte("x"), tt.length)...)}
 			a.used = 1<<16 - tt.room
@@ -126,7 +128,7 @@ func TestABatchGrowsByDoublingWithinTheBudget(t *testing.T) {
 			if cap(b.Buf) != tt.want || a.used != before+tt.want-tt.c || len(b.Buf) != tt.length || bytes.Count(b.Buf, []byte("x")) != tt.length {
 				t.Errorf("%d bytes of %d, used %d more; want %d of %d", len(b.Buf), cap(b.Buf), a.used-before, tt.length, tt.want)
 			}
-			if taken := len(a.free) < tt.kept; taken != tt.fromMemory {
+			if taken := kept != nil && &b.Buf[0] == &kept[0]; taken != tt.fromMemory {
 				t.Errorf("a kept buffer was taken: %v", taken)
 			}
 		})

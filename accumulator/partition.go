@@ -78,8 +78,10 @@ func (p *Partition) overflows(a *Accumulator, size int) bool {
 
 // finish has the open batch take no more records: the sticky run goes on elsewhere, so it need not wait for company.
 func (p *Partition) finish() {
-	if n := len(p.queue); n > 0 {
-		p.queue[n-1].full = true
+	if n := len(p.queue); n > 0 && !p.queue[n-1].full {
+		if p.queue[n-1].full = true; n == 1 {
+			p.touch()
+		}
 	}
 }
 
@@ -91,6 +93,9 @@ func (p *Partition) add(a *Accumulator, now int64, i spool.Index, e *spool.Entry
 		b := p.queue[n-1]
 		if !b.full && len(b.Buf)+size <= p.lane.batchSize(a) {
 			if !a.grow(b, size) {
+				if len(b.Buf)+size > a.cfg.BatchSize { // it need not wait for room to become larger still
+					p.finish()
+				}
 				return false
 			}
 			before := len(b.Buf)
@@ -98,17 +103,15 @@ func (p *Partition) add(a *Accumulator, now int64, i spool.Index, e *spool.Entry
 			p.enqueued(a, len(b.Buf)-before)
 			return true
 		}
-		if b.full = true; n == 1 {
-			p.touch()
-		}
+		p.finish()
 	}
-	buf, ok := a.buffer(size, p.hint)
+	buf, ok := a.buffer(size, p.hint, p.lane.batchSize(a))
 	if !ok {
 		return false
 	}
 	b := &Batch{
 		Lane: p.lane.ID, Topic: p.lane.Topic, Partition: p.ID,
-		created: now, Buf: buf,
+		sizing: &p.lane.Sizing, created: now, Buf: buf,
 	}
 	b.add(i, e.Timestamp, e.Body)
 	b.full = len(b.Buf) >= p.lane.batchSize(a)

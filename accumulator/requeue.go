@@ -25,7 +25,7 @@ func (l *Lane) Requeue(a *Accumulator, p *Partition, batches []*Batch) error {
 // without is b as it was before it was sealed, without the records that have left.
 func (l *Lane) without(b *Batch) (*Batch, error) {
 	out := &Batch{
-		Lane: b.Lane, Topic: b.Topic, Partition: b.Partition, created: b.created, full: true,
+		Lane: b.Lane, Topic: b.Topic, Partition: b.Partition, sizing: b.sizing, created: b.created, full: true,
 		Buf: make([]byte, protocol.BatchHeaderSize, len(b.Buf)),
 	}
 	rest := b.Records()

@@ -51,6 +51,7 @@ type sealed struct {
 func newWorld(t testing.TB, p *program.Program) *world {
 	w := &world{t: t, p: p}
 	w.cfg = Config{BatchSize: 125 + p.Below(3000), BufferMemory: 300 + 40*p.Below(256), LingerMs: int64(p.Below(8)), Seed: uint64(p.Byte())}
+	w.cfg.Compressed = w.cfg.Seed%2 == 1
 	w.a = New(w.cfg)
 	for id := range 1 + p.Below(2) {
 		wl := &worldLane{
@@ -211,6 +212,9 @@ func (w *world) seal(wl *worldLane, n int32) bool {
 		}
 	}
 	w.checkBatch(wl, n, b)
+	if w.cfg.Compressed {
+		w.encoded(wl, b)
+	}
 	if w.p.Below(8) == 7 {
 		w.checkCopies(wl, b)
 	}
@@ -255,5 +259,16 @@ func (wl *worldLane) promise(t testing.TB, end spool.Index) {
 		} else if !promised && ok {
 			wl.home[i] = home
 		}
+	}
+}
+
+// encoded draws what a batch comes to on the wire, and whether it is refused for that.
+func (w *world) encoded(wl *worldLane, b *Batch) {
+	b.Encoded(protocol.BatchHeaderSize + (len(b.Buf)-protocol.BatchHeaderSize)*(1+w.p.Below(100))/100)
+	switch w.p.Below(8) {
+	case 0:
+		wl.l.TooLarge(w.now, b)
+	case 1:
+		wl.l.Acked(b)
 	}
 }

@@ -86,7 +86,7 @@ func (m *Machine) settle(e *Env, offset protocol.Offset, how string) {
 	bytes := 0
 	if b.Batch != nil {
 		bytes = len(b.Batch.Buf)
-		m.Lane.Acked(bytes)
+		m.Lane.Acked(b.Batch)
 	}
 	e.event(BatchAcked{
 		Topic: m.Lane.Topic, Partition: m.ID, Records: int(b.Seal.Count), Bytes: bytes,

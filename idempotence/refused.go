@@ -16,7 +16,7 @@ func (m *Machine) refused(e *Env, final bool) {
 	b := m.window[0]
 	m.enter(Ready)
 	if (b.code == protocol.MessageTooLarge || b.code == protocol.RecordListTooLarge) && b.Seal.Count > 1 && b.Batch != nil {
-		m.Lane.TooLarge(e.Now.Age, len(b.Batch.Buf))
+		m.Lane.TooLarge(e.Now.Age, b.Batch)
 	}
 	bad := b.badRecords()
 	if len(bad) == 0 && b.Seal.Count > 1 {

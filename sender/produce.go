@@ -63,7 +63,7 @@ func (d *drain) produceTo(b *cluster.Broker, r *readyList) bool {
 	for range len(r.list) {
 		p := r.list[0]
 		next := d.nextFor(p, b)
-		if next != nil && size > 0 && size+len(next.Batch.Buf) > d.cfg.MaxRequestSize {
+		if next != nil && size > 0 && size+next.Batch.WireSize() > d.cfg.MaxRequestSize {
 			break // the next request begins with it
 		}
 		r.list[0] = nil
@@ -75,7 +75,7 @@ func (d *drain) produceTo(b *cluster.Broker, r *readyList) bool {
 		if q == nil {
 			q = &request{kind: reqProduce}
 		}
-		size += len(next.Batch.Buf)
+		size += next.Batch.WireSize()
 		p.Sent(d.env(p), next)
 		q.batches = append(q.batches, next)
 		q.parts = append(q.parts, p)

@@ -17,6 +17,8 @@ type encoding struct {
 	pooled bool   // out is the encoder's, not the batch's
 	once   sync.Once
 	ready  chan struct{} // nil: not compressed, whoever asks first writes the header
+	batch  *accumulator.Batch
+	told   bool // the batch, of its size; the loop's alone
 }
 
 // bytes waits for the encoding, and makes it if nobody else does. Any goroutine.
@@ -67,7 +69,7 @@ func newEncoder(c protocol.Codec, level, workers int) *encoder {
 // start begins the encoding of a sealed batch. It never blocks: the queue holds
 // no more than the batches that the core has sealed.
 func (en *encoder) start(b *accumulator.Batch) *encoding {
-	e := &encoding{buf: b.Buf, header: protocol.BatchHeader{
+	e := &encoding{batch: b, buf: b.Buf, header: protocol.BatchHeader{
 		FirstTimestamp: b.FirstTimestamp, MaxTimestamp: b.MaxTimestamp,
 		Identity: b.Identity, Base: b.Base, Count: b.Count,
 	}}
@@ -83,6 +85,19 @@ func (en *encoder) start(b *accumulator.Batch) *encoding {
 	en.mu.Unlock()
 	en.more.Signal()
 	return e
+}
+
+// tell has the batch know how large it became, once that is known. It does not wait. The loop's goroutine.
+func (e *encoding) tell() {
+	if e.ready == nil || e.told || e.batch.Shell != e {
+		return
+	}
+	select {
+	case <-e.ready:
+		e.told = true
+		e.batch.Encoded(len(e.out))
+	default:
+	}
 }
 
 // release gives back what an encoding holds. It waits for one that is being

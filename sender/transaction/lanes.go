@@ -37,9 +37,10 @@ type lane struct {
 	retries int
 	held    spool.Index // nothing up to here is sent: a parked transaction has it; 0: none has
 	heldWhy string
-	parked  string      // why an operator has to decide on its next unit; "": nobody has
-	missing int32       // a record waits for this partition, which the topic does not have; -1: none
-	alone   spool.Index // below it every record goes in a batch of its own: one of them was refused
+	parked  string             // why an operator has to decide on its next unit; "": nobody has
+	missing int32              // a record waits for this partition, which the topic does not have; -1: none
+	sizing  accumulator.Sizing // of its batches
+	alone   spool.Index        // below it every record goes in a batch of its own: one of them was refused
 
 	lookedAt uint64 // call in which canWrite was found out
 	canWrite bool
@@ -365,7 +366,7 @@ func (s *reader) place(l *lane, i spool.Index, e *spool.Entry) bool {
 		p.open = nil
 	}
 	if p.open == nil {
-		b := s.acc.NewBatch(accumulator.Target{Lane: l.id, Topic: l.topic, TopicID: l.remote.Bound, Partition: n, Hint: p.hint}, s.now.Age, i, e)
+		b := s.acc.NewBatch(accumulator.Target{Lane: l.id, Topic: l.topic, TopicID: l.remote.Bound, Partition: n, Hint: p.hint, Sizing: &l.sizing}, s.now.Age, i, e)
 		if b == nil {
 			l.why = noMemory
 			return false

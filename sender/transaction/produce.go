@@ -49,14 +49,14 @@ func (s *producer) produceTo(c *cut, b *cluster.Broker) bool {
 				continue
 			}
 			f := s.nextToSend(p)
-			if f == nil || size > 0 && size+len(f.batch.Buf) > s.cfg.MaxRequestSize {
+			if f == nil || size > 0 && size+f.batch.WireSize() > s.cfg.MaxRequestSize {
 				continue
 			}
 			if q == nil {
 				q = &request{kind: reqProduce}
 			}
 			s.identify(p, f)
-			size += len(f.batch.Buf)
+			size += f.batch.WireSize()
 			if f.copies > 0 {
 				s.retries++
 				s.event(sender.BatchRetried{Topic: l.topic, Partition: p.id, Code: f.code})

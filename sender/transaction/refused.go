@@ -33,6 +33,9 @@ func (s *runner) refused(f *flight, a answer, detail string) {
 		}
 	default:
 		s.producer.splits++
+		if a.code == protocol.MessageTooLarge || a.code == protocol.RecordListTooLarge {
+			l.sizing.TooLarge(s.now.Age, f.batch)
+		}
 		l.alone = max(l.alone, f.batch.Spans[len(f.batch.Spans)-1].End)
 	}
 	s.fail(f.cut, a.code, detail)

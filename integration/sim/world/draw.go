@@ -113,6 +113,7 @@ func (d *drawing) hosts() {
 			LingerMs: d.Int64N(8), RequestTimeoutMs: 120 + d.Int64N(400), RetryBackoffMs: 2 + d.Int64N(20), RetryBackoffMaxMs: 20 + d.Int64N(200),
 			MetadataMaxAgeMs: 300 + d.Int64N(3000), AutoCreate: d.one(2), Seed: p.Seed,
 		}
+		h.Sender.Compressed = p.Seed%3 == 1 // not drawn: the other histories stay what they are
 		if d.nights {
 			h.Sender.MetadataMaxAgeMs, h.Sender.RetryBackoffMaxMs = 1800_000, 240_000
 		}
