@@ -24,8 +24,9 @@ type engine struct {
 
 // engines are the lives of a Producer's spool, one after the other.
 type engines struct {
-	p   *Producer
-	now atomic.Pointer[engine]
+	p     *Producer
+	now   atomic.Pointer[engine]
+	clock func() time.Time // Env.Now; nil: this host's
 
 	// Tests come between.
 	seam     func(*bolt.Store) loop.Store // what the loop sees of the store
@@ -54,7 +55,7 @@ func (es *engines) open(receipts *bolt.Receipts) (*engine, error) {
 		StagedBytes:  c.UnitStaged,
 		DeadBlock:    c.DeadLetterFull == "block",
 		Adopt:        p.env.AdoptSpool,
-		Now:          p.env.Now,
+		Now:          es.clock,
 		KeepReceipts: true,
 		AgeEvery:     c.ageEvery(),
 		StopOnDamage: c.SpoolCorrupt == "stop",

@@ -25,7 +25,7 @@ func openWith(cfg Config, env Env, seam func(*bolt.Store) loop.Store, pause time
 		cfg: cfg, env: env.withDefaults(&cfg), opened: time.Now(),
 		life: newLifetime(),
 	}
-	p.engines.p, p.engines.seam, p.engines.pause = p, seam, pause
+	p.engines.p, p.engines.clock, p.engines.seam, p.engines.pause = p, env.Now, seam, pause
 	p.limits.Store(cfg.limits())
 	p.meter = newMeter(time.Now)
 	p.interceptors = &interceptors{list: slices.Clone(env.Interceptors), hooks: &p.env.Hooks}

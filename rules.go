@@ -53,14 +53,6 @@ func (u *recordRules) checkAhead(r *Record) error {
 		ErrInvalidRecord, r.Timestamp.UTC().Format(time.RFC3339), ahead.Round(time.Second), most)
 }
 
-// timestamp is the record's own, or the time now; in ms since 1970.
-func (u *recordRules) timestamp(r *Record) int64 {
-	if r.Timestamp.IsZero() {
-		return u.now().UnixMilli()
-	}
-	return r.Timestamp.UnixMilli()
-}
-
 // MaxPartition is the highest partition that may be asked for. A record for one that the topic
 // does not have waits until it does.
 const MaxPartition = 1<<17 - 1

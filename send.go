@@ -38,24 +38,27 @@ func (p *Producer) send(ctx context.Context, r *Record) (Delivery, error) {
 			return Delivery{}, err
 		}
 	}
-	timestamp := p.rules.timestamp(r)
+	timestamp := int64(bolt.NoTimestamp)
+	if !r.Timestamp.IsZero() {
+		timestamp = r.Timestamp.UnixMilli()
+	}
 	for {
 		e, err := p.current()
 		if err != nil {
 			return Delivery{}, err
 		}
 		// With no room it comes back at once; only then is a timer worth its price.
-		t, err := e.store.Append(noWait, r.Topic, timestamp, partition.Number(), r.Key, r.Value, r.Headers)
+		t, taken, err := e.store.AppendStamped(noWait, r.Topic, timestamp, partition.Number(), r.Key, r.Value, r.Headers)
 		if errors.Is(err, bolt.ErrFull) {
 			ended := p.room.blocked(p.meter, e.store)
 			wait, cancel := context.WithTimeoutCause(ctx, p.cfg.MaxBlock, errMaxBlock)
-			t, err = e.store.Append(wait, r.Topic, timestamp, partition.Number(), r.Key, r.Value, r.Headers)
+			t, taken, err = e.store.AppendStamped(wait, r.Topic, timestamp, partition.Number(), r.Key, r.Value, r.Headers)
 			cancel()
 			ended(err)
 		}
 		if err == nil {
 			p.room.taken()
-			return Delivery{t, timestamp}, nil
+			return Delivery{t, taken}, nil
 		}
 		if err = p.afterRefusal(ctx, e, err); err != nil {
 			return Delivery{}, err
@@ -116,6 +119,10 @@ var errMaxBlock = errors.New("max.block.ms ran out")
 
 func (p *Producer) input(ctx context.Context, b *Batch) (*bolt.BatchInput, error) {
 	in := &bolt.BatchInput{Key: b.Key, Unit: p.cfg.TransactionalID != "", Records: make([]bolt.RecordInput, len(b.Records))}
+	now := int64(bolt.NoTimestamp) // with a key a repeat must be the same records, whenever it comes
+	if b.Key == "" {
+		now = p.env.Now().UnixMilli()
+	}
 	for i := range b.Records {
 		r := &b.Records[i]
 		if err := p.rules.check(r); err != nil {
@@ -125,9 +132,9 @@ func (p *Producer) input(ctx context.Context, b *Batch) (*bolt.BatchInput, error
 		if err != nil {
 			return nil, fmt.Errorf("record %d of %d: %w", i, len(b.Records), err)
 		}
-		timestamp := p.rules.timestamp(r)
-		if b.Key != "" && r.Timestamp.IsZero() {
-			timestamp = bolt.NoTimestamp // a repeat must be the same records, whenever it comes
+		timestamp := now
+		if !r.Timestamp.IsZero() {
+			timestamp = r.Timestamp.UnixMilli()
 		}
 		in.Records[i] = recordInput(r, partition, timestamp)
 	}

@@ -68,3 +68,41 @@ var bootID = sync.OnceValue(func() (id [16]byte) {
 	_, _ = hex.Decode(id[:], []byte(strings.ReplaceAll(strings.TrimSpace(string(b)), "-", "")))
 	return id
 })
+
+// stamps is the wall clock for records that come without a timestamp. Among many records it is read once in stampFor: to read it
+// for each took a tenth of what a small record costs. Not safe for concurrent use: see Store.mu.
+type stamps struct {
+	wall func() time.Time
+	kept atomic.Int64 // the last reading, ms, while it counts; else 0
+	end  *time.Timer  // has kept count no more; nil: each reading is new
+}
+
+const (
+	stampFor   = time.Millisecond // how long a reading counts
+	stampsEach = 16               // so many records of a group, the first, have a reading each
+)
+
+// newStamps reads wall, or this host's clock if it is nil. A clock that somebody else made may say anything at any time: it is read
+// for each record.
+func newStamps(wall func() time.Time) *stamps {
+	if wall != nil {
+		return &stamps{wall: wall}
+	}
+	st := &stamps{wall: time.Now}
+	st.end = time.AfterFunc(time.Hour, func() { st.kept.Store(0) })
+	st.end.Stop()
+	return st
+}
+
+// now is the time for a record, in ms. taken is how many records of its group came before: where there are many, others follow.
+func (st *stamps) now(taken int) int64 {
+	if ms := st.kept.Load(); ms != 0 {
+		return ms
+	}
+	ms := st.wall().UnixMilli()
+	if taken >= stampsEach && st.end != nil {
+		st.kept.Store(ms)
+		st.end.Reset(stampFor)
+	}
+	return ms
+}

@@ -127,7 +127,7 @@ func (r *reading) one() error {
 		_, err := r.step()
 		switch {
 		case shortage(err):
-			if err := r.s.waitForMore(err); err != nil {
+			if err := r.waitForMore(err); err != nil {
 				return err
 			}
 		case err == errMoved: //nolint:errorlint // it is never wrapped

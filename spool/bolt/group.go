@@ -63,16 +63,20 @@ type lane struct {
 // The Ticket tells when it is on disk. ErrFull comes only when ctx ends.
 // Safe for concurrent use.
 func (s *Store) Append(ctx context.Context, topic string, ts int64, partition int32, key, value []byte, headers []spool.Header) (Ticket, error) {
+	t, _, err := s.AppendStamped(ctx, topic, ts, partition, key, value, headers)
+	return t, err
+}
+
+// AppendStamped is Append, and returns the record's timestamp, too: for one without, the time at which it was taken. Those of
+// one topic never go back, unless the host's clock does.
+func (s *Store) AppendStamped(ctx context.Context, topic string, ts int64, partition int32, key, value []byte, headers []spool.Header) (Ticket, int64, error) {
 	body := spool.BodySize(key, value, headers)
 	size := spool.EntrySize(body, partition)
 	if size > s.space.largest {
-		return Ticket{}, fmt.Errorf("%w: record of %d bytes, the spool takes %d at once", ErrTooLarge, size, s.space.largest)
+		return Ticket{}, 0, fmt.Errorf("%w: record of %d bytes, the spool takes %d at once", ErrTooLarge, size, s.space.largest)
 	}
 	if partition < -1 {
-		return Ticket{}, fmt.Errorf("%w: partition %d", ErrInvalid, partition)
-	}
-	if ts == NoTimestamp {
-		ts = s.clock.wall().UnixMilli()
+		return Ticket{}, 0, fmt.Errorf("%w: partition %d", ErrInvalid, partition)
 	}
 	s.mu.Lock()
 	for w := (*turn)(nil); ; {
@@ -81,15 +85,18 @@ func (s *Store) Append(ctx context.Context, topic string, ts int64, partition in
 			l, err := s.lane(g, topic)
 			if err != nil {
 				s.mu.Unlock()
-				return Ticket{}, err
+				return Ticket{}, 0, err
+			}
+			if ts == NoTimestamp {
+				ts = s.stamps.now(g.records)
 			}
 			t := g.append(l, size, ts, partition, key, value, headers, body)
 			s.wake()
 			s.mu.Unlock()
-			return t, nil
+			return t, ts, nil
 		}
 		if w, err = s.turns.wait(ctx, w, size, err); err != nil {
-			return Ticket{}, err
+			return Ticket{}, 0, err
 		}
 	}
 }

@@ -31,7 +31,7 @@ func (s *Store) Read(lane spool.LaneID, from spool.Index, max int, buf []byte) (
 	for again := 0; ; {
 		more, err := r.step()
 		if shortage(err) {
-			if err := s.waitForMore(err); err != nil {
+			if err := r.waitForMore(err); err != nil {
 				return nil, from, r.buf, err
 			}
 			continue
@@ -60,7 +60,8 @@ func (s *Store) Read(lane spool.LaneID, from spool.Index, max int, buf []byte) (
 const shortagePause = 50 * time.Millisecond
 
 // waitForMore waits before a read is tried again that lacked what the system may have later.
-func (s *Store) waitForMore(err error) error {
+func (r *reading) waitForMore(err error) error {
+	s := r.s
 	s.mu.Lock()
 	closing := s.closing || s.err != nil
 	s.mu.Unlock()

@@ -25,6 +25,7 @@ func Open(options Options) (*Store, *spool.Recovered, error) {
 		return nil, nil, err
 	}
 	s := newStore(o, l)
+	s.stamps = newStamps(options.Now)
 	r, err := (&opening{Store: s}).start()
 	if err != nil {
 		err = damageIn(o.Path, err)

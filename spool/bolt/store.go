@@ -21,6 +21,7 @@ type Store struct {
 	dirFile *os.File // for its sync
 	lock    *lock
 	clock   *clock
+	stamps  *stamps // under mu
 	boot    [16]byte
 	past    *Receipt // of what was committed before anybody asked
 
