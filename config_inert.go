@@ -139,11 +139,8 @@ var refusedKeys = []why{
 	{"brokers' certificates are always looked at: give their authority's with ssl.truststore.location; an empty ssl.endpoint.identification.algorithm leaves out the host's name", [][]string{
 		{"enable.ssl.certificate.verification", "true"},
 	}},
-	{"lists of revoked certificates are not looked at", [][]string{
+	{"lists of revoked certificates are not looked at: have the authority issue certificates for days, or take the one that is revoked out of ssl.truststore.location; each is in force without a restart", [][]string{
 		{"ssl.crl.location"},
-	}},
-	{"give a file, with https.ca.location", [][]string{
-		{"https.ca.pem"},
 	}},
 	{"addresses of both families are tried, as the system sorts them", [][]string{
 		{"broker.address.family", "any"},

@@ -47,6 +47,7 @@ type SASLConfig struct {
 	OAuthScope          string
 	OAuthURLEncode      bool
 	OAuthAuthority      string // https.ca.location
+	OAuthAuthorityPEM   string // https.ca.pem
 	LoginConnectTimeout time.Duration
 	LoginReadTimeout    time.Duration
 }
@@ -122,6 +123,13 @@ var securityKeys = []row{
 		Field: func(c *Config) any { return &c.SASL.OAuthURLEncode }},
 	{Spec: spec{Name: "https.ca.location", Kafka: true, Kind: keytable.Text, Help: "File or folder of the authorities' certificates that the token endpoint's certificate must come from. Not given: the system's (a key of librdkafka)."},
 		Field: func(c *Config) any { return &c.SASL.OAuthAuthority }},
+	{Spec: spec{Name: "https.ca.pem", Kafka: true, Kind: keytable.Text, Help: "Those certificates as PEM text, in place of a file (a key of librdkafka)."},
+		Field: func(c *Config) any { return &c.SASL.OAuthAuthorityPEM }, Rule: func(c *Config) error {
+			if c.SASL.OAuthAuthorityPEM != "" && c.SASL.OAuthAuthority != "" {
+				return errors.New("https.ca.location is given, too: give one of them")
+			}
+			return nil
+		}},
 	{Spec: spec{Name: "sasl.login.connect.timeout.ms", Kafka: true, Kind: keytable.Millis, Min: 1, Max: maxInt32, Help: "How long the connection to the token endpoint may take; added to the next. Not given: 10 s for both."},
 		Field: func(c *Config) any { return &c.SASL.LoginConnectTimeout }},
 	{Spec: spec{Name: "sasl.login.read.timeout.ms", Kafka: true, Kind: keytable.Millis, Min: 1, Max: maxInt32, Help: "How long the token endpoint's answer may take."},
@@ -227,7 +235,7 @@ func (c *Config) sasl() (*secure.SASL, error) {
 	s := &secure.SASL{
 		Mechanism: a.Mechanism, JAAS: a.JAASConfig.Reveal(), Username: a.Username, Password: a.Password.Reveal(),
 		Token: secure.OAuth{Token: a.OAuthToken.Reveal(), URL: a.OAuthTokenURL, ClientID: a.OAuthClientID, Secret: a.OAuthClientSecret.Reveal(),
-			Scope: a.OAuthScope, URLEncode: a.OAuthURLEncode, Authority: secure.Store{Location: a.OAuthAuthority},
+			Scope: a.OAuthScope, URLEncode: a.OAuthURLEncode, Authority: secure.Store{Location: a.OAuthAuthority}, Certificates: a.OAuthAuthorityPEM,
 			Timeout: a.LoginConnectTimeout + a.LoginReadTimeout},
 	}
 	if s.Token.Timeout == 0 {

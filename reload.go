@@ -7,7 +7,7 @@ func Reloads(key string) bool { return reloadsLimit(key) || ReloadsSecurity(key)
 
 // ReloadsSecurity reports whether Reload takes the key for connections to come.
 func ReloadsSecurity(key string) bool {
-	return key == "security.protocol" || key == "https.ca.location" || strings.HasPrefix(key, "ssl.") || strings.HasPrefix(key, "sasl.")
+	return key == "security.protocol" || strings.HasPrefix(key, "https.ca.") || strings.HasPrefix(key, "ssl.") || strings.HasPrefix(key, "sasl.")
 }
 
 func reloadsLimit(key string) bool { return key == "spool.max.bytes" || key == "spool.min.free.bytes" }
@@ -17,7 +17,7 @@ type limits struct{ maxBytes, minFreeBytes int64 }
 
 func (c *Config) limits() *limits { return &limits{c.SpoolMaxBytes, c.SpoolMinFreeBytes} }
 
-// Reload takes keys of another configuration: security.protocol, https.ca.location, ssl.* and sasl.* for connections to come,
+// Reload takes keys of another configuration: security.protocol, https.ca.*, ssl.* and sasl.* for connections to come,
 // reading their files, while those that are open stay; spool.max.bytes and spool.min.free.bytes from the next commit on. Files
 // that change need no Reload: each connection looks at them. The error is a *ConfigError (all faults joined); nothing has
 // changed then. It reads files and waits for nothing else. Any goroutine may call it.

@@ -14,6 +14,7 @@ import (
 // daemonConfig is what only the daemon needs, beside the library's configuration.
 type daemonConfig struct {
 	HTTPListen         string
+	HTTPSocketMode     string
 	HTTPMaxBodyBytes   int64
 	HTTPMaxConnections int64
 	HTTPAccess         access.Options
@@ -47,8 +48,13 @@ type (
 
 // daemonTable is the daemon's own keys.
 var daemonTable = keytable.New([]daemonRow{
-	{Spec: spec{Name: "http.listen", Kind: keytable.Text, Default: "127.0.0.1:8082", Help: "Address of the HTTP ingest; empty or off: none."},
-		Field: func(c *daemonConfig) any { return &c.HTTPListen }, Rule: func(c *daemonConfig) error { return checkListen(c.HTTPListen) }},
+	{Spec: spec{Name: "http.listen", Kind: keytable.Text, Default: "127.0.0.1:8082", Help: "Address of the HTTP ingest, or unix:PATH of a socket; empty or off: none."},
+		Field: func(c *daemonConfig) any { return &c.HTTPListen }, Rule: func(c *daemonConfig) error { return checkHTTPListen(c.HTTPListen) }},
+	{Spec: spec{Name: "http.socket.mode", Kind: keytable.Text, Default: "0600", Help: "Mode of that socket, in octal digits: whom it lets write may send records. 0600: this user and root; 0660: its group, too."},
+		Field: func(c *daemonConfig) any { return &c.HTTPSocketMode }, Rule: func(c *daemonConfig) error {
+			_, err := fileMode(c.HTTPSocketMode)
+			return err
+		}},
 	{Spec: spec{Name: "http.max.body.bytes", Kind: keytable.Size, Default: "10MiB", Min: 1024, Max: 1 << 30, Help: "Largest body of a request."},
 		Field: func(c *daemonConfig) any { return &c.HTTPMaxBodyBytes }},
 	{Spec: spec{Name: "http.max.connections", Kind: keytable.Int, Default: "1024", Min: 1, Max: 1 << 20, Help: "Connections at a time; further ones are answered 503 and closed."},

@@ -122,16 +122,17 @@ func (d *daemon) listenHTTP(ctx context.Context) error {
 	case ln == nil && !listens(addr):
 		return nil
 	case ln == nil:
-		if ln, err = new(net.ListenConfig).Listen(ctx, "tcp", addr); err != nil {
+		if ln, err = listenOn(ctx, addr, d.s.own.HTTPSocketMode); err != nil {
 			return exitf(exitCannotCreate, "http.listen: %w", err)
 		}
 	}
-	limited := httpin.Limit(ln, "http.max.connections", d.connections())
-	ln, gate, err := d.protect("http", limited, d.s.own.HTTPAccess)
+	d.limiter = httpin.Limit(ln, "http.max.connections", d.connections())
+	ln, gate, err := d.protect("http", d.limiter, d.s.own.HTTPAccess)
 	if err != nil {
 		return err
 	}
 	cfg := d.s.http()
+	d.maxBody = cfg.MaxBodyBytes
 	cfg.Context = d.telemetry.requestContext()
 	cfg.Enter, cfg.Origins, cfg.Log = principal(gate), d.s.own.HTTPOrigins, d.log
 	cfg.Ready = func() error { return admin.Ready(d.producer.Peek(), d.producer.Err(), false) }

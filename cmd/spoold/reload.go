@@ -22,10 +22,19 @@ func (d *daemon) signals() (hangup <-chan os.Signal, stop func()) {
 // reloadable are the daemon's own keys that take effect without a restart.
 var reloadable = map[string]bool{
 	"log.level": true, "log.file.max.bytes": true, "log.file.max.age": true, "log.file.backups": true, "shutdown.timeout": true,
+	"http.max.connections": true,
 }
 
 // reloads reports whether SIGHUP has a changed key take effect.
 func reloads(key string) bool { return reloadable[key] || spoold.Reloads(key) }
+
+// bodiesKey is taken up to what the start reserved for bodies and commits.
+const bodiesKey = "http.max.body.bytes"
+
+// takes reports whether a changed key takes effect without a restart.
+func (d *daemon) takes(fresh *settings, key string) bool {
+	return reloads(key) || key == bodiesKey && fresh.own.HTTPMaxBodyBytes <= d.maxBody
+}
 
 // reload reads the configuration again. With a fault in it nothing changes.
 func (d *daemon) reload() {
@@ -43,11 +52,14 @@ func (d *daemon) reload() {
 		d.log.Error("SIGHUP: the configuration has a fault and was not taken", "event", "config.fault", "err", err)
 		return
 	}
+	if _, said := fresh.source["spool.commit.max"]; !said {
+		fresh.cfg.SpoolCommitMax = d.s.cfg.SpoolCommitMax // it followed http.max.body.bytes at the start
+	}
 	taken, restart := []string{}, []string{}
 	for _, key := range d.s.keys() {
 		switch {
 		case !fresh.differs(d.s, key):
-		case reloads(key):
+		case d.takes(fresh, key):
 			taken = append(taken, key)
 		default:
 			restart = append(restart, key)
@@ -81,14 +93,30 @@ func (d *daemon) take(fresh *settings) {
 	}
 	cfg.SecurityProtocol, cfg.TLS, cfg.SASL = fresh.cfg.SecurityProtocol, fresh.cfg.TLS, fresh.cfg.SASL
 	cfg.SpoolMaxBytes, cfg.SpoolMinFreeBytes = fresh.cfg.SpoolMaxBytes, fresh.cfg.SpoolMinFreeBytes
+	if d.http != nil {
+		d.takeHTTP(fresh)
+	}
 	for _, key := range d.s.keys() {
-		if source, said := fresh.source[key]; !reloads(key) {
+		if source, said := fresh.source[key]; !d.takes(fresh, key) {
 			continue
 		} else if said {
 			d.s.source[key] = source
 		} else {
 			delete(d.s.source, key)
 		}
+	}
+}
+
+// takeHTTP takes the limits of the HTTP ingest, for connections and requests to come.
+func (d *daemon) takeHTTP(fresh *settings) {
+	own := &d.s.own
+	if own.HTTPMaxConnections != fresh.own.HTTPMaxConnections {
+		own.HTTPMaxConnections = fresh.own.HTTPMaxConnections
+		d.limiter.Set(d.connections())
+	}
+	if d.takes(fresh, bodiesKey) {
+		own.HTTPMaxBodyBytes = fresh.own.HTTPMaxBodyBytes
+		d.http.SetMaxBodyBytes(own.HTTPMaxBodyBytes)
 	}
 }
 

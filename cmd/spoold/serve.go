@@ -135,10 +135,12 @@ type daemon struct {
 	producer  *spoold.Producer
 	opened    atomic.Pointer[spoold.Producer] // the same, for a look from outside; nil before it is open
 	telemetry *telemetry
-	http      *httpin.Server // nil: off
-	admin     *admin.Server  // nil: off
-	adminGate *access.Gate   // nil: anybody may look
-	gates     []*access.Gate // of all listeners
+	http      *httpin.Server  // nil: off
+	limiter   *httpin.Limiter // of its connections
+	maxBody   int64           // http.max.body.bytes of the start
+	admin     *admin.Server   // nil: off
+	adminGate *access.Gate    // nil: anybody may look
+	gates     []*access.Gate  // of all listeners
 	socket    *admin.Server
 	page      *page.Page // nil: off, as admin is
 	warnings  *page.Warnings

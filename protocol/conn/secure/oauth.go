@@ -3,7 +3,6 @@ package secure
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -134,17 +133,11 @@ func (m *mechanism) fetch(ctx context.Context, address string, o *OAuth) (*oauth
 	if err != nil {
 		return nil, at("sasl.oauthbearer.client.credentials.client.secret", err)
 	}
-	settings := &tls.Config{}
-	if o.Authority.Location != "" {
-		certs, err := o.Authority.trusted(m.files)
-		if err != nil {
-			return nil, at("https.ca.location", err)
-		}
-		settings.RootCAs = x509.NewCertPool()
-		for _, cert := range certs {
-			settings.RootCAs.AddCert(cert)
-		}
+	roots, err := poolOf(m.files, &o.Authority, "https.ca.location", o.Certificates, "https.ca.pem")
+	if err != nil {
+		return nil, err
 	}
+	settings := &tls.Config{RootCAs: roots}
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: settings, DisableKeepAlives: true}
 	client := &http.Client{Transport: transport, Timeout: o.Timeout, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return errors.New("the endpoint redirects, which would show the secret to another host")

@@ -39,7 +39,9 @@ type OAuth struct {
 	URLEncode  bool              // client id and secret, before they are put together (RFC 6749)
 	Extensions map[string]string // told to the broker beside the token
 	Authority  Store             // of the token endpoint's certificate; empty: the system's
-	Timeout    time.Duration
+	// Certificates are those of the authority as PEM text, in place of Authority.
+	Certificates string
+	Timeout      time.Duration
 }
 
 // mechanism follows references and reads files at each exchange.

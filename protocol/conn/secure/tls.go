@@ -125,18 +125,22 @@ func verifyChain(chain []*x509.Certificate, roots *x509.CertPool) error {
 
 // roots is nil for the system's.
 func (t *TLS) roots(f *files) (*x509.CertPool, error) {
+	return poolOf(f, &t.Truststore, "ssl.truststore.location", t.Certificates, "ssl.truststore.certificates")
+}
+
+// poolOf is the certificates in a PEM text, or in a store, by the keys that they are given by; nil for the system's.
+func poolOf(f *files, store *Store, storeKey, text, textKey string) (*x509.CertPool, error) {
 	var certs []*x509.Certificate
 	var err error
 	switch {
-	case t.Certificates != "":
-		var text string
-		if text, err = f.expand(t.Certificates); err == nil {
+	case text != "":
+		if text, err = f.expand(text); err == nil {
 			certs, err = pemCertificates([]byte(text))
 		}
-		err = at("ssl.truststore.certificates", err)
-	case t.Truststore.Location != "":
-		certs, err = t.Truststore.trusted(f)
-		err = at("ssl.truststore.location", err)
+		err = at(textKey, err)
+	case store.Location != "":
+		certs, err = store.trusted(f)
+		err = at(storeKey, err)
 	default:
 		return nil, nil
 	}

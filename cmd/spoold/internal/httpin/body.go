@@ -22,7 +22,7 @@ const (
 // read takes the whole body into p.body. Memory grows with what has arrived, not
 // with what was announced.
 func (h *Handler) read(p *parse, w http.ResponseWriter, r *http.Request) *fault {
-	limit := h.cfg.MaxBodyBytes
+	limit := h.maxBody.Load()
 	if r.ContentLength > limit {
 		return tooLarge(limit)
 	}

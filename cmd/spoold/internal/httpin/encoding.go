@@ -131,14 +131,14 @@ func (h *Handler) openSnappy(p *parse, body *bufio.Reader) (io.Reader, *fault, e
 	// A block must be whole before it can be read. Its size stands in front.
 	var packed []byte
 	for len(packed) == 0 || err == nil {
-		part := make([]byte, min(max(firstRead, len(packed)), int(h.cfg.MaxBodyBytes)))
+		part := make([]byte, min(max(firstRead, len(packed)), int(h.maxBody.Load())))
 		if f := h.charge(p, int64(len(part))); f != nil {
 			return nil, f, nil
 		}
 		var n int
 		n, err = io.ReadFull(body, part)
-		if packed = append(packed, part[:n]...); int64(len(packed)) > h.cfg.MaxBodyBytes {
-			return nil, tooLarge(h.cfg.MaxBodyBytes), nil
+		if packed = append(packed, part[:n]...); int64(len(packed)) > h.maxBody.Load() {
+			return nil, tooLarge(h.maxBody.Load()), nil
 		}
 	}
 	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -148,8 +148,8 @@ func (h *Handler) openSnappy(p *parse, body *bufio.Reader) (io.Reader, *fault, e
 	if err != nil {
 		return nil, nil, err
 	}
-	if int64(size) > h.cfg.MaxBodyBytes {
-		return nil, tooLarge(h.cfg.MaxBodyBytes), nil
+	if int64(size) > h.maxBody.Load() {
+		return nil, tooLarge(h.maxBody.Load()), nil
 	}
 	if f := h.charge(p, int64(size)); f != nil {
 		return nil, f, nil

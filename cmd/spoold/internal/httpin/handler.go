@@ -97,6 +97,7 @@ type Handler struct {
 	closed  atomic.Bool
 	waiters atomic.Int64
 	streams atomic.Int64
+	maxBody atomic.Int64 // bytes; Config.MaxBodyBytes at first
 	budget  atomic.Int64 // bytes in use of cfg.BodyBudget
 }
 
@@ -104,6 +105,7 @@ type Handler struct {
 func New(cfg Config, sink Sink, hooks Hooks) *Handler {
 	base, end := context.WithCancel(context.Background())
 	h := &Handler{cfg: cfg, sink: sink, hooks: hooks, cross: http.NewCrossOriginProtection(), base: base, end: end}
+	h.maxBody.Store(cfg.MaxBodyBytes)
 	for _, origin := range cfg.Origins {
 		if err := h.cross.AddTrustedOrigin(origin); err != nil {
 			panic("httpin: " + err.Error()) // CheckOrigin said that it is one
@@ -111,6 +113,9 @@ func New(cfg Config, sink Sink, hooks Hooks) *Handler {
 	}
 	return h
 }
+
+// SetMaxBodyBytes has another limit of bodies from now on, at most Config.MaxBodyBytes: what is reserved for them stays what it was.
+func (h *Handler) SetMaxBodyBytes(n int64) { h.maxBody.Store(min(n, h.cfg.MaxBodyBytes)) }
 
 // Close refuses new requests with 503 and ends waits for acks. Requests that wait
 // for the spool go on to their answer.

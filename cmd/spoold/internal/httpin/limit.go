@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// limitListener keeps to a number of connections. For one above it, the connection that has been idle for the longest is closed;
+// Limiter keeps to a number of connections. For one above it, the connection that has been idle for the longest is closed;
 // if none is idle, it is answered 503, instead of being left in the kernel's queue where it looks like a hang.
-type limitListener struct {
+type Limiter struct {
 	net.Listener
 	limit   int
 	what    string        // what bounds the connections, for those that are refused
@@ -26,11 +26,25 @@ const idleBefore = 200 * time.Millisecond
 
 // Limit is ln with at most so many connections at a time. A further one takes the place of one that has been idle for a fifth of a second or
 // more, or is answered 503, with what bounds them, and closed.
-func Limit(ln net.Listener, what string, limit int) net.Listener {
-	return &limitListener{Listener: ln, what: what, limit: limit, refused: make(chan struct{}, 64), open: make(map[*limitedConn]struct{})}
+func Limit(ln net.Listener, what string, limit int) *Limiter {
+	return &Limiter{Listener: ln, what: what, limit: limit, refused: make(chan struct{}, 64), open: make(map[*limitedConn]struct{})}
 }
 
-func (l *limitListener) Accept() (net.Conn, error) {
+// Set has another limit from now on. Connections above a lower one stay until they are closed or idle.
+func (l *Limiter) Set(limit int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.limit = limit
+}
+
+func (l *Limiter) most() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.limit
+}
+
+// Accept gives a connection that the limit has room for.
+func (l *Limiter) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
 		if err != nil {
@@ -42,7 +56,7 @@ func (l *limitListener) Accept() (net.Conn, error) {
 		select {
 		case l.refused <- struct{}{}:
 			go func() {
-				refuse(c, l.what, l.limit)
+				refuse(c, l.what, l.most())
 				<-l.refused
 			}()
 		default:
@@ -52,7 +66,7 @@ func (l *limitListener) Accept() (net.Conn, error) {
 }
 
 // admit counts a connection, or returns nil.
-func (l *limitListener) admit(c net.Conn) *limitedConn {
+func (l *Limiter) admit(c net.Conn) *limitedConn {
 	lc := &limitedConn{Conn: c, of: l}
 	lc.quiet.Store(time.Now().UnixNano())
 	l.mu.Lock()
@@ -73,7 +87,7 @@ func (l *limitListener) admit(c net.Conn) *limitedConn {
 }
 
 // longestIdle is the connection that has waited for a request for the longest, or nil. Under mu.
-func (l *limitListener) longestIdle() *limitedConn {
+func (l *Limiter) longestIdle() *limitedConn {
 	var victim *limitedConn
 	since := time.Now().Add(-idleBefore).UnixNano()
 	for c := range l.open {
@@ -103,7 +117,7 @@ func refuse(c net.Conn, what string, limit int) {
 // limitedConn is a connection that counts until it is closed.
 type limitedConn struct {
 	net.Conn
-	of    *limitListener
+	of    *Limiter
 	quiet atomic.Int64 // when it was accepted or last written to, if nothing came since, ns since 1970; 0: a request is under way
 }
 

@@ -200,10 +200,10 @@ func (b *lineBody) more() *fault {
 		if len(b.ends) > 0 {
 			last = b.ends[len(b.ends)-1]
 		}
-		if int64(len(b.p.body)-last) > b.h.cfg.MaxBodyBytes {
-			return faultf(413, 413, "Line %d is larger than http.max.body.bytes (%d)", b.line+len(b.ends)+1, b.h.cfg.MaxBodyBytes)
+		if int64(len(b.p.body)-last) > b.h.maxBody.Load() {
+			return faultf(413, 413, "Line %d is larger than http.max.body.bytes (%d)", b.line+len(b.ends)+1, b.h.maxBody.Load())
 		}
-		if f := b.h.grow(b.p, b.h.cfg.MaxBodyBytes+partBytes); f != nil {
+		if f := b.h.grow(b.p, b.h.maxBody.Load()+partBytes); f != nil {
 			return f
 		}
 	}

@@ -40,6 +40,9 @@ func On(ln net.Listener, handler *Handler, log *slog.Logger) *Server {
 	return s
 }
 
+// SetMaxBodyBytes is the handler's.
+func (s *Server) SetMaxBodyBytes(n int64) { s.handler.SetMaxBodyBytes(n) }
+
 // Addr is where the server listens.
 func (s *Server) Addr() net.Addr { return s.ln.Addr() }
 

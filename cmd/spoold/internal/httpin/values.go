@@ -79,7 +79,7 @@ func (v *values) more() *fault {
 		v.scanned -= v.from
 		v.from = 0
 	}
-	limit := v.h.cfg.MaxBodyBytes
+	limit := v.h.maxBody.Load()
 	if int64(len(v.p.body)) > limit {
 		return faultf(413, 413, "A record is larger than http.max.body.bytes (%d)", limit)
 	}
