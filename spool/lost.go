@@ -65,7 +65,7 @@ func (x *losses) Lose(s Settlement, out *Changes) ([]Span, error) {
 	covered := x.covered(l)
 	var now, later []Span
 	for _, sp := range s.Spans {
-		for _, part := range l.settled.absentIn(sp) {
+		for _, part := range l.settled.AbsentIn(sp) {
 			for i := part.First; i < part.End; i++ {
 				if covered.Contains(i) {
 					later = addIndex(later, i)
@@ -116,8 +116,8 @@ func (x *losses) covered(l *laneState) *Set {
 	return set
 }
 
-// absentIn are the runs of sp that are not in the set.
-func (s *Set) absentIn(sp Span) (out []Span) {
+// AbsentIn gives the runs of sp that are not in the set, in order.
+func (s *Set) AbsentIn(sp Span) (out []Span) {
 	for i := s.NextAbsent(sp.First); i < sp.End; i = s.NextAbsent(i) {
 		end := i + 1
 		for end < sp.End && !s.Contains(end) {
@@ -241,7 +241,7 @@ func (x *losses) noteLeft(l *laneState, s *Settlement, sp Span, out *Changes) {
 	if s.HasPartition {
 		g.Partition = s.Partition
 	}
-	for _, g.Span = range l.settled.absentIn(sp) {
+	for _, g.Span = range l.settled.AbsentIn(sp) {
 		l.leftOtherwise(g.Span, s.Outcome)
 		x.addGap(g, out)
 	}

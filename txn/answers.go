@@ -65,9 +65,17 @@ func (m *Machine) forget(k Kind) {
 	}
 }
 
+// steadyTries is after how many tries in vain the pause between them begins to grow: what takes longer than a broker's restart
+// may take all night.
+const steadyTries = 10
+
 func (m *Machine) pause(now, ms int64) {
 	m.attempts++
-	m.retryAt = now + max(ms, 1)
+	ms = max(ms, 1)
+	for n := steadyTries; n < m.attempts && ms < m.cfg.RetryBackoffMaxMs; n++ {
+		ms = min(2*ms, m.cfg.RetryBackoffMaxMs)
+	}
+	m.retryAt = now + ms
 }
 
 func (m *Machine) answered(now int64, k Kind, resp kmsg.Response) {
@@ -111,7 +119,9 @@ func (m *Machine) act(now int64, k Kind, code protocol.ErrorCode, detail string)
 	a := actOn(k, code)
 	if a == proceed {
 		m.begun = m.begun || m.maybe
-		m.attempts, m.retryAt = 0, 0
+		if m.retryAt = 0; k != FindCoordinator { // which tells nothing of what it was asked for
+			m.attempts = 0
+		}
 		return
 	}
 	m.err, m.code = detail, code

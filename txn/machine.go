@@ -13,7 +13,9 @@ import (
 type Config struct {
 	ID             string
 	TimeoutMs      int32 // transaction.timeout.ms
-	RetryBackoffMs int64 // between two tries of a coordinator request: constant, as in Kafka's client
+	RetryBackoffMs int64 // between two tries of a coordinator request
+	// RetryBackoffMaxMs bounds that, once steadyTries were in vain: from then on it doubles.
+	RetryBackoffMaxMs int64
 }
 
 // Transaction versions (the cluster's feature transaction.version).

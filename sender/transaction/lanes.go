@@ -21,6 +21,7 @@ type lane struct {
 	unreadable []spool.Span // damage to the spool has taken them, and their fate is not known
 	recovered  spool.Index  // entries below it were spooled by an earlier process
 	flushTo    spool.Index
+	since      int64 // Age at which a record of it left last, or came to an empty lane
 
 	pos  spool.Index // all below is in batches of this process, or has left
 	gate spool.Index // all below was admitted to a cut
@@ -108,6 +109,9 @@ func (s *Sender) Committed(now spool.Time, c *spool.Committed) *sender.Effects {
 		sec := &c.Sections[i]
 		if n := len(sec.Spans); n > 0 {
 			l := s.lanes[sec.Lane]
+			if l.settled.Low() >= l.end {
+				l.since = s.now.Age
+			}
 			l.end = max(l.end, sec.Spans[n-1].End)
 			s.view.SetPending(l.remote, true)
 		}

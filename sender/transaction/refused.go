@@ -83,5 +83,6 @@ func (s *runner) bury(list []deadUnit) {
 func (s *runner) leave(l *lane, sp spool.Span, o spool.Outcome) {
 	s.w.Settle = append(s.w.Settle, spool.Settlement{Lane: l.id, Spans: []spool.Span{sp}, Outcome: o})
 	l.settled.Add(sp)
+	l.since = s.now.Age
 	s.view.SetPending(l.remote, l.settled.Low() < l.end)
 }

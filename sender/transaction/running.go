@@ -296,9 +296,9 @@ func (s *runner) deliver(d *spool.Decision, c *cut) {
 	}
 	if c == nil {
 		for _, r := range d.Cut {
-			s.eff.Deliver = append(s.eff.Deliver, spool.Delivery{
-				Lane: r.Lane, Spans: []spool.Span{r.Span}, Partition: -1, Offset: protocol.NoOffset, Timestamp: -1,
-			})
+			if spans := s.lanes[r.Lane].settled.AbsentIn(r.Span); len(spans) > 0 { // what lies between left before
+				s.eff.Deliver = append(s.eff.Deliver, spool.Delivery{Lane: r.Lane, Spans: spans, Partition: -1, Offset: protocol.NoOffset, Timestamp: -1})
+			}
 		}
 		for _, x := range d.Partitions {
 			s.event(sender.BatchAcked{Topic: x.Topic, Partition: x.Partition, Records: int(x.Records), Offset: x.First, Recovered: true, How: "transaction"})

@@ -95,7 +95,7 @@ func (s *starter) failed(detail string) {
 }
 
 func (s *starter) machine() txn.Config {
-	return txn.Config{ID: s.known.ID, TimeoutMs: int32(s.runner.timeoutMs()), RetryBackoffMs: s.cfg.RetryBackoffMs}
+	return txn.Config{ID: s.known.ID, TimeoutMs: int32(s.runner.timeoutMs()), RetryBackoffMs: s.cfg.RetryBackoffMs, RetryBackoffMaxMs: s.cfg.RetryBackoffMaxMs}
 }
 
 // starting does the next step.

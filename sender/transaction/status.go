@@ -1,6 +1,7 @@
 package transaction
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -19,7 +20,9 @@ func (s *Sender) Status(now spool.Time) sender.Status {
 	}
 	st.Producer = st.Transaction.Identity
 	for _, l := range s.lanes {
-		st.Topics = append(st.Topics, s.topic(l, link.Up, link.Err))
+		t := s.topic(l, link.Up, link.Err)
+		t.Trouble = s.reader.trouble(l, t.Detail, now.Age)
+		st.Topics = append(st.Topics, t)
 	}
 	slices.SortFunc(st.Topics, func(a, b sender.TopicStatus) int { return strings.Compare(a.Topic, b.Topic) })
 	return st
@@ -85,6 +88,35 @@ func (s *Sender) topic(l *lane, up bool, why string) sender.TopicStatus {
 		t.State, t.Detail = "delivering", s.starter.trial.detail
 	}
 	return t
+}
+
+// stuckAfter is how long records of a topic wait, with the link up and nothing of the topic leaving, before that is trouble, in ms.
+const stuckAfter = 60_000
+
+// trouble says why records of a topic that wait cannot leave, or "", at an age of the spool that nothing may have happened at.
+func (s *reader) trouble(l *lane, detail string, age int64) string {
+	link := s.view.Link()
+	switch {
+	case l.settled.Low() >= l.end:
+		return ""
+	case l.held > 0, l.parked != "":
+		return detail
+	case l.remote.Code != protocol.None:
+		return detail + ": " + s.view.Advice(l.remote.Code)
+	case l.missing >= l.remote.Count && l.missing >= 0, age < l.retryAt && l.why == noTopic:
+		return l.detail
+	case !link.Up:
+		return ""
+	}
+	waits := age - max(l.since, link.Since)
+	if waits < stuckAfter {
+		return ""
+	}
+	why := fmt.Sprintf("no record of the topic has left for %d s", waits/1000)
+	if detail != "" {
+		why += ": " + detail
+	}
+	return why
 }
 
 // Buffered is how many bytes batches and what is being read back take.

@@ -1,0 +1,46 @@
+package transaction
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spoold/spoold/spool"
+)
+
+func TestStatusSaysThatRecordsWaitForOverAMinute(t *testing.T) {
+	w := newWorld(t, 1, 2, "a")
+	w.spooled(2, 0)
+	w.run()
+	w.longest = 900_000
+	w.spooled(1, 0)
+	trouble := func() string { return w.s.Status(w.now).Topics[0].Trouble }
+	w.now.Age += 59_000
+	if got := trouble(); got != "" {
+		t.Errorf("trouble after 59 s: %q", got)
+	}
+	w.now.Age += 2000
+	if got := trouble(); !strings.HasPrefix(got, "no record of the topic has left for 61 s") {
+		t.Errorf("trouble after 61 s: %q", got)
+	}
+	w.run()
+	if got := trouble(); got != "" {
+		t.Errorf("trouble when all has left: %q", got)
+	}
+}
+
+// A start takes up a decision whose run has dead letters in it: these were told as what they are.
+func TestAStartTellsOnlyWhatItsTransactionCarriedAsDelivered(t *testing.T) {
+	w := newWorld(t, 1, 2, "a")
+	w.spooled(1, 0)
+	w.spooled(1, 0)
+	w.spooled(1, 0)
+	l := w.s.lanes[0]
+	l.settled.Add(spool.Span{First: 1, End: 2})
+	w.s.enter(w.now)
+	w.s.runner.deliver(&spool.Decision{Cut: []spool.CutLane{{Lane: 0, Span: spool.Span{First: 0, End: 3}}}}, nil)
+	want := []spool.Span{{First: 0, End: 1}, {First: 2, End: 3}}
+	if d := w.s.eff.Deliver; len(d) != 1 || !slices.Equal(d[0].Spans, want) {
+		t.Errorf("delivered %+v, want %v", d, want)
+	}
+}
