@@ -74,7 +74,7 @@ func nextBatch(records []byte) (b raw.Batch, rest []byte, code protocol.ErrorCod
 
 // appendAsLeader is Partition.appendRecordsToLeader and UnifiedLog.append: the checks in Kafka's order.
 // Size, checksum, form and timestamps come before the question whether the batch is there already.
-func (r *replica) appendAsLeader(b raw.Batch, acks int16) appended {
+func (r *replica) appendAsLeader(b raw.Batch, acks int16, v *verification) appended {
 	if acks == -1 && len(r.isr) < r.minISR() {
 		return refuse(protocol.NotEnoughReplicas, r.start)
 	}
@@ -100,7 +100,7 @@ func (r *replica) appendAsLeader(b raw.Batch, acks int16) appended {
 	if cfg.AppendTime {
 		newest = now
 	}
-	return r.place(b, cfg, newest)
+	return r.place(b, cfg, newest, v)
 }
 
 // validate is LogValidator: form first, then each record. newest is the largest timestamp of the records.
@@ -154,7 +154,7 @@ func outOfRange(cfg *TopicConfig, age int64) bool {
 }
 
 // place finds the batch among the remembered ones, or puts it at the end of the log.
-func (r *replica) place(b raw.Batch, cfg *TopicConfig, newest int64) appended {
+func (r *replica) place(b raw.Batch, cfg *TopicConfig, newest int64, v *verification) appended {
 	e := entry{
 		offset: r.end(), count: int64(b.Count()), epoch: r.epoch,
 		pid: b.PID(), pepoch: b.PEpoch(), base: b.Sequence(), last: b.LastSequence(), maxTS: newest,
@@ -162,6 +162,12 @@ func (r *replica) place(b raw.Batch, cfg *TopicConfig, newest int64) appended {
 	if e.pid > -1 {
 		if d := r.duplicate(&e); d != nil {
 			return appended{base: d.firstOffset(), end: d.offset + 1, stamp: d.maxTS, start: r.start}
+		}
+		if b.Is(raw.Transactional) {
+			e.transactional, e.v2 = true, v.adds
+			if code := (transactions{r}).inTransaction(&e, v); code != protocol.None {
+				return refuse(code, r.start)
+			}
 		}
 		if code := r.order(&e); code != protocol.None {
 			return refuse(code, r.start)
@@ -172,6 +178,7 @@ func (r *replica) place(b raw.Batch, cfg *TopicConfig, newest int64) appended {
 	stored.Stamp(newest, cfg.AppendTime)
 	e.raw = stored
 	r.append(e)
+	delete(r.verifying, e.pid)
 	a := appended{base: e.offset, end: e.end(), stamp: -1, start: r.start}
 	if cfg.AppendTime {
 		a.stamp = newest

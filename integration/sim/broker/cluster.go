@@ -27,6 +27,14 @@ type Config struct {
 	After      int64 // message.timestamp.after.max.ms as whoever makes topics may set it (TopicConfig); 0: no limit, as in Kafka 3.9
 	Combined   bool  // one process is broker and controller: with it goes what the controller knows of sessions
 	NoELR      bool  // without eligible leader replicas (KIP-966), as in Kafka 3.9
+	// Transactions is transaction.version: 1, or 2 (KIP-890: every transaction has its own epoch). 0: there are no coordinators, and no
+	// internal topics.
+	Transactions int16 `json:",omitempty"`
+	// LosesMarkers: a marker for a partition that has no leader is dropped, as in Kafka 4.3.1 (KAFKA-20734).
+	LosesMarkers bool  `json:",omitempty"`
+	MaxTimeout   int64 `json:",omitempty"` // transaction.max.timeout.ms (15 minutes)
+	Scan         int64 `json:",omitempty"` // transaction.abort.timed.out.transaction.cleanup.interval.ms (10 s)
+	Retention    int64 `json:",omitempty"` // offsets.retention.minutes, in ms (7 days)
 }
 
 func (c Config) withDefaults() Config {
@@ -52,6 +60,9 @@ func (c Config) withDefaults() Config {
 	def(&c.Fetch, 3)
 	def(&c.Learn, 10)
 	def(&c.Work, 2)
+	def(&c.MaxTimeout, 900_000)
+	def(&c.Scan, 10_000)
+	def(&c.Retention, 7*24*3600_000)
 	return c
 }
 
@@ -72,7 +83,9 @@ type Cluster struct {
 	rng        *rand.Rand
 	nodes      []*node
 	controller *controller
-	blocks     int64 // of producer ids given out
+	blocks     int64         // of producer ids given out
+	ends       map[int64]End // of transactions, by their numbers
+	begun      int64         // transactions so far
 	denied     map[denial]bool
 	archive    archive
 
@@ -85,7 +98,7 @@ type Cluster struct {
 // New starts a cluster; all its brokers run.
 func New(cfg Config, agenda Agenda) *Cluster {
 	cfg = cfg.withDefaults()
-	c := &Cluster{cfg: cfg, agenda: agenda, rng: rand.New(rand.NewPCG(cfg.Seed, 0xb0c4)), denied: map[denial]bool{}, archive: archive{}}
+	c := &Cluster{cfg: cfg, agenda: agenda, rng: rand.New(rand.NewPCG(cfg.Seed, 0xb0c4)), denied: map[denial]bool{}, archive: archive{}, ends: map[int64]End{}}
 	c.controller = &controller{c: c}
 	for i := range cfg.Brokers {
 		n := &node{c: c, id: i, alive: true, registered: true, views: map[string]*topicView{}, ids: map[[16]byte]*topicView{}, replicas: map[replicaKey]*replica{}}
@@ -93,6 +106,7 @@ func New(cfg Config, agenda Agenda) *Cluster {
 		n.after(c.within(c.cfg.Check), n.lookForExpired) // they have been up for a while
 	}
 	c.controller.publish(change{brokers: c.controller.unfenced()})
+	c.internalTopics()
 	for _, n := range c.nodes { // they have formed a cluster before anybody comes
 		n.learn(len(c.controller.changes))
 	}
@@ -131,6 +145,8 @@ const (
 	Describe                    // Metadata of a topic
 	Idempotent                  // InitProducerId; topic ""
 	Configs                     // DescribeConfigs; topic ""
+	Transact                    // everything about a transactional id, which stands for the topic
+	Group                       // everything about a group, which stands for the topic
 )
 
 type denial struct {

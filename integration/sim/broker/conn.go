@@ -159,12 +159,19 @@ func (n *node) handle(req kmsg.Request, reply func(kmsg.Response)) {
 	case *kmsg.DescribeProducersRequest:
 		reply(n.describeProducers(m))
 	case *kmsg.InitProducerIDRequest:
+		if m.TransactionalID != nil {
+			n.coordinator.initProducerID(n, m, reply)
+			return
+		}
 		reply(n.initProducerID(m))
 	case *kmsg.DescribeConfigsRequest:
 		reply(n.describeConfigs(m))
 	case *kmsg.DeleteRecordsRequest:
 		reply(n.deleteRecords(m))
 	default:
+		if (transactional{n}).handleTransactional(req, reply) {
+			return
+		}
 		panic(fmt.Sprintf("broker: the model does not know %T", req))
 	}
 }

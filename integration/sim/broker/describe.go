@@ -38,7 +38,7 @@ func (r *replica) activeProducers() []kmsg.DescribeProducersResponseTopicPartiti
 		a := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
 		a.ProducerID, a.ProducerEpoch = pid, int32(p.epoch)
 		a.LastSequence, a.LastTimestamp = p.lastSequence(), p.lastTS
-		a.CoordinatorEpoch, a.CurrentTxnStartOffset = -1, -1
+		a.CoordinatorEpoch, a.CurrentTxnStartOffset = p.reign-1, p.open-1
 		out = append(out, a)
 	}
 	slices.SortFunc(out, func(a, b kmsg.DescribeProducersResponseTopicPartitionActiveProducer) int {

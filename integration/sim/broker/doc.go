@@ -11,13 +11,16 @@
 // Time is an Agenda that the caller owns; everything random comes from Config.Seed. The same calls in the
 // same order give the same answers.
 //
-// There is no transaction coordinator yet. It has its place: a file per request, marker batches in the log,
-// and an open transaction in the producer state.
+// With Config.Transactions there are coordinators of transactions and groups, as leaders of two internal topics, whose logs hold all
+// that a coordinator knows: it reads them when it begins to lead. Transactions are of version 1 or 2 (KIP-890); markers are written
+// partition by partition some time after EndTxn was answered; Produce and TxnOffsetCommit are verified.
 //
-// Not in it: compaction, segments that roll (so no older snapshot than the last start's), damaged files, compressed batches, quotas,
-// consumer groups, offsets by time.
+// Not in it: transactional ids that expire or come to their last epoch in EndTxn, members of groups, plain OffsetCommit, compaction, segments that roll (so no older snapshot than the last start's), damaged files, compressed batches, quotas,
+// offsets by time.
 //
 // Files: cluster.go and controller.go (who leads), node.go and process.go (one broker's view, and its ends and starts), replica.go, log.go
 // and follower.go (one log), producers.go and snapshot.go (what is known of producers), append.go (checks in Kafka's
-// order), conn.go (one request at a time), a file per request, and inspect.go for those who check.
+// order), conn.go (one request at a time), a file per request, and inspect.go for those who check. Transactions: txnstate.go (what a
+// coordinator writes and reads), rpc.go (brokers ask each other), inittransactional.go, addtotxn.go and txnproduce.go (what may be
+// written), endtxn.go, markers.go, groups.go, and txninspect.go.
 package broker

@@ -52,7 +52,11 @@ func (n *node) fetchPart(m *kmsg.FetchRequest, name string, rp *kmsg.FetchReques
 		out.ErrorCode = int16(protocol.OffsetOutOfRange)
 		return out
 	}
-	out.HighWatermark, out.LastStableOffset, out.LogStartOffset = r.hw, r.hw, r.start
+	out.HighWatermark, out.LastStableOffset, out.LogStartOffset = r.hw, transactions{r}.stable(), r.start
+	upTo := r.hw
+	if m.IsolationLevel == readCommitted {
+		upTo = out.LastStableOffset
+	}
 	// At least one batch is given (KIP-74), in all of the answer; of the last one as much as there is room for.
 	room := min(int(rp.PartitionMaxBytes), *left)
 	k, _ := slices.BinarySearchFunc(r.log, rp.FetchOffset, func(e entry, o int64) int {
@@ -61,7 +65,7 @@ func (n *node) fetchPart(m *kmsg.FetchRequest, name string, rp *kmsg.FetchReques
 		}
 		return 1
 	})
-	for first := k; k < len(r.log) && r.log[k].end() <= r.hw; k++ {
+	for first := k; k < len(r.log) && r.log[k].end() <= upTo; k++ {
 		b := r.log[k].raw
 		if size := len(out.RecordBatches); size+len(b) > room && (k > first || *left < int(m.MaxBytes)) {
 			if k > first {
@@ -72,6 +76,9 @@ func (n *node) fetchPart(m *kmsg.FetchRequest, name string, rp *kmsg.FetchReques
 		out.RecordBatches = append(out.RecordBatches, b...)
 	}
 	*left -= len(out.RecordBatches)
+	if m.IsolationLevel == readCommitted {
+		out.AbortedTransactions = transactions{r}.aborted(rp.FetchOffset, upTo)
+	}
 	return out
 }
 

@@ -23,7 +23,11 @@ type Logged struct {
 	Base     protocol.Sequence
 	Count    int32
 	Records  []Record
-	Trimmed  bool // below the log start by now
+	Trimmed  bool  // below the log start by now
+	Control  bool  // it is a marker
+	Aborted  bool  // its transaction was aborted
+	Open     bool  // its transaction has not ended here
+	Serial   int64 // number of its transaction; 0: none
 }
 
 // Log is what the leader of a partition has of an incarnation of a topic below its high watermark, with what retention
@@ -31,10 +35,12 @@ type Logged struct {
 func (c *Cluster) Log(id protocol.TopicID, number int32) (list []Logged, ok bool) {
 	r := c.leader(id, number)
 	if r == nil {
-		for _, e := range sorted(slices.Clone(c.archive[replicaKey{id, number}])) {
-			list = append(list, logged(&e))
-			list[len(list)-1].Trimmed = true
+		all := sorted(slices.Clone(c.archive[replicaKey{id, number}]))
+		for i := range all {
+			list = append(list, logged(&all[i]))
+			list[i].Trimmed = true
 		}
+		ended(all, list)
 		return list, c.deleted(id)
 	}
 	all := c.archive.whole(r)
@@ -45,6 +51,7 @@ func (c *Cluster) Log(id protocol.TopicID, number int32) (list []Logged, ok bool
 			list[len(list)-1].Trimmed = e.end() <= r.start
 		}
 	}
+	ended(all[:len(list)], list)
 	return list, true
 }
 
@@ -55,6 +62,10 @@ func (c *Cluster) deleted(id protocol.TopicID) bool {
 func logged(e *entry) Logged {
 	l := Logged{Offset: e.offset, Epoch: e.epoch, Identity: protocol.ProducerIdentity{ID: protocol.ProducerID(e.pid), Epoch: protocol.ProducerEpoch(e.pepoch)},
 		Base: protocol.Sequence(e.base), Count: int32(e.count)}
+	l.Control, l.Serial = e.marker != noMarker, e.serial
+	if l.Control {
+		return l
+	}
 	l.Records = make([]Record, 0, e.count)
 	e.raw.Records(func(_ int, r Record) { l.Records = append(l.Records, r) })
 	return l
@@ -87,6 +98,9 @@ type Incarnation struct {
 func (c *Cluster) Topics() []Incarnation {
 	var out []Incarnation
 	for _, t := range c.controller.topics {
+		if internal(t.name) {
+			continue
+		}
 		out = append(out, Incarnation{t.name, t.id, int32(len(t.parts)), t.deleted})
 	}
 	return out

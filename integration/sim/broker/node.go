@@ -35,6 +35,9 @@ type node struct {
 	nextExpiry int64      // when they are looked at; 0: nothing is planned
 
 	pids pidBlocks
+
+	coordinator txnCoordinator
+	groups      groupCoordinator
 }
 
 // topicView is a topic as a broker's metadata cache has it.

@@ -51,6 +51,7 @@ func (n *node) end() {
 func (n *node) stop() {
 	n.alive, n.paused, n.leaving, n.backlog = false, false, false, nil
 	n.waiting, n.nextExpiry, n.pids = nil, 0, pidBlocks{}
+	n.coordinator, n.groups = txnCoordinator{}, groupCoordinator{}
 	n.life++
 	for _, k := range slices.Clone(n.conns) {
 		k.lost()

@@ -24,6 +24,18 @@ func (n *node) produce(m *kmsg.ProduceRequest, reply func(kmsg.Response)) {
 	d := &delayed{node: n, deadline: n.c.now() + int64(m.TimeoutMillis), reply: reply, resp: resp}
 	d.parts = d.first[:0]
 	whole := n.wholeRequest(m)
+	if m.TransactionID == nil || whole != protocol.None {
+		d.produce(m, whole, nil)
+		return
+	}
+	t := transactional{n}
+	w, parts := t.partsOf(m)
+	t.check(w, parts, checkTries, func(v *verification) { d.produce(m, whole, v) })
+}
+
+// produce appends what a request has for each partition, and answers it, at once or when replicas have it all.
+func (d *delayed) produce(m *kmsg.ProduceRequest, whole protocol.ErrorCode, v *verification) {
+	resp := d.resp
 	for i := range m.Topics {
 		for j := range m.Topics[i].Partitions {
 			out := &resp.Topics[i].Partitions[j]
@@ -35,14 +47,14 @@ func (n *node) produce(m *kmsg.ProduceRequest, reply func(kmsg.Response)) {
 				a.tell(m.GetVersion(), out)
 				continue
 			}
-			n.producePart(m, &m.Topics[i], &m.Topics[i].Partitions[j], out, d)
+			d.node.producePart(m, &m.Topics[i], &m.Topics[i].Partitions[j], out, d, v)
 		}
 	}
 	switch {
 	case m.Acks == 0: // not made by anybody here; a broker would end the connection of one that fails
-		reply(nil)
+		d.reply(nil)
 	case len(d.parts) == 0:
-		reply(resp)
+		d.reply(resp)
 	default:
 		d.wait()
 	}
@@ -80,17 +92,16 @@ func (n *node) wholeRequest(m *kmsg.ProduceRequest) protocol.ErrorCode {
 			if len(b) < raw.HeaderSize || !b.Is(raw.Transactional) {
 				continue
 			}
-			if m.TransactionID != nil {
-				panic("broker: the model has no transactions")
+			if m.TransactionID == nil || !n.c.may(Transact, *m.TransactionID) {
+				return protocol.TransactionalIDAuthorizationFailed
 			}
-			return protocol.TransactionalIDAuthorizationFailed
 		}
 	}
 	return protocol.None
 }
 
 // producePart appends one partition's batch, or says why not.
-func (n *node) producePart(m *kmsg.ProduceRequest, rt *kmsg.ProduceRequestTopic, rp *kmsg.ProduceRequestTopicPartition, out *kmsg.ProduceResponseTopicPartition, d *delayed) {
+func (n *node) producePart(m *kmsg.ProduceRequest, rt *kmsg.ProduceRequestTopic, rp *kmsg.ProduceRequestTopicPartition, out *kmsg.ProduceResponseTopicPartition, d *delayed, verified *verification) {
 	v, code := n.produceTopic(m.GetVersion(), rt)
 	if code == protocol.None {
 		if _, ok := v.parts[rp.Partition]; !ok {
@@ -118,7 +129,11 @@ func (n *node) producePart(m *kmsg.ProduceRequest, rt *kmsg.ProduceRequestTopic,
 		n.tellLeader(m.GetVersion(), v, out)
 		return
 	}
-	a := r.appendAsLeader(b, m.Acks)
+	if code := verified.of(v.topic.name, rp.Partition, m.GetVersion()); code != protocol.None {
+		out.ErrorCode = int16(code)
+		return
+	}
+	a := r.appendAsLeader(b, m.Acks, verified)
 	if a.code == protocol.None && after != protocol.None {
 		a = refuse(after, a.start)
 	}

@@ -12,6 +12,9 @@ type producer struct {
 	known  int8                   // how many of window
 	window [windowSize]remembered // of the current epoch, oldest first
 	lastTS int64                  // largest record timestamp of the last batch: what expiry goes by
+	open   int64                  // one above the first offset of the open transaction; 0: none is open
+	serial int64                  // of the open transaction
+	reign  int32                  // one above the epoch of the coordinator that wrote the last marker; 0: there was none
 }
 
 // remembered is a batch by which a duplicate is known (BatchMetadata).
@@ -48,7 +51,7 @@ func (p *producer) add(e *entry) {
 
 // newest is p as a snapshot keeps it: with its last batch.
 func (p *producer) newest() producer {
-	s := producer{epoch: p.epoch, lastTS: p.lastTS}
+	s := producer{epoch: p.epoch, lastTS: p.lastTS, open: p.open, serial: p.serial, reign: p.reign}
 	if p.known > 0 {
 		s.window[0], s.known = p.window[p.known-1], 1
 	}
@@ -65,7 +68,28 @@ func (r *replica) remember(e *entry) {
 		p = &producer{epoch: e.pepoch}
 		r.producers[e.pid] = p
 	}
+	if e.marker != noMarker {
+		p.mark(e)
+		return
+	}
 	p.add(e)
+	if e.transactional && p.open == 0 {
+		p.open, p.serial = e.offset+1, e.serial
+	}
+}
+
+// mark takes the marker that ends a transaction (ProducerAppendInfo.appendEndTxnMarker).
+func (p *producer) mark(e *entry) {
+	if p.epoch != e.pepoch {
+		p.epoch, p.known = e.pepoch, 0
+	}
+	p.open, p.serial, p.lastTS, p.reign = 0, 0, e.maxTS, e.reign+1
+}
+
+// ongoing reports whether a producer's transaction of an epoch is open here.
+func (r transactions) ongoing(pid int64, epoch int16) bool {
+	p := r.producers[pid]
+	return p != nil && p.open > 0 && p.epoch == epoch
 }
 
 // duplicate is the remembered batch with this epoch and these sequences (findDuplicateBatch). Nothing else is compared.
@@ -94,6 +118,8 @@ func (r *replica) order(e *entry) protocol.ErrorCode {
 	switch {
 	case e.pepoch < epoch:
 		return protocol.InvalidProducerEpoch
+	case epoch == noEpoch && e.v2 && e.base != 0: // a transaction of KIP-890 begins with the first sequence
+		return protocol.OutOfOrderSequenceNumber
 	case epoch == noEpoch: // no state: any sequence is taken
 		return protocol.None
 	case e.pepoch > epoch && e.base == 0, last == 1<<31-1 && e.base == 0:
@@ -114,5 +140,5 @@ func (r *replica) expire() {
 }
 
 func (r *replica) expired(p *producer) bool {
-	return r.node.c.now()-p.lastTS >= r.node.c.cfg.Expiration
+	return p.open == 0 && r.node.c.now()-p.lastTS >= r.node.c.cfg.Expiration
 }

@@ -24,7 +24,9 @@ type replica struct {
 	hw      int64 // high watermark
 
 	producers map[int64]*producer
-	snapshots []snapshot // by offset, ascending
+	verifying map[int64]int64 // by producer id: the number of the verification that is under way, or was and is not used up
+	verified  int64           // the last such number
+	snapshots []snapshot      // by offset, ascending
 
 	leader     int32
 	epoch      int32
@@ -57,6 +59,14 @@ type entry struct {
 	last   int32
 	maxTS  int64
 	raw    raw.Batch // as a Fetch gives it
+
+	transactional bool
+	v2            bool  // it came in a request of KIP-890
+	serial        int64 // number of the transaction that it belongs to
+	marker        markerKind
+	reign         int32 // of a marker: epoch of the coordinator that wrote it
+	began         int64 // of a marker: first offset of the transaction that it ends here; its own: of none
+	note          any   // in internal topics: what was written
 }
 
 func (e *entry) end() int64 { return e.offset + e.count }
@@ -101,6 +111,7 @@ func (r *replica) assume(s partitionView) {
 		return
 	}
 	r.followers = nil
+	transactions{r}.resign()
 	r.settleWaiting() // what waits here for a high watermark is not ours to give any more
 	if newReign {
 		r.truncate = true
@@ -112,6 +123,8 @@ func (r *replica) assume(s partitionView) {
 // reign begins to lead: nothing is known of the followers (Replica.resetReplicaState).
 func (r *replica) reign() {
 	r.epochStart, r.watchMs = r.end(), 0
+	r.verifying = nil
+	transactions{r}.coordinate()
 	r.followers = r.followers[:0]
 	now := r.node.c.now()
 	for _, id := range r.replicas {

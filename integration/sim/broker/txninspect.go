@@ -1,0 +1,66 @@
+package broker
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// For those who check.
+
+// TransactionState is the internal topic by whose leader a coordinator of transactions moves, GroupOffsets that of groups.
+const (
+	TransactionState = txnTopic
+	GroupOffsets     = offsetsTopic
+)
+
+// ended says of each batch of a transaction how that ended in this log.
+func ended(log []entry, list []Logged) {
+	open := map[int64][]int{} // by producer id
+	for i := range log {
+		switch e := &log[i]; {
+		case e.marker != noMarker:
+			for _, k := range open[e.pid] {
+				list[k].Open, list[k].Aborted = false, e.marker == abortMarker
+			}
+			delete(open, e.pid)
+		case e.transactional:
+			list[i].Open = true
+			open[e.pid] = append(open[e.pid], i)
+		}
+	}
+}
+
+// End is what was decided about a transaction, by its number. The zero value: nothing yet.
+func (c *Cluster) End(serial int64) End { return c.ends[serial] }
+
+// OpenTransactions says of which partitions transactions are open, and of which transactional ids.
+func (c *Cluster) OpenTransactions() (open []string) {
+	for _, t := range c.controller.topics {
+		if t.deleted || t.name == txnTopic {
+			continue
+		}
+		for _, p := range t.parts {
+			r := c.leader(t.id, p.number)
+			if r == nil {
+				continue
+			}
+			for _, who := range r.activeProducers() {
+				if who.CurrentTxnStartOffset >= 0 {
+					open = append(open, fmt.Sprintf("%s-%d from %d", t.name, p.number, who.CurrentTxnStartOffset))
+				}
+			}
+		}
+	}
+	if t := c.controller.topic(txnTopic); t != nil {
+		if r := c.leader(t.id, 0); r != nil {
+			for _, id := range slices.Sorted(maps.Keys(r.node.coordinator.ids)) {
+				x := r.node.coordinator.ids[id]
+				if x.state == ongoing || x.state.preparing() {
+					open = append(open, "transactional id "+x.id+" is "+string(x.state))
+				}
+			}
+		}
+	}
+	return open
+}
