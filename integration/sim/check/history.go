@@ -25,6 +25,7 @@ type History struct {
 	// Counts of partitions that each topic ever had.
 	Counts map[string][]int32
 	Hash   func(key []byte) uint32 // Kafka's murmur2, for keys
+	Open   []string                // transactions that have not ended at the end
 }
 
 // Record is what a client sent.
@@ -52,6 +53,7 @@ type Op struct {
 	Count   int
 	Keyed   bool // repeated with the same key until it is answered
 	Foreign bool // a key that another request had used: must be refused
+	Unit    bool // its records are in one transaction
 }
 
 // Kind of an Event.
@@ -149,7 +151,17 @@ type Entry struct {
 	Key       []byte
 	Value     []byte
 	Headers   []Header
-	Record    int // number of the Record that it claims to be; -1: of none
+	Record    int          // number of the Record that it claims to be; -1: of none
+	Of        *Transaction // nil: it is in none
+}
+
+// Transaction is the Kafka transaction that an Entry is in.
+type Transaction struct {
+	Number  int64
+	Aborted bool  // a reader of committed records leaves it out
+	Open    bool  // a reader of committed records waits for its end
+	Commit  bool  // what the coordinator decided
+	Decided int64 // when; -1: not yet
 }
 
 // Dead letter.

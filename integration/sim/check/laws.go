@@ -14,6 +14,7 @@ var Laws = []struct {
 	{"P1 no loss", (*facts).noLoss},
 	{"P2 no duplicate", (*facts).noDuplicate},
 	{"P3 order", (*facts).order},
+	{"P4 units are whole", (*facts).whole},
 	{"P5 no invention", (*facts).noInvention},
 	{"P6 true answers", (*facts).trueAnswers},
 	{"P7 one record a key", (*facts).oneRecordAKey},
@@ -39,10 +40,11 @@ func Check(h *History) []Violation {
 // facts are what the laws look at, gathered once.
 type facts struct {
 	h       *History
-	durable []place   // of each record, where it is on a disk, if it was ever
-	outcome []Outcome // of each record, 0: it has not left
-	seen    [][]sight // of each record, where the logs have it
-	undone  []bool    // its disk was put back to a day before it
+	durable []place       // of each record, where it is on a disk, if it was ever
+	outcome []Outcome     // of each record, 0: it has not left
+	seen    [][]sight     // of each record, where the logs have it
+	hidden  map[int]sight // where they have it in a transaction that was aborted
+	undone  []bool        // its disk was put back to a day before it
 	// twice: its disk was put back to a day before it, whatever came later. A client may have sent it again then, and
 	// a copy may hold it under another number: of these only loss is judged. So it is of those that a copy sends again which
 	// said that it could not look whether it is one.
@@ -61,11 +63,12 @@ type place struct {
 type sight struct {
 	log    *Log
 	offset int64
+	of     *Transaction
 }
 
 func gather(h *History) *facts {
 	n := len(h.Records)
-	f := &facts{h: h, durable: make([]place, n), outcome: make([]Outcome, n), seen: make([][]sight, n), undone: make([]bool, n), twice: make([]bool, n), stamps: map[int][]int64{}, restored: make([]bool, h.Hosts)}
+	f := &facts{h: h, durable: make([]place, n), outcome: make([]Outcome, n), seen: make([][]sight, n), undone: make([]bool, n), twice: make([]bool, n), hidden: map[int]sight{}, stamps: map[int][]int64{}, restored: make([]bool, h.Hosts)}
 	back := make([]map[int]bool, h.Hosts) // what a copy has before it again
 	for i := range back {
 		back[i] = map[int]bool{}
@@ -100,8 +103,13 @@ func gather(h *History) *facts {
 	for i := range h.Logs {
 		l := &h.Logs[i]
 		for k := range l.Entries {
-			if r := l.Entries[k].Record; r >= 0 && r < n {
-				f.seen[r] = append(f.seen[r], sight{l, l.Entries[k].Offset})
+			e := &l.Entries[k]
+			switch at := (sight{l, e.Offset, e.Of}); {
+			case e.Record < 0 || e.Record >= n:
+			case e.visible():
+				f.seen[e.Record] = append(f.seen[e.Record], at)
+			default:
+				f.hidden[e.Record] = at
 			}
 		}
 	}
@@ -134,7 +142,7 @@ func (f *facts) noLoss() (out []Violation) {
 		}
 		switch {
 		case f.outcome[r] == OutcomeAcked && len(f.seen[r]) == 0:
-			out = append(out, broken("P1", "%s was settled as acked and is in no log", f.name(r)))
+			out = append(out, broken("P1", "%s was settled as acked and is in no log%s", f.name(r), f.behind(r)))
 		case f.outcome[r] == OutcomeDead && !dead[r]:
 			out = append(out, broken("P1", "%s was settled as dead-lettered and is not among the dead letters", f.name(r)))
 		case f.outcome[r] == 0 && !pending[r]:
@@ -183,7 +191,7 @@ func (f *facts) order() (out []Violation) {
 		}
 		for k := range l.Entries {
 			r := l.Entries[k].Record
-			if r < 0 || r >= len(f.durable) || !f.durable[r].ever || f.twice[r] {
+			if !l.Entries[k].visible() || r < 0 || r >= len(f.durable) || !f.durable[r].ever || f.twice[r] {
 				continue
 			}
 			host := f.h.Ops[f.h.Records[r].Op].Host

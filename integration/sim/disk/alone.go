@@ -109,15 +109,20 @@ func (a *Alone) whose(b *bolt.BatchInput) uint64 {
 // place notes where the records of a batch are.
 func (a *Alone) place(b *bolt.BatchInput, now spool.Time) {
 	it := item{batch: b}
-	for i := range b.Records {
-		r := &b.Records[i]
-		e := a.ends[r.Topic]
+	lane := func(topic string) *end {
+		e := a.ends[topic]
 		if e == nil {
 			e = &end{id: spool.LaneID(len(a.ends))}
-			a.ends[r.Topic] = e
-			it.lanes = append(it.lanes, spool.NewLane{ID: e.id, Topic: r.Topic})
+			a.ends[topic] = e
+			it.lanes = append(it.lanes, spool.NewLane{ID: e.id, Topic: topic})
 		}
-		it.entries = append(it.entries, encode(r, now))
+		return e
+	}
+	unit := unitOf(b, lane)
+	for i := range b.Records {
+		r := &b.Records[i]
+		e := lane(r.Topic)
+		it.entries = append(it.entries, encode(r, now, unitAt(unit, e)))
 		it.spots = append(it.spots, Spot{e.id, e.next})
 		e.next++
 	}

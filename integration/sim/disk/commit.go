@@ -30,8 +30,9 @@ func (m *Model) Append(b *bolt.BatchInput, now spool.Time) (Receipt, error) {
 		return Receipt{}, ErrFull
 	}
 	it := item{batch: b, spots: make([]Spot, 0, len(b.Records)), entries: make([][]byte, 0, len(b.Records))}
+	unit := unitOf(b, func(topic string) *end { return m.lane(&it, topic) })
 	for i := range b.Records {
-		m.appendRecord(&it, &b.Records[i], now, rec)
+		m.appendRecord(&it, &b.Records[i], now, rec, unit)
 	}
 	if rec != nil {
 		it.key, it.keyBlock = rec, m.groupBlock()
@@ -51,15 +52,9 @@ func (m *Model) groupBlock() *spool.KeyBlock {
 	return new(spool.KeyBlock)
 }
 
-func (m *Model) appendRecord(it *item, r *bolt.RecordInput, now spool.Time, key *spool.KeyRecord) {
-	e := m.ends[r.Topic]
-	if e == nil {
-		e = &end{id: spool.LaneID(m.count)}
-		m.count++
-		m.ends[r.Topic] = e
-		it.lanes = append(it.lanes, spool.NewLane{ID: e.id, Topic: r.Topic})
-	}
-	raw := encode(r, now)
+func (m *Model) appendRecord(it *item, r *bolt.RecordInput, now spool.Time, key *spool.KeyRecord, unit []spool.UnitRun) {
+	e := m.lane(it, r.Topic)
+	raw := encode(r, now, unitAt(unit, e))
 	it.entries = append(it.entries, raw)
 	it.spots = append(it.spots, Spot{e.id, e.next})
 	m.live += int64(len(raw))
@@ -79,12 +74,15 @@ func (m *Model) appendRecord(it *item, r *bolt.RecordInput, now spool.Time, key 
 	e.next++
 }
 
-func encode(r *bolt.RecordInput, now spool.Time) []byte {
+func encode(r *bolt.RecordInput, now spool.Time, unit []spool.UnitRun) []byte {
 	ts := r.Timestamp
 	if ts == bolt.NoTimestamp {
 		ts = now.Wall
 	}
 	size := spool.BodySize(r.Key, r.Value, r.Headers)
+	if unit != nil {
+		return spool.AppendUnitEntry(nil, unit, ts, r.Partition, r.Key, r.Value, r.Headers, size)
+	}
 	return spool.AppendEntry(make([]byte, 0, size+32), ts, r.Partition, r.Key, r.Value, r.Headers, size)
 }
 

@@ -8,8 +8,8 @@ import (
 
 // keep writes what came of it to docs/proof, if that is wanted.
 func (t *tally) keep(p *proof.Run, o options) error {
-	p.What = `Several hosts with spoold's own core (accumulator, sender, recovery, idempotence, spool), clients that retry, a cluster that is written from Kafka's
-rules, a network and disks that break, all in one goroutine under a seed. Each history is checked against the laws P1 to P3 and P5 to P12 of ` + "`ARCHITECTURE.md`" + ` by a
+	p.What = `Several hosts with spoold's own core (accumulator, sender, recovery, idempotence, spool; in one of four sender/transaction and txn), clients that retry, a cluster that is written from Kafka's
+rules, a network and disks that break, all in one goroutine under a seed. Each history is checked against the laws P1 to P12 of ` + "`ARCHITECTURE.md`" + ` by a
 package that shares no code with the product. Each has at least 200 records, 5 faults and 1 kill, and its own configuration and mix of faults.`
 	p.Violations = len(t.broken)
 	if t.counted < o.seeds && p.Violations == 0 {

@@ -261,7 +261,8 @@ func (c *client) pipeline() {
 func (c *client) make() *ask {
 	w := c.w
 	op := check.Op{Host: c.h.id, First: len(w.hist.Records), Count: 1 + c.rng.IntN(c.plan.Batch), Keyed: c.plan.Kind == Keyed}
-	a := &ask{op: len(w.hist.Ops), batch: &bolt.BatchInput{Records: make([]bolt.RecordInput, 0, op.Count)}, first: w.ag.Now()}
+	op.Unit = c.h.plan.TransactionalID != ""
+	a := &ask{op: len(w.hist.Ops), batch: &bolt.BatchInput{Records: make([]bolt.RecordInput, 0, op.Count), Unit: op.Unit}, first: w.ag.Now()}
 	for range op.Count {
 		r := c.record(a.op)
 		w.hist.Records = append(w.hist.Records, r)

@@ -31,6 +31,7 @@ func Draw(seed uint64) *Plan {
 	d.faults()
 	d.expiry()
 	d.lasting()
+	d.transactional()
 	for _, r := range []string{spool.ParkTopicRecreated, spool.ParkLogWentBack, spool.ParkStateForgotten, spool.ParkTailUnreadable,
 		spool.ParkOutsideMargin, spool.ParkOvertaken, spool.ParkHole, spool.ParkUnexpectedState} {
 		if d.allowed[r] {

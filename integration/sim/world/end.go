@@ -145,6 +145,9 @@ func (w *World) quiet() bool {
 	if !w.clientsDone() {
 		return false
 	}
+	if len(w.cluster.OpenTransactions()) > 0 {
+		return false
+	}
 	for _, h := range w.hosts {
 		if !h.gone && (!h.up || h.committing || h.appended || h.disk.Counters().Pending() > 0 && !h.stuck) {
 			return false
@@ -156,6 +159,7 @@ func (w *World) quiet() bool {
 // judge gathers what is true at the end, and has it checked.
 func (w *World) judge() []check.Violation {
 	var out []check.Violation
+	w.hist.Open = w.cluster.OpenTransactions()
 	for _, h := range w.hosts {
 		h.end(check.Stopped, false, "the run is over")
 		hosted, found := h.inspect()
@@ -180,8 +184,11 @@ func (w *World) judge() []check.Violation {
 			l.Entries = make([]check.Entry, 0, n)
 			for i := range list {
 				b := &list[i]
+				of := w.transaction(b)
 				for k := range b.Records {
-					l.Entries = append(l.Entries, w.entry(t.Name, b.Offset+int64(k), &b.Records[k]))
+					e := w.entry(t.Name, b.Offset+int64(k), &b.Records[k])
+					e.Of = of
+					l.Entries = append(l.Entries, e)
 				}
 			}
 			w.hist.Logs = append(w.hist.Logs, l)

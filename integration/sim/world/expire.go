@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/spoold/spoold/integration/sim/check"
+	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -42,7 +43,7 @@ func (e *expiring) giveUp() {
 	if t.Settled >= t.End {
 		return
 	}
-	w := h.core.Expire(t.Lane, t.Settled+1+spool.Index(e.draw.Uint64N(uint64(t.End-t.Settled))), 0)
+	w := h.core.(*sender.Sender).Expire(t.Lane, t.Settled+1+spool.Index(e.draw.Uint64N(uint64(t.End-t.Settled))), 0)
 	if w == nil {
 		return
 	}

@@ -2,6 +2,7 @@ package world
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -183,14 +184,9 @@ func (h *host) save() {
 	if !h.up || h.gone {
 		return
 	}
-	s := &savedDay{disk: h.disk.Copy(), life: h.life, left: map[int]bool{}, bound: h.bound}
+	s := &savedDay{disk: h.disk.Copy(), life: h.life, left: maps.Clone(h.left), bound: h.bound}
 	for _, lane := range h.records {
 		s.records = append(s.records, slices.Clone(lane))
-	}
-	for i := range h.w.hist.Events {
-		if e := &h.w.hist.Events[i]; e.Kind == check.Left && e.Host == h.id {
-			s.left[e.Record] = true
-		}
 	}
 	h.saved = s
 }
@@ -231,7 +227,7 @@ func (h *host) restore() bool {
 			}
 		}
 	}
-	h.records, h.bound = s.records, s.bound
+	h.records, h.bound, h.left = s.records, s.bound, s.left
 	for _, c := range h.w.clients { // nothing is known of what a copy knows of keys
 		if c.h == h {
 			c.past = nil

@@ -43,6 +43,7 @@ type host struct {
 	saved   *savedDay                // the disk on an earlier day, to be put back
 	day     int                      // how often the disk was put back
 	former  protocol.ProducerID      // that the original and its copy used last
+	left    map[int]bool             // records whose settlement is durable
 	records [][]int                  // by lane: record numbers, by index, as they are durable
 	byBatch map[*bolt.BatchInput]int // batch to op
 	served  []*broker.Conn           // lost connections of which the broker still serves what had arrived
@@ -54,7 +55,7 @@ type host struct {
 	life       int
 	up         bool
 	closing    bool
-	core       *sender.Sender
+	core       core
 	links      map[int32]*link
 	committing bool
 	owed       []*spool.Write
@@ -88,7 +89,7 @@ type waiter struct {
 func newHost(w *World, id int) *host {
 	p := &w.plan.Hosts[id]
 	h := &host{w: w, id: id, plan: p, net: w.stream(streamNet, id), chance: w.stream(streamDisk, id), cluster: w.cluster,
-		booted: epoch - 1000 - int64(id)*77, boots: 1, wall: p.Wall, byBatch: map[*bolt.BatchInput]int{}, aged: map[place]int64{}}
+		booted: epoch - 1000 - int64(id)*77, boots: 1, wall: p.Wall, byBatch: map[*bolt.BatchInput]int{}, left: map[int]bool{}, aged: map[place]int64{}}
 	rules := disk.Rules{MaxBytes: p.MaxBytes, Keys: spool.KeyRule{Window: 24 * 3600_000, Floor: 15 * 60_000, Max: p.MaxKeys}}
 	name, seed := fmt.Sprintf("spool-%d", id), w.plan.Seed<<8|uint64(id)
 	switch {
@@ -150,7 +151,7 @@ func (h *host) start() {
 	if h.cluster != h.w.cluster {
 		h.w.event(check.Event{Kind: check.Moved, Host: h.id})
 	}
-	h.core = sender.New(h.plan.sender(), rec)
+	h.core = newCore(h.plan, rec)
 	h.carry(h.core.Start(h.now()))
 	expireAt(h)
 	look(h)

@@ -4,8 +4,6 @@ import (
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"github.com/spoold/spoold/sender"
 )
 
 // doubleMs is how old, by its timestamps, a batch is of which two copies may be on the way: the margin.
@@ -69,7 +67,7 @@ func (l *link) scatter(alive bool) (unwritten int) {
 	}
 	for _, s := range l.waiting[:len(l.waiting)-unwritten] {
 		draw, ms := h.net.Float64(), h.net.Int64N(w.plan.ZombieMs+1)
-		if s.arrived || s.r.Kind != sender.KindProduce || w.calm || draw >= w.plan.Chance.Zombie {
+		if s.arrived || !s.acts() || w.calm || draw >= w.plan.Chance.Zombie {
 			continue
 		}
 		w.count("request of a lost connection arrives later")

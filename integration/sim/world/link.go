@@ -195,7 +195,11 @@ func (l *link) write(r sender.Request) {
 			}
 		}
 	} else {
-		l.holdBack()
+		if s.acts() {
+			l.befall(s)
+		} else {
+			l.holdBack()
+		}
 		if w.trace.want {
 			w.tell("host %d to %d: %d %s", h.id, l.broker, r.ID, describeMessage(s.msg))
 		}
@@ -341,6 +345,7 @@ func (h *host) message(r sender.Request) kmsg.Request {
 		m.Topics = append(m.Topics, t)
 	}
 	m.SetVersion(version)
+	inTransaction(m, &r)
 	return m
 }
 
@@ -353,6 +358,6 @@ func encoded(b *accumulator.Batch, size int) {
 
 func wire(b *accumulator.Batch) []byte {
 	buf := bytes.Clone(b.Buf)
-	protocol.WriteBatchHeader(buf, protocol.BatchHeader{FirstTimestamp: b.FirstTimestamp, MaxTimestamp: b.MaxTimestamp, Identity: b.Identity, Base: b.Base, Count: b.Count})
+	protocol.WriteBatchHeader(buf, protocol.BatchHeader{Attributes: attributes(b.Transactional), FirstTimestamp: b.FirstTimestamp, MaxTimestamp: b.MaxTimestamp, Identity: b.Identity, Base: b.Base, Count: b.Count})
 	return buf
 }

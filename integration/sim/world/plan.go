@@ -53,6 +53,11 @@ type Host struct {
 	Real     bool  // its disk is spool/bolt, compared with a model of it
 	Alone    bool  `json:",omitempty"` // its disk is spool/bolt, and nobody compares it
 	ExpireMs int64 `json:",omitempty"` // records are given up at times that are so far apart, about; 0: never
+	// TransactionalID: it delivers in transactions, of which none is open for longer than TimeoutMs, and carries more than MaxUnit
+	// records only if they are of one request.
+	TransactionalID string `json:",omitempty"`
+	TimeoutMs       int64  `json:",omitempty"`
+	MaxUnit         int    `json:",omitempty"`
 }
 
 // Client sends to one host.

@@ -142,7 +142,8 @@ func (h *host) durable(batches []disk.DurableBatch, writes []*spool.Write) {
 func (h witness) settled(x *spool.Settlement) {
 	for _, sp := range x.Spans {
 		for k := sp.First; k < sp.End; k++ {
-			if r := h.record(disk.Spot{Lane: x.Lane, Index: k}); r >= 0 {
+			if r := h.record(disk.Spot{Lane: x.Lane, Index: k}); r >= 0 && !(h.left[r] && h.plan.TransactionalID != "") {
+				h.left[r] = true // a transaction settles its whole run, with dead letters that lie in it
 				h.w.event(check.Event{Kind: check.Left, Host: h.id, Record: r, Outcome: check.Outcome(x.Outcome)})
 			}
 		}
