@@ -1,7 +1,6 @@
 package spoold_test
 
 import (
-	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -33,21 +32,9 @@ func checkExpired(t *testing.T, p *spoold.Producer, n int) {
 func TestRecordsExpireWhileTheClusterIsAwayAndNeverSilently(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "t"))
-	c.link.down()
-	dir := t.TempDir()
-	p := c.open(t, dir, expiring(400*time.Millisecond))
-	list := send(t, p, "t", 0, 3)
-	_, err := list[2].Acked(patient(t))
-	if !errors.Is(err, spoold.ErrExpired) {
-		t.Errorf("Acked = %v, want ErrExpired", err)
-	}
+	p, _ := c.expire(t, t.TempDir(), expiring(400*time.Millisecond))
 	checkExpired(t, p, 3)
-	c.link.up()
-	send(t, p, "t", 3, 1)
-	flush(t, p)
-	if got := c.read(t, "t", 1); string(got[0].Value) != string(value(3)) {
-		t.Errorf("the topic holds %q", got[0].Value)
-	}
+	c.onlyTheFourth(t, p)
 	// They can be sent again like any other dead letter.
 	if r, err := p.ReplayDeadLetters(patient(t), spoold.DeadLetterFilter{}, spoold.DeadLetterReplay{}); r.Records != 3 || err != nil {
 		t.Fatalf("replayed %+v, %v", r, err)
@@ -58,30 +45,7 @@ func TestRecordsExpireWhileTheClusterIsAwayAndNeverSilently(t *testing.T) {
 
 func TestWhatIsInDoubtDoesNotExpireBeforeItIsResolved(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, kfake.SeedTopics(1, "t"))
-	p := c.open(t, t.TempDir(), expiring(500*time.Millisecond))
-	send(t, p, "t", 0, 1)
-	flush(t, p)
-	sent := make(chan struct{})
-	c.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
-		c.link.down()
-		close(sent)
-		return nil, errors.New("nobody answers"), true
-	})
-	list := send(t, p, "t", 1, 1)
-	<-sent
-	behind := send(t, p, "t", 2, 1) // it is not sealed, so it expires
-	if _, err := behind[0].Acked(patient(t)); !errors.Is(err, spoold.ErrExpired) {
-		t.Errorf("Acked of the one behind = %v", err)
-	}
-	if _, err, ok := list[0].TryAcked(); ok {
-		t.Errorf("the one in doubt is decided: %v", err)
-	}
-	c.link.up()
-	if _, err := list[0].Acked(patient(t)); err != nil {
-		t.Errorf("Acked = %v", err)
-	}
-	c.read(t, "t", 2)
+	spareWhatIsInDoubt(t, expiring(500*time.Millisecond), func(*spoold.Producer) {})
 }
 
 func TestExpiryBeginsAnewWithAStartAndObeysNoClock(t *testing.T) {

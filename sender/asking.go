@@ -115,53 +115,69 @@ func addLogEnd(ts []kmsg.ListOffsetsRequestTopic, p *partition) []kmsg.ListOffse
 	return append(ts, t)
 }
 
-func (qs *questions) onDescribe(q *request, resp Response) {
-	r, ok := resp.Message.(*kmsg.DescribeProducersResponse)
+// answered has take look at the answer to what was asked for each partition of q, unless it was asked anew meanwhile.
+func (qs *questions) answered(q *request, take func(*partition, *asking)) {
 	for k, p := range q.parts {
-		a := q.asks[k]
-		if p.open().asking != a {
-			continue // asked anew meanwhile
+		if a := q.asks[k]; p.open().asking == a {
+			take(p, a)
+			qs.maybeAnswered(p, a)
 		}
-		if !ok || resp.Err != nil {
-			a.failed = true
-			p.Detail = cluster.ErrText(resp.Err)
-		} else {
-			qs.describes(p, a, r)
-		}
-		qs.maybeAnswered(p, a)
 	}
 }
 
-func (qs *questions) describes(p *partition, a *asking, r *kmsg.DescribeProducersResponse) {
-	for i := range r.Topics {
-		if r.Topics[i].Topic != p.lane.topic {
-			continue
-		}
-		for j := range r.Topics[i].Partitions {
-			rp := &r.Topics[i].Partitions[j]
-			if rp.Partition != p.ID {
-				continue
-			}
-			code := protocol.ErrorCode(rp.ErrorCode)
-			switch {
-			case code == protocol.None:
-				p.SetMayAsk(true)
-				qs.named(p, a, rp.ActiveProducers)
-			case code.Class() == protocol.Authorization:
-				a.denied = true
-				if p.SetMayAsk(false) {
-					qs.event(TopicTrouble{Topic: p.lane.topic, Code: code,
-						Message: "this principal may write but not read the topic: grant READ, so that spoold can ask what became of a batch; until then one request is in flight per partition"})
-				}
-			default:
-				a.failed, a.wantFresh = true, code.Class() == protocol.RefreshRetriable
-				p.Detail = "DescribeProducers: " + code.String()
-			}
+func (qs *questions) onDescribe(q *request, resp Response) {
+	r, ok := resp.Message.(*kmsg.DescribeProducersResponse)
+	qs.answered(q, func(p *partition, a *asking) {
+		if !ok || resp.Err != nil {
+			a.failed = true
+			p.Detail = cluster.ErrText(resp.Err)
 			return
 		}
+		qs.describes(p, a, r)
+	})
+}
+
+func (qs *questions) describes(p *partition, a *asking, r *kmsg.DescribeProducersResponse) {
+	rp := answerFor(p, r.Topics, func(t *kmsg.DescribeProducersResponseTopic) (string, []kmsg.DescribeProducersResponseTopicPartition) {
+		return t.Topic, t.Partitions
+	}, func(rp *kmsg.DescribeProducersResponseTopicPartition) int32 { return rp.Partition })
+	if rp == nil {
+		a.failed = true
+		p.Detail = "DescribeProducers: " + notMentioned
+		return
 	}
-	a.failed = true
-	p.Detail = "DescribeProducers: the response does not mention the partition"
+	switch code := protocol.ErrorCode(rp.ErrorCode); {
+	case code == protocol.None:
+		p.SetMayAsk(true)
+		qs.named(p, a, rp.ActiveProducers)
+	case code.Class() == protocol.Authorization:
+		a.denied = true
+		if p.SetMayAsk(false) {
+			qs.event(TopicTrouble{Topic: p.lane.topic, Code: code,
+				Message: "this principal may write but not read the topic: grant READ, so that spoold can ask what became of a batch; until then one request is in flight per partition"})
+		}
+	default:
+		a.failed, a.wantFresh = true, code.Class() == protocol.RefreshRetriable
+		p.Detail = "DescribeProducers: " + code.String()
+	}
+}
+
+const notMentioned = "the response does not mention the partition"
+
+// answerFor is what a response with these topics has for p, or nil. split gives a topic's name and partitions.
+func answerFor[T, P any](p *partition, topics []T, split func(*T) (string, []P), number func(*P) int32) *P {
+	for i := range topics {
+		topic, list := split(&topics[i])
+		if topic != p.lane.topic {
+			continue
+		}
+		for j := range list {
+			if number(&list[j]) == p.ID {
+				return &list[j]
+			}
+		}
+	}
+	return nil
 }
 
 // named picks our producer id out of those that the leader names.
@@ -183,43 +199,31 @@ func (qs *questions) named(p *partition, a *asking, producers []kmsg.DescribePro
 
 func (qs *questions) onLogEnd(q *request, resp Response) {
 	r, ok := resp.Message.(*kmsg.ListOffsetsResponse)
-	for k, p := range q.parts {
-		a := q.asks[k]
-		if p.open().asking != a {
-			continue
-		}
+	qs.answered(q, func(p *partition, a *asking) {
 		a.gotEnd = true
 		if !ok || resp.Err != nil {
 			a.failed = true
-		} else {
-			qs.logEnd(p, a, r)
+			return
 		}
-		qs.maybeAnswered(p, a)
-	}
+		qs.logEnd(p, a, r)
+	})
 }
 
 func (qs *questions) logEnd(p *partition, a *asking, r *kmsg.ListOffsetsResponse) {
-	for i := range r.Topics {
-		if r.Topics[i].Topic != p.lane.topic {
-			continue
-		}
-		for j := range r.Topics[i].Partitions {
-			rp := &r.Topics[i].Partitions[j]
-			if rp.Partition != p.ID {
-				continue
-			}
-			code := protocol.ErrorCode(rp.ErrorCode)
-			if code != protocol.None || rp.Offset < 0 {
-				a.failed, a.wantFresh = true, code.Class() == protocol.RefreshRetriable
-				p.Detail = "ListOffsets: " + code.String()
-				return
-			}
-			a.logEnd = protocol.Offset(rp.Offset)
-			return
-		}
+	rp := answerFor(p, r.Topics, func(t *kmsg.ListOffsetsResponseTopic) (string, []kmsg.ListOffsetsResponseTopicPartition) {
+		return t.Topic, t.Partitions
+	}, func(rp *kmsg.ListOffsetsResponseTopicPartition) int32 { return rp.Partition })
+	if rp == nil {
+		a.failed = true
+		p.Detail = "ListOffsets: " + notMentioned
+		return
 	}
-	a.failed = true
-	p.Detail = "ListOffsets: the response does not mention the partition"
+	if code := protocol.ErrorCode(rp.ErrorCode); code != protocol.None || rp.Offset < 0 {
+		a.failed, a.wantFresh = true, code.Class() == protocol.RefreshRetriable
+		p.Detail = "ListOffsets: " + code.String()
+		return
+	}
+	a.logEnd = protocol.Offset(rp.Offset)
 }
 
 // maybeAnswered gives the machine the answer once everything that was asked is answered.

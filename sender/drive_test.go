@@ -216,31 +216,11 @@ func (d *drive) control(m kmsg.Request) kmsg.Response {
 		r.ProducerID = 7
 		return r
 	case *kmsg.DescribeProducersRequest:
-		r := kmsg.NewPtrDescribeProducersResponse()
-		for _, t := range m.Topics {
-			rt := kmsg.NewDescribeProducersResponseTopic()
-			rt.Topic = t.Topic
-			for _, n := range t.Partitions {
-				p := kmsg.NewDescribeProducersResponseTopicPartition()
-				p.Partition = n
-				rt.Partitions = append(rt.Partitions, p)
-			}
-			r.Topics = append(r.Topics, rt)
-		}
-		return r
+		return describeAnswer(m, func(string, *kmsg.DescribeProducersResponseTopicPartition) {})
 	case *kmsg.ListOffsetsRequest:
-		r := kmsg.NewPtrListOffsetsResponse()
-		for _, t := range m.Topics {
-			rt := kmsg.NewListOffsetsResponseTopic()
-			rt.Topic = t.Topic
-			for _, q := range t.Partitions {
-				p := kmsg.NewListOffsetsResponseTopicPartition()
-				p.Partition, p.Offset = q.Partition, d.offsets[fmt.Sprint(t.Topic, q.Partition)]
-				rt.Partitions = append(rt.Partitions, p)
-			}
-			r.Topics = append(r.Topics, rt)
-		}
-		return r
+		return offsetsAnswer(m, func(topic string, _ int64, p *kmsg.ListOffsetsResponseTopicPartition) {
+			p.Offset = d.offsets[fmt.Sprint(topic, p.Partition)]
+		})
 	case *kmsg.DescribeConfigsRequest:
 		return kmsg.NewPtrDescribeConfigsResponse()
 	}

@@ -130,52 +130,36 @@ func (c *modelCluster) metadata(m *kmsg.MetadataRequest, broker int32) kmsg.Resp
 }
 
 func (c *modelCluster) describe(m *kmsg.DescribeProducersRequest, broker int32) kmsg.Response {
-	resp := kmsg.NewPtrDescribeProducersResponse()
-	for _, rt := range m.Topics {
-		out := kmsg.NewDescribeProducersResponseTopic()
-		out.Topic = rt.Topic
-		for _, n := range rt.Partitions {
-			rp := kmsg.NewDescribeProducersResponseTopicPartition()
-			rp.Partition = n
-			t := c.topics[rt.Topic]
-			switch {
-			case c.noAsk:
-				rp.ErrorCode = int16(protocol.TopicAuthorizationFailed)
-			case t == nil || t.parts[n].leader != broker:
-				rp.ErrorCode = int16(protocol.NotLeaderOrFollower)
-			default:
-				for id, st := range t.parts[n].state {
-					ap := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
-					ap.ProducerID, ap.ProducerEpoch = id, int32(st.epoch)
-					ap.LastSequence = int32(st.window[len(st.window)-1].last())
-					rp.ActiveProducers = append(rp.ActiveProducers, ap)
-				}
+	return describeAnswer(m, func(topic string, rp *kmsg.DescribeProducersResponseTopicPartition) {
+		t := c.topics[topic]
+		switch {
+		case c.noAsk:
+			rp.ErrorCode = int16(protocol.TopicAuthorizationFailed)
+		case t == nil || t.parts[rp.Partition].leader != broker:
+			rp.ErrorCode = int16(protocol.NotLeaderOrFollower)
+		default:
+			for id, st := range t.parts[rp.Partition].state {
+				ap := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
+				ap.ProducerID, ap.ProducerEpoch = id, int32(st.epoch)
+				ap.LastSequence = int32(st.window[len(st.window)-1].last())
+				rp.ActiveProducers = append(rp.ActiveProducers, ap)
 			}
-			out.Partitions = append(out.Partitions, rp)
 		}
-		resp.Topics = append(resp.Topics, out)
-	}
-	return resp
+	})
 }
 
 func (c *modelCluster) listOffsets(m *kmsg.ListOffsetsRequest, broker int32) kmsg.Response {
-	resp := kmsg.NewPtrListOffsetsResponse()
-	for _, rt := range m.Topics {
-		out := kmsg.NewListOffsetsResponseTopic()
-		out.Topic = rt.Topic
-		for _, q := range rt.Partitions {
-			rp := kmsg.NewListOffsetsResponseTopicPartition()
-			rp.Partition = q.Partition
-			if t := c.topics[rt.Topic]; t == nil || t.parts[q.Partition].leader != broker || c.deposed {
-				rp.ErrorCode = int16(protocol.NotLeaderOrFollower)
-			} else if rp.Offset = t.parts[q.Partition].hw; q.Timestamp == -2 {
-				rp.Offset = t.parts[q.Partition].start
-			}
-			out.Partitions = append(out.Partitions, rp)
+	return offsetsAnswer(m, func(topic string, at int64, rp *kmsg.ListOffsetsResponseTopicPartition) {
+		t := c.topics[topic]
+		switch {
+		case t == nil || t.parts[rp.Partition].leader != broker || c.deposed:
+			rp.ErrorCode = int16(protocol.NotLeaderOrFollower)
+		case at == -2:
+			rp.Offset = t.parts[rp.Partition].start
+		default:
+			rp.Offset = t.parts[rp.Partition].hw
 		}
-		resp.Topics = append(resp.Topics, out)
-	}
-	return resp
+	})
 }
 
 func (c *modelCluster) fetch(m *kmsg.FetchRequest, broker int32) kmsg.Response {

@@ -79,16 +79,15 @@ func (qs *questions) onTail(q *request, resp Response) {
 		qs.tailTrouble(p, t, "Fetch: "+code.String(), true)
 		return
 	}
-	for i := range r.Topics {
-		for j := range r.Topics[i].Partitions {
-			rp := &r.Topics[i].Partitions[j]
-			if r.Topics[i].Topic == p.lane.topic && rp.Partition == p.ID {
-				qs.tailPart(p, t, rp)
-				return
-			}
-		}
+	rp := answerFor(p, r.Topics, func(t *kmsg.FetchResponseTopic) (string, []kmsg.FetchResponseTopicPartition) {
+		return t.Topic, t.Partitions
+	},
+		func(rp *kmsg.FetchResponseTopicPartition) int32 { return rp.Partition })
+	if rp == nil {
+		qs.tailTrouble(p, t, "Fetch: "+notMentioned, false)
+		return
 	}
-	qs.tailTrouble(p, t, "Fetch: the response does not mention the partition", false)
+	qs.tailPart(p, t, rp)
 }
 
 func (qs *questions) tailTrouble(p *partition, t *tailRead, detail string, fresh bool) {

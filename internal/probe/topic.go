@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,17 +18,11 @@ func CreateTopic(ctx context.Context, o conn.Options, bootstrap []string, name s
 	t.Topic, t.NumPartitions, t.ReplicationFactor = name, partitions, -1
 	req := kmsg.NewPtrCreateTopicsRequest()
 	req.Topics, req.TimeoutMillis = []kmsg.CreateTopicsRequestTopic{t}, int32(perAddress.Milliseconds())
-	return atFirst(ctx, o, bootstrap, func(c *conn.Conn) error {
-		resp, err := request[*kmsg.CreateTopicsResponse](ctx, c, req)
-		if err != nil {
-			return err
+	return change(ctx, o, bootstrap, req, func(r *kmsg.CreateTopicsResponse) (refused []error) {
+		for _, t := range r.Topics {
+			refused = append(refused, refusal(t.ErrorCode, t.ErrorMessage))
 		}
-		for _, r := range resp.Topics {
-			if err := refusal(r.ErrorCode, r.ErrorMessage); err != nil {
-				return err
-			}
-		}
-		return nil
+		return refused
 	})
 }
 
@@ -37,17 +32,22 @@ func DeleteTopic(ctx context.Context, o conn.Options, bootstrap []string, name s
 	t.Topic = &name
 	req := kmsg.NewPtrDeleteTopicsRequest()
 	req.TopicNames, req.Topics, req.TimeoutMillis = []string{name}, []kmsg.DeleteTopicsRequestTopic{t}, int32(perAddress.Milliseconds())
+	return change(ctx, o, bootstrap, req, func(r *kmsg.DeleteTopicsResponse) (refused []error) {
+		for _, t := range r.Topics {
+			refused = append(refused, refusal(t.ErrorCode, t.ErrorMessage))
+		}
+		return refused
+	})
+}
+
+// change asks the first bootstrap server that can be connected to for a change of topics, and returns what was refused of it.
+func change[R kmsg.Response](ctx context.Context, o conn.Options, bootstrap []string, req kmsg.Request, refused func(R) []error) error {
 	return atFirst(ctx, o, bootstrap, func(c *conn.Conn) error {
-		resp, err := request[*kmsg.DeleteTopicsResponse](ctx, c, req)
+		resp, err := request[R](ctx, c, req)
 		if err != nil {
 			return err
 		}
-		for _, r := range resp.Topics {
-			if err := refusal(r.ErrorCode, r.ErrorMessage); err != nil {
-				return err
-			}
-		}
-		return nil
+		return cmp.Or(refused(resp)...)
 	})
 }
 
