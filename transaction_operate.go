@@ -6,27 +6,27 @@ import (
 	"github.com/spoold/spoold/sender"
 )
 
-// TransactionWord is an operator's word about the transactional id.
-type TransactionWord string
+// TransactionOperation is an operator's decision about the transactional id.
+type TransactionOperation string
 
-// Words of OperateTransaction.
+// Operations of OperateTransaction.
 const (
 	// AbortTransaction aborts the open transaction; its records are sent again. One that was decided on is refused.
-	AbortTransaction TransactionWord = "abort"
+	AbortTransaction TransactionOperation = "abort"
 	// TransactionWasCommitted and TransactionWasAborted say what became of a parked transaction: its records
 	// are counted as committed, or sent again.
-	TransactionWasCommitted TransactionWord = "committed"
-	TransactionWasAborted   TransactionWord = "aborted"
+	TransactionWasCommitted TransactionOperation = "committed"
+	TransactionWasAborted   TransactionOperation = "aborted"
 	// TakeOverTransaction takes the id back from the producer that has fenced this one, which is fenced then.
-	TakeOverTransaction TransactionWord = "take-over"
+	TakeOverTransaction TransactionOperation = "take-over"
 )
 
-// OperateTransaction carries out an operator's word about the transactional id. It is recorded in the spool.
+// OperateTransaction carries out an operator's decision about the transactional id. It is recorded in the spool.
 // An error says that it does not fit: nothing was changed.
-func (p *Producer) OperateTransaction(ctx context.Context, word TransactionWord) error {
+func (p *Producer) OperateTransaction(ctx context.Context, op TransactionOperation) error {
 	e, err := p.current()
 	if err != nil {
 		return err
 	}
-	return public(e.loop.Operate(ctx, sender.TransactionWord(word)))
+	return public(e.loop.Operate(ctx, sender.TransactionOperation(op)))
 }

@@ -84,8 +84,8 @@ func TestTheLogTellsWhatBecameOfATransactionWhoseProgressIsGone(t *testing.T) {
 
 // The log does not tell either: the records were deleted.
 func TestAnOutcomeThatNobodyCanTellIsParked(t *testing.T) {
-	for _, word := range []spoold.TransactionWord{spoold.TransactionWasAborted, spoold.TransactionWasCommitted} {
-		t.Run(string(word), func(t *testing.T) {
+	for _, op := range []spoold.TransactionOperation{spoold.TransactionWasAborted, spoold.TransactionWasCommitted} {
+		t.Run(string(op), func(t *testing.T) {
 			c := newCluster(t, kfake.SeedTopics(1, "a", "b"))
 			dir := t.TempDir()
 			client := unknown(t, c, dir, false)
@@ -102,15 +102,15 @@ func TestAnOutcomeThatNobodyCanTellIsParked(t *testing.T) {
 				t.Errorf("pending %d, %+v", st.Pending, st.Transaction)
 			}
 			closeNow(t, p)
-			c.link.down() // an operator's word needs no cluster
+			c.link.down() // an operator's decision needs no cluster
 			p = c.open(t, dir, transactional("t1"))
-			if err := p.OperateTransaction(patient(t), word); err != nil {
+			if err := p.OperateTransaction(patient(t), op); err != nil {
 				t.Fatal(err)
 			}
 			c.link.up()
 			committed(t, p, unit(t, p, "three", "a"))
 			want := "two held three"
-			if word == spoold.TransactionWasCommitted {
+			if op == spoold.TransactionWasCommitted {
 				want = "held three" // as the operator said, wrongly here
 			}
 			if got := values(c.readCommitted(t, strings.Count(want, " ")+1, "a")); got != want {

@@ -120,7 +120,7 @@ func (w *world) recycle(s *sealed) {
 	s.b = nil
 }
 
-// unseal gives a partition's window back, as after a hole: one record of it may have left for good,
+// unseal gives a partition's window back, as after a refused batch: one record of it may have left for good,
 // and its first batch may stay behind, refused.
 func (w *world) unseal(wl *worldLane, n int32) {
 	part := wl.part(n)

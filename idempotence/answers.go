@@ -77,7 +77,7 @@ func (m *Machine) settle(e *Env, offset protocol.Offset, how string) {
 	if first && len(m.refusedMaybe) > 0 {
 		// No copy of what was refused can enter the log behind the new epoch's first batch.
 		if m.boundKnown, m.bound = offset != protocol.NoOffset, offset; !m.boundKnown {
-			m.ParkFor(e, spool.ParkHole, "a refused batch may be in the log, and the place of the first batch of the next epoch is not known")
+			m.ParkFor(e, spool.ParkRefused, "a refused batch may be in the log, and the place of the first batch of the next epoch is not known")
 		}
 	}
 	e.Write.Unseal = append(e.Write.Unseal, b.Seal.SealKey)

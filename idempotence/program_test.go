@@ -82,7 +82,7 @@ func (l *life) step() {
 		if len(l.window) == 0 {
 			l.adopt()
 		}
-	case 5: // a hole: what is in the window goes on in the next epoch, or under another id
+	case 5: // a refused batch: what is in the window goes on in the next epoch, or under another id
 		l.window = nil
 		before := l.part
 		if l.part.Bump() {

@@ -157,7 +157,7 @@ func (m *Machine) reseal(e *Env, list []*Sealed, why string) {
 func (m *Machine) keepRefused(e *Env) {
 	b := m.window[0]
 	if slices.ContainsFunc(m.window[1:], (*Sealed).inDoubt) {
-		m.ParkFor(e, spool.ParkHole, fmt.Sprintf(
+		m.ParkFor(e, spool.ParkRefused, fmt.Sprintf(
 			"batch at sequence %d was refused (%v), more than one copy of it was sent, and one above it is not answered", b.Seal.Base, b.code))
 		return
 	}

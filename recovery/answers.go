@@ -302,7 +302,7 @@ func (r *Resolver) Resent(code protocol.ErrorCode, offset protocol.Offset, lost 
 		}
 		r.phase = pausing
 	case class == protocol.Refused:
-		r.hole(i)
+		r.refusedForGood(i)
 	default:
 		r.phase = pausing
 	}
@@ -320,11 +320,11 @@ func (r *Resolver) acked(i int, offset protocol.Offset) {
 	r.known = true
 }
 
-// hole: batch i was refused for good and the leader says that it is not in its log.
-func (r *Resolver) hole(i int) {
+// refusedForGood: batch i was refused for good and the leader says that it is not in its log.
+func (r *Resolver) refusedForGood(i int) {
 	final := !r.batches[i].Doubtful
 	if !final && !r.known {
-		r.park(spool.ParkHole, fmt.Sprintf(
+		r.park(spool.ParkRefused, fmt.Sprintf(
 			"batch at sequence %d was refused, more than one copy of it was sent, and the leader has no state to keep the others out", r.batches[i].Base))
 		return
 	}

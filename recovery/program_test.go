@@ -17,7 +17,7 @@ import (
 // offset where it is; no sequence is ever in the log twice; a batch is sent again only when all before it
 // are in the leader's log, and one whose timestamp or age is outside the margin only if no copy of it can be
 // there or the leader, over this connection, said that it has our state and not this batch; to a leader without
-// our state what may be there is sent only once its log was read, and if it acked nothing lately; a hole is a
+// our state what may be there is sent only once its log was read, and if it acked nothing lately; a gap is a
 // batch that was refused and is not in the log, a final one has no copy left; where nothing happened that
 // cannot be made good the machine does not park, and it never stops for good unless somebody else used
 // our identity; and once faults are over it comes to an end.
@@ -100,7 +100,7 @@ func (w *world) settle(r *Resolver, s Step) {
 	for _, at := range s.Offsets {
 		b := w.all[w.n]
 		if w.n++; w.foreign || w.unclean {
-			continue // what somebody else sent is taken for ours, or what is named stands behind a hole: not promised
+			continue // what somebody else sent is taken for ours, or what is named stands behind a gap: not promised
 		}
 		if !b.safe {
 			w.t.Fatalf("batch at sequence %d is settled (%s) and was never below the high watermark", b.Base, s.How)
@@ -286,14 +286,14 @@ func (w *world) ended(r *Resolver, s Step) {
 		}
 		b := left[0]
 		if b.offset != protocol.NoOffset && (s.Final || w.quiet && !w.denied) {
-			w.t.Fatalf("batch at sequence %d is a hole, and in the log at %d", b.Base, b.offset)
+			w.t.Fatalf("batch at sequence %d is refused, and in the log at %d", b.Base, b.offset)
 		}
 		if !s.Final && !w.vouched && w.quiet {
-			w.t.Fatalf("batch at sequence %d is a hole with copies about, and nobody said that the leader keeps them out", b.Base)
+			w.t.Fatalf("batch at sequence %d is refused with copies about, and nobody said that the leader keeps them out", b.Base)
 		}
 		for _, late := range w.late {
 			if s.Final && late == b {
-				w.t.Fatalf("batch at sequence %d is a hole for good, and a copy of it is on its way", b.Base)
+				w.t.Fatalf("batch at sequence %d is refused for good, and a copy of it is on its way", b.Base)
 			}
 		}
 	}

@@ -62,7 +62,7 @@ func run(r *Resolver, answer func(Step) any) string {
 		case Stop:
 			return strings.Join(append(out, "stop"), ", ")
 		case Refused:
-			return strings.Join(append(out, fmt.Sprintf("hole final=%v", s.Final)), ", ")
+			return strings.Join(append(out, fmt.Sprintf("refused final=%v", s.Final)), ", ")
 		case Done:
 			return strings.Join(append(out, fmt.Sprintf("done known=%v", s.Known)), ", ")
 		}
@@ -168,8 +168,8 @@ func TestTheMachineAsksReadsAndSendsInThisOrder(t *testing.T) {
 		{"no right to ask, fenced", 10, 1, nil, nil, []any{"denied", protocol.InvalidProducerEpoch}, "ask, resend 0, park unexpected-state"},
 		{"a lost answer is asked about", 10, 1, nil, nil, []any{named(9), "lost", "again", named(11), ok},
 			"ask, resend 0, pause, ask, resend 0, settle 1 answer, done known=true"},
-		{"refused, other copies about, leader knows us", 10, 1, nil, nil, []any{named(9), protocol.MessageTooLarge}, "ask, resend 0, hole final=false"},
-		{"refused, the only copy", 10, 1, never, nil, []any{named(9), protocol.MessageTooLarge}, "ask, resend 0, hole final=true"},
+		{"refused, other copies about, leader knows us", 10, 1, nil, nil, []any{named(9), protocol.MessageTooLarge}, "ask, resend 0, refused final=false"},
+		{"refused, the only copy", 10, 1, never, nil, []any{named(9), protocol.MessageTooLarge}, "ask, resend 0, refused final=true"},
 		{"refused, other copies about, leader does not know us", 0, 1, nil, nil, []any{Named{}, Tail{}, protocol.MessageTooLarge},
 			"ask, tail 100--1, resend 0, park hole"},
 		{"overtaken and found", 10, 2, func(i int, b *Batch) {

@@ -88,15 +88,15 @@ type TransactionStatus struct {
 	Detail      string
 }
 
-// TransactionWord is an operator's word about the transactional id.
-type TransactionWord string
+// TransactionOperation is an operator's decision about the transactional id.
+type TransactionOperation string
 
 // Words of an operator.
 const (
-	TransactionAbort     TransactionWord = "abort"     // the open transaction, which is sent again
-	TransactionCommitted TransactionWord = "committed" // what became of the parked one
-	TransactionAborted   TransactionWord = "aborted"
-	TransactionTakeOver  TransactionWord = "take-over" // take the id back from another producer
+	TransactionAbort     TransactionOperation = "abort"     // the open transaction, which is sent again
+	TransactionCommitted TransactionOperation = "committed" // what became of the parked one
+	TransactionAborted   TransactionOperation = "aborted"
+	TransactionTakeOver  TransactionOperation = "take-over" // take the id back from another producer
 )
 
 // TopicStatus is one lane.

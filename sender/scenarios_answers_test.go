@@ -97,7 +97,7 @@ func TestS41WithoutTheRightToAskOneIsInFlightAndStatusSaysSo(t *testing.T) {
 	}
 }
 
-func TestS42AHoleStaysAHoleAndTheRestGoesOnInTheNextEpoch(t *testing.T) {
+func TestS42AGapStaysAndTheRestGoesOnInTheNextEpoch(t *testing.T) {
 	w, p := scenario(1)
 	w.produce(1)
 	w.delivered(t)
@@ -257,7 +257,7 @@ func TestS08AnEpochIsRaisedOnDiskBeforeAnythingGoesOutUnderIt(t *testing.T) {
 		}
 		w.crash(scenarioCfg)
 		// Where a copy of what was refused is unanswered and the leader has no state, an operator is asked.
-		w.until(t, "an end", func() bool { return w.pending() == 0 || w.parkOf().Reason == spool.ParkHole })
+		w.until(t, "an end", func() bool { return w.pending() == 0 || w.parkOf().Reason == spool.ParkRefused })
 		if w.pending() == 0 {
 			delivered++
 		}

@@ -16,7 +16,7 @@ import (
 
 var updateGolden = flag.Bool("update", false, "rewrite testdata/format.golden; commit it only if you can explain the diff")
 
-// testBlock has two lanes, one of them with holes as after a rewrite.
+// testBlock has two lanes, one of them with gaps as after a rewrite.
 func testBlock() ([]byte, []BlockSection) {
 	b := make([]byte, BlockHeader)
 	entry := func(ts int64, partition int32, key, value []byte, headers ...Header) {
@@ -75,7 +75,7 @@ func testState(t testing.TB) (*State, *Changes) {
 			{Lane: 0, Spans: []Span{{7, 8}}, Outcome: OutcomeDeadLettered},
 		},
 		DeadLetters: []DeadLetter{{Lane: 0, Index: 7, Partition: 1, Code: 10, Message: "too large", Attempts: 2, At: 5}},
-		Partitions:  []PartitionState{{Lane: 0, Partition: 1, Identity: id, Next: 3, Settled: protocol.NoSequence, LastOffset: -1, LastMaxTimestamp: 8, Park: Park{ParkHole, "detail", 9}}},
+		Partitions:  []PartitionState{{Lane: 0, Partition: 1, Identity: id, Next: 3, Settled: protocol.NoSequence, LastOffset: -1, LastMaxTimestamp: 8, Park: Park{ParkRefused, "detail", 9}}},
 		Transaction: testTransaction(),
 		Audit:       []AuditEntry{{1, "adopted"}},
 	}

@@ -89,7 +89,7 @@ const (
 	ParkTailUnreadable  = "tail-unreadable"  // log start is above, or no right to read
 	ParkOutsideMargin   = "outside-margin"   // may not be sent again, and is not found
 	ParkOvertaken       = "overtaken"        // a later batch was acked, this one is not in the log
-	ParkHole            = "hole"             // refused for good, and what follows cannot be renumbered safely
+	ParkRefused         = "hole"             // refused for good, and what follows cannot be renumbered safely; spools hold this value
 	ParkUnexpectedState = "unexpected-state" // the broker names a sequence that no batch of ours ends at
 	ParkDamaged         = "damaged"          // a batch in doubt has lost records to damage of the spool, and is not seen in the log
 	ParkOutcomeUnknown  = "outcome-unknown"  // nobody can tell what became of a decided transaction

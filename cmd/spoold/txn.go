@@ -15,7 +15,7 @@ import (
 
 func txnCommand(w *world) *cli.Command {
 	common := func() []cli.Flag { return []cli.Flag{configFlag(), spoolFlag("default: the daemon's"), jsonFlag()} }
-	sub := func(name, usage, example string, flags []cli.Flag, word func(*cli.Context) (spoold.TransactionWord, error)) *cli.Command {
+	sub := func(name, usage, example string, flags []cli.Flag, op func(*cli.Context) (spoold.TransactionOperation, error)) *cli.Command {
 		return &cli.Command{
 			Name: name, Usage: usage, UsageText: "spoold txn " + name + " [flags]\n\nExample:\n\n   " + example,
 			Flags: append(common(), flags...),
@@ -23,7 +23,7 @@ func txnCommand(w *world) *cli.Command {
 				if err := noArgs(c); err != nil {
 					return err
 				}
-				chosen, err := word(c)
+				chosen, err := op(c)
 				if err != nil {
 					return err
 				}
@@ -31,8 +31,8 @@ func txnCommand(w *world) *cli.Command {
 			},
 		}
 	}
-	say := func(word spoold.TransactionWord) func(*cli.Context) (spoold.TransactionWord, error) {
-		return func(*cli.Context) (spoold.TransactionWord, error) { return word, nil }
+	say := func(op spoold.TransactionOperation) func(*cli.Context) (spoold.TransactionOperation, error) {
+		return func(*cli.Context) (spoold.TransactionOperation, error) { return op, nil }
 	}
 	return &cli.Command{
 		Name:  "txn",
@@ -47,7 +47,7 @@ func txnCommand(w *world) *cli.Command {
 			sub("resolve", "say what became of a parked transaction", "spoold txn resolve --committed", []cli.Flag{
 				&cli.BoolFlag{Name: "committed", Usage: "its records are on the cluster: count them so; risk: if they are not, they are lost"},
 				&cli.BoolFlag{Name: "aborted", Usage: "they are not: send them again; risk: if they are, they are there twice"},
-			}, func(c *cli.Context) (spoold.TransactionWord, error) {
+			}, func(c *cli.Context) (spoold.TransactionOperation, error) {
 				switch {
 				case c.Bool("committed") && !c.Bool("aborted"):
 					return spoold.TransactionWasCommitted, nil
@@ -61,8 +61,8 @@ func txnCommand(w *world) *cli.Command {
 	}
 }
 
-// txn looks, or carries out an operator's word.
-func txn(w *world, c *cli.Context, word spoold.TransactionWord) error {
+// txn looks, or carries out an operator's decision.
+func txn(w *world, c *cli.Context, op spoold.TransactionOperation) error {
 	dir, err := spoolDir(w, c)
 	if err != nil {
 		return err
@@ -74,16 +74,16 @@ func txn(w *world, c *cli.Context, word spoold.TransactionWord) error {
 	if s.Transaction == nil {
 		return exitf(exitUsage, "the spool %s has no transactional id", dir)
 	}
-	if word == "" {
+	if op == "" {
 		return describeTxn(w, c.Bool("json"), s.Transaction)
 	}
-	if err := operate(c.Context, dir, pid != 0, s.Transaction.ID, word); err != nil {
+	if err := operate(c.Context, dir, pid != 0, s.Transaction.ID, op); err != nil {
 		return err
 	}
 	if c.Bool("json") {
-		return json.NewEncoder(w.stdout).Encode(map[string]string{"transactional_id": s.Transaction.ID, "word": string(word)})
+		return json.NewEncoder(w.stdout).Encode(map[string]string{"transactional_id": s.Transaction.ID, "word": string(op)})
 	}
-	_, err = fmt.Fprintf(w.stdout, "%s: %s; recorded in the spool\n", s.Transaction.ID, word)
+	_, err = fmt.Fprintf(w.stdout, "%s: %s; recorded in the spool\n", s.Transaction.ID, op)
 	return err
 }
 
@@ -124,12 +124,12 @@ func describeTxn(w *world, asJSON bool, t *spoold.TransactionStatus) error {
 	return nil
 }
 
-// operate passes the word to the daemon, or carries it out on the spool itself, with no broker in reach.
-func operate(ctx context.Context, dir string, live bool, id string, word spoold.TransactionWord) error {
+// operate passes the operation to the daemon, or carries it out on the spool itself, with no broker in reach.
+func operate(ctx context.Context, dir string, live bool, id string, op spoold.TransactionOperation) error {
 	if live {
 		client := admin.NewClient(dir)
 		defer client.Close()
-		err := client.OperateTransaction(ctx, word)
+		err := client.OperateTransaction(ctx, op)
 		var f *admin.Failure
 		if errors.As(err, &f) {
 			return &exitError{f.Exit, err}
@@ -145,7 +145,7 @@ func operate(ctx context.Context, dir string, live bool, id string, word spoold.
 	if err != nil {
 		return err
 	}
-	if err = p.OperateTransaction(ctx, word); err != nil {
+	if err = p.OperateTransaction(ctx, op); err != nil {
 		err = exitf(exitUsage, "transaction: %w", err)
 	}
 	return errors.Join(err, p.Close(ctx))

@@ -10,9 +10,9 @@ import (
 
 // Operate carries an operator's decision about the transactional id to the core, and returns once it is
 // durable. An error of the core changes nothing.
-func (l *Loop) Operate(ctx context.Context, word sender.TransactionWord) error {
+func (l *Loop) Operate(ctx context.Context, op sender.TransactionOperation) error {
 	core, ok := l.core.(interface {
-		Operate(now spool.Time, word sender.TransactionWord) (*sender.Effects, error)
+		Operate(now spool.Time, op sender.TransactionOperation) (*sender.Effects, error)
 	})
 	if !ok {
 		return errors.New("the spool has no transactional id")
@@ -21,7 +21,7 @@ func (l *Loop) Operate(ctx context.Context, word sender.TransactionWord) error {
 	done := make(chan struct{})
 	if !l.inbox.post(func() {
 		var effects *sender.Effects
-		effects, err = core.Operate(l.now, word)
+		effects, err = core.Operate(l.now, op)
 		l.carry(effects)
 		l.operations.await(done)
 	}) {

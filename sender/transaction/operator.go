@@ -7,16 +7,16 @@ import (
 	"github.com/spoold/spoold/spool"
 )
 
-// Operate carries out an operator's word about the transactional id; it is recorded.
-func (s *Sender) Operate(now spool.Time, word sender.TransactionWord) (*sender.Effects, error) {
+// Operate carries out an operator's decision about the transactional id; it is recorded.
+func (s *Sender) Operate(now spool.Time, op sender.TransactionOperation) (*sender.Effects, error) {
 	s.enter(now)
-	err := s.operate(word)
+	err := s.operate(op)
 	return s.end(), err
 }
 
-func (s *Sender) operate(word sender.TransactionWord) error {
+func (s *Sender) operate(op sender.TransactionOperation) error {
 	d := &s.known.Decision
-	switch word {
+	switch op {
 	case sender.TransactionAbort:
 		switch {
 		case s.ending != nil || d.Open():
@@ -28,13 +28,13 @@ func (s *Sender) operate(word sender.TransactionWord) error {
 		s.runner.fail(s.sending, 0, "aborted by the operator")
 	case sender.TransactionCommitted, sender.TransactionAborted:
 		if len(s.known.Parked) > 0 {
-			s.starter.resolveParked(word == sender.TransactionCommitted)
+			s.starter.resolveParked(op == sender.TransactionCommitted)
 			return nil
 		}
 		if s.starter.phase != parked && !(d.Open() && d.Park.Parked()) { // parked now, or by an earlier process that nothing was found out after
 			return fmt.Errorf("no transaction is parked: there is nothing to resolve")
 		}
-		committed := word == sender.TransactionCommitted
+		committed := op == sender.TransactionCommitted
 		s.audit("txn resolve: transaction %d, committed %v (%s)", d.Ordinal, committed, d.Park.Detail)
 		s.runner.outcome(committed, nil)
 		s.starter.begun.deciding = true
@@ -52,7 +52,7 @@ func (s *Sender) operate(word sender.TransactionWord) error {
 		s.put()
 		s.starter.restart()
 	default:
-		return fmt.Errorf("%q is not known: abort, committed, aborted or take-over", word)
+		return fmt.Errorf("%q is not known: abort, committed, aborted or take-over", op)
 	}
 	return nil
 }

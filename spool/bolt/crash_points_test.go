@@ -190,7 +190,7 @@ func (c *crashRig) settleSome() {
 	c.m.dropSeals()
 	p := spool.PartitionState{Lane: id, Partition: int32(c.rng.IntN(3)), Identity: protocol.ProducerIdentity{ID: 7, Epoch: 1}, Next: protocol.Sequence(c.step), Settled: -1, LastOffset: protocol.Offset(c.step)}
 	if c.rng.IntN(4) == 0 {
-		p.Park = spool.Park{Reason: spool.ParkHole, Detail: "seen", At: 3}
+		p.Park = spool.Park{Reason: spool.ParkRefused, Detail: "seen", At: 3}
 	}
 	w.Partitions = append(w.Partitions, p)
 	c.m.parts[fmt.Sprint(p.Lane, p.Partition)] = p

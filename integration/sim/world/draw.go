@@ -33,7 +33,7 @@ func Draw(seed uint64) *Plan {
 	d.lasting()
 	d.transactional()
 	for _, r := range []string{spool.ParkTopicRecreated, spool.ParkLogWentBack, spool.ParkStateForgotten, spool.ParkTailUnreadable,
-		spool.ParkOutsideMargin, spool.ParkOvertaken, spool.ParkHole, spool.ParkUnexpectedState} {
+		spool.ParkOutsideMargin, spool.ParkOvertaken, spool.ParkRefused, spool.ParkUnexpectedState} {
 		if d.allowed[r] {
 			p.Allowed = append(p.Allowed, r)
 		}
@@ -233,7 +233,7 @@ func (d *drawing) faults() {
 		d.allowed[spool.ParkOutsideMargin], d.allowed[spool.ParkStateForgotten] = true, true
 	}
 	if d.refuses {
-		d.allowed[spool.ParkHole] = true
+		d.allowed[spool.ParkRefused] = true
 	}
 	// At least so many, and a kill.
 	for n := 0; n < leastFaults || len(p.Faults) < leastFaults+1; n++ {

@@ -67,7 +67,7 @@ func (d *drawing) lasting() {
 			l.Records = 1000 + x.IntN(1000)
 			p.Hosts[l.Host].Sender.MaxRequestSize += 20_000 // a record of its own request each would take all the time there is
 		}
-		d.allowed[spool.ParkHole] = true
+		d.allowed[spool.ParkRefused] = true
 		h := &p.Hosts[l.Host]
 		h.Sender.AutoCreate = false
 		h.MaxBytes += int64(l.Records) * int64(l.Bytes+64)

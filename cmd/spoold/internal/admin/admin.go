@@ -22,7 +22,7 @@ type Daemon interface {
 	Resolve(ctx context.Context, topic string, partition int32, c spoold.ResolveChoice) (spoold.Resolution, error)
 	DeadLetterDaemon
 	PendingDaemon
-	OperateTransaction(ctx context.Context, word spoold.TransactionWord) error
+	OperateTransaction(ctx context.Context, op spoold.TransactionOperation) error
 }
 
 // PIDHeader is set on every answer.

@@ -8,9 +8,9 @@ import (
 	"github.com/spoold/spoold"
 )
 
-// TransactionRequest is an operator's word about the transactional id.
+// TransactionRequest is an operator's decision about the transactional id.
 type TransactionRequest struct {
-	Word spoold.TransactionWord `json:"word"`
+	Operation spoold.TransactionOperation `json:"word"`
 }
 
 func operateTransaction(d Daemon, w http.ResponseWriter, r *http.Request) {
@@ -19,16 +19,16 @@ func operateTransaction(d Daemon, w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusBadRequest, Failure{"transaction: " + err.Error(), 64})
 		return
 	}
-	if err := d.OperateTransaction(r.Context(), req.Word); err != nil {
+	if err := d.OperateTransaction(r.Context(), req.Operation); err != nil {
 		writeJSON(w, http.StatusConflict, Failure{"transaction: " + err.Error(), 64})
 		return
 	}
 	writeJSON(w, http.StatusOK, struct{}{})
 }
 
-// OperateTransaction passes an operator's word about the transactional id on.
-func (c *Client) OperateTransaction(ctx context.Context, word spoold.TransactionWord) error {
-	body, err := json.Marshal(TransactionRequest{word})
+// OperateTransaction passes an operator's decision about the transactional id on.
+func (c *Client) OperateTransaction(ctx context.Context, op spoold.TransactionOperation) error {
+	body, err := json.Marshal(TransactionRequest{op})
 	if err != nil {
 		return err
 	}
