@@ -53,3 +53,80 @@ func TestLinkIsDownWhenNothingAnswers(t *testing.T) {
 		t.Errorf("link %+v", l)
 	}
 }
+
+func TestTheLinkIsLostWithTheLastConnectionThatFailed(t *testing.T) {
+	r := newRig(t, nil)
+	r.metadata(r.asked())
+	r.connect(0)
+	r.connect(1)
+	r.Disconnected(0, errors.New("cut"))
+	if !r.Link().Up {
+		t.Fatal("down although broker 1 is connected")
+	}
+	r.Disconnected(1, errors.New("idle"))
+	if !r.Link().Up {
+		t.Fatal("down although all that was asked was answered")
+	}
+	r.connect(1)
+	r.Unanswered(1)
+	r.Unanswered(77) // nobody
+	r.Disconnected(1, nil)
+	if l := r.Link(); l.Up || l.Err != "no answer" {
+		t.Errorf("link %+v, want it down", l)
+	}
+	r.Changes()
+	r.Disconnected(1, errors.New("again"))
+	r.Disconnected(77, errors.New("nobody"))
+	if l := r.Link(); l.Err != "no answer" || len(r.Changes()) != 0 {
+		t.Errorf("link %+v after connections ended that were not there", l)
+	}
+}
+
+func TestAnotherReasonForALinkThatIsDownIsReported(t *testing.T) {
+	r := newRig(t, nil)
+	for _, tt := range []struct {
+		why     string
+		changes int
+	}{{"refused", 1}, {"refused", 0}, {"timed out", 1}} {
+		r.after(10_000)
+		r.Handle(r.asked(), Answer{Err: errors.New(tt.why)})
+		changes := r.Changes()
+		if len(changes) != tt.changes || r.Link().Err != tt.why || r.Link().Up {
+			t.Errorf("%s: link %+v, changes %+v, want %d", tt.why, r.Link(), changes, tt.changes)
+		}
+	}
+	if since := r.Link().Since; since != 10_001 {
+		t.Errorf("down since %d, want 10001: since the first", since)
+	}
+}
+
+// With no record waiting, only the link itself has a reason to connect.
+func TestBrokersThatCannotBeReachedAreTriedAgain(t *testing.T) {
+	r := newRig(t, nil)
+	r.metadata(r.asked())
+	if r.Update(); len(r.Requests()) != 0 {
+		t.Fatal("a broker that nobody tried is connected to")
+	}
+	r.Connect(r.Broker(2))
+	r.Handle(r.Requests()[0], Answer{Err: errors.New("no such host")})
+	r.after(2000)
+	r.Update()
+	q := r.Requests() // for metadata, as its address may have changed, and the connection
+	if len(q) != 2 || q[1].Message != nil || q[1].Broker != 2 {
+		t.Fatalf("asks %+v, want metadata and a connection to broker 2 alone", q)
+	}
+	r.Handle(Request{Broker: 77, kind: connect}, Answer{}) // nobody
+	r.metadata(q[0])
+	if l := r.Link(); l.Up || l.Err != "no such host" {
+		t.Fatalf("link %+v although no broker can be reached", l)
+	}
+	if r.Update(); len(r.Requests()) != 0 {
+		t.Error("connects beside a connection that is on its way")
+	}
+	if r.Handle(q[1], Answer{}); !r.Link().Up || r.Link().Err != "" {
+		t.Errorf("link %+v after a connection opened", r.Link())
+	}
+	if r.Update(); len(r.Requests()) != 0 {
+		t.Error("connects again to what is connected")
+	}
+}
