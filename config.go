@@ -61,11 +61,14 @@ type Config struct {
 	SpoolPath         string
 	SpoolMaxBytes     int64
 	SpoolMaxAge       time.Duration // 0: records are not dropped by age
+	TopicQuota        int64         // topic.quota.bytes; 0: none
+	TopicQuotaFull    string        // topic.quota.full: block, reject or drop-oldest
+	TopicQuotas       []string      // topic.quota.topics: TOPIC=BYTES or TOPIC=BYTES:POLICY
 	SpoolCorrupt      string
 	SpoolMinFreeBytes int64
 	TimestampAhead    time.Duration // timestamp.ahead.max.ms; 0: however far
 	SpoolSettle       time.Duration
-	SpoolSegmentBytes int64
+	SpoolSegmentBytes int64 // 0: as spool.max.bytes allows
 	SpoolMaxTopics    int64
 	SpoolStateMax     int64
 	IdempotencyBytes  int64

@@ -185,3 +185,20 @@ func TestWarningsOfACopyDoNotReachTheOriginal(t *testing.T) {
 		t.Errorf("copy's Warnings() = %q", w)
 	}
 }
+
+// A small spool needs no other key: segments fit it.
+func TestSegmentsFitTheSpool(t *testing.T) {
+	for limit, want := range map[int64]int64{8 << 30: 64 << 20, 20 << 20: 20 << 16, 1 << 20: 64 << 10} {
+		c := validConfig()
+		c.SpoolMaxBytes = limit
+		if err := c.Validate(); err != nil || c.segmentBytes() != want {
+			t.Errorf("spool.max.bytes %d: segments of %d bytes, want %d; %v", limit, c.segmentBytes(), want, err)
+		}
+		if c.SpoolSegmentBytes = 100; c.Validate() == nil {
+			t.Error("segments of 100 bytes are taken")
+		}
+		if c.SpoolSegmentBytes = limit; c.Validate() == nil {
+			t.Error("a segment as large as the spool is taken")
+		}
+	}
+}

@@ -3,6 +3,7 @@ package spoold
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -40,7 +41,7 @@ func (es *engines) open(receipts *bolt.Receipts) (*engine, error) {
 	c, space := &p.cfg, p.limits.Load()
 	store, rec, err := bolt.Open(bolt.Options{
 		Path:         c.SpoolPath,
-		SegmentBytes: c.SpoolSegmentBytes,
+		SegmentBytes: c.segmentBytes(),
 		GroupBytes:   int(c.groupBytes()), // what a segment owns ahead follows from it
 		MaxBytes:     space.maxBytes,
 		MinFreeBytes: minFree(space.minFreeBytes),
@@ -58,6 +59,7 @@ func (es *engines) open(receipts *bolt.Receipts) (*engine, error) {
 		Now:          es.clock,
 		KeepReceipts: true,
 		AgeEvery:     c.ageEvery(),
+		Quota:        c.quotas(),
 		StopOnDamage: c.SpoolCorrupt == "stop",
 		Verify:       es.suspects,
 		Observe:      p.deadTopic.observe(p),
@@ -76,7 +78,28 @@ func (es *engines) open(receipts *bolt.Receipts) (*engine, error) {
 }
 
 // groupBytes is the size at which a group of records stops gathering while a commit is under way.
-func (c *Config) groupBytes() int64 { return min(1<<20, c.SpoolSegmentBytes/16) }
+func (c *Config) groupBytes() int64 { return min(1<<20, c.segmentBytes()/16) }
+
+// Sizes of a segment.
+const (
+	leastSegment = 64 << 10
+	usualSegment = 64 << 20
+)
+
+// segmentBytes is spool.segment.bytes or, where that is not set, what fits the spool's size.
+func (c *Config) segmentBytes() int64 {
+	if c.SpoolSegmentBytes > 0 {
+		return c.SpoolSegmentBytes
+	}
+	return min(max(c.SpoolMaxBytes/16, leastSegment), usualSegment)
+}
+
+func segmentRule(c *Config) error {
+	if n := c.SpoolSegmentBytes; n > 0 && n < leastSegment {
+		return fmt.Errorf("must be 0, or at least %d", leastSegment)
+	}
+	return nil
+}
 
 // ageEvery is how exactly the spool keeps since when records wait: a record is dropped so much later than spool.max.age, and what lies between two looks.
 func (c *Config) ageEvery() time.Duration {
@@ -133,6 +156,7 @@ func (es *engines) newLoop(store loop.Store, rec *spool.Recovered) *loop.Loop {
 		MaxIdle:           c.ConnectionsMaxIdle,
 		DeliveryTimeout:   c.DeliveryTimeout,
 		MaxAge:            c.SpoolMaxAge,
+		DropOldest:        c.dropsOldest(),
 		Dial:              p.env.Dial,
 		Security:          p.keeper.Security,
 		Stamp:             p.keeper.Stamp,

@@ -168,13 +168,13 @@ func TestRepeatedLinesAreHeldBackAndHooksAreNot(t *testing.T) {
 func TestAFullSpoolIsLoggedOnceWithItsReasonAndItsEnd(t *testing.T) {
 	var out bytes.Buffer
 	l := roomLog{log: slog.New(slog.NewTextHandler(&out, nil))}
-	l.taken()
+	l.taken(nil)
 	l.full(bolt.Stats{}) // the disk is behind, the spool is not full
 	for range 3 {
 		l.full(bolt.Stats{Full: "no room ahead"})
 	}
-	l.taken()
-	l.taken()
+	l.taken(nil)
+	l.taken(nil)
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if len(lines) != 2 || !strings.Contains(lines[0], `event=spool.full reason="no room ahead"`) || !strings.Contains(lines[1], "event=spool.room") {
 		t.Errorf("logged:\n%s", out.String())

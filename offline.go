@@ -51,6 +51,7 @@ func Inspect(path string) (*Status, error) {
 func offlineTopic(l *spool.Lane, rec *spool.Recovered) TopicStatus {
 	ts := TopicStatus{Topic: l.Topic, State: "idle", Partitions: []PartitionStatus{}}
 	ts.count(l.Counters)
+	ts.DeadLetters = l.DeadLetters
 	if !l.TopicID.IsZero() {
 		ts.TopicID = l.TopicID.String()
 	}

@@ -57,7 +57,7 @@ func (p *Producer) send(ctx context.Context, r *Record) (Delivery, error) {
 			ended(err)
 		}
 		if err == nil {
-			p.room.taken()
+			p.room.taken(e.store)
 			return Delivery{t, taken}, nil
 		}
 		if err = p.afterRefusal(ctx, e, err); err != nil {
@@ -99,7 +99,7 @@ func (p *Producer) sendBatch(ctx context.Context, b *Batch) (Deliveries, error) 
 			ended(err)
 		}
 		if err == nil {
-			p.room.taken()
+			p.room.taken(e.store)
 			return Deliveries{t, in.Records}, nil
 		}
 		if err = p.afterRefusal(ctx, e, err); err != nil {

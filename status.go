@@ -82,21 +82,27 @@ type FollowedFiles struct {
 
 // TopicStatus is one topic, with counters as those of Status.
 type TopicStatus struct {
-	Topic            string            `json:"topic"`
-	TopicID          string            `json:"topic_id,omitempty"`
-	Accepted         uint64            `json:"accepted"`
-	Acked            uint64            `json:"acked"`
-	Pending          uint64            `json:"pending"`
-	DeadLettered     uint64            `json:"dead_lettered"`
-	Expired          uint64            `json:"expired"`
-	Lost             uint64            `json:"lost"`
-	Bytes            int64             `json:"bytes"`              // on disk, of sections that hold pending records, about; 0 in Peek
-	OldestAgeSeconds float64           `json:"oldest_age_seconds"` // of the oldest pending record; 0: none
-	State            string            `json:"state"`              // "delivering", "idle", "waiting", "unknown-topic", "parked", "resolving"
-	Detail           string            `json:"detail,omitempty"`
-	Trouble          string            `json:"trouble,omitempty"`         // why pending records cannot leave though the cluster is reached
-	PartitionCount   int32             `json:"partition_count,omitempty"` // of the topic; 0: not known yet
-	Partitions       []PartitionStatus `json:"partitions"`
+	Topic            string  `json:"topic"`
+	TopicID          string  `json:"topic_id,omitempty"`
+	Accepted         uint64  `json:"accepted"`
+	Acked            uint64  `json:"acked"`
+	Pending          uint64  `json:"pending"`
+	DeadLettered     uint64  `json:"dead_lettered"`
+	Expired          uint64  `json:"expired"`
+	Lost             uint64  `json:"lost"`
+	DeadLetters      int     `json:"dead_letters"`       // that are held now; DeadLettered counts all there ever were
+	Bytes            int64   `json:"bytes"`              // on disk, of sections that hold pending records, about; 0 in Peek
+	OldestAgeSeconds float64 `json:"oldest_age_seconds"` // of the oldest pending record; 0: none
+	State            string  `json:"state"`              // "delivering", "idle", "waiting", "unknown-topic", "parked", "resolving"
+	Detail           string  `json:"detail,omitempty"`
+	Trouble          string  `json:"trouble,omitempty"`         // why pending records cannot leave though the cluster is reached
+	PartitionCount   int32   `json:"partition_count,omitempty"` // of the topic; 0: not known yet
+	// QuotaBytes is what the topic's pending records may take (topic.quota.bytes; 0: no quota), QuotaUsedBytes what they take, and
+	// QuotaFull why records for it are refused or wait, or "".
+	QuotaBytes     int64             `json:"quota_bytes,omitempty"`
+	QuotaUsedBytes int64             `json:"quota_used_bytes,omitempty"`
+	QuotaFull      string            `json:"quota_full,omitempty"`
+	Partitions     []PartitionStatus `json:"partitions"`
 	// Gaps are which of the records expired or are lost, oldest first; of a running Producer the last ones, for all topics together.
 	Gaps []Gap `json:"gaps,omitempty"`
 }
@@ -204,6 +210,7 @@ func (p *Producer) status(s *loop.Snapshot) *Status {
 		}
 	}
 	st.finish(s.Store.Gaps)
+	st.quotaStatus(p.engines.now.Load().store.Quotas())
 	return st
 }
 
@@ -229,6 +236,7 @@ func topicStatus(t *sender.TopicStatus, s *loop.Snapshot, since int64) TopicStat
 	ts := TopicStatus{Topic: t.Topic, State: t.State, Detail: t.Detail, Trouble: t.Trouble, PartitionCount: t.PartitionCount,
 		Partitions: make([]PartitionStatus, 0, len(t.Partitions))}
 	ts.count(s.Lanes[t.Lane].Counters)
+	ts.DeadLetters = s.Lanes[t.Lane].Dead
 	if ts.Pending > 0 && int(t.Lane) < len(s.Ages) {
 		ts.OldestAgeSeconds = grown(s.Ages[t.Lane], since)
 	}

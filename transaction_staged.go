@@ -100,7 +100,7 @@ func (t *Transaction) write(ctx context.Context, list []bolt.RecordInput) error 
 	case err == nil:
 		more := t.staged.Held() - t.firsts
 		t.firsts += more
-		t.p.room.taken()
+		t.p.room.taken(t.store)
 		t.p.units.take(more, math.MaxInt64) // it is held already
 		return nil
 	case errors.Is(err, bolt.ErrStagedFull):

@@ -29,7 +29,7 @@ func busy() *spoold.Status {
 	return &spoold.Status{
 		Transaction: &spoold.TransactionStatus{Open: true, OpenSeconds: 1},
 		Link:        "up", Accepted: 10, Acked: 5, Pending: 2, DeadLettered: 2, Expired: 1, Brokers: 3, SendersWaiting: 1, SendWaitSeconds: 2.5, MetadataAgeSeconds: 7,
-		Topics: []spoold.TopicStatus{{Topic: "t", Accepted: 10, Acked: 5, Pending: 2, DeadLettered: 2, Expired: 1,
+		Topics: []spoold.TopicStatus{{Topic: "t", Accepted: 10, Acked: 5, Pending: 2, DeadLettered: 2, Expired: 1, QuotaBytes: 9, QuotaUsedBytes: 8,
 			Partitions: []spoold.PartitionStatus{{InDoubt: 3, ParkReason: "no-evidence"}}}},
 	}
 }

@@ -24,6 +24,7 @@ type watched struct {
 	committing, transactionOpen                  metric.Float64ObservableGauge
 	transactionParked, fenced                    metric.Int64ObservableGauge
 	waited                                       metric.Float64ObservableCounter
+	quota, quotaUsed                             metric.Int64ObservableGauge
 }
 
 // Watch reports the status of a Producer. peek must be cheap (Producer.Peek). To be called once.
@@ -38,6 +39,9 @@ func (m *Metrics) Watch(peek func() *spoold.Status) error {
 		records:  b.gauge("spoold.spool.records", "{record}", "Pending records, by topic."),
 		inDoubt:  b.gauge("spoold.in_doubt.records", "{record}", "Records in batches that are sent and not settled, by topic."),
 		parked:   b.gauge("spoold.parked.partitions", "", "Partitions that wait for spoold resolve, by topic and reason."),
+
+		quota:     b.gauge("spoold.topic.quota.limit", "By", "topic.quota.bytes, by topic; only of topics that have one."),
+		quotaUsed: b.gauge("spoold.topic.quota.used", "By", "Bytes that the pending records of a topic with a quota take, by topic."),
 
 		linkUp:    b.gauge("spoold.link.up", "", "1 while the cluster can be reached."),
 		brokers:   b.gauge("spoold.broker.connections", "", "Open connections to brokers."),
@@ -74,7 +78,7 @@ func (m *Metrics) Watch(peek func() *spoold.Status) error {
 		return nil
 	}, w.size, w.limit, w.free, w.segments, w.keys, w.records, w.inDoubt, w.parked, w.linkUp, w.brokers, w.recovered,
 		w.anonymous, w.mapped, w.accepted, w.acked, w.deadLettered, w.expired, w.lost, w.oldest, w.linkSeconds, w.inFlight, w.waiting, w.waited, w.metadataAge, w.committing,
-		w.transactionParked, w.fenced, w.transactionOpen)
+		w.transactionParked, w.fenced, w.transactionOpen, w.quota, w.quotaUsed)
 	if err != nil {
 		return err
 	}
@@ -133,6 +137,10 @@ func (w *watched) observeTopic(o metric.Observer, t *spoold.TopicStatus) {
 		}
 	}
 	byTopic := metric.WithAttributes(topic)
+	if t.QuotaBytes > 0 {
+		o.ObserveInt64(w.quota, t.QuotaBytes, byTopic)
+		o.ObserveInt64(w.quotaUsed, t.QuotaUsedBytes, byTopic)
+	}
 	o.ObserveInt64(w.accepted, int64(t.Accepted), byTopic)
 	o.ObserveInt64(w.acked, int64(t.Acked), byTopic)
 	o.ObserveInt64(w.deadLettered, int64(t.DeadLettered), byTopic)

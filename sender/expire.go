@@ -87,7 +87,8 @@ func (s *Sender) expire(l *lane, i spool.Index, n int32, why string) {
 
 // drop has one record leave that policy does not keep.
 func (s *Sender) drop(w *Waiting, l *lane, i spool.Index, n int32) {
+	// Without a partition: neighbours are one gap, however they would have been spread.
 	s.leave(l, spool.Settlement{
-		Lane: l.id, Spans: []spool.Span{{First: i, End: i + 1}}, Outcome: spool.OutcomeExpired, Why: w.dropped, At: s.now.Wall, Partition: n, HasPartition: n >= 0,
+		Lane: l.id, Spans: []spool.Span{{First: i, End: i + 1}}, Outcome: spool.OutcomeExpired, Why: w.dropped, At: s.now.Wall, Partition: n,
 	}, fmt.Errorf("%w: %s (%s)", ErrDropped, w.dropped, w.Why))
 }

@@ -131,7 +131,6 @@ func (s *Sender) Sweep(now spool.Time, w *Waiting, sections []spool.Section, las
 func (s *Sender) auditSweep(w *Waiting, count int) {
 	switch {
 	case w.dropped != "":
-		s.audit("%s: %d records were dropped, %s (%s)", w.Topic, count, w.dropped, w.Why)
 		s.event(RecordsDropped{Topic: w.Topic, Records: count, Rule: w.dropped, Why: w.Why})
 	case w.expired:
 		s.audit("%s: %d records expired, delivery.timeout.ms is over (%s)", w.Topic, count, w.Why)

@@ -128,6 +128,7 @@ func (st *State) PutDead(id LaneID, i Index) {
 	}
 	if l.dead.add(i) {
 		st.deadCount++
+		l.deadCount++
 		l.deadChanged(i)
 	}
 }
@@ -138,6 +139,7 @@ func (st *State) ClearDead(id LaneID, i Index) bool {
 		return false
 	}
 	st.deadCount--
+	st.lanes[id].deadCount--
 	st.lanes[id].deadChanged(i)
 	st.lanes[id].leftOtherwise(Span{i, i + 1}, OutcomeDeadLettered)
 	return true

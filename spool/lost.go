@@ -201,6 +201,17 @@ func (x *losses) Outcome(id LaneID, i Index) Outcome {
 	return OutcomeAcked
 }
 
+// LaneDeadLetters is how many dead letters there are of a lane.
+func (x *losses) LaneDeadLetters(id LaneID) int {
+	n := x.of.lanes[id].deadCount
+	for ref := range x.of.legacy {
+		if ref.lane == id {
+			n++
+		}
+	}
+	return n
+}
+
 // ForgetOutcomes forgets how entries left that no idempotency key speaks of: those of a lane below the first index that
 // lowest has for it, or all of them if it has none.
 func (x *losses) ForgetOutcomes(lowest map[LaneID]Index, out *Changes) {

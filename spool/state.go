@@ -93,6 +93,7 @@ type laneState struct {
 	stored      map[uint64]struct{} // chunks that are on disk
 	flushedLow  Index               // settled.Low() at the last Flush
 	dead        deadSet             // nil until there is one
+	deadCount   int                 // in dead
 	dirtyDead   map[uint64]struct{}
 	missing     []Span // in no file, and their fate is not known; ascending
 	// otherwise are entries that left without an ack, by outcome, for those who ask.
@@ -273,7 +274,7 @@ func (st *State) Recovered() *Recovered {
 		r.Lanes = append(r.Lanes, Lane{
 			ID: l.id, Topic: l.topic, TopicID: l.topicID, End: l.end, Settled: l.settled.Clone(),
 			Facts: Facts{slices.Clone(l.facts.Counts), slices.Clone(l.facts.Sticky)}, Counters: l.counters,
-			Missing: slices.Clone(l.missing),
+			Missing: slices.Clone(l.missing), DeadLetters: st.LaneDeadLetters(l.id),
 		})
 	}
 	for _, p := range st.parts {

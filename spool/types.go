@@ -223,7 +223,8 @@ type Lane struct {
 	Facts    Facts
 	Counters Counters
 	// Missing are entries that damage has taken and whose fate is not known: they are sealed, or in a transaction without an outcome.
-	Missing []Span
+	Missing     []Span
+	DeadLetters int // that are held
 }
 
 // Recovered is everything a start finds in a spool, apart from the records.

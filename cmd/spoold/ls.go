@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -22,7 +23,8 @@ func lsCommand(w *world) *cli.Command {
 			"Example: what is still to be delivered, whether a daemon runs on it or not:\n\n   spoold ls --spool /var/lib/spoold",
 		Description: "PENDING is accepted and neither acked nor put aside, on disk: an ack counts when it is written down. BYTES is what pending\n" +
 			"records take, about. OLDEST is the age of the oldest pending record. --json prints an array with one object for each\n" +
-			"topic: topic, accepted, acked, pending, dead_lettered, expired, lost, gaps, bytes, oldest_age_seconds, state, partitions. --all lists the spools\n" +
+			"topic: topic, accepted, acked, pending, dead_lettered, dead_letters (held now, the column DEAD), expired, lost, gaps, bytes, oldest_age_seconds, state,\n" +
+			"partitions, and of topics with a quota quota_bytes, quota_used_bytes and quota_full. --all lists the spools\n" +
 			"that produce, ship and serve made for this user in its state directory, not those of --spool or spool.path: spool, command, topic, cluster_id, bootstrap_servers, pid, pending,\n" +
 			"dead_lettered, bytes, error.",
 		Flags: []cli.Flag{configFlag(), spoolFlag("default: the daemon's"),
@@ -56,14 +58,23 @@ func lsCommand(w *world) *cli.Command {
 // list prints the topics, and a last line for all of them.
 func list(w *world, s *spoold.Status) error {
 	t := tabwriter.NewWriter(w.stdout, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(t, "TOPIC\tPENDING\tACCEPTED\tBYTES\tOLDEST\tSTATE")
+	quotas := slices.ContainsFunc(s.Topics, func(p spoold.TopicStatus) bool { return p.QuotaBytes > 0 })
+	head := "TOPIC\tPENDING\tACCEPTED\tDEAD\tBYTES\tOLDEST\tSTATE"
+	if quotas {
+		head = "TOPIC\tPENDING\tACCEPTED\tDEAD\tBYTES\tQUOTA\tOLDEST\tSTATE"
+	}
+	fmt.Fprintln(t, head)
 	for i := range s.Topics {
 		p := &s.Topics[i]
 		oldest := "-"
 		if p.Pending > 0 {
 			oldest = age(p.OldestAgeSeconds)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", p.Topic, comma(p.Pending), comma(p.Accepted), bytesOf(p.Bytes), oldest, p.State)
+		size := bytesOf(p.Bytes)
+		if quotas {
+			size += "\t" + quotaOf(p)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Topic, comma(p.Pending), comma(p.Accepted), comma(uint64(p.DeadLetters)), size, oldest, p.State)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -76,6 +87,14 @@ func list(w *world, s *spoold.Status) error {
 		return err
 	}
 	return listGaps(w, s)
+}
+
+// quotaOf is how much of its quota a topic uses.
+func quotaOf(t *spoold.TopicStatus) string {
+	if t.QuotaBytes == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%d%% of %s", 100*t.QuotaUsedBytes/t.QuotaBytes, bytesOf(t.QuotaBytes))
 }
 
 // listGaps prints what left without having been delivered, range by range.

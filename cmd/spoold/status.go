@@ -186,7 +186,7 @@ func severity(s *spoold.Status, pid int) int {
 
 func troubled(s *spoold.Status) bool {
 	for i := range s.Topics {
-		if s.Topics[i].State == "parked" || s.Topics[i].Trouble != "" {
+		if s.Topics[i].State == "parked" || s.Topics[i].Trouble != "" || s.Topics[i].QuotaFull != "" {
 			return true
 		}
 		for j := range s.Topics[i].Partitions {
@@ -292,6 +292,9 @@ func printTopics(b *strings.Builder, topics []spoold.TopicStatus) {
 		state := p.State
 		if p.Detail != "" {
 			state += ": " + p.Detail
+		}
+		if p.QuotaFull != "" {
+			state += "; at its quota: " + p.QuotaFull
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", p.Topic, comma(p.Pending), comma(p.Accepted), orDash(state), orDash(strings.Join(acks, " ")))
 		for _, q := range p.Partitions {

@@ -141,7 +141,7 @@ func (k *Row[C]) checkRule(c *C) error {
 func (k *Row[C]) number(value string) (int64, error) {
 	switch k.Kind {
 	case Size:
-		return parseSize(value)
+		return ParseSize(value)
 	case Millis, Duration:
 		return parseTime(value, k.Kind == Millis)
 	}
@@ -174,7 +174,8 @@ var sizeUnits = []struct {
 	{"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1},
 }
 
-func parseSize(value string) (int64, error) {
+// ParseSize reads a size such as 16384, 64KiB or 10MiB.
+func ParseSize(value string) (int64, error) {
 	digits, factor := value, int64(1)
 	for _, u := range sizeUnits {
 		if d, ok := strings.CutSuffix(value, u.suffix); ok {

@@ -18,7 +18,10 @@ type expiry struct {
 	timeout int64 // ms; 0: never
 	maxAge  int64 // ms; 0: never
 	began   int64 // Age of the start
-	at      int64 // Age of the next look; 0: nothing waits
+	sweeps  bool  // one was begun, and its end was not noticed yet
+	quotas  quotaStore
+	over    map[spool.LaneID]struct{} // lanes that are above their quota
+	at      int64                     // Age of the next look; 0: nothing waits
 	swept   map[spool.LaneID]spool.Index
 }
 
@@ -33,11 +36,24 @@ func (x *expiry) interval() int64 {
 	if x.maxAge > 0 && (shortest == 0 || x.maxAge < shortest) {
 		shortest = x.maxAge
 	}
+	if shortest == 0 {
+		return leastLook
+	}
 	return min(max(shortest/20, leastLook), mostLook)
 }
 
-// tooOld is in the gaps of what is dropped because of its age.
-const tooOld = "spool.max.age is over"
+// They are in the gaps of what is dropped by age, or because a topic is at its quota.
+const (
+	tooOld    = "spool.max.age is over"
+	overQuota = "topic.quota.bytes is reached"
+)
+
+// quotaStore is a Store with topics whose oldest records are to be dropped at a quota.
+type quotaStore interface {
+	Crowded() <-chan struct{}
+	TakeCrowded() []spool.LaneID
+	Excess(lane spool.LaneID, from spool.Index) spool.Index
+}
 
 // records notes that some wait.
 func (x *expiry) records(now int64) {
@@ -72,20 +88,72 @@ func (l *Loop) expire() {
 	if l.operations.sweep != nil {
 		return
 	}
-	pending := false
+	for id := range x.over {
+		if w := l.excess(core, id); w != nil {
+			l.sweep(w)
+			return
+		}
+	}
+	if x.timeout+x.maxAge == 0 && len(x.over) == 0 {
+		x.at = 0
+		return
+	}
+	pending := len(x.over) > 0
 	for id, lane := range l.progress.lanes {
 		if l.core.Settled(id) >= lane.end {
 			continue
 		}
 		pending = true
 		if w := l.overdue(core, id, lane); w != nil {
-			x.swept[id] = max(x.swept[id], w.End)
-			l.operations.begin(w, make(chan struct{}))
+			l.sweep(w)
 			return
 		}
 	}
 	if !pending {
 		x.at = 0
+	}
+}
+
+// sweep has records leave, and looks again when they have.
+func (l *Loop) sweep(w *sender.Waiting) {
+	l.expiry.swept[w.Lane] = max(l.expiry.swept[w.Lane], w.End)
+	l.expiry.sweeps = true
+	l.operations.begin(w, make(chan struct{}))
+}
+
+// swept looks again at once when a sweep has ended, if lanes are above their quota.
+func (l *Loop) swept() {
+	x := &l.expiry
+	if !x.sweeps || l.operations.sweep != nil {
+		return
+	}
+	if x.sweeps = false; len(x.over) > 0 {
+		x.at = l.now.Age
+	}
+}
+
+// excess is what is to leave of a lane so that it fits its quota, or nil.
+func (l *Loop) excess(core expirer, id spool.LaneID) *sender.Waiting {
+	x := &l.expiry
+	end := x.quotas.Excess(id, x.swept[id])
+	if end == 0 {
+		delete(x.over, id)
+		return nil
+	}
+	if lane := l.progress.lanes[id]; lane == nil || lane.end < end {
+		return nil // the loop has not been given all of it yet
+	}
+	return core.Drop(id, end, x.swept[id], overQuota)
+}
+
+// crowded takes the lanes that are above their quota.
+func (l *Loop) crowded() {
+	x := &l.expiry
+	for _, id := range x.quotas.TakeCrowded() {
+		x.over[id] = struct{}{}
+	}
+	if x.at = l.now.Age; len(x.over) > 0 {
+		l.expire()
 	}
 }
 

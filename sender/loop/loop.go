@@ -58,6 +58,7 @@ type Options struct {
 	MaxIdle           time.Duration // connections.max.idle.ms; not positive: never
 	DeliveryTimeout   time.Duration // after which a record is given up; 0: never
 	MaxAge            time.Duration // after which a record is dropped; 0: never
+	DropOldest        bool          // there are topics whose oldest records are dropped at their quota
 	Dial              func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Security is asked for each connection (conn.Options). Stamp changes when what it gives changes. nil: plain text.
 	Security  func(context.Context) (conn.Security, error)
@@ -132,7 +133,10 @@ func New(core Core, store Store, rec *spool.Recovered, opt Options) *Loop {
 	l.feeder = &feeder{read: store.Read, fed: l.fed}
 	l.operations = &operations{core: core, feeder: l.feeder, now: &l.now, writes: &l.writes, carry: l.carry}
 	l.now = store.Now()
-	l.expiry = expiry{timeout: opt.DeliveryTimeout.Milliseconds(), maxAge: opt.MaxAge.Milliseconds(), began: l.now.Age, swept: make(map[spool.LaneID]spool.Index)}
+	l.expiry = expiry{timeout: opt.DeliveryTimeout.Milliseconds(), maxAge: opt.MaxAge.Milliseconds(), began: l.now.Age, swept: make(map[spool.LaneID]spool.Index), over: make(map[spool.LaneID]struct{})}
+	if q, ok := store.(quotaStore); ok && opt.DropOldest {
+		l.expiry.quotas = q
+	}
 	l.expiry.records(l.now.Age)
 	l.ageBacklog()
 	l.publish()
@@ -150,6 +154,10 @@ func (l *Loop) run() {
 	l.timer = time.NewTimer(time.Hour)
 	l.carry(l.core.Start(l.now))
 	l.flushReplies()
+	var crowded <-chan struct{} // nil: it never is
+	if l.expiry.quotas != nil {
+		crowded = l.expiry.quotas.Crowded()
+	}
 	for !l.finished {
 		l.arm()
 		select {
@@ -162,11 +170,15 @@ func (l *Loop) run() {
 		case c, ok := <-l.commits:
 			l.now = l.store.Now()
 			l.committed(c, ok)
+		case <-crowded:
+			l.now = l.store.Now()
+			l.crowded()
 		case <-l.timer.C:
 			l.now = l.store.Now()
 			l.tick()
 		}
 		l.flushReplies()
+		l.swept()
 		l.checkQuiet()
 		if l.changed && l.now.Age-l.published >= l.every {
 			l.publish()

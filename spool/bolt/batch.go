@@ -73,21 +73,28 @@ func (s *Store) AppendBatch(ctx context.Context, b *BatchInput) (Tickets, error)
 	if b.Key != "" {
 		digest, bodyDigest = b.digests()
 	}
+	demands := s.quotas.demands(b)
 	s.mu.Lock()
-	for w := (*turn)(nil); ; {
+	for p := (queued{}); ; {
 		if t, err, known := s.answers.findKey(b, digest, bodyDigest); known {
-			s.turns.leave(w)
+			s.turns.leave(p.room)
+			p.leaveQuota()
 			s.mu.Unlock()
 			return t, err
 		}
-		g, err := s.room(w, size)
+		if waited, err := s.quotas.await(ctx, &p, demands); err != nil {
+			return Tickets{}, err
+		} else if waited {
+			continue
+		}
+		g, err := s.room(p.room, size)
 		if err == nil {
 			t, err := s.appendAll(g, b, digest, bodyDigest)
 			s.wake()
 			s.mu.Unlock()
 			return t, err
 		}
-		if w, err = s.turns.wait(ctx, w, size, err); err != nil {
+		if p.room, err = s.turns.wait(ctx, p.room, size, err); err != nil {
 			return Tickets{}, err
 		}
 	}

@@ -26,6 +26,7 @@ type transaction struct {
 	marks       []spool.Mark   // of new dead letters
 	carried     []*mark        // of a dropped segment
 	touched     []spool.LaneID // whose numbers change
+	left        []spool.LaneID // of which entries have left
 	listed      []listedUnit
 	ended       []uint64 // units that were aborted
 	deadDropped int      // dead letters that Options.DeadBytes has no room for
@@ -156,7 +157,7 @@ func (s *committer) apply(t *transaction, c *Commit, g *group, writes []*spool.W
 
 // settleIndex finds the blocks that a settlement frees. Under view.
 func (s *committer) settleIndex(t *transaction, x *spool.Settlement) {
-	t.touched = append(t.touched, x.Lane)
+	t.touched, t.left = append(t.touched, x.Lane), append(t.left, x.Lane)
 	for _, sp := range x.Spans {
 		s.goneIndex(t, x.Lane, sp)
 	}
@@ -258,6 +259,7 @@ func (s *committer) done(t *transaction, g *group) {
 	if t.from != nil {
 		_ = t.from.db.Close() // everything in it is synced; nothing is lost if this fails
 	}
+	s.quotas.committed(t, g)
 	s.unlink(t.dropped)
 	s.publishStats(t)
 }

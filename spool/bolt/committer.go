@@ -202,7 +202,7 @@ func (s *committer) due(now time.Time) (time.Duration, bool) {
 		return 0, false
 	}
 	wait := s.opt.SettleAfter - now.Sub(s.owedSince)
-	return max(wait, 0), wait <= 0 || s.closing
+	return max(wait, 0), wait <= 0 || s.closing || s.quotas.short > 0
 }
 
 // gather lets callers add to the group as long as it grows: those whom the last

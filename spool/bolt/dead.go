@@ -218,6 +218,7 @@ func (s *deadLetters) clearDead(t *transaction, refs []deadRef) {
 	for _, ref := range refs {
 		if s.state.ClearDead(ref.lane, ref.index) {
 			cleared[ref] = true
+			t.touched = append(t.touched, ref.lane)
 			s.committer.goneIndex(t, ref.lane, spool.Span{First: ref.index, End: ref.index + 1})
 		}
 	}

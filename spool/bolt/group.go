@@ -52,7 +52,8 @@ type lane struct {
 	end   spool.Index // one above the last appended entry, committed or not
 	group *group      // section belongs to it
 	sect  *section
-	index int32 // of section in its group
+	index int32  // of section in its group
+	quota *quota // nil: none
 
 	places   []place // committed, ascending, not overlapping
 	sweepAt  int     // look for dead places when there are so many
@@ -78,9 +79,18 @@ func (s *Store) AppendStamped(ctx context.Context, topic string, ts int64, parti
 	if partition < -1 {
 		return Ticket{}, 0, fmt.Errorf("%w: partition %d", ErrInvalid, partition)
 	}
+	var demands []demand
+	if s.opt.Quota != nil {
+		demands = []demand{{topic, int64(size)}}
+	}
 	s.mu.Lock()
-	for w := (*turn)(nil); ; {
-		g, err := s.room(w, size)
+	for p := (queued{}); ; {
+		if waited, err := s.quotas.await(ctx, &p, demands); err != nil {
+			return Ticket{}, 0, err
+		} else if waited {
+			continue
+		}
+		g, err := s.room(p.room, size)
 		if err == nil {
 			l, err := s.lane(g, topic)
 			if err != nil {
@@ -95,7 +105,7 @@ func (s *Store) AppendStamped(ctx context.Context, topic string, ts int64, parti
 			s.mu.Unlock()
 			return t, ts, nil
 		}
-		if w, err = s.turns.wait(ctx, w, size, err); err != nil {
+		if p.room, err = s.turns.wait(ctx, p.room, size, err); err != nil {
 			return Ticket{}, 0, err
 		}
 	}
@@ -192,6 +202,7 @@ func (s *Store) lane(g *group, topic string) (*lane, error) {
 		return nil, err
 	}
 	l := &lane{id: spool.LaneID(len(s.laneByID)), topic: topic}
+	l.quota = s.quotas.of(topic, l.id)
 	s.lanes[topic] = l
 	s.laneByID = append(s.laneByID, l)
 	g.lanes = append(g.lanes, spool.NewLane{ID: l.id, Topic: topic})
@@ -218,11 +229,13 @@ func (g *group) append(l *lane, size int, ts int64, partition int32, key, value 
 		g.addSection(l)
 	}
 	sect := l.sect
+	before := len(sect.buf)
 	if g.unit != nil && g.beginsUnit(l) {
 		sect.buf = spool.AppendUnitEntry(sect.buf, g.unit, ts, partition, key, value, headers, body)
 	} else {
 		sect.buf = spool.AppendEntry(sect.buf, ts, partition, key, value, headers, body)
 	}
+	l.quota.took(len(sect.buf) - before)
 	t := Ticket{receipt: g.receipt, section: l.index, ordinal: int32(sect.count)}
 	sect.count++
 	l.end++
@@ -237,6 +250,7 @@ func (g *group) appendRaw(l *lane, raw []byte) {
 		g.addSection(l)
 	}
 	l.sect.buf = append(l.sect.buf, raw...)
+	l.quota.took(len(raw))
 	l.sect.count++
 	l.end++
 	g.bytes += len(raw)

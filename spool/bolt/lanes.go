@@ -15,6 +15,7 @@ type LaneStats struct {
 	Topic    string
 	Low      spool.Index // entries below it have left, on disk
 	Counters spool.Counters
+	Dead     int // dead letters that are held now
 }
 
 // laneStats are the newest numbers of all lanes, beside the Stats of the same commit.
@@ -48,7 +49,7 @@ func (s *committer) publishLanes(st *Stats, touched []spool.LaneID) {
 }
 
 func laneStatsOf(st *spool.State, id spool.LaneID) LaneStats {
-	return LaneStats{Topic: st.Topic(id), Low: st.Settled(id).Low(), Counters: st.LaneCounters(id)}
+	return LaneStats{Topic: st.Topic(id), Low: st.Settled(id).Low(), Counters: st.LaneCounters(id), Dead: st.LaneDeadLetters(id)}
 }
 
 // LaneBytes says, by topic, how many bytes on disk hold a lane's pending records, about: what

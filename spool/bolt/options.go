@@ -22,19 +22,20 @@ type Options struct {
 	// RewriteAfter is how long a segment may rest before its remains are carried into a newer one; 5 s. Negative: no time
 	// at all, and only by commits that are made anyway.
 	RewriteAfter time.Duration
-	KeyWindow    time.Duration // how long idempotency keys are known; 24 h, never below 15 min
-	MaxKeys      int           // how many are known; 500,000
-	KeyBytes     int64         // what they may take on the disk, about; an eighth of the limit
-	StateBytes   int64         // what the state may take before new topics and notes are refused; a 64th of the limit
-	MaxTopics    int           // how many the spool may ever hold: one is never forgotten; 10,000
-	StagedBytes  int64         // what units that are not committed may take on the disk; 1 GiB
-	DeadBytes    int64         // what dead letters' entries may take: above it the oldest are dropped; a quarter of the limit
-	DeadBlock    bool          // above DeadBytes none is dropped: Committed.DeadFull says that there is to be no further one
-	AgeEvery     time.Duration // how exactly it is known since when entries wait (Store.Aged); 0: it is not kept
-	Adopt        bool          // take over a spool that was made elsewhere (recorded)
-	StopOnDamage bool          // a damaged segment of records is an error; else it is set aside, and what it has lost is recorded
-	Verify       []uint64      // segments of which every byte is looked at by Open
-	KeepReceipts bool          // at the end, leave them unanswered for Store.Receipts
+	KeyWindow    time.Duration            // how long idempotency keys are known; 24 h, never below 15 min
+	MaxKeys      int                      // how many are known; 500,000
+	KeyBytes     int64                    // what they may take on the disk, about; an eighth of the limit
+	StateBytes   int64                    // what the state may take before new topics and notes are refused; a 64th of the limit
+	MaxTopics    int                      // how many the spool may ever hold: one is never forgotten; 10,000
+	StagedBytes  int64                    // what units that are not committed may take on the disk; 1 GiB
+	DeadBytes    int64                    // what dead letters' entries may take: above it the oldest are dropped; a quarter of the limit
+	DeadBlock    bool                     // above DeadBytes none is dropped: Committed.DeadFull says that there is to be no further one
+	AgeEvery     time.Duration            // how exactly it is known since when entries wait (Store.Aged); 0: it is not kept
+	Quota        func(topic string) Quota // what a topic's pending records may take; always the same for a topic. nil: there is no quota
+	Adopt        bool                     // take over a spool that was made elsewhere (recorded)
+	StopOnDamage bool                     // a damaged segment of records is an error; else it is set aside, and what it has lost is recorded
+	Verify       []uint64                 // segments of which every byte is looked at by Open
+	KeepReceipts bool                     // at the end, leave them unanswered for Store.Receipts
 	Now          func() time.Time
 	// Observe is called after each commit, by the committer. It must not block.
 	Observe func(CommitStats)

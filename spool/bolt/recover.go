@@ -84,6 +84,7 @@ func newStore(o Options, l *lock) *Store {
 	s.committer, s.space, s.rewriter = &committer{Store: s}, &space{Store: s}, &rewriter{Store: s}
 	s.dead, s.answers, s.staging = &deadLetters{Store: s}, &answers{s}, &staging{Store: s}
 	s.turns = &turns{Store: s}
+	s.quotas = &quotas{Store: s, crowded: make(chan struct{}, 1), over: make(map[spool.LaneID]struct{})}
 	close(s.past.done)
 	s.keys = spool.NewKeyIndex(spool.KeyRule{Window: o.KeyWindow.Milliseconds(), Floor: keyFloor.Milliseconds(), Max: o.MaxKeys})
 	s.open = s.newGroup()
@@ -147,10 +148,14 @@ func (s *opening) start() (*spool.Recovered, error) {
 	for i := range s.state.Lanes() {
 		id := spool.LaneID(i)
 		l := &lane{id: id, topic: s.state.Topic(id), end: s.state.End(id)}
+		l.quota = s.quotas.of(l.topic, id)
 		s.lanes[l.topic] = l
 		s.laneByID = append(s.laneByID, l)
 	}
 	if err := s.firstCommit(fresh); err != nil {
+		return nil, err
+	}
+	if err := s.countQuotas(); err != nil {
 		return nil, err
 	}
 	if err := s.lock.write(s.state.Binding.SpoolID, s.active.number); err != nil {

@@ -48,7 +48,8 @@ type Store struct {
 	over       bool          // the segments are closed, or about to be
 	roomy      chan struct{} // closed when there may be room
 	turns      *turns
-	kept       []*lane // after the end: whose receipts are not answered
+	*quotas
+	kept []*lane // after the end: whose receipts are not answered
 
 	view   sync.RWMutex
 	state  *spool.State
@@ -180,6 +181,7 @@ func (s *Store) letIn() {
 		s.roomy = nil
 	}
 	s.turns.callFirst()
+	s.quotas.letInAll()
 }
 
 // shutdown lets go of everything; the committer calls it last.

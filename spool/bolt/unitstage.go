@@ -24,6 +24,7 @@ type StagedUnit struct {
 	topics []string
 	firsts []RecordInput // by topic: the unit's first record, which Commit writes
 	counts []int         // by topic
+	staged []int64       // bytes on the disk, by topic
 	bytes  int64         // on the disk; under mu
 	over   bool
 }
@@ -50,7 +51,7 @@ func (u *StagedUnit) Stage(ctx context.Context, records []RecordInput) error {
 	before := len(u.topics)
 	counts := slices.Clone(u.counts)
 	back := func(err error) error {
-		u.topics, u.firsts, u.counts = u.topics[:before], u.firsts[:before], counts
+		u.topics, u.firsts, u.counts, u.staged = u.topics[:before], u.firsts[:before], counts, u.staged[:before]
 		return err
 	}
 	chunk := &stagedChunk{unit: u}
@@ -75,6 +76,9 @@ func (u *StagedUnit) Stage(ctx context.Context, records []RecordInput) error {
 	if receipt.err != nil {
 		u.over = true
 		return receipt.err
+	}
+	for i := range chunk.sections {
+		u.staged[chunk.sections[i].topic] += int64(len(chunk.sections[i].buf))
 	}
 	return nil
 }
@@ -160,7 +164,7 @@ func (c *stagedChunk) add(r *RecordInput, now int64) {
 		if first.Timestamp == NoTimestamp {
 			first.Timestamp = now
 		}
-		u.topics, u.firsts, u.counts = append(u.topics, r.Topic), append(u.firsts, first), append(u.counts, 1)
+		u.topics, u.firsts, u.counts, u.staged = append(u.topics, r.Topic), append(u.firsts, first), append(u.counts, 1), append(u.staged, 0)
 		return
 	}
 	at := slices.IndexFunc(c.sections, func(s stagedSection) bool { return s.topic == topic })

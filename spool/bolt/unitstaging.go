@@ -24,6 +24,8 @@ type staging struct {
 type unitCommit struct {
 	number uint64
 	runs   []spool.UnitRun // by the number of the topic
+	bytes  []int64         // that were staged, by the same
+	quotas []*quota        // by the same; nil: none
 }
 
 // append puts a chunk into the open group.
@@ -87,7 +89,12 @@ func (s *staging) commit(g *group, u *StagedUnit, b *BatchInput) (Tickets, error
 		g.bytes += len(n.Name) + len(n.Value)
 	}
 	g.endUnit()
-	g.unitCommit = &unitCommit{u.number, runs}
+	g.unitCommit = &unitCommit{number: u.number, runs: runs, bytes: u.staged}
+	for i, r := range runs {
+		q := s.laneByID[r.Lane].quota
+		q.took(int(u.staged[i]))
+		g.unitCommit.quotas = append(g.unitCommit.quotas, q)
+	}
 	u.over = true
 	s.bytes -= u.bytes
 	return t, nil

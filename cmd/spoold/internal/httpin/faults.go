@@ -11,7 +11,11 @@ import (
 
 // fullFault says why the spool is full, as the spool says it.
 func fullFault(err error) *fault {
-	why := strings.TrimSuffix(strings.TrimPrefix(err.Error(), spoold.ErrFull.Error()), ": "+errNoRoom.Error())
+	text := strings.TrimSuffix(err.Error(), ": "+errNoRoom.Error())
+	if !strings.HasPrefix(text, spoold.ErrFull.Error()) { // a topic is at its quota
+		return faultf(429, 42901, "Nothing was spooled, send again later: %s", text)
+	}
+	why := strings.TrimPrefix(text, spoold.ErrFull.Error())
 	if why = strings.TrimPrefix(why, ": "); why != "" {
 		why = ": " + why
 	}
