@@ -201,16 +201,8 @@ func (x *losses) Outcome(id LaneID, i Index) Outcome {
 	return OutcomeAcked
 }
 
-// LaneDeadLetters is how many dead letters there are of a lane.
-func (x *losses) LaneDeadLetters(id LaneID) int {
-	n := x.of.lanes[id].deadCount
-	for ref := range x.of.legacy {
-		if ref.lane == id {
-			n++
-		}
-	}
-	return n
-}
+// LaneDeadLetters is how many dead letters there are of a lane, without those of format version 1 that are not moved yet.
+func (x *losses) LaneDeadLetters(id LaneID) int { return x.of.lanes[id].deadCount }
 
 // ForgetOutcomes forgets how entries left that no idempotency key speaks of: those of a lane below the first index that
 // lowest has for it, or all of them if it has none.

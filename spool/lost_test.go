@@ -22,6 +22,9 @@ func everything(st *State) *Changes {
 				out.put(outcomeKey(l.id, o, k), c.encode())
 			}
 		}
+		for k, c := range l.dead {
+			out.put(deadChunkKey(l.id, k), c.encode())
+		}
 		for _, k := range l.settled.keys() {
 			out.chunk(l, k)
 		}

@@ -40,7 +40,7 @@ func dlqCommand(w *world) *cli.Command {
 		Subcommands: []*cli.Command{
 			{
 				Name: "ls", UsageText: "spoold dlq ls [NUMBER…] [--topic TOPIC] [--partition N] [--code CODE] [--older-than DURATION] [--in-doubt]\n\nExample: what a topic has:\n\n   spoold dlq ls --topic orders", Usage: "list them, oldest first", ArgsUsage: "[NUMBER…]", Flags: flags(&cli.IntFlag{Name: "limit", Value: 1000, Usage: "at most `N`; 0: all"}),
-				Description: "--json prints an array with one object for each: serial, topic, partition, code, code_id, message, attempts, at (ms since\n1970), bytes, index, in_doubt.",
+				Description: "Without a filter, files that --too-long dead-letter of produce and ship left beside the spool are listed, too.\n--json prints an array with one object for each: serial, topic, partition, code, code_id, message, attempts, at (ms since\n1970), bytes, index, in_doubt; those of such files have a path, and no serial.",
 				Action:      func(c *cli.Context) error { return dlqList(w, c) },
 			},
 			{
@@ -147,7 +147,7 @@ func dlqThere(w *world, c *cli.Context, name string, f spoold.DeadLetterFilter) 
 const noCode = "NONE"
 
 func dlqList(w *world, c *cli.Context) error {
-	f, _, err := deadLetterFilter(c)
+	f, given, err := deadLetterFilter(c)
 	if err != nil {
 		return err
 	}
@@ -159,8 +159,22 @@ func dlqList(w *world, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	var kept []listedDeadLetter
+	if !given && c.String("url") == "" {
+		dir, err := spoolDir(w, c)
+		if err != nil {
+			return err
+		}
+		if kept, err = keptLines(dir); err != nil {
+			return err
+		}
+	}
 	if c.Bool("json") {
-		return json.NewEncoder(w.stdout).Encode(list)
+		all := make([]listedDeadLetter, 0, len(list)+len(kept))
+		for i := range list {
+			all = append(all, listedDeadLetter{DeadLetterInfo: list[i]})
+		}
+		return json.NewEncoder(w.stdout).Encode(append(all, kept...))
 	}
 	t := tabwriter.NewWriter(w.stdout, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(t, "NUMBER\tTOPIC\tPARTITION\tCODE\tREFUSED\tBYTES\tMESSAGE")
@@ -183,8 +197,10 @@ func dlqList(w *world, c *cli.Context) error {
 	if len(list) == most {
 		more = ", and maybe more: --limit 0 shows all"
 	}
-	_, err = fmt.Fprintf(w.stdout, "%s%s\n", plural(len(list), "dead letter"), more)
-	return err
+	if _, err = fmt.Fprintf(w.stdout, "%s%s\n", plural(len(list), "dead letter"), more); err != nil {
+		return err
+	}
+	return printKept(w.stdout, kept)
 }
 
 func dlqShow(w *world, c *cli.Context) error {
