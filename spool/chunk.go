@@ -1,19 +1,31 @@
 package spool
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// chunkBytes is the size of a chunk's bits.
+const chunkBytes = chunkBits / 8
 
 // allOfChunk stands on disk for a chunk in which every index is.
 const allOfChunk = 1
 
 // encode is a chunk that is not empty: a list of two bytes each, or bits where that is smaller, or one byte if all are in it.
-func (c *chunk) encode() []byte {
-	var b []byte
-	c.each(func(offset uint16) { b = binary.LittleEndian.AppendUint16(b, offset) })
-	if len(b) == 2*chunkBits {
-		return []byte{allOfChunk}
+func (c *chunk) encode() []byte { return c.append(nil) }
+
+// append appends what encode gives.
+func (c *chunk) append(b []byte) []byte {
+	n := 0
+	for _, w := range c {
+		n += bits.OnesCount64(w)
 	}
-	if len(b) >= chunkBytes {
-		b = b[:0]
+	switch {
+	case n == chunkBits:
+		return append(b, allOfChunk)
+	case 2*n < chunkBytes:
+		c.each(func(offset uint16) { b = binary.LittleEndian.AppendUint16(b, offset) })
+	default:
 		for _, w := range c {
 			b = binary.LittleEndian.AppendUint64(b, w)
 		}

@@ -15,9 +15,19 @@ const (
 
 type chunk [chunkWords]uint64
 
+// full is the chunk in which every index is. All Sets share it, and none changes it.
+var full = func() *chunk {
+	c := new(chunk)
+	for i := range c {
+		c[i] = ^uint64(0)
+	}
+	return c
+}()
+
 // Set is a set of indexes of one lane that is dense from the bottom: everything
 // below Low is in it, and above that, one bit per index where there is
-// anything at all. A stuck record costs at most one bit for each that passed it.
+// anything at all, but nothing for 4096 indexes in a row that are all in it. A stuck record costs a hundredth of a byte for each
+// that passed it, and where others wait among them at most one bit.
 // Not safe for concurrent use.
 type Set struct {
 	low    Index
@@ -75,6 +85,7 @@ func (s *Set) Remove(sp Span) {
 		s.low = sp.First
 		s.fill(Span{sp.First, old})
 	}
+	s.own(sp)
 	s.eachThere(sp, func(c *chunk, word int, mask uint64) { c[word] &^= mask })
 	s.prune(sp)
 }
@@ -152,10 +163,35 @@ func (s *Set) Spans(yield func(Span) bool) {
 func (s *Set) Clone() *Set {
 	d := &Set{low: s.low}
 	for k, c := range s.chunks {
-		cc := *c
-		d.put(k, &cc)
+		if c != full {
+			cc := *c
+			c = &cc
+		}
+		d.put(k, c)
 	}
 	return d
+}
+
+// own gives the chunks under sp that are full memory of their own, so that they can be changed.
+func (s *Set) own(sp Span) {
+	copied := func(key uint64) {
+		if s.chunks[key] == full {
+			c := *full
+			s.chunks[key] = &c
+		}
+	}
+	first, last := uint64(sp.First)>>chunkShift, uint64(sp.End-1)>>chunkShift
+	if last-first < uint64(len(s.chunks)) {
+		for key := first; key <= last; key++ {
+			copied(key)
+		}
+		return
+	}
+	for key := range s.chunks {
+		if first <= key && key <= last {
+			copied(key)
+		}
+	}
 }
 
 func (s *Set) keys() []uint64 {
@@ -174,8 +210,8 @@ func (s *Set) put(key uint64, c *chunk) {
 	s.chunks[key] = c
 }
 
-// each calls f for every word that sp touches; chunks are made if create, else
-// what is in none is passed over.
+// each calls f for every word that sp touches. With create f puts indexes in: chunks are made, and those that are full are
+// passed over. Else what is in no chunk is passed over.
 func (s *Set) each(sp Span, create bool, f func(c *chunk, word int, mask uint64)) {
 	for i := sp.First; i < sp.End; {
 		key := uint64(i) >> chunkShift
@@ -185,7 +221,7 @@ func (s *Set) each(sp Span, create bool, f func(c *chunk, word int, mask uint64)
 			c = new(chunk)
 			s.put(key, c)
 		}
-		if c == nil {
+		if c == nil || create && c == full {
 			i = chunkEnd
 			continue
 		}
@@ -197,6 +233,9 @@ func (s *Set) each(sp Span, create bool, f func(c *chunk, word int, mask uint64)
 			}
 			f(c, int(i%chunkBits/64), mask)
 			i = next
+		}
+		if create && *c == *full {
+			s.chunks[key] = full
 		}
 	}
 }
@@ -248,7 +287,7 @@ func (s *Set) rise() {
 	s.dropBelow(next)
 	s.low = next
 	key := uint64(next) >> chunkShift
-	if c := s.chunks[key]; c != nil {
+	if c := s.chunks[key]; c != nil { // not full: next is not in it
 		s.each(Span{Index(key << chunkShift), next}, false, func(c *chunk, word int, mask uint64) { c[word] &^= mask })
 		if *c == (chunk{}) {
 			delete(s.chunks, key)

@@ -233,3 +233,34 @@ func TestSetOfFarIndexesIsCheap(t *testing.T) {
 		t.Errorf("CountIn = %d", got)
 	}
 }
+
+// One record is stuck while others pass: what that costs in memory and in the state does not grow with every record.
+func TestOneStuckRecordCostsLittleHoweverManyPassIt(t *testing.T) {
+	const passed = 134_000_000
+	st, out := NewState(), &Changes{}
+	if err := st.AddLane(NewLane{0, "a"}, out); err != nil {
+		t.Fatal(err)
+	}
+	st.Append(0, passed+1)
+	for first := Index(1); first <= passed; first += 1_000_000 {
+		end := min(first+1_000_000, passed+1)
+		if err := st.Apply(&Write{Settle: []Settlement{{Lane: 0, Spans: []Span{{first, end}}, Outcome: OutcomeAcked}}}, out); err != nil {
+			t.Fatal(err)
+		}
+		st.Flush(out)
+		out.List = out.List[:0]
+	}
+	state, memory := 0, 0
+	set := st.Settled(0)
+	for _, key := range set.keys() {
+		b, _ := set.appendChunk(nil, key)
+		state += len(b) + 13 // its key
+		if set.chunks[key] != full {
+			memory += chunkBytes
+		}
+	}
+	t.Logf("1 pending, %d passed: %d bytes of state, %d chunks, %d bytes of bits in memory", passed, state, len(set.chunks), memory)
+	if state > passed/200 || memory > 4*chunkBytes {
+		t.Errorf("%d bytes of state and %d bytes of bits for one pending record", state, memory)
+	}
+}

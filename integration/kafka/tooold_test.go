@@ -1,0 +1,59 @@
+//go:build kafka
+
+package kafka_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/integration/kafka"
+)
+
+// Records that have become too old for their topic while the cluster was away are dead letters that say so, what is young enough is
+// delivered, and a replay with the time of now delivers the others.
+func TestRecordsThatHaveGrownTooOldAreReplayedWithTheTimeOfNow(t *testing.T) {
+	c := kafka.Run(t, kafka.Options{})
+	if err := c.CreateTopic(t.Context(), "t", 1, map[string]string{"message.timestamp.before.max.ms": "20000"}); err != nil {
+		t.Fatal(err)
+	}
+	p := mustOpen(t, c, t.TempDir(), nil)
+	sendEach(t, p, "t", 1, nil)
+	drained(t, p)
+	if err := c.Kill(0); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	sendEach(t, p, "t", 3, func(_ int, r *spoold.Record) { r.Value = append([]byte("old "), r.Value...) })
+	time.Sleep(time.Until(began.Add(22 * time.Second))) // what is waited for is that they grow old
+	if err := c.Start(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	sendEach(t, p, "t", 1, func(_ int, r *spoold.Record) { r.Value = []byte("young") })
+	comes(t, p, "three dead letters", func(st *spoold.Status) bool { return st.DeadLetters == 3 && st.Pending == 0 && st.Acked == 2 })
+	for _, d := range p.DeadLetters(spoold.DeadLetterFilter{}, -1) {
+		if d.Code != "INVALID_TIMESTAMP" || !strings.Contains(d.Message, "imestamp") || d.InDoubt {
+			t.Errorf("dead letter %+v", d)
+		}
+		t.Logf("%s: %s", d.Code, d.Message)
+	}
+	r, err := p.ReplayDeadLetters(t.Context(), spoold.DeadLetterFilter{}, spoold.DeadLetterReplay{TimestampNow: true})
+	if err != nil || r.Records != 3 {
+		t.Fatalf("replayed %+v, %v", r, err)
+	}
+	comes(t, p, "all delivered", func(st *spoold.Status) bool { return st.DeadLetters == 0 && st.Pending == 0 && st.Acked == 5 })
+	found, err := c.ReadAll(t.Context(), "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, records := range found {
+		for _, r := range records {
+			got = append(got, string(r.Value))
+		}
+	}
+	if want := "v0 young old v0 old v1 old v2"; strings.Join(got, " ") != want {
+		t.Errorf("the topic holds %q, want %q", got, want)
+	}
+}
