@@ -164,7 +164,7 @@ func TestConflictsAreRefusedNotAdjusted(t *testing.T) {
 		{"buffer under two batches", func(c *Config) { c.BufferMemory, c.BatchSize = 1<<20, 1<<20 }, "buffer.memory"},
 		{"same broker twice", func(c *Config) { c.BootstrapServers = []string{"a:1", "a:1"} }, "twice"},
 		{"broker without port", func(c *Config) { c.BootstrapServers = []string{"a"} }, "not host:port"},
-		{"spool under two segments", func(c *Config) { c.SpoolMaxBytes = 100 << 20 }, "spool.max.bytes"},
+		{"spool under two segments", func(c *Config) { c.SpoolMaxBytes, c.SpoolSegmentBytes = 100<<20, 64<<20 }, "spool.max.bytes"},
 		{"acks through the field", func(c *Config) { c.Acks = "1" }, "acks"},
 	} {
 		c := validConfig()

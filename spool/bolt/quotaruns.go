@@ -138,8 +138,18 @@ func (s *quotas) committed(t *transaction, g *group) {
 		if freed[i] > 0 {
 			q.turns.callFirst()
 		}
-		if len(q.turns.list) > 0 {
+		s.crowd(q)
+	}
+	for _, sect := range g.sections { // what was appended can be dropped from now on
+		if q := sect.lane.quota; q != nil {
 			s.crowd(q)
+		}
+	}
+	if u := g.unitCommit; u != nil {
+		for _, q := range u.quotas {
+			if q != nil {
+				s.crowd(q)
+			}
 		}
 	}
 }
