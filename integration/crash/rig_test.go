@@ -37,7 +37,15 @@ var (
 
 type sharedState struct {
 	mu       sync.Mutex
-	clusters map[int]*kafka.Cluster
+	dir      string
+	keys     map[string]string // what a client of a secure one needs
+	clusters map[kind]*kafka.Cluster
+}
+
+// kind is which of the clusters: how many brokers, and whether clients need TLS and a password.
+type kind struct {
+	brokers int
+	secure  bool
 }
 
 func TestMain(m *testing.M) {
@@ -62,7 +70,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	shared.clusters = make(map[int]*kafka.Cluster)
+	shared.clusters, shared.dir = make(map[kind]*kafka.Cluster), dir
 	defer func() {
 		for _, c := range shared.clusters {
 			c.Close()
@@ -78,19 +86,27 @@ func run(m *testing.M) int {
 }
 
 // cluster is a running cluster of so many brokers, each behind a link that breaks nothing unless a test says so. Tests leave it whole.
-func cluster(t *testing.T, brokers int) *kafka.Cluster {
+func cluster(t *testing.T, k kind) *kafka.Cluster {
 	t.Helper()
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
-	if c := shared.clusters[brokers]; c != nil {
+	if c := shared.clusters[k]; c != nil {
 		mend(t, c)
 		return c
 	}
-	c, err := kafka.Start(context.Background(), kafka.Options{Brokers: brokers, Faults: true})
+	o, err := kafka.Options{Faults: true}, error(nil)
+	if k.secure {
+		o, shared.keys, err = secured(shared.dir)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	shared.clusters[brokers] = c
+	o.Brokers = k.brokers
+	c, err := kafka.Start(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared.clusters[k] = c
 	return c
 }
 
@@ -138,6 +154,7 @@ type setup struct {
 	records int // most in one request
 	think   time.Duration
 	keyless bool
+	secure  bool
 	keys    map[string]string
 }
 
@@ -155,15 +172,21 @@ func newRig(t *testing.T, s setup) *rig {
 	if s.size == 0 {
 		s.size = 200
 	}
-	r := &rig{t: t, ctx: t.Context(), seed: seed, rand: rand.New(rand.NewPCG(seed, 1)), cluster: cluster(t, s.brokers),
+	r := &rig{t: t, ctx: t.Context(), seed: seed, rand: rand.New(rand.NewPCG(seed, 1)), cluster: cluster(t, kind{s.brokers, s.secure}),
 		topic: fmt.Sprintf("crash-%x", seed), ledger: NewLedger(seed, s.clients, s.size), trace: newTrace(t)}
 	for _, l := range r.cluster.Links() {
+		if s.secure {
+			break // nothing can be broken inside TLS
+		}
 		l.Begin(seed, link.Mix{}, r.trace.decision)
 	}
 	if err := r.cluster.CreateTopic(r.ctx, r.topic, partitions, nil); err != nil {
 		t.Fatal(err)
 	}
 	r.keys = map[string]string{"idempotency.max.keys": "5000000"}
+	if s.secure {
+		maps.Copy(r.keys, shared.keys)
+	}
 	maps.Copy(r.keys, s.keys)
 	keys := maps.Clone(r.keys)
 	keys["shutdown.timeout"] = "20s"

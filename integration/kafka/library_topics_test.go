@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spoold/spoold"
 	"github.com/spoold/spoold/integration/kafka"
@@ -33,6 +34,26 @@ func TestARecreatedTopicIsBoundAnewWithNothingInDoubt(t *testing.T) {
 			drained(t, p)
 			expect(t, c, "t", 10)
 		})
+	}
+}
+
+// An ack says which time the record has in the log: its own, or the broker's where the topic wants that.
+func TestAnAckSaysWhatTimeTheLogHas(t *testing.T) {
+	c := kafka.Run(t, kafka.Options{})
+	p := mustOpen(t, c, t.TempDir(), nil)
+	own := time.Now().Add(-time.Hour).Truncate(time.Millisecond)
+	for kind, near := range map[string]time.Time{"CreateTime": own, "LogAppendTime": time.Now()} {
+		if err := c.CreateTopic(t.Context(), kind, 1, map[string]string{"message.timestamp.type": kind}); err != nil {
+			t.Fatal(err)
+		}
+		d, err := p.Send(t.Context(), spoold.Record{Topic: kind, Value: []byte("v"), Timestamp: own})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ack, err := d.Acked(t.Context())
+		if off := ack.Timestamp.Sub(near); err != nil || off < -time.Second || off > 10*time.Minute || kind == "CreateTime" && off != 0 {
+			t.Errorf("%s: the ack says %v, %v; the record's time is %v", kind, ack.Timestamp, err, own)
+		}
 	}
 }
 
