@@ -7,6 +7,8 @@ type sizeLimit struct {
 	acked    int   // the largest batch that was acked since; a refusal of a smaller one forgets it
 	growAt   int64 // Age
 	refusals int
+	refused  int  // the size of the last batch that was refused
+	wanted   bool // the topic's own setting would help: nobody was asked for it since the last refusal
 }
 
 const (
@@ -25,6 +27,14 @@ func (s *sizeLimit) tooLarge(now int64, size int) {
 	}
 	s.growAt = now + min(growAfterMs<<min(s.refusals, 6), growMostMs)
 	s.refusals++
+	s.refused, s.wanted = size, true
+}
+
+// configured notes what the topic's configuration says. It counts where it explains the last refusal: with no guess, then.
+func (s *sizeLimit) configured(bytes int) {
+	if s.bytes > 0 && bytes < s.refused {
+		s.bytes = max(bytes, leastLimit)
+	}
 }
 
 // ackedBatch notes that a batch of so many bytes was acked.

@@ -93,3 +93,24 @@ func TestALimitThatIsLoweredIsLearntAgain(t *testing.T) {
 		t.Errorf("%d of 100 batches were refused", n)
 	}
 }
+
+// What the topic's configuration says counts instead of a guess, if it explains the refusal.
+func TestAConfiguredSizeReplacesTheGuess(t *testing.T) {
+	s := sizeLimit{}
+	if s.configured(10_000); s.bytes != 0 {
+		t.Errorf("with no refusal the limit is %d", s.bytes)
+	}
+	s.tooLarge(0, 100_000)
+	if s.bytes != 50_000 || !s.wanted {
+		t.Errorf("after a refusal: %+v", s)
+	}
+	if s.configured(200_000); s.bytes != 50_000 {
+		t.Errorf("a setting that the batch was within makes the limit %d", s.bytes)
+	}
+	if s.configured(90_000); s.bytes != 90_000 {
+		t.Errorf("the limit is %d, the setting 90,000", s.bytes)
+	}
+	if s.configured(10); s.bytes != leastLimit {
+		t.Errorf("the limit is %d for a setting of 10", s.bytes)
+	}
+}

@@ -65,6 +65,17 @@ func (s *Sizing) TooLarge(now int64, b *Batch) {
 	s.ratio = ratioNone
 }
 
+// WantsSize reports whether a batch was refused for its size since the last call: then the topic's max.message.bytes is worth
+// asking for.
+func (s *Sizing) WantsSize() bool {
+	wants := s.limit.wanted
+	s.limit.wanted = false
+	return wants
+}
+
+// Configured notes the topic's max.message.bytes.
+func (s *Sizing) Configured(bytes int) { s.limit.configured(bytes) }
+
 // Acked notes that a batch was acked.
 func (s *Sizing) Acked(b *Batch) { s.limit.ackedBatch(b.WireSize()) }
 

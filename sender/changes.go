@@ -61,6 +61,8 @@ func (ch *changes) topicChanged(l *lane, c *cluster.Change) {
 		for _, p := range l.parts {
 			p.Block(&ch.e, true)
 		}
+	case cluster.SizeRead:
+		l.acc.Configured(c.Bytes)
 	case cluster.TopicReturned:
 		l.undecided = l.undecided && !c.Up
 		l.acc.Closed = !c.Up // if it was the same topic after all, records for partitions that are not parked go on

@@ -65,6 +65,9 @@ func (s *Sender) advance(p *partition) {
 	p.Review(e)
 	s.reportOnce(p, n)
 	s.collect(p)
+	if p.lane.acc.WantsSize() {
+		cluster.AskSize(s.view, p.lane.remote)
+	}
 	if p.Phase() == idempotence.Parked || s.stop != nil {
 		return
 	}

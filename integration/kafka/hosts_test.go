@@ -109,7 +109,8 @@ func TestRecordsStampedAheadOfTheBrokerWaitUntilItTakesThem(t *testing.T) {
 	expect(t, c, "t", 20)
 }
 
-// Where the topic takes smaller batches than batch.size, that is learnt: hardly any request is refused after the first ones.
+// Where the topic takes smaller batches than batch.size, its configuration says so after the first refusal: what was under way then is refused, and
+// hardly anything after it.
 func TestTheSizeThatATopicTakesIsLearnt(t *testing.T) {
 	c := kafka.Run(t, kafka.Options{})
 	if err := c.CreateTopic(t.Context(), "t", 1, map[string]string{"max.message.bytes": "10000"}); err != nil {
@@ -134,7 +135,7 @@ func TestTheSizeThatATopicTakesIsLearnt(t *testing.T) {
 	stop(t, p)
 	expect(t, c, "t", n)
 	t.Logf("%d batches acked, %d refused for their size", acked, refused)
-	if refused > acked/10+10 {
+	if refused > acked/50+5 {
 		t.Errorf("%d batches acked, %d refused for their size", acked, refused)
 	}
 }

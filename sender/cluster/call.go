@@ -77,6 +77,8 @@ const (
 	LeaderChanged
 	// ExpirationRead: Ms is how long the cluster remembers an idle producer.
 	ExpirationRead
+	// SizeRead: a batch for the topic may have so many Bytes.
+	SizeRead
 )
 
 // Change is one thing that is different from before.
@@ -88,4 +90,5 @@ type Change struct {
 	Code      protocol.ErrorCode
 	Text      string
 	Ms        int64
+	Bytes     int
 }

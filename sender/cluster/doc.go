@@ -20,6 +20,6 @@
 // Files: view.go and call.go (the calls), connections.go (brokers, throttling), link.go (whether the cluster is
 // reached), metadata.go (when it is asked for, and of whom), topics.go (what it says of topics), leaders.go (who
 // leads a partition, and how to reach it), check.go (another broker's answer about a leader), expiration.go (how long
-// producers are remembered). A look-up of coordinators (FindCoordinator, by key, for groups and transactional ids)
+// producers are remembered), topicsize.go (how large a topic's batches may be). A look-up of coordinators (FindCoordinator, by key, for groups and transactional ids)
 // belongs beside connections.go.
 package cluster

@@ -39,6 +39,7 @@ type Topic struct {
 	fresh      bool  // in View.fresh
 	lacking    bool  // in View.lacking
 	used       int64 // Age at which records waited for it last
+	sizeAsked  int64 // Age at which AskSize asked; 0: never
 }
 
 // Follow adds a topic, bound to that id or to none, to what metadata is asked for.

@@ -52,6 +52,7 @@ const (
 	connect kind = iota + 1
 	askTopics
 	askExpiration
+	askSize
 )
 
 // Answer is what came of a Request: Message, or Err if there is none.
@@ -83,6 +84,8 @@ func (v *View) Handle(r Request, a Answer) (any bool) {
 		return !v.meta.few() || v.link != link || v.foreign != foreign || len(v.brokers) != brokers
 	case askExpiration:
 		v.onExpiration(a)
+	case askSize:
+		onSize(v, a)
 	}
 	return true
 }
