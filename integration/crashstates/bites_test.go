@@ -66,7 +66,7 @@ func TestStateOfAKeptCase(t *testing.T) {
 		t.Fatal(err)
 	}
 	scratch, _ := scratch(t)
-	j := Job{Case: dir, Plan: plan, Lies: lies, Only: []int{int(setting(t, "CRASH_STATE", 0))}, Scratch: scratch}
+	j := Job{Case: dir, Plan: plan, Lies: lies, Only: []int{int(proof.Setting(t, "CRASH_STATE", 0))}, Scratch: scratch}
 	r, err := j.Run(t.Context(), self(t))
 	if err != nil {
 		t.Fatal(err)

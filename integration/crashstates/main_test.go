@@ -30,19 +30,6 @@ func self(t *testing.T) string {
 	return path
 }
 
-// setting is a number from the environment.
-func setting(t *testing.T, name string, unset uint64) uint64 {
-	v := os.Getenv(name)
-	if v == "" {
-		return unset
-	}
-	n, err := strconv.ParseUint(v, 10, 64)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
-}
-
 // scratch is a directory in memory where there is one: a state is written and read back at once. done removes it.
 func scratch(t *testing.T) (dir string, done func()) {
 	const memory = "/dev/shm"

@@ -43,7 +43,7 @@ type campaign struct {
 
 func begin(t *testing.T, unset uint64) *campaign {
 	t.Helper()
-	c := &campaign{rig: newRig(t), seed: setting(t, "CRASH_SEED", rand.Uint64()), count: int(setting(t, "CRASH_STATES", unset)), sum: newResult(), began: time.Now(), said: time.Now()}
+	c := &campaign{rig: newRig(t), seed: proof.Setting(t, "CRASH_SEED", rand.Uint64()), count: int(proof.Setting(t, "CRASH_STATES", unset)), sum: newResult(), began: time.Now(), said: time.Now()}
 	t.Logf("seed %d; another run like it: CRASH_SEED=%d CRASH_STATES=%d go test -tags crash -count=1 -v -timeout 0 ./integration/crashstates -run %s", c.seed, c.seed, c.count, t.Name())
 	return c
 }
@@ -121,11 +121,7 @@ func TestWhatAPowerCutLeavesOpensWithEverythingThatWasTold(t *testing.T) {
 		return
 	}
 	c.bites(run)
-	root, err := proof.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := run.Save(root); err != nil {
+	if err := run.Keep(); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -56,19 +56,6 @@ var fullDisks = []struct {
 	more int // calls after it that fail, too
 }{{"pwrite64", 24, 1}, {"fallocate", 24, 3}, {"renameat", 12, 1}}
 
-// setting is a number from the environment.
-func setting(t *testing.T, name string, unset uint64) uint64 {
-	v := os.Getenv(name)
-	if v == "" {
-		return unset
-	}
-	n, err := strconv.ParseUint(v, 10, 64)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
-}
-
 // build builds the daemon.
 func build(t *testing.T) string {
 	t.Helper()
@@ -166,9 +153,9 @@ func (p *pool) progress(of int) {
 }
 
 func TestKilledOrFailedAtItsNthCallTheDaemonKeepsItsWord(t *testing.T) {
-	seed := setting(t, "CRASH_SEED", rand.Uint64())
-	depth := int(setting(t, "CRASH_DEPTH", 300))
-	seconds := setting(t, "CRASH_SECONDS", 40)
+	seed := proof.Setting(t, "CRASH_SEED", rand.Uint64())
+	depth := int(proof.Setting(t, "CRASH_DEPTH", 300))
+	seconds := proof.Setting(t, "CRASH_SECONDS", 40)
 	t.Logf("seed %d; another run like it: CRASH_SEED=%d CRASH_DEPTH=%d CRASH_SECONDS=%d go test -tags crash -count=1 -v -timeout 0 ./integration/inject -run %s", seed, seed, depth, seconds, t.Name())
 	run := proof.Begin("injected-faults", "Faults at the Nth system call", fmt.Sprintf("CRASH_SEED=%d CRASH_DEPTH=%d make inject", seed, depth))
 	p := &pool{t: t, bin: build(t), dir: scratch(t), seed: seed, limit: time.Duration(seconds) * time.Second, began: time.Now(), said: time.Now(), x: newTally()}
@@ -204,11 +191,7 @@ func TestKilledOrFailedAtItsNthCallTheDaemonKeepsItsWord(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	root, err := proof.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := run.Save(root); err != nil {
+	if err := run.Keep(); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -32,15 +32,11 @@ func (v *volume) Stat(inode uint64) (node, syscall.Errno) {
 
 // Chmod gives a file other permissions.
 func (v *volume) Chmod(inode uint64, mode uint32) syscall.Errno {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	n, errno := v.find(inode)
-	if errno != 0 {
-		return errno
-	}
-	n.mode = n.mode&syscall.S_IFMT | mode&^syscall.S_IFMT
-	v.modes[n.file.Number] = n.mode
-	return 0
+	return v.with(inode, func(n *node) syscall.Errno {
+		n.mode = n.mode&syscall.S_IFMT | mode&^syscall.S_IFMT
+		v.modes[n.file.Number] = n.mode
+		return 0
+	})
 }
 
 // Create makes a file, or a socket, which must not be there.

@@ -219,72 +219,67 @@ func (v *volume) find(inode uint64) (*node, syscall.Errno) {
 	return nil, syscall.ENOENT
 }
 
-// Write writes data, which the volume keeps, at off.
-func (v *volume) Write(inode uint64, off int64, data []byte) syscall.Errno {
+// with has do work on a node by its inode number, when there is power, under the lock.
+func (v *volume) with(inode uint64, do func(*node) syscall.Errno) syscall.Errno {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	n, errno := v.find(inode)
 	if errno != 0 {
 		return errno
 	}
-	return v.do(Write, n.name, func(at powercut.When) {
-		n.file.Write(off, data, at)
-		end := off + int64(len(data))
-		if grow := end - int64(len(n.data)); grow > 0 {
-			n.data = append(n.data, make([]byte, grow)...)
-		}
-		copy(n.data[off:], data)
-		n.size = max(n.size, end)
+	return do(n)
+}
+
+// Write writes data, which the volume keeps, at off.
+func (v *volume) Write(inode uint64, off int64, data []byte) syscall.Errno {
+	return v.with(inode, func(n *node) syscall.Errno {
+		return v.do(Write, n.name, func(at powercut.When) {
+			n.file.Write(off, data, at)
+			end := off + int64(len(data))
+			if grow := end - int64(len(n.data)); grow > 0 {
+				n.data = append(n.data, make([]byte, grow)...)
+			}
+			copy(n.data[off:], data)
+			n.size = max(n.size, end)
+		})
 	})
 }
 
 // Truncate makes a file end at size.
 func (v *volume) Truncate(inode uint64, size int64) syscall.Errno {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	n, errno := v.find(inode)
-	if errno != 0 {
-		return errno
-	}
-	return v.do(Truncate, n.name, func(at powercut.When) {
-		n.file.Truncate(size, at)
-		n.data, n.size = n.data[:min(size, int64(len(n.data)))], size
-		clear(n.data[len(n.data):cap(n.data)]) // what the file grows into again is zero
+	return v.with(inode, func(n *node) syscall.Errno {
+		return v.do(Truncate, n.name, func(at powercut.When) {
+			n.file.Truncate(size, at)
+			n.data, n.size = n.data[:min(size, int64(len(n.data)))], size
+			clear(n.data[len(n.data):cap(n.data)]) // what the file grows into again is zero
+		})
 	})
 }
 
 // Allocate makes a file end at size or later.
 func (v *volume) Allocate(inode uint64, size int64) syscall.Errno {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	n, errno := v.find(inode)
-	if errno != 0 {
-		return errno
-	}
-	return v.do(Allocate, n.name, func(at powercut.When) {
-		n.file.Allocate(size, at)
-		n.size = max(n.size, size)
+	return v.with(inode, func(n *node) syscall.Errno {
+		return v.do(Allocate, n.name, func(at powercut.When) {
+			n.file.Allocate(size, at)
+			n.size = max(n.size, size)
+		})
 	})
 }
 
 // Sync syncs a file.
 func (v *volume) Sync(inode uint64) syscall.Errno {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	n, errno := v.find(inode)
-	if errno != 0 {
-		return errno
-	}
-	return v.sync(Sync, n.name, func(began int, errno syscall.Errno) {
-		switch {
-		case errno != 0:
-			n.file.FailSync(began, v.rng, v.tally)
-			if !v.set.KeepCache {
-				n.data, n.size = n.file.Content()
+	return v.with(inode, func(n *node) syscall.Errno {
+		return v.sync(Sync, n.name, func(began int, errno syscall.Errno) {
+			switch {
+			case errno != 0:
+				n.file.FailSync(began, v.rng, v.tally)
+				if !v.set.KeepCache {
+					n.data, n.size = n.file.Content()
+				}
+			case !v.set.LieFile:
+				n.file.Sync(began)
 			}
-		case !v.set.LieFile:
-			n.file.Sync(began)
-		}
+		})
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -77,6 +78,28 @@ func (r *Run) Save(root string) error {
 		return fmt.Errorf("proof: %w", err)
 	}
 	return WritePage(root)
+}
+
+// Keep is Save in the repository that the run was started in.
+func (r *Run) Keep() error {
+	root, err := Root()
+	if err != nil {
+		return err
+	}
+	return r.Save(root)
+}
+
+// Setting is a number that a longer run has in the environment; a value that is none ends the test t.
+func Setting(t interface{ Fatalf(string, ...any) }, name string, unset uint64) uint64 {
+	v := os.Getenv(name)
+	if v == "" {
+		return unset
+	}
+	n, err := strconv.ParseUint(v, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
 }
 
 // Load reads the runs that are kept, by name.
