@@ -134,11 +134,11 @@ func closeNow(t testing.TB, p *spoold.Producer) {
 	}
 }
 
-// read returns the first n records of a topic, by another client, and fails if there are more.
-func (c *cluster) read(t testing.TB, topic string, n int) []*kgo.Record {
+// poll returns n records or more, read from the start by another client.
+func (c *cluster) poll(t testing.TB, n int, options ...kgo.Opt) []*kgo.Record {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.ConsumeTopics(topic),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(100*time.Millisecond))
+	client, err := kgo.NewClient(append(options, kgo.SeedBrokers(c.ListenAddrs()...),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(100*time.Millisecond))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,10 +149,17 @@ func (c *cluster) read(t testing.TB, topic string, n int) []*kgo.Record {
 	for len(records) < n {
 		f := client.PollFetches(ctx)
 		if err := f.Err(); err != nil {
-			t.Fatalf("read back %s: %v after %d of %d records", topic, err, len(records), n)
+			t.Fatalf("read back: %v after %d of %d records", err, len(records), n)
 		}
 		records = append(records, f.Records()...)
 	}
+	return records
+}
+
+// read returns the first n records of a topic, by another client, and fails if there are more.
+func (c *cluster) read(t testing.TB, topic string, n int) []*kgo.Record {
+	t.Helper()
+	records := c.poll(t, n, kgo.ConsumeTopics(topic))
 	slices.SortStableFunc(records, func(a, b *kgo.Record) int { return int(a.Partition - b.Partition) })
 	var high int64
 	for _, info := range c.PartitionInfos(topic) {

@@ -1,7 +1,6 @@
 package spoold_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -22,22 +21,7 @@ func transactional(id string) func(*spoold.Config) {
 // readCommitted returns the first n records of a topic that a read_committed reader sees.
 func (c *cluster) readCommitted(t testing.TB, n int, topics ...string) []*kgo.Record {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.ConsumeTopics(topics...), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(100*time.Millisecond))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	var records []*kgo.Record
-	for len(records) < n {
-		f := client.PollFetches(ctx)
-		if err := f.Err(); err != nil {
-			t.Fatalf("read back %v: %v after %d of %d records", topics, err, len(records), n)
-		}
-		records = append(records, f.Records()...)
-	}
+	records := c.poll(t, n, kgo.ConsumeTopics(topics...), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	if len(records) != n {
 		t.Fatalf("%d records were read, want %d", len(records), n)
 	}

@@ -69,6 +69,14 @@ func (b *bench) commit() {
 	b.e.Sealed = nil
 }
 
+// sent spools n records and has the batches of them sealed, durable and on the wire, as far as they may be.
+func (b *bench) sent(n int) []*Sealed {
+	b.spool(n)
+	b.advance(1)
+	b.commit()
+	return b.send()
+}
+
 // send puts all that may be sent on the wire.
 func (b *bench) send() (sent []*Sealed) {
 	for s := b.NextToSend(&b.e); s != nil; s = b.NextToSend(&b.e) {
@@ -148,10 +156,7 @@ func TestNothingIsSentBeforeItsSealIsDurable(t *testing.T) {
 
 func TestOneBatchIsOutUntilTheFirstAckThenFive(t *testing.T) {
 	b := newBench(t).ready()
-	b.spool(8)
-	b.advance(1)
-	b.commit()
-	sent := b.send()
+	sent := b.sent(8)
 	if len(sent) != 1 {
 		t.Fatalf("%d batches are out before the first ack, want 1", len(sent))
 	}
@@ -174,10 +179,7 @@ func TestNothingNewIsSealedWhileTheCloneCheckRuns(t *testing.T) {
 
 func TestAFailedBatchMutesThePartitionUntilAllAreAnswered(t *testing.T) {
 	b := newBench(t).known()
-	b.spool(3)
-	b.advance(1)
-	b.commit()
-	sent := b.send()
+	sent := b.sent(3)
 	b.fail(sent[0], protocol.NotEnoughReplicas) // certainly not appended
 	if b.Phase() != Muted || len(b.send()) != 0 {
 		t.Fatalf("phase %v after an error, want muted", b.Phase())
@@ -195,10 +197,7 @@ func TestAFailedBatchMutesThePartitionUntilAllAreAnswered(t *testing.T) {
 
 func TestALostAnswerIsAskedAboutBeforeAnythingIsSentAgain(t *testing.T) {
 	b := newBench(t).known()
-	b.spool(1)
-	b.advance(1)
-	b.commit()
-	sent := b.send()
+	sent := b.sent(1)
 	if refresh := b.Answered(&b.e, sent[0], NoAnswer("cut")); !refresh {
 		t.Error("does not ask for metadata after a lost answer")
 	}
@@ -220,10 +219,7 @@ func TestALostAnswerIsAskedAboutBeforeAnythingIsSentAgain(t *testing.T) {
 
 func TestARefusedRecordIsDeadLetteredAndTheNextEpochBegins(t *testing.T) {
 	b := newBench(t).known()
-	b.spool(2)
-	b.advance(1)
-	b.commit()
-	sent := b.send()
+	sent := b.sent(2)
 	b.fail(sent[0], protocol.InvalidRecord)
 	b.fail(sent[1], protocol.OutOfOrderSequenceNumber)
 	b.advance(1)
@@ -297,10 +293,7 @@ func TestAStartFindsItsWindowInOrderOfSequences(t *testing.T) {
 
 func TestAPartitionTakesANewProducerIDOnlyWithNothingInDoubt(t *testing.T) {
 	b := newBench(t).known()
-	b.spool(1)
-	b.advance(1)
-	b.commit()
-	sent := b.send()
+	sent := b.sent(1)
 	b.e.Identity = protocol.ProducerIdentity{ID: 8}
 	b.spool(1)
 	b.advance(1)

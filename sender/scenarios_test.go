@@ -78,13 +78,28 @@ func (w *world) parkOf() spool.Park {
 	return spool.Park{}
 }
 
+// parkedFor waits until a partition is parked, for that reason.
+func (w *world) parkedFor(t *testing.T, reason string) {
+	t.Helper()
+	w.until(t, "a park", func() bool { return w.parkOf().Parked() })
+	if got := w.parkOf().Reason; got != reason {
+		t.Errorf("parked for %q, want %q", got, reason)
+	}
+}
+
+// acked produces n records and waits until they have left.
+func (w *world) acked(t *testing.T, n int) {
+	t.Helper()
+	w.produce(n)
+	w.until(t, "the first ack", func() bool { return w.pending() == 0 })
+}
+
 func isProduce(_ int32, r sender.Request) bool { return r.Kind == sender.KindProduce }
 
 // doubt leaves n batches sealed and in the log, whose answers were lost with the host.
 func (w *world) doubt(t *testing.T, p *modelPartition, n int) {
 	t.Helper()
-	w.produce(1)
-	w.until(t, "the first ack", func() bool { return w.pending() == 0 })
+	w.acked(t, 1)
 	before := len(p.log)
 	w.hold = isProduce
 	for range n {
@@ -148,8 +163,7 @@ func TestS04ARestartedBrokerRemembersOneBatchNothingIsRenumbered(t *testing.T) {
 
 func TestS05ForgottenProducerStateWithRecordsAbsentParks(t *testing.T) {
 	w, p := scenario(1)
-	w.produce(1)
-	w.until(t, "the first ack", func() bool { return w.pending() == 0 })
+	w.acked(t, 1)
 	w.drop = isProduce
 	w.produce(3)
 	w.until(t, "a seal on disk", func() bool { return len(w.disk.seals) == 1 })
@@ -157,10 +171,7 @@ func TestS05ForgottenProducerStateWithRecordsAbsentParks(t *testing.T) {
 	w.pass(w.now.Age + 25*hour)
 	w.cluster.expireProducers()
 	w.crash(scenarioCfg)
-	w.until(t, "a park", func() bool { return w.parkOf().Parked() })
-	if got := w.parkOf().Reason; got != spool.ParkOutsideMargin {
-		t.Errorf("parked for %q, want %q", got, spool.ParkOutsideMargin)
-	}
+	w.parkedFor(t, spool.ParkOutsideMargin)
 	if len(p.log) != 1 {
 		t.Errorf("%d batches in the log, want 1: nothing may be sent blindly", len(p.log))
 	}
@@ -186,10 +197,7 @@ func TestS05ALogThatBeginsAboveWhatIsInDoubtParks(t *testing.T) {
 	p.start, p.log = p.end(), nil
 	w.cluster.restart(p)
 	w.crash(scenarioCfg)
-	w.until(t, "a park", func() bool { return w.parkOf().Parked() })
-	if got := w.parkOf().Reason; got != spool.ParkTailUnreadable {
-		t.Errorf("parked for %q, want %q", got, spool.ParkTailUnreadable)
-	}
+	w.parkedFor(t, spool.ParkTailUnreadable)
 	if len(p.log) != 0 {
 		t.Errorf("%d batches in the log, want none: nothing may be sent blindly", len(p.log))
 	}
@@ -216,8 +224,7 @@ func TestTheMarginIsNeverWiderThanWhatTheClusterRemembers(t *testing.T) {
 
 func TestS06OldTimestampsAreForgottenAtOnceAndGoAlone(t *testing.T) {
 	w, p := scenario(1)
-	w.produce(1)
-	w.until(t, "the first ack", func() bool { return w.pending() == 0 })
+	w.acked(t, 1)
 	old := w.now.Wall - 3*24*hour
 	w.lose = isProduce
 	for range 12 {

@@ -67,28 +67,28 @@ func hear(t *testing.T, c net.Conn, patience time.Duration) (string, error) {
 	return strings.TrimSpace(line), err
 }
 
-func TestBytesPassWhileTheLinkIsUp(t *testing.T) {
-	_, dial := open(t)
+// talk opens a connection, on which one line comes back.
+func talk(t *testing.T, dial func() (net.Conn, error), line string) net.Conn {
+	t.Helper()
 	c, err := dial()
 	if err != nil {
 		t.Fatal(err)
 	}
-	say(t, c, "one")
-	if got, err := hear(t, c, 5*time.Second); got != "one" || err != nil {
-		t.Fatalf("heard %q, %v; want %q", got, err, "one")
+	say(t, c, line)
+	if got, err := hear(t, c, 5*time.Second); got != line || err != nil {
+		t.Fatalf("%q comes back, %v; want %q", got, err, line)
 	}
+	return c
+}
+
+func TestBytesPassWhileTheLinkIsUp(t *testing.T) {
+	_, dial := open(t)
+	talk(t, dial, "one")
 }
 
 func TestRefusingResetsWhatIsOpenAndRefusesWhatIsNewUntilHealed(t *testing.T) {
 	l, dial := open(t)
-	c, err := dial()
-	if err != nil {
-		t.Fatal(err)
-	}
-	say(t, c, "one")
-	if _, err := hear(t, c, 5*time.Second); err != nil {
-		t.Fatal(err)
-	}
+	c := talk(t, dial, "one")
 	l.Refuse()
 	if _, err := hear(t, c, 5*time.Second); !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.EOF) {
 		t.Errorf("open connection after Refuse: %v, want a reset", err)
@@ -99,25 +99,12 @@ func TestRefusingResetsWhatIsOpenAndRefusesWhatIsNewUntilHealed(t *testing.T) {
 	if err := l.Heal(); err != nil {
 		t.Fatal(err)
 	}
-	if c, err = dial(); err != nil {
-		t.Fatal(err)
-	}
-	say(t, c, "two")
-	if got, err := hear(t, c, 5*time.Second); got != "two" || err != nil {
-		t.Errorf("after Heal heard %q, %v; want %q", got, err, "two")
-	}
+	talk(t, dial, "two")
 }
 
 func TestHangingLetsNothingThroughResetsNothingAndDeliversLate(t *testing.T) {
 	l, dial := open(t)
-	c, err := dial()
-	if err != nil {
-		t.Fatal(err)
-	}
-	say(t, c, "one")
-	if _, err := hear(t, c, 5*time.Second); err != nil {
-		t.Fatal(err)
-	}
+	c := talk(t, dial, "one")
 	l.Hang()
 	say(t, c, "two")
 	if got, err := hear(t, c, 200*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {

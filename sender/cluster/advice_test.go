@@ -1,8 +1,11 @@
 package cluster
 
 import (
+	"errors"
 	"strings"
 	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/spoold/spoold/protocol"
 )
@@ -91,5 +94,29 @@ func TestRefreshWaitsForTheRequestAfterTheOneUnderWay(t *testing.T) {
 	r.metadata(q)
 	if g := r.Refresh(); g != 2 || r.Generation() != 1 {
 		t.Errorf("generation %d after %d, want 2 after 1", g, r.Generation())
+	}
+}
+
+// Broker 0 leads like any other, and what a broker says of partitions that its list has no place for is ignored.
+func TestATopicThatIsWhollyLedIsNotAskedForAgain(t *testing.T) {
+	r := newRig(t, nil)
+	a := r.Follow("a", id(1))
+	r.SetPending(a, true)
+	m := topic("a", id(1), [2]int32{0, 1}, [2]int32{0, 1}, [2]int32{0, 1})
+	m.Partitions[1].Partition, m.Partitions[2].Partition = -1, 3
+	r.metadata(r.asked(), m)
+	if len(a.partitions) != 1 {
+		t.Errorf("%d partitions are known, want that of number 0", len(a.partitions))
+	}
+	r.after(10_000)
+	if r.Update(); len(r.Requests()) != 0 {
+		t.Error("it is asked for again")
+	}
+}
+
+func TestMetadataThatCameWithAnErrorIsNotTaken(t *testing.T) {
+	r := newRig(t, nil)
+	if r.Handle(r.asked(), Answer{Message: kmsg.NewPtrMetadataResponse(), Err: errors.New("cut")}); r.Generation() != 0 {
+		t.Error("it was taken")
 	}
 }
