@@ -15,7 +15,7 @@ func newCore(id string, common sender.Config, timeoutMs int64, rec *spool.Recove
 	if id != "" && !inDoubt(rec) {
 		return transaction.New(transactionConfig(common, id, timeoutMs, false), rec)
 	}
-	if id == "" && (rec.Transaction.Decision.Open() || len(rec.Transaction.Parked) > 0) {
+	if id == "" && (rec.Transaction.Decision.Open() || len(rec.Transaction.Parked)+len(rec.Transaction.Unconfirmed) > 0) {
 		return transaction.New(transactionConfig(common, rec.Transaction.ID, timeoutMs, true), rec)
 	}
 	common.FinishOnly = id != ""

@@ -42,10 +42,14 @@ type TransactionStatus struct {
 	OpenSeconds float64 `json:"open_seconds"`
 	Records     int     `json:"records"` // in the open one
 	InDoubt     bool    `json:"in_doubt"`
-	Parked      int     `json:"parked"`                // transactions that wait for an operator to say what became of them
-	ParkReason  string  `json:"park_reason,omitempty"` // of the oldest of them
-	Fenced      string  `json:"fenced,omitempty"`
-	Detail      string  `json:"detail,omitempty"`
+	// Unconfirmed is how many transactions were committed, as their coordinator says, and wait until their markers are seen in all logs.
+	Unconfirmed    int    `json:"unconfirmed"`
+	MarkersMissing int    `json:"markers_missing"`       // that a broker has lost, and that are being written now
+	MarkersWritten int    `json:"markers_written"`       // that a broker had lost, and that were written since the start
+	Parked         int    `json:"parked"`                // transactions that wait for an operator to say what became of them
+	ParkReason     string `json:"park_reason,omitempty"` // of the oldest of them
+	Fenced         string `json:"fenced,omitempty"`
+	Detail         string `json:"detail,omitempty"`
 }
 
 func (st *Status) transaction(t *sender.TransactionStatus) {
@@ -56,6 +60,7 @@ func (st *Status) transaction(t *sender.TransactionStatus) {
 	st.Transaction = &TransactionStatus{
 		ID: t.ID, State: t.State, Version: t.Version, Coordinator: t.Coordinator, Producer: identityText(t.Identity), Ordinal: t.Ordinal,
 		Open: t.Open, OpenSeconds: float64(t.OpenMs) / 1000, Records: t.Records, InDoubt: t.InDoubt,
+		Unconfirmed: t.Unconfirmed, MarkersMissing: t.Missing, MarkersWritten: t.Written,
 		Parked: t.Parked, ParkReason: t.Park.Reason, Fenced: t.Fenced, Detail: firstOf(t.Park.Detail, t.Detail),
 	}
 }
@@ -69,7 +74,7 @@ func (st *Status) offlineTransaction(t *spool.Transaction) {
 	st.Committed = t.Committed
 	st.Transaction = &TransactionStatus{
 		ID: t.ID, State: "stopped", Coordinator: -1, Producer: identityText(t.Identity), Ordinal: d.Ordinal, InDoubt: d.Open(),
-		ParkReason: d.Park.Reason, Fenced: t.Fenced, Detail: d.Park.Detail,
+		Unconfirmed: len(t.Unconfirmed), ParkReason: d.Park.Reason, Fenced: t.Fenced, Detail: d.Park.Detail,
 	}
 	switch {
 	case t.Fenced != "":

@@ -84,6 +84,9 @@ type TransactionStatus struct {
 	InDoubt     bool       // a former process has decided on a transaction, and its outcome is not known yet
 	Parked      int        // transactions wait for an operator to say what became of them
 	Park        spool.Park // of the oldest of them
+	Unconfirmed int        // transactions that were committed, and whose markers were not all seen yet
+	Missing     int        // markers that are missing now
+	Written     int        // markers that were missing and were written since the start
 	Fenced      string     // not "": another producer has the id, why we think so
 	Detail      string
 }

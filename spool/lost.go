@@ -106,11 +106,9 @@ func (x *losses) covered(l *laneState) *Set {
 			set.Add(sp)
 		}
 	}
-	if x.of.txn.Decision.Open() {
-		for _, c := range x.of.txn.Decision.Cut {
-			if c.Lane == l.id {
-				set.Add(c.Span)
-			}
+	for _, c := range x.of.txn.undecided() {
+		if c.Lane == l.id {
+			set.Add(c.Span)
 		}
 	}
 	return set

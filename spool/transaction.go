@@ -19,6 +19,12 @@ type Transaction struct {
 	// Parked are decided transactions of which nobody can tell whether they were committed, the oldest first: an operator has
 	// to say so. Their records stay, and so does what lies behind them in their lanes.
 	Parked []Decision
+	// Unconfirmed are transactions that were committed, as their coordinator says, and whose markers were not seen in all logs yet,
+	// the oldest first. Their records stay.
+	Unconfirmed []Decision
+	// Topics and Groups are those that units which are not spooled wrote to or committed offsets for, the latest last: a start
+	// looks there, too, for transactions that were left open.
+	Topics, Groups []string
 }
 
 // Decision is a transaction that was to be ended with commit. It is durable before the first byte
@@ -74,12 +80,16 @@ const prefixTransaction = 't' // what is known of the transactional id
 const (
 	transactionCodec       = 1
 	transactionCodecParked = 2 // with parked transactions at the end
+	transactionCodecMarked = 3 // with unconfirmed ones, topics and groups behind them
 )
 
 func (c *Changes) transaction(t *Transaction) {
 	e := newEnc()
 	version := byte(transactionCodec)
-	if len(t.Parked) > 0 {
+	switch {
+	case len(t.Unconfirmed)+len(t.Topics)+len(t.Groups) > 0:
+		version = transactionCodecMarked
+	case len(t.Parked) > 0:
 		version = transactionCodecParked
 	}
 	e.byte(version)
@@ -91,13 +101,29 @@ func (c *Changes) transaction(t *Transaction) {
 	e.str(t.Fenced)
 	e.str(t.FencedBy)
 	e.decision(&t.Decision)
-	if len(t.Parked) > 0 {
-		e.u64(uint64(len(t.Parked)))
-		for i := range t.Parked {
-			e.decision(&t.Parked[i])
-		}
+	if version >= transactionCodecParked {
+		e.decisions(t.Parked)
+	}
+	if version >= transactionCodecMarked {
+		e.decisions(t.Unconfirmed)
+		e.strs(t.Topics)
+		e.strs(t.Groups)
 	}
 	c.put([]byte{prefixTransaction}, e.b)
+}
+
+func (e *enc) decisions(list []Decision) {
+	e.u64(uint64(len(list)))
+	for i := range list {
+		e.decision(&list[i])
+	}
+}
+
+func (e *enc) strs(list []string) {
+	e.u64(uint64(len(list)))
+	for _, s := range list {
+		e.str(s)
+	}
 }
 
 func (e *enc) decision(d *Decision) {
@@ -128,17 +154,32 @@ func (e *enc) decision(d *Decision) {
 
 func decodeTransaction(v *dec) Transaction {
 	version := v.byte()
-	if version != transactionCodec && version != transactionCodecParked {
+	if version < transactionCodec || version > transactionCodecMarked {
 		v.fail()
 	}
 	t := Transaction{ID: v.str(), Identity: v.identity(), Committed: v.u64(), TookOver: v.str(), KeyTopic: v.str(), Fenced: v.str(), FencedBy: v.str()}
 	t.Decision = decodeDecision(v)
-	if version == transactionCodecParked {
-		for range v.upTo(uint64(len(v.b))) {
-			t.Parked = append(t.Parked, decodeDecision(v))
-		}
+	if version >= transactionCodecParked {
+		t.Parked = decodeDecisions(v)
+	}
+	if version >= transactionCodecMarked {
+		t.Unconfirmed, t.Topics, t.Groups = decodeDecisions(v), v.strs(), v.strs()
 	}
 	return t
+}
+
+func decodeDecisions(v *dec) (list []Decision) {
+	for range v.upTo(uint64(len(v.b))) {
+		list = append(list, decodeDecision(v))
+	}
+	return list
+}
+
+func (v *dec) strs() (list []string) {
+	for range v.upTo(uint64(len(v.b))) {
+		list = append(list, v.str())
+	}
+	return list
 }
 
 func decodeDecision(v *dec) (d Decision) {
@@ -165,11 +206,24 @@ func decodeDecision(v *dec) (d Decision) {
 	return d
 }
 
-// cuts are the runs that the decision and the parked transactions speak of.
+// cuts are the runs that the decision, the parked and the unconfirmed transactions speak of.
 func (t *Transaction) cuts() []CutLane {
-	list := t.Decision.Cut
-	for i := range t.Parked {
-		list = append(list[:len(list):len(list)], t.Parked[i].Cut...)
+	return t.waiting(t.Decision.Cut)
+}
+
+// undecided are the runs of which nobody has seen yet what became of them.
+func (t *Transaction) undecided() []CutLane {
+	if t.Decision.Open() {
+		return t.cuts()
+	}
+	return t.waiting(nil)
+}
+
+func (t *Transaction) waiting(list []CutLane) []CutLane {
+	for _, more := range [][]Decision{t.Parked, t.Unconfirmed} {
+		for i := range more {
+			list = append(list[:len(list):len(list)], more[i].Cut...)
+		}
 	}
 	return list
 }

@@ -94,7 +94,9 @@ func (m *Machine) answered(now int64, k Kind, resp kmsg.Response) {
 	case *kmsg.AddOffsetsToTxnResponse:
 		code = protocol.ErrorCode(r.ErrorCode)
 		if code == protocol.None && len(m.offsets) > 0 {
-			m.offsets[0].added = true
+			if m.offsets[0].added = true; m.offsets[0].announce {
+				m.offsets = m.offsets[1:]
+			}
 		}
 	case *kmsg.TxnOffsetCommitResponse:
 		code, detail, some = m.offsetsCommitted(r)

@@ -10,7 +10,7 @@
 // Assumption: requests of one transactional id come from one machine at a time. Another one takes
 // the id over with InitProducerId, and this one ends in FatalError with cause Fenced.
 //
-// Files: state.go (states), machine.go (what goes out next), contents.go and coordinators.go (its parts), requests.go (how it looks), answers.go and errors.go (what comes
+// Files: state.go (states), machine.go (what goes out next), contents.go and coordinators.go (its parts), announce.go (a transaction that carries nothing), requests.go (how it looks), answers.go and errors.go (what comes
 // back), progress.go (what the offsets of our own group say about a decided transaction).
 //
 // The package is pure: no socket, file, clock, goroutine, channel or lock.

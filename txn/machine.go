@@ -94,7 +94,8 @@ type Group struct {
 type GroupOffsets struct {
 	Group
 	Offsets []Offset
-	added   bool // version 1: AddOffsetsToTxn was answered
+	added    bool // version 1: AddOffsetsToTxn was answered
+	announce bool // nothing is committed: see AnnounceGroup
 }
 
 // Machine is one transactional id's protocol state. Not safe for concurrent use: the sender
@@ -341,7 +342,7 @@ func (m *Machine) next() Kind {
 		}
 		switch {
 		case len(m.offsets) == 0:
-		case m.version >= V2 || m.offsets[0].added:
+		case !m.offsets[0].announce && (m.version >= V2 || m.offsets[0].added):
 			return CommitOffsets
 		default:
 			return AddOffsets

@@ -112,6 +112,12 @@ func describeTxn(w *world, asJSON bool, t *spoold.TransactionStatus) error {
 	if t.InDoubt && t.Parked == 0 {
 		line("in doubt", "transaction %d was decided on, its outcome is not known yet", t.Ordinal)
 	}
+	if t.Unconfirmed > 0 {
+		line("unconfirmed", "%s committed, waiting to be seen in all logs", plural(t.Unconfirmed, "transaction"))
+	}
+	if t.MarkersMissing+t.MarkersWritten > 0 {
+		line("markers", "lost by brokers: %d missing now, %d written again since the start", t.MarkersMissing, t.MarkersWritten)
+	}
 	if t.ParkReason != "" {
 		line("parked", "%s: %s", plural(t.Parked, "transaction"), t.ParkReason)
 	}

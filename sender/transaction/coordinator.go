@@ -17,10 +17,13 @@ const (
 	reqTxn                     // of the transactional id's machine
 	reqProduce
 	reqVersions
-	reqFind     // a coordinator, for what follows
-	reqProgress // OffsetFetch
-	reqDescribe // DescribeTransactions
-	reqEvidence // Fetch, of the decided transaction's records
+	reqFind      // a coordinator, for what follows
+	reqProgress  // OffsetFetch
+	reqDescribe  // DescribeTransactions
+	reqEvidence  // Fetch, of the decided transaction's records
+	reqMarkers   // DescribeProducers
+	reqMarkerLog // Fetch, of the records of a transaction whose marker was looked for
+	reqGroup     // whether a group's offsets are marked
 )
 
 // request is what a Response answers.
@@ -30,6 +33,8 @@ type request struct {
 	view    cluster.Request
 	m       *txn.Machine
 	flights []*flight
+	places  []*place
+	joined  bool   // reqMarkers, reqGroup: the coordinator was done with what was before
 	begun   uint64 // reqFind, reqProgress, reqDescribe: which start asked
 }
 
@@ -75,6 +80,7 @@ func (s *Sender) Handle(now spool.Time, resp sender.Response) *sender.Effects {
 	switch q.kind {
 	case reqView:
 		s.view.Handle(q.view, cluster.Answer{Message: resp.Message, Err: resp.Err})
+		s.markers.stir = true
 		s.viewChanged()
 	case reqTxn:
 		s.starter.onTxn(q, resp)
@@ -82,6 +88,12 @@ func (s *Sender) Handle(now spool.Time, resp sender.Response) *sender.Effects {
 		s.producer.onProduce(q, resp)
 	case reqVersions:
 		s.starter.onVersions(resp)
+	case reqMarkers:
+		s.markers.answered(q, resp)
+	case reqMarkerLog:
+		s.markers.onLog(q, resp)
+	case reqGroup:
+		s.markers.onGroup(q, resp)
 	case reqFind, reqProgress, reqDescribe, reqEvidence:
 		if q.begun == s.starter.begun.id {
 			s.starter.onStart(q, resp)
@@ -94,6 +106,7 @@ func (s *Sender) Handle(now spool.Time, resp sender.Response) *sender.Effects {
 func (s *Sender) Disconnected(now spool.Time, id int32, err error) *sender.Effects {
 	s.enter(now)
 	s.view.Disconnected(id, err)
+	s.markers.stir = true
 	s.viewChanged()
 	return s.end()
 }
@@ -101,6 +114,7 @@ func (s *Sender) Disconnected(now spool.Time, id int32, err error) *sender.Effec
 // viewChanged carries out what the view of the cluster learnt.
 func (s *Sender) viewChanged() {
 	for _, c := range s.view.Changes() {
+		s.markers.stir = true
 		switch c.Kind {
 		case cluster.LinkChanged:
 			s.event(sender.LinkChanged{Up: c.Up, Err: c.Text})
@@ -111,6 +125,9 @@ func (s *Sender) viewChanged() {
 			s.stop = &sender.ForeignClusterError{Bound: s.view.ID(), Found: c.Text}
 		case cluster.MetadataTaken:
 			s.reader.release(noTopic)
+			if s.starter.phase == running {
+				s.markers.start()
+			}
 		case cluster.TopicFailed:
 			if c.Text != "" {
 				s.event(sender.TopicTrouble{Topic: c.Topic.Name, Code: c.Code, Message: c.Text})
@@ -144,6 +161,9 @@ func (s *Sender) recreated(l *lane) {
 	s.view.Rebind(l.remote)
 	for _, p := range l.parts {
 		p.identity, p.offset = protocol.NoIdentity, -1
+		if p.mark.sight == unseen { // with the former topic, whatever was open in it
+			s.markers.see(&p.mark)
+		}
 	}
 	if !l.guest {
 		s.w.Bindings = append(s.w.Bindings, spool.LaneBinding{Lane: l.id, TopicID: l.remote.Bound, ResetFacts: true})

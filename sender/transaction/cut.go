@@ -24,7 +24,9 @@ type cut struct {
 	acked   []acked
 	parts   map[*partition]*written
 
-	online *online // the unit that it carries alone, and that is not spooled
+	online  *online      // the unit that it carries alone, and that is not spooled
+	healing *healing     // it carries nothing: it has missing markers written
+	touched []*partition // that the coordinator may know of
 
 	key     string // topic of the progress key
 	ordinal uint64
@@ -55,6 +57,16 @@ func newCut() *cut { return &cut{parts: make(map[*partition]*written)} }
 
 // open reports whether units may be admitted.
 func (c *cut) open() bool { return !c.closed && !c.full }
+
+// missesMarkers reports whether it has topics where a marker is missing, and so cannot go on.
+func (c *cut) missesMarkers() bool {
+	for _, l := range c.lanes {
+		if l.lost > 0 {
+			return true
+		}
+	}
+	return false
+}
 
 // read reports whether all that was admitted is in batches.
 func (c *cut) read() bool {

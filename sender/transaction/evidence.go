@@ -44,20 +44,26 @@ func (s *starter) askEvidence() {
 			return
 		}
 		s.begun.asked = true
-		r := kmsg.NewPtrFetchRequest()
-		r.ReplicaID, r.MaxWaitMillis, r.MinBytes, r.MaxBytes = -1, 0, 0, evidenceBytes
-		r.SessionEpoch, r.IsolationLevel = -1, 1
-		topic := kmsg.NewFetchRequestTopic()
-		topic.Topic = x.Topic
-		p := kmsg.NewFetchRequestTopicPartition()
-		p.Partition, p.FetchOffset, p.PartitionMaxBytes = x.Partition, int64(x.First), evidenceBytes
-		p.CurrentLeaderEpoch, p.LogStartOffset = epoch, -1 // who was the leader does not answer then
-		topic.Partitions = append(topic.Partitions, p)
-		r.Topics = append(r.Topics, topic)
+		r := fetchFirst(protocol.TopicPartition{Topic: x.Topic, Partition: x.Partition}, int64(x.First), epoch)
 		s.request(sender.Request{Kind: sender.KindControl, Broker: leader, Message: r, MaxVersion: fetchMax}, &request{kind: reqEvidence, begun: s.begun.id})
 		return
 	}
 	s.park(s.begun.why)
+}
+
+// fetchFirst reads, as read_committed, what is at a transaction's first offset in a partition.
+func fetchFirst(tp protocol.TopicPartition, first int64, epoch int32) *kmsg.FetchRequest {
+	r := kmsg.NewPtrFetchRequest()
+	r.ReplicaID, r.MaxWaitMillis, r.MinBytes, r.MaxBytes = -1, 0, 0, evidenceBytes
+	r.SessionEpoch, r.IsolationLevel = -1, 1
+	topic := kmsg.NewFetchRequestTopic()
+	topic.Topic = tp.Topic
+	p := kmsg.NewFetchRequestTopicPartition()
+	p.Partition, p.FetchOffset, p.PartitionMaxBytes = tp.Partition, first, evidenceBytes
+	p.CurrentLeaderEpoch, p.LogStartOffset = epoch, -1 // who was the leader does not answer then
+	topic.Partitions = append(topic.Partitions, p)
+	r.Topics = append(r.Topics, topic)
+	return r
 }
 
 // missed notes why a partition's log does not tell.

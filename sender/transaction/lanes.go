@@ -39,6 +39,8 @@ type lane struct {
 	held    spool.Index // nothing up to here is sent: a parked transaction has it; 0: none has
 	heldWhy string
 	parked  string             // why an operator has to decide on its next unit; "": nobody has
+	lost    int                // partitions where the marker of a transaction is missing
+	inspect bool               // a former process may have left a transaction open in it
 	missing int32              // a record waits for this partition, which the topic does not have; -1: none
 	sizing  accumulator.Sizing // of its batches
 	alone   spool.Index        // below it every record goes in a batch of its own: one of them was refused
@@ -62,12 +64,14 @@ const (
 )
 
 func (s *reader) addLane(id spool.LaneID, topic string, bound protocol.TopicID) *lane {
-	l := &lane{id: id, topic: topic, remote: s.view.Follow(topic, bound), settled: spool.NewSet(0), missing: -1}
+	l := &lane{id: id, topic: topic, remote: s.view.Follow(topic, bound), settled: newSettled(), missing: -1}
 	s.lanes = append(s.lanes, l)
 	s.followed = append(s.followed, l)
 	s.byTopic[topic] = l
 	return l
 }
+
+func newSettled() *spool.Set { return spool.NewSet(0) }
 
 func (l *lane) pending() int { return int(l.end) - l.settled.CountIn(spool.Span{End: l.end}) }
 
@@ -331,6 +335,9 @@ func (s *reader) look(l *lane) bool {
 		return false
 	case l.parked != "":
 		l.detail = l.parked
+		return false
+	case l.lost > 0:
+		l.detail = "the marker of a transaction is missing, and is being written"
 		return false
 	}
 	if t.Code != protocol.None || t.Count == 0 || t.Recreated || t.Uncertain() || l.missing >= t.Count {

@@ -25,13 +25,7 @@ func (s *Sender) Online(now spool.Time, u *sender.OnlineUnit) *sender.Effects {
 		o.after = append(o.after, l.end)
 	}
 	for _, topic := range u.Topics {
-		l := s.byTopic[topic]
-		if l == nil {
-			l = &lane{topic: topic, guest: true, remote: s.view.Follow(topic, protocol.TopicID{}), settled: spool.NewSet(0), missing: -1}
-			s.followed = append(s.followed, l)
-			s.byTopic[topic] = l
-			s.view.Want()
-		}
+		l := s.follow(topic)
 		l.remote.Pending = true
 		o.lanes = append(o.lanes, l)
 	}
@@ -87,6 +81,12 @@ func (s *runner) turnOf(o *online) bool {
 	for id, end := range o.after {
 		if l := s.lanes[id]; min(l.settled.NextAbsent(0), l.end) < end {
 			return false
+		}
+	}
+	for i := range o.unit.Groups {
+		if x := s.markers.groups[o.unit.Groups[i].ID]; x != nil && x.sight != seen {
+			s.markers.want(x)
+			return x.sight == seen
 		}
 	}
 	for _, l := range o.lanes {

@@ -13,17 +13,21 @@ import (
 
 // park has the decided transaction wait for an operator. Transactions go on once that is durable.
 func (s *starter) park(why string) {
-	d := s.known.Decision
-	d.Outcome = spool.OutcomeParked
-	d.Park = spool.Park{Reason: spool.ParkOutcomeUnknown, Detail: why, At: s.now.Wall}
-	s.known.Parked = append(slices.Clone(s.known.Parked), d)
+	s.parkDecision(s.known.Decision, why)
 	s.known.Decision.Outcome, s.known.Decision.Park = spool.OutcomeParked, spool.Park{}
 	s.known.Decision.Cut, s.known.Decision.Partitions = nil, nil
 	s.put()
+	s.decided()
+}
+
+// parkDecision has a transaction wait for an operator.
+func (s *starter) parkDecision(d spool.Decision, why string) {
+	d.Outcome = spool.OutcomeParked
+	d.Park = spool.Park{Reason: spool.ParkOutcomeUnknown, Detail: why, At: s.now.Wall}
+	s.known.Parked = append(slices.Clone(s.known.Parked), d)
 	s.hold()
 	s.trial.say(why)
 	s.event(sender.TransactionTrouble{ID: s.cfg.ID, Message: fmt.Sprintf("nobody can tell whether transaction %d was committed: %s: look at its topics, then spoold txn resolve --committed or --aborted", d.Ordinal, why)})
-	s.decided()
 }
 
 // hold has the lanes of parked transactions wait.

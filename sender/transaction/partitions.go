@@ -24,6 +24,9 @@ type partition struct {
 	attempts int
 	detail   string
 	offset   int64 // of the last record that was acknowledged, in any transaction; -1: none was
+
+	mark  place // of what was written before the transaction at hand
+	added *cut  // the last that the coordinator may know it to be in
 }
 
 // flight is one batch.
@@ -39,7 +42,9 @@ type flight struct {
 
 func (l *lane) partition(n int32) *partition {
 	for int32(len(l.parts)) <= n {
-		l.parts = append(l.parts, &partition{lane: l, id: int32(len(l.parts)), identity: protocol.NoIdentity, offset: -1})
+		p := &partition{lane: l, id: int32(len(l.parts)), identity: protocol.NoIdentity, offset: -1}
+		p.mark = place{part: p, first: -1}
+		l.parts = append(l.parts, p)
 	}
 	return l.parts[n]
 }
@@ -74,6 +79,18 @@ func (s *producer) nextToSend(p *partition) *flight {
 		if at := s.acc.ReadyAt(f.batch); p.open == f && at > s.now.Age && !f.cut.closed {
 			s.wake(at)
 			return nil
+		}
+		if p.mark.sight != seen {
+			if !p.mark.listed {
+				s.markers.wantTopic(p.lane)
+			}
+			if p.mark.sight != seen {
+				return nil
+			}
+		}
+		if p.added != f.cut {
+			p.added = f.cut
+			f.cut.touched = append(f.cut.touched, p)
 		}
 		if !s.m.Add(p.tp()) {
 			return nil

@@ -34,6 +34,9 @@ func (s *runner) run() {
 	}
 	switch s.m.State() {
 	case txn.Ready:
+		if s.markers.reread && s.ending == nil && s.sending == nil {
+			s.again()
+		}
 		switch {
 		case s.ending != nil:
 			s.ended()
@@ -47,6 +50,13 @@ func (s *runner) run() {
 			s.open()
 		}
 	case txn.AbortableError:
+		if c := s.sending; c.healing != nil && c.healing.commit {
+			_, _, detail := s.m.Err()
+			s.starter.trial.say(detail)
+			s.starter.restart() // it was decided on: EndTxn tells what became of it
+			s.starter.failed(detail)
+			return
+		}
 		s.giveUp()
 	}
 }
@@ -54,7 +64,14 @@ func (s *runner) run() {
 // begin begins a transaction if there is anything for it.
 func (s *runner) begin() {
 	c := s.fill
-	if s.closing {
+	if s.closing || s.markers.heal() {
+		return
+	}
+	if s.onlyEnd {
+		if len(s.markers.waiting) == 0 {
+			s.onlyEnd = false
+			s.starter.go_()
+		}
 		return
 	}
 	if s.now.Age < s.shape.pauseUntil {
@@ -63,7 +80,7 @@ func (s *runner) begin() {
 	}
 	var o *online
 	if len(s.queue) > 0 && c.records == 0 {
-		if o = s.queue[0]; !s.turnOf(o) {
+		if o = s.queue[0]; !s.turnOf(o) || !s.markers.note(o) {
 			return
 		}
 	}
@@ -128,6 +145,13 @@ func (s *runner) keyTopic(c *cut) (string, bool) {
 // open looks after the open transaction: it closes it, and decides once all of it is acknowledged.
 func (s *runner) open() {
 	c := s.sending
+	if c.healing != nil {
+		s.openHealing(c)
+		return
+	}
+	if !c.failed && (s.markers.reread || c.missesMarkers()) {
+		s.fail(c, protocol.None, "a marker that a transaction before it has left is missing")
+	}
 	if c.failed {
 		s.giveUp()
 		return
@@ -231,8 +255,11 @@ func (s *runner) ended() {
 	}
 	committed := s.m.Outcome() == txn.Committed
 	s.outcome(committed, c)
-	if c.online != nil {
-		s.endOnline(c.online, committed, "the coordinator aborted it")
+	if c.online != nil && !committed {
+		s.endOnline(c.online, false, "the coordinator aborted it")
+	}
+	if c.healing != nil {
+		s.markers.looked(c.healing, committed)
 	}
 	c.ordinal = 0
 	m := s.m
@@ -261,16 +288,23 @@ func (s *runner) outcome(committed bool, c *cut) {
 		for _, r := range d.Cut {
 			records += r.Len() - s.lanes[r.Lane].settled.CountIn(r.Span)
 		}
-		s.known.Committed += uint64(records)
-		s.known.KeyTopic = d.Key
-		s.shape.idleAt, s.shape.aborts = s.now.Age, 0
-		s.inTime()
-		s.deliver(d, c)
-		for _, r := range d.Cut {
-			s.leave(s.lanes[r.Lane], r.Span, spool.OutcomeAcked)
+		if d.Key != "" {
+			s.known.KeyTopic = d.Key
+			s.shape.idleAt, s.shape.aborts = s.now.Age, 0
+			s.inTime()
 		}
-	}
-	if !committed {
+		o := s.undecided
+		if c != nil {
+			o = c.online
+		} else {
+			s.undecided = nil
+		}
+		s.markers.take(*d, c, o, false)
+		s.markers.noted()
+	} else {
+		if c != nil {
+			s.markers.aborted(c)
+		}
 		s.loseMissing(d)
 	}
 	e := sender.TransactionEnded{ID: s.cfg.ID, Ordinal: d.Ordinal, Committed: committed, Records: records, Partitions: len(d.Partitions), Recovered: c == nil}
@@ -279,7 +313,7 @@ func (s *runner) outcome(committed bool, c *cut) {
 	}
 	s.event(e)
 	if s.undecided != nil && c == nil {
-		s.endOnline(s.undecided, committed, "it was aborted")
+		s.endOnline(s.undecided, false, "it was aborted")
 		s.undecided = nil
 	}
 	s.known.Decision.Cut, s.known.Decision.Partitions = nil, nil
@@ -363,6 +397,12 @@ func (s *runner) giveUp() {
 // aborted: the open transaction ended with abort.
 func (s *runner) aborted() {
 	c := s.sending
+	s.markers.aborted(c)
+	if c.healing != nil {
+		s.sending = nil
+		s.markers.looked(c.healing, true)
+		return
+	}
 	s.event(sender.TransactionEnded{
 		ID: s.cfg.ID, Ordinal: c.ordinal, Records: c.records, Partitions: len(c.parts), Ms: s.now.Age - c.beganAt, Why: c.why,
 	})
@@ -396,5 +436,13 @@ func (s *runner) again() {
 		}
 		l.rewind()
 	}
+	if c := s.ending; c != nil && c.ordinal > 0 { // what it carries is decided on, and does not go again
+		for _, r := range c.runs {
+			l := s.lanes[r.Lane]
+			l.pos = l.skip(max(l.pos, r.End))
+			l.gate, l.from = l.pos, l.pos
+		}
+	}
+	s.markers.reread = false
 	s.fill = newCut()
 }

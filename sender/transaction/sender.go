@@ -52,6 +52,7 @@ type Sender struct {
 	reader   reader   // from the spool into batches
 	runner   runner   // begin, decide, end
 	producer producer // Produce requests and their answers
+	markers  markers  // whether the ends of transactions are marked in the logs
 
 	reqs  map[uint64]*request
 	reqID uint64
@@ -64,6 +65,8 @@ type Sender struct {
 
 	flushing bool
 	closing  bool
+	closedAt int64
+	onlyEnd  bool // under a former transactional id: what was committed is confirmed, and nothing else is sent
 	stop     error
 }
 
@@ -123,7 +126,8 @@ func New(cfg Config, rec *spool.Recovered) *Sender {
 		known:       rec.Transaction,
 		reqs:        make(map[uint64]*request),
 	}
-	s.starter.Sender, s.reader.Sender, s.runner.Sender, s.producer.Sender = s, s, s, s
+	s.starter.Sender, s.reader.Sender, s.runner.Sender, s.producer.Sender, s.markers.Sender = s, s, s, s, s
+	s.markers.groups = make(map[string]*place)
 	s.view = cluster.New(cluster.Config{
 		ID: rec.ClusterID, AutoCreate: cfg.AutoCreate,
 		RetryBackoffMs: cfg.RetryBackoffMs, MetadataMaxAgeMs: cfg.MetadataMaxAgeMs, MetadataMaxIdleMs: cfg.MetadataMaxIdleMs, Backoff: s.backoff,
@@ -134,8 +138,12 @@ func New(cfg Config, rec *spool.Recovered) *Sender {
 		l.end, l.settled = r.End, r.Settled.Clone()
 		l.recovered, l.unreadable = r.End, r.Missing
 		l.remote.Pending = l.pending() > 0
-		l.rewind()
+		l.inspect = l.remote.Pending
 		s.view.SetPending(l.remote, l.settled.Low() < l.end)
+	}
+	s.markers.recover()
+	for _, l := range s.lanes {
+		l.rewind()
 	}
 	if rec.Stopped != "" {
 		s.stop = &sender.StoppedError{Reason: rec.Stopped, Recorded: true}
@@ -160,7 +168,7 @@ func (s *Sender) Start(now spool.Time) *sender.Effects {
 		r.Partitions = len(s.known.Decision.Partitions)
 	}
 	s.event(r)
-	if s.known.ID != s.cfg.ID && !s.known.Decision.Open() && len(s.known.Parked) == 0 {
+	if s.known.ID != s.cfg.ID && !s.known.Decision.Open() && len(s.known.Parked)+len(s.known.Unconfirmed) == 0 {
 		if s.known.ID != "" {
 			s.audit("transactional.id was %q, is now %q", s.known.ID, s.cfg.ID)
 		}
@@ -191,7 +199,7 @@ func (s *Sender) Flush(now spool.Time) *sender.Effects {
 // carry is in memory.
 func (s *Sender) Closing(now spool.Time) *sender.Effects {
 	s.enter(now)
-	s.closing = true
+	s.closing, s.closedAt = true, s.now.Age
 	for _, o := range s.runner.queue {
 		s.runner.endOnline(o, false, "the spool is closed")
 	}
@@ -199,9 +207,13 @@ func (s *Sender) Closing(now spool.Time) *sender.Effects {
 	return s.end()
 }
 
+// markingMs is how long markers are looked for while closing.
+const markingMs = 1000
+
 // Busy reports whether a transaction is open or being ended, while closing.
 func (s *Sender) Busy() bool {
-	return s.stop == nil && (s.sending != nil || s.ending != nil || len(s.writes) > 0 && s.urgent) && s.starter.phase == running
+	marking := len(s.markers.waiting) > 0 && s.now.Age < s.closedAt+markingMs
+	return s.stop == nil && (s.sending != nil || s.ending != nil || marking || len(s.writes) > 0 && s.urgent) && s.starter.phase == running
 }
 
 // Splits is how many batches were refused and are sent again as single records.
@@ -254,9 +266,15 @@ func (s *Sender) progress() {
 		s.starter.starting()
 	}
 	if s.starter.phase == running {
-		s.reader.feed()
+		if !s.onlyEnd {
+			s.reader.feed()
+		}
 		s.runner.run()
 		s.producer.produce()
+		s.markers.look()
+		if s.closing && len(s.markers.waiting) > 0 {
+			s.wake(s.closedAt + markingMs)
+		}
 	}
 	s.starter.coordinate()
 	s.viewRequests()

@@ -70,11 +70,20 @@ func (t *trouble) say(detail string) { t.detail = detail }
 // restart begins the start procedure.
 func (s *starter) restart() {
 	s.begun = beginning{id: s.begun.id + 1, group: -1, owner: -1, deciding: s.begun.deciding, retryAt: s.begun.retryAt, attempts: s.begun.attempts}
-	if c := s.sending; c != nil && c.online != nil {
-		s.runner.endOnline(c.online, false, s.trial.detail) // commit was never sent
+	if c := s.sending; c != nil {
+		if c.online != nil {
+			s.runner.endOnline(c.online, false, s.trial.detail) // commit was never sent
+		}
+		s.markers.aborted(c)
 	}
-	if c := s.ending; c != nil && c.online != nil {
+	if c := s.ending; c != nil && c.ordinal > 0 {
 		s.runner.undecided = c.online
+		s.markers.aborted(c) // if it was committed, outcome says so
+	}
+	for _, c := range []*cut{s.sending, s.ending} {
+		if c != nil && c.healing != nil && (c == s.sending || c.ordinal > 0) {
+			s.markers.looked(c.healing, false)
+		}
 	}
 	s.m, s.phase = nil, looking
 	s.sending, s.ending = nil, nil
@@ -87,6 +96,14 @@ func (s *starter) after(ms int64, detail string) {
 	s.trial.say(detail)
 	s.begun.retryAt = s.now.Age + ms
 	s.wake(s.begun.retryAt)
+}
+
+// identity is the producer id and epoch that the coordinator gave last.
+func (s *starter) identity() protocol.ProducerIdentity {
+	if s.m != nil && s.m.Identity().Valid() {
+		return s.m.Identity()
+	}
+	return s.known.Identity
 }
 
 func (s *starter) failed(detail string) {
@@ -214,13 +231,7 @@ func (s *starter) askProgress() {
 		return
 	}
 	s.begun.asked = true
-	q := kmsg.NewPtrOffsetFetchRequest()
-	q.Group = txn.GroupID(s.known.ID)
-	g := kmsg.NewOffsetFetchRequestGroup()
-	g.Group, g.Topics = q.Group, nil // all
-	g.MemberEpoch = -1
-	q.Topics, q.Groups = nil, append(q.Groups, g)
-	q.RequireStable = s.phase == judging
+	q := offsetFetch(txn.GroupID(s.known.ID), s.phase == judging)
 	s.request(sender.Request{Kind: sender.KindControl, Broker: s.begun.group, Message: q, MinVersion: 7, MaxVersion: 9}, &request{kind: reqProgress, begun: s.begun.id})
 }
 
@@ -250,10 +261,7 @@ func (s *starter) onStart(q *request, resp sender.Response) {
 	}
 	switch r := resp.Message.(type) {
 	case *kmsg.FindCoordinatorResponse:
-		code, node := protocol.ErrorCode(r.ErrorCode), r.NodeID
-		if len(r.Coordinators) > 0 {
-			code, node = protocol.ErrorCode(r.Coordinators[0].ErrorCode), r.Coordinators[0].NodeID
-		}
+		code, node := coordinatorOf(r)
 		if code != protocol.None {
 			s.refusedAtStart("FindCoordinator", code)
 			return
@@ -325,7 +333,7 @@ func (s *starter) onProgress(r *kmsg.OffsetFetchResponse) {
 		return
 	}
 	v, why := txn.Late(k, list)
-	if s.waitsForStable(list) {
+	if d.Open() && s.waitsForStable(list) { // else a marker was lost, and the next transaction's ends it
 		return
 	}
 	switch {
@@ -367,6 +375,11 @@ func (s *starter) go_() {
 		s.phase = parked // under another id, or none, nobody could ask for it any more
 		return
 	}
+	if len(s.markers.waiting) > 0 && (s.cfg.Finish || s.known.ID != s.cfg.ID) {
+		s.phase, s.onlyEnd = running, true
+		s.markers.start()
+		return
+	}
 	if s.cfg.Finish {
 		s.audit("transactional.id was %q, now there is none", s.known.ID)
 		s.stop = sender.ErrFinished
@@ -382,6 +395,7 @@ func (s *starter) go_() {
 	s.phase = running
 	s.trial.say("")
 	s.runner.again()
+	s.markers.start()
 	s.runner.shape.idleAt = s.now.Age
 	if s.known.Identity != s.m.Identity() {
 		s.known.Identity = s.m.Identity()

@@ -37,6 +37,10 @@ func (s *Sender) transaction(now spool.Time) *sender.TransactionStatus {
 	if t.Parked = len(s.known.Parked); t.Parked > 0 {
 		t.Park, t.InDoubt = s.known.Parked[0].Park, true
 	}
+	t.Unconfirmed, t.Missing, t.Written = len(s.markers.waiting), len(s.markers.lost), s.markers.healed
+	if h := s.sending; h != nil && h.healing != nil {
+		t.Missing += len(h.healing.places)
+	}
 	if s.m != nil {
 		t.Coordinator = s.m.Coordinator()
 		if id := s.m.Identity(); id.Valid() {

@@ -288,6 +288,8 @@ func (w *world) answer(r *sender.Request) sender.Response {
 		}
 		clear(w.open)
 		resp.Message = out
+	case *kmsg.DescribeProducersRequest:
+		resp.Message = w.producers(q)
 	case nil:
 		// a connection
 	default:

@@ -1,0 +1,216 @@
+package transaction
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/sender"
+	"github.com/spoold/spoold/spool"
+	"github.com/spoold/spoold/txn"
+)
+
+// committed is a transaction that its coordinator says was committed, and whose markers were not all seen. Its records are in the
+// spool until they are.
+type committed struct {
+	d      spool.Decision
+	cut    *cut            // nil: of a former process
+	runs   []spool.CutLane // what of d.Cut had not left before
+	left   int             // places where its marker was not seen
+	online *online         // the unit that it carried and that was not spooled
+}
+
+// take registers a transaction that was committed. Its records are not sent again; they leave the spool with confirm.
+func (s *markers) take(d spool.Decision, c *cut, o *online, doubt bool) *committed {
+	x := &committed{d: d, cut: c, online: o}
+	for _, r := range d.Cut {
+		l := s.lanes[r.Lane]
+		for i := l.settled.NextAbsent(r.First); i < r.End; i = l.settled.NextAbsent(i) {
+			end := i + 1
+			for end < r.End && !l.settled.Contains(end) {
+				end++
+			}
+			x.runs = append(x.runs, spool.CutLane{Lane: r.Lane, Span: spool.Span{First: i, End: end}})
+			i = end
+		}
+	}
+	for _, r := range x.runs {
+		l := s.lanes[r.Lane]
+		l.settled.Add(r.Span)
+		s.view.SetPending(l.remote, l.settled.Low() < l.end)
+	}
+	if !s.unsupported {
+		for i := range d.Partitions {
+			p := &d.Partitions[i]
+			s.await(x, &s.follow(p.Topic).partition(p.Partition).mark, int64(p.First), doubt)
+		}
+		if o != nil {
+			for i := range o.unit.Groups {
+				s.await(x, s.groupPlace(&o.unit.Groups[i]), -1, false)
+			}
+		}
+	}
+	if x.left == 0 {
+		s.confirm(x)
+		return x
+	}
+	s.waiting = append(s.waiting, x)
+	return x
+}
+
+func (s *markers) await(c *committed, x *place, first int64, doubt bool) {
+	if before := x.of; before != nil {
+		before.left-- // its topic was created anew
+	}
+	x.sight, x.of, x.first, x.doubt = unseen, c, first, doubt
+	c.left++
+	s.want(x)
+}
+
+// aborted has the places looked at that an aborted transaction was in.
+func (s *markers) aborted(c *cut) {
+	for _, p := range c.touched {
+		if p.mark.of == nil {
+			p.mark.sight, p.mark.doubt = unseen, false
+			s.want(&p.mark)
+		}
+	}
+	if c.online != nil {
+		for i := range c.online.unit.Groups {
+			x := s.groupPlace(&c.online.unit.Groups[i])
+			x.sight = unseen
+			s.want(x)
+		}
+	}
+}
+
+// confirm: all markers were seen. The records leave the spool.
+func (s *markers) confirm(x *committed) {
+	records := 0
+	for _, r := range x.runs {
+		records += r.Len()
+		s.w.Settle = append(s.w.Settle, spool.Settlement{Lane: r.Lane, Spans: []spool.Span{r.Span}, Outcome: spool.OutcomeAcked})
+	}
+	s.known.Committed += uint64(records)
+	s.runner.deliver(&x.d, x.cut)
+	if x.online != nil {
+		s.runner.endOnline(x.online, true, "")
+	}
+	s.forget(x)
+	t := s.known
+	s.w.Transaction = &t
+	s.urgent = s.urgent || s.flushing || s.closing
+}
+
+// forget takes a transaction off the list of those that wait for their markers.
+func (s *markers) forget(x *committed) {
+	if i := slices.Index(s.waiting, x); i >= 0 {
+		s.waiting = slices.Delete(s.waiting, i, i+1)
+	}
+	s.noted()
+}
+
+// noted has the list on disk say what is waited for.
+func (s *markers) noted() {
+	s.known.Unconfirmed = nil
+	for _, x := range s.waiting {
+		s.known.Unconfirmed = append(s.known.Unconfirmed, x.d)
+	}
+}
+
+// recover takes up what a former process has not seen the markers of.
+func (s *markers) recover() {
+	list := s.known.Unconfirmed
+	for i := range list {
+		s.take(list[i], nil, nil, true)
+	}
+	for _, topic := range s.known.Topics {
+		s.follow(topic).inspect = true
+	}
+	for _, g := range s.known.Groups {
+		s.groups[g] = &place{group: g, broker: sender.AnyBroker, first: -1}
+	}
+}
+
+// judge takes what the log says of a transaction.
+func (s *markers) judge(x *place, rp *kmsg.FetchResponseTopicPartition) {
+	switch v, _ := txn.Evidence(x.of.d.Identity, protocol.Offset(x.first), rp); v {
+	case txn.NothingNew: // somebody else's transaction is open below
+		if x.looks++; x.looks < 2*looksBetween {
+			x.askAt = s.now.Age + s.backoff.After(x.looks)
+			return
+		}
+		s.see(x)
+	case txn.NotCommitted:
+		s.undone(x)
+	default:
+		s.see(x)
+	}
+}
+
+// undone: what the coordinator said was committed is aborted in one partition. It goes again, if it is known which records
+// it was; else an operator has to decide.
+func (s *markers) undone(x *place) {
+	c := x.of
+	why := fmt.Sprintf("transaction %d was committed, and its records in %s were aborted: its marker was lost, and another one ended it", c.d.Ordinal, x)
+	s.audit("%s", why)
+	if c.cut == nil || c.cut.online != nil {
+		s.parkCommitted(c, why)
+		return
+	}
+	s.event(sender.TransactionTrouble{ID: s.cfg.ID, Message: why + "; they are sent again"})
+	l := x.part.lane
+	rest := c.cut.acked[:0]
+	for _, a := range c.cut.acked {
+		if a.lane != l || a.partition != x.part.id {
+			rest = append(rest, a)
+			continue
+		}
+		for _, sp := range a.spans {
+			l.settled.Remove(sp)
+			c.runs = without(c.runs, l.id, sp)
+		}
+	}
+	c.cut.acked = rest
+	s.view.SetPending(l.remote, true)
+	s.reread = true
+	s.see(x)
+}
+
+// without takes a span out of runs.
+func without(runs []spool.CutLane, id spool.LaneID, sp spool.Span) (out []spool.CutLane) {
+	for _, r := range runs {
+		if r.Lane != id || sp.End <= r.First || r.End <= sp.First {
+			out = append(out, r)
+			continue
+		}
+		if r.First < sp.First {
+			out = append(out, spool.CutLane{Lane: id, Span: spool.Span{First: r.First, End: sp.First}})
+		}
+		if sp.End < r.End {
+			out = append(out, spool.CutLane{Lane: id, Span: spool.Span{First: sp.End, End: r.End}})
+		}
+	}
+	return out
+}
+
+// parkCommitted has an operator say what became of a transaction.
+func (s *markers) parkCommitted(c *committed, why string) {
+	for _, r := range c.runs {
+		l := s.lanes[r.Lane]
+		l.settled.Remove(r.Span)
+		s.view.SetPending(l.remote, true)
+	}
+	for i := range c.d.Partitions {
+		p := &c.d.Partitions[i]
+		if x := &s.follow(p.Topic).partition(p.Partition).mark; x.of == c {
+			x.of, x.doubt = nil, false
+		}
+	}
+	s.forget(c)
+	s.starter.parkDecision(c.d, why)
+	s.put()
+	s.reread = true
+}

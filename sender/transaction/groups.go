@@ -1,0 +1,179 @@
+package transaction
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/sender"
+	"github.com/spoold/spoold/txn"
+)
+
+// maxNoted is how many topics and groups of units that are not spooled a start looks at.
+const maxNoted = 256
+
+// groupHeals is how often a marker is written for a group: what is open there may be somebody else's.
+const groupHeals = 3
+
+// follow is the lane of a topic, which has none in the spool perhaps.
+func (s *Sender) follow(topic string) *lane {
+	l := s.byTopic[topic]
+	if l == nil {
+		l = &lane{topic: topic, guest: true, remote: s.view.Follow(topic, protocol.TopicID{}), settled: newSettled(), missing: -1}
+		s.followed = append(s.followed, l)
+		s.byTopic[topic] = l
+		s.view.Want()
+	}
+	return l
+}
+
+// groupPlace is where the end of a transaction is marked that commits offsets of a group.
+func (s *markers) groupPlace(g *txn.GroupOffsets) *place {
+	x := s.groups[g.ID]
+	if x == nil {
+		x = &place{group: g.ID, broker: sender.AnyBroker, first: -1}
+		s.groups[g.ID] = x
+	}
+	x.offsets = x.offsets[:0]
+	for i := range g.Offsets {
+		x.offsets = append(x.offsets, g.Offsets[i].TopicPartition)
+	}
+	return x
+}
+
+// note writes down, before the transaction begins, which topics and groups a unit has that is not spooled. It reports whether they are on disk.
+func (s *markers) note(o *online) bool {
+	if s.noting {
+		return false
+	}
+	topics, groups := s.known.Topics, s.known.Groups
+	more := false
+	for _, l := range o.lanes {
+		topics, more = noted(topics, l.topic, more)
+	}
+	for i := range o.unit.Groups {
+		groups, more = noted(groups, o.unit.Groups[i].ID, more)
+	}
+	if !more {
+		return true
+	}
+	s.known.Topics, s.known.Groups = topics, groups
+	s.put()
+	s.noting = true
+	s.then = append(s.then, func() { s.noting = false })
+	return false
+}
+
+func noted(list []string, name string, more bool) ([]string, bool) {
+	for _, x := range list {
+		if x == name {
+			return list, more
+		}
+	}
+	list = append(list[:len(list):len(list)], name)
+	if len(list) > maxNoted {
+		list = list[1:]
+	}
+	return list, true
+}
+
+// lookAtGroup asks the group's coordinator whether offsets are pending.
+func (s *markers) lookAtGroup(x *place) {
+	if x.heals >= groupHeals || x.of == nil && x.offsets == nil && x.heals > 0 {
+		s.stir = true
+		s.see(x)
+		return
+	}
+	if x.broker == sender.AnyBroker {
+		x.asked = true
+		q := kmsg.NewPtrFindCoordinatorRequest()
+		q.CoordinatorKey, q.CoordinatorKeys = x.group, []string{x.group}
+		s.request(sender.Request{Kind: sender.KindControl, Broker: sender.AnyBroker, Message: q, MinVersion: 1, MaxVersion: 4},
+			&request{kind: reqGroup, places: []*place{x}})
+		return
+	}
+	if !s.starter.reach(x.broker, s.now.Age) {
+		x.looks++
+		x.broker = sender.AnyBroker
+		x.askAt = s.now.Age + s.cfg.RetryBackoffMs
+		s.later(x.askAt)
+		return
+	}
+	x.asked = true
+	q := offsetFetch(x.group, true)
+	s.request(sender.Request{Kind: sender.KindControl, Broker: x.broker, Message: q, MinVersion: 7, MaxVersion: 9},
+		&request{kind: reqGroup, places: []*place{x}, joined: s.joined()})
+}
+
+func (s *markers) onGroup(q *request, resp sender.Response) {
+	x := q.places[0]
+	x.asked, s.stir = false, true
+	if x.sight != unseen {
+		return
+	}
+	if resp.Err != nil {
+		x.broker = sender.AnyBroker
+		s.failed(x)
+		return
+	}
+	switch r := resp.Message.(type) {
+	case *kmsg.FindCoordinatorResponse:
+		code, node := coordinatorOf(r)
+		if code != protocol.None || node < 0 {
+			s.failed(x)
+			return
+		}
+		x.broker = node
+	case *kmsg.OffsetFetchResponse:
+		code, list := progressOf(r)
+		switch {
+		case code == protocol.GroupAuthorizationFailed:
+			s.see(x)
+		case code != protocol.None:
+			x.broker = sender.AnyBroker
+			s.failed(x)
+		case pending(list, x.offsets):
+			s.stillOpen(x, q.joined)
+		default:
+			s.closed(x)
+		}
+	default:
+		s.failed(x)
+	}
+}
+
+// pending reports whether an offset of a transaction that is open is among them.
+func pending(list []txn.Progress, of []protocol.TopicPartition) bool {
+	for _, p := range list {
+		if !p.Unstable {
+			continue
+		}
+		if of == nil {
+			return true
+		}
+		for _, tp := range of {
+			if tp == p.TopicPartition {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func coordinatorOf(r *kmsg.FindCoordinatorResponse) (protocol.ErrorCode, int32) {
+	if len(r.Coordinators) > 0 {
+		return protocol.ErrorCode(r.Coordinators[0].ErrorCode), r.Coordinators[0].NodeID
+	}
+	return protocol.ErrorCode(r.ErrorCode), r.NodeID
+}
+
+// offsetFetch asks for all offsets of a group.
+func offsetFetch(group string, stable bool) kmsg.Request {
+	q := kmsg.NewPtrOffsetFetchRequest()
+	q.Group = group
+	g := kmsg.NewOffsetFetchRequestGroup()
+	g.Group, g.Topics = group, nil // all
+	g.MemberEpoch = -1
+	q.Topics, q.Groups = nil, append(q.Groups, g)
+	q.RequireStable = stable
+	return q
+}

@@ -1,0 +1,99 @@
+package transaction
+
+import (
+	"github.com/spoold/spoold/spool"
+)
+
+// healing is a transaction that carries nothing: it has markers written where they are missing.
+type healing struct {
+	places    []*place
+	commit    bool
+	announced bool // its places are known to the machine
+}
+
+const healMaxMs = 10_000 // between two tries
+
+// heal begins a transaction that writes missing markers, if there are any, and reports whether nothing else is to begin now. What
+// was committed and what was aborted takes one each. With commit, the decision is durable before the coordinator knows of any
+// place: if this process ends, the next one commits it, and never aborts it.
+func (s *markers) heal() bool {
+	if len(s.lost) == 0 {
+		return false
+	}
+	if s.now.Age < s.healAt {
+		s.wake(s.healAt)
+		return false
+	}
+	s.m.Finalized(s.starter.version)
+	if !s.m.Begin() {
+		return true // the id is initialised first
+	}
+	h := &healing{commit: s.lost[0].of != nil}
+	rest := s.lost[:0]
+	for _, x := range s.lost {
+		if (x.of != nil) == h.commit {
+			h.places = append(h.places, x)
+		} else {
+			rest = append(rest, x)
+		}
+	}
+	s.lost = rest
+	c := newCut()
+	c.fix()
+	c.healing, c.beganAt, c.ordinal = h, s.now.Age, s.known.Decision.Ordinal
+	s.sending = c
+	if !h.commit {
+		s.announce(c)
+		return true
+	}
+	c.ordinal++
+	s.known.Decision = spool.Decision{Ordinal: c.ordinal, Identity: s.m.Identity(), EndVersion: s.m.EndVersion(), DecidedAt: s.now.Wall}
+	s.put()
+	s.starter.begun.deciding = true
+	m := s.m
+	s.then = append(s.then, func() {
+		s.starter.begun.deciding = false
+		if s.m == m && s.sending == c {
+			s.announce(c)
+		}
+	})
+	return true
+}
+
+func (s *markers) announce(c *cut) {
+	c.healing.announced = true
+	for _, x := range c.healing.places {
+		if x.part == nil {
+			s.m.AnnounceGroup(x.group)
+		} else {
+			s.m.Announce(x.part.tp())
+		}
+	}
+}
+
+// healing ends the transaction once the coordinator knows of all of its places.
+func (s *runner) openHealing(c *cut) {
+	switch {
+	case !c.healing.announced || !s.m.Settled():
+	case c.healing.commit:
+		s.ending, s.sending = c, nil
+		s.m.Commit()
+	default:
+		s.m.Abort()
+	}
+}
+
+// looked has the places of a healing transaction looked at again. ended: it ended as it was to.
+func (s *markers) looked(h *healing, ended bool) {
+	for _, x := range h.places {
+		x.sight = unseen
+		x.heals++
+		x.doubt = x.doubt || h.commit && !ended
+		if x.part != nil {
+			x.part.lane.lost--
+		}
+		s.healAt = max(s.healAt, s.now.Age+min(s.backoff.After(x.heals), healMaxMs))
+		s.want(x)
+	}
+	s.reader.release(noTopic)
+}

@@ -1,0 +1,323 @@
+package transaction
+
+import (
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/sender"
+)
+
+// EndTxn is answered when the coordinator has decided; it writes the markers into the logs after that. Kafka 4.3.1 leaves out
+// those of partitions that have no leader at that moment, and says nothing of it. The next marker of the same producer id there
+// then ends both transactions as one: records that were aborted become visible, or committed ones are lost.
+//
+// So nothing is written to a partition before its leader says that nothing of ours is open there, and what was committed
+// leaves the spool only when all of its markers were seen. A marker that is missing is written by a transaction that
+// carries nothing and has the same outcome, see heal.go.
+
+// sight is what is known of the markers in one place.
+type sight uint8
+
+const (
+	unseen sight = iota // a transaction of ours may be open there
+	seen                // none is, or the one at hand
+	lost                // one is that has ended: its marker is missing
+)
+
+// place is where an end of a transaction is marked: a partition, or the offsets of a group.
+type place struct {
+	part    *partition // nil: a group's
+	group   string
+	offsets []protocol.TopicPartition // of the group that were committed; nil: not known which
+
+	sight  sight
+	of     *committed // whose marker was not seen yet; nil: an aborted transaction's, or that of one which is not known
+	first  int64      // offset of its first record
+	doubt  bool       // the marker may be another one: the log is to tell whether it was committed
+	listed bool       // in markers.open
+	asked  bool
+	looks  int
+	askAt  int64
+	heals  int
+	broker int32 // a group's coordinator; sender.AnyBroker: not known
+}
+
+func (x *place) String() string {
+	if x.part == nil {
+		return "the offsets of group " + x.group
+	}
+	return x.part.tp().String()
+}
+
+// markers looks for them.
+type markers struct {
+	*Sender
+	open   []*place // to be looked at
+	groups map[string]*place
+	stir   bool  // something happened that one of them may wait for
+	lookAt int64 // Age at which the next one is due; 0: none is
+
+	lost    []*place
+	healAt  int64
+	healed  int // markers that were missing and were written, in this process
+	waiting []*committed
+	reread  bool // records go again that were taken for committed
+	noting  bool // topics and groups are being written down
+
+	unsupported bool // the brokers do not know DescribeProducers: what EndTxn was answered counts
+}
+
+const (
+	looksBetween = 8   // before a marker is missing while no other transaction shows that the coordinator is done
+	lookMaxMs    = 500 // between two looks
+)
+
+// want has a place looked at.
+func (s *markers) want(x *place) {
+	switch {
+	case x.sight != unseen || x.listed:
+	case s.unsupported:
+		x.sight = seen
+	default:
+		x.listed, x.looks, x.askAt, s.stir = true, 0, 0, true
+		s.open = append(s.open, x)
+	}
+}
+
+// wantTopic has all partitions of a topic looked at: a former process may have left a transaction open in any of them.
+func (s *markers) wantTopic(l *lane) {
+	for n := range l.remote.Count {
+		s.want(&l.partition(n).mark)
+	}
+}
+
+// start looks at what a former process may have left open.
+func (s *markers) start() {
+	for _, l := range s.followed {
+		if l.inspect && l.remote.Count > 0 && l.remote.Code == protocol.None {
+			l.inspect = false
+			s.wantTopic(l)
+		}
+	}
+	for _, x := range s.groups {
+		s.want(x)
+	}
+}
+
+// look asks the leaders, one request for all partitions of a broker.
+func (s *markers) look() {
+	if len(s.open) == 0 {
+		return
+	}
+	if !s.stir && (s.lookAt == 0 || s.now.Age < s.lookAt) {
+		if s.lookAt > 0 {
+			s.wake(s.lookAt)
+		}
+		return
+	}
+	s.stir, s.lookAt = false, 0
+	var gone []*place
+	ask := make(map[int32][]*place, 4)
+	kept := s.open[:0]
+	for _, x := range s.open {
+		if x.sight != unseen {
+			x.listed = false
+			continue
+		}
+		kept = append(kept, x)
+		switch {
+		case x.asked:
+		case s.now.Age < x.askAt:
+			s.later(x.askAt)
+		case x.part == nil:
+			s.lookAtGroup(x)
+		case s.view.Absent(x.part.lane.remote):
+			gone = append(gone, x)
+		default:
+			if w, _, ok := s.view.Way(x.part.lane.remote, x.part.id); ok {
+				ask[w.Broker] = append(ask[w.Broker], x)
+			}
+		}
+	}
+	clear(s.open[len(kept):])
+	s.open = kept
+	for _, b := range s.view.Brokers() {
+		if places := ask[b.ID]; len(places) > 0 {
+			s.describeProducers(b.ID, places)
+		}
+	}
+	for _, x := range gone {
+		s.closed(x) // with the topic, whatever was open in it
+	}
+	if s.lookAt > 0 {
+		s.wake(s.lookAt)
+	}
+}
+
+func (s *markers) later(at int64) {
+	if s.lookAt == 0 || at < s.lookAt {
+		s.lookAt = at
+	}
+}
+
+func (s *markers) describeProducers(broker int32, places []*place) {
+	r := kmsg.NewPtrDescribeProducersRequest()
+	at := make(map[string]int)
+	for _, x := range places {
+		x.asked = true
+		topic := x.part.lane.topic
+		i, ok := at[topic]
+		if !ok {
+			i = len(r.Topics)
+			at[topic] = i
+			t := kmsg.NewDescribeProducersRequestTopic()
+			t.Topic = topic
+			r.Topics = append(r.Topics, t)
+		}
+		r.Topics[i].Partitions = append(r.Topics[i].Partitions, x.part.id)
+	}
+	s.request(sender.Request{Kind: sender.KindControl, Broker: broker, Message: r, MaxVersion: -1},
+		&request{kind: reqMarkers, places: places, joined: s.joined()})
+}
+
+// joined reports whether the coordinator is done with all transactions of ours but the one at hand.
+func (s *markers) joined() bool { return s.sending != nil && s.m.Joined() }
+
+// answered takes what a leader says about who has transactions open.
+func (s *markers) answered(q *request, resp sender.Response) {
+	s.stir = true
+	if resp.Unsupported {
+		s.unsupported = true
+	}
+	r, ok := resp.Message.(*kmsg.DescribeProducersResponse)
+	found := make(map[protocol.TopicPartition]*kmsg.DescribeProducersResponseTopicPartition, len(q.places))
+	if ok && resp.Err == nil {
+		for i := range r.Topics {
+			for j := range r.Topics[i].Partitions {
+				p := &r.Topics[i].Partitions[j]
+				found[protocol.TopicPartition{Topic: r.Topics[i].Topic, Partition: p.Partition}] = p
+			}
+		}
+	}
+	for _, x := range q.places {
+		x.asked = false
+		switch p := found[x.part.tp()]; {
+		case x.sight != unseen || s.stop != nil:
+		case s.unsupported:
+			s.see(x)
+		case p == nil:
+			s.failed(x)
+		default:
+			s.described(x, p, q.joined)
+		}
+	}
+}
+
+func (s *markers) described(x *place, p *kmsg.DescribeProducersResponseTopicPartition, joined bool) {
+	switch code := protocol.ErrorCode(p.ErrorCode); {
+	case code.Class() == protocol.Authorization:
+		if l := x.part.lane; l.remote.ReportOnce(code) {
+			s.event(sender.TopicTrouble{Topic: l.topic, Code: code,
+				Message: "this principal may write but not read the topic: grant READ, so that spoold can see whether the broker has marked the end of each transaction"})
+		}
+		s.see(x)
+		return
+	case code != protocol.None:
+		s.failed(x)
+		return
+	}
+	id := s.starter.identity().ID
+	for i := range p.ActiveProducers {
+		if a := &p.ActiveProducers[i]; a.CurrentTxnStartOffset >= 0 && protocol.ProducerID(a.ProducerID) == id {
+			s.stillOpen(x, joined)
+			return
+		}
+	}
+	s.closed(x)
+}
+
+func (s *markers) failed(x *place) {
+	s.view.Refresh()
+	x.looks++
+	x.askAt = s.now.Age + s.backoff.After(min(x.looks, 10))
+}
+
+// stillOpen: a transaction of ours is open in x. Its marker is on its way, or missing.
+func (s *markers) stillOpen(x *place, joined bool) {
+	x.looks++
+	if joined || s.sending == nil && s.ending == nil && x.looks >= looksBetween {
+		s.lose(x)
+		return
+	}
+	x.askAt = s.now.Age + min(int64(2)<<min(x.looks, 10), lookMaxMs)
+}
+
+func (s *markers) lose(x *place) {
+	x.sight = lost
+	s.lost = append(s.lost, x)
+	what := "an aborted transaction"
+	if x.of != nil {
+		what = fmt.Sprintf("transaction %d, which was committed,", x.of.d.Ordinal)
+	}
+	if x.part != nil {
+		x.part.lane.lost++
+	}
+	why := fmt.Sprintf("the marker of %s is missing in %s: the broker has lost it; a transaction that carries nothing writes it", what, x)
+	s.audit("%s", why)
+	s.event(sender.TransactionTrouble{ID: s.cfg.ID, Message: why})
+}
+
+// closed: nothing of ours is open in x.
+func (s *markers) closed(x *place) {
+	if x.doubt && x.of != nil && x.part != nil && x.first >= 0 && !s.view.Absent(x.part.lane.remote) {
+		s.askLog(x)
+		return
+	}
+	s.see(x)
+}
+
+// see: the marker was seen, or nobody can see it.
+func (s *markers) see(x *place) {
+	if x.heals > 0 {
+		s.healed++
+	}
+	x.sight, x.doubt, x.heals = seen, false, 0
+	if c := x.of; c != nil {
+		x.of = nil
+		if c.left--; c.left == 0 {
+			s.confirm(c)
+		}
+	}
+}
+
+// askLog asks what the log says of the transaction whose marker was looked for in x: another one may have ended it.
+func (s *markers) askLog(x *place) {
+	leader, epoch := x.part.lane.remote.Leader(x.part.id)
+	x.asked = true
+	s.request(sender.Request{Kind: sender.KindControl, Broker: leader, Message: fetchFirst(x.part.tp(), x.first, epoch), MaxVersion: fetchMax},
+		&request{kind: reqMarkerLog, places: []*place{x}})
+}
+
+func (s *markers) onLog(q *request, resp sender.Response) {
+	x := q.places[0]
+	x.asked, s.stir = false, true
+	if x.sight != unseen || x.of == nil {
+		return
+	}
+	r, ok := resp.Message.(*kmsg.FetchResponse)
+	if !ok || resp.Err != nil || len(r.Topics) != 1 || len(r.Topics[0].Partitions) != 1 {
+		s.failed(x)
+		return
+	}
+	rp := &r.Topics[0].Partitions[0]
+	switch code := protocol.ErrorCode(rp.ErrorCode); {
+	case code == protocol.OffsetOutOfRange, code.Class() == protocol.Authorization:
+		s.see(x) // the log does not tell: what EndTxn was answered counts
+	case code != protocol.None:
+		s.failed(x)
+	default:
+		s.judge(x, rp)
+	}
+}
