@@ -93,7 +93,7 @@ type Group struct {
 // GroupOffsets are offsets of one group.
 type GroupOffsets struct {
 	Group
-	Offsets []Offset
+	Offsets  []Offset
 	added    bool // version 1: AddOffsetsToTxn was answered
 	announce bool // nothing is committed: see AnnounceGroup
 }

@@ -202,4 +202,3 @@ func TestLostMarkersAreFoundByTheNextProcess(t *testing.T) {
 		r.end(written)
 	})
 }
-

@@ -38,12 +38,14 @@ type world struct {
 	progress  int64
 	ends      int
 	longest   int32 // not 0: transaction.max.timeout.ms, and transactions may be aborted
+	marks     marks
 }
 
 func newWorld(t *testing.T, seed uint64, version int16, topics ...string) *world {
 	w := &world{
 		t: t, rng: rand.New(rand.NewPCG(seed, 1)), topics: topics, entries: map[spool.LaneID][][]byte{},
 		settled: map[spool.LaneID]int{}, next: map[spool.LaneID]spool.Index{}, open: map[string]int{}, progress: -1,
+		marks: marks{members: map[string]bool{}, hangs: map[string]bool{}},
 	}
 	rec := spool.NewState().Recovered()
 	rec.SpoolID, rec.Incarnation = "us", 1
@@ -92,7 +94,7 @@ func (w *world) check(r *sender.Request) {
 			w.t.Fatalf("EndTxn(commit) under epoch %d, and on the disk is %+v", q.ProducerEpoch, d)
 		}
 	case *kmsg.AddPartitionsToTxnRequest, *kmsg.AddOffsetsToTxnRequest, *kmsg.TxnOffsetCommitRequest:
-		if d.Open() {
+		if d.Open() && len(d.Cut) > 0 { // else it writes markers that are missing, which is decided on before
 			w.t.Fatalf("%T of the next transaction, and the outcome of %d is not on the disk", q, d.Ordinal)
 		}
 	}
@@ -202,6 +204,7 @@ func (w *world) answer(r *sender.Request) sender.Response {
 				w.t.Fatalf("a batch under epoch %d, the coordinator is at %d", b.Identity.Epoch, w.epoch)
 			}
 			w.open[b.Topic] += int(b.Count)
+			w.written(b.Topic)
 			rt := kmsg.NewProduceResponseTopic()
 			rt.Topic = b.Topic
 			rp := kmsg.NewProduceResponseTopicPartition()
@@ -249,6 +252,7 @@ func (w *world) answer(r *sender.Request) sender.Response {
 			break
 		}
 		w.epoch++
+		w.marked(false)
 		clear(w.open)
 		out.ProducerID, out.ProducerEpoch = 7, w.epoch
 		resp.Message = out
@@ -257,6 +261,7 @@ func (w *world) answer(r *sender.Request) sender.Response {
 		for _, t := range q.Topics {
 			rt := kmsg.NewAddPartitionsToTxnResponseTopic()
 			rt.Topic = t.Topic
+			w.marks.members[t.Topic] = true
 			for _, p := range t.Partitions {
 				rp := kmsg.NewAddPartitionsToTxnResponseTopicPartition()
 				rp.Partition = p
@@ -281,7 +286,17 @@ func (w *world) answer(r *sender.Request) sender.Response {
 			w.epoch++
 		}
 		out.ProducerID, out.ProducerEpoch = 7, w.epoch
+		if w.marks.timeout && len(w.disk.Decision.Cut) == 0 { // the coordinator has aborted it
+			w.marks.timeout = false
+			clear(w.marks.hangs)
+			clear(w.marks.members)
+			w.marks.undone = true
+			out.ErrorCode = int16(protocol.InvalidTxnState)
+			resp.Message = out
+			break
+		}
 		w.ends++
+		w.marked(q.Commit)
 		if q.Commit {
 			w.whole()
 			w.progress = w.offered
@@ -290,6 +305,8 @@ func (w *world) answer(r *sender.Request) sender.Response {
 		resp.Message = out
 	case *kmsg.DescribeProducersRequest:
 		resp.Message = w.producers(q)
+	case *kmsg.FetchRequest:
+		resp.Message = w.log(q)
 	case nil:
 		// a connection
 	default:
