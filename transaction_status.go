@@ -43,13 +43,42 @@ type TransactionStatus struct {
 	Records     int     `json:"records"` // in the open one
 	InDoubt     bool    `json:"in_doubt"`
 	// Unconfirmed is how many transactions were committed, as their coordinator says, and wait until their markers are seen in all logs.
-	Unconfirmed    int    `json:"unconfirmed"`
-	MarkersMissing int    `json:"markers_missing"`       // that a broker has lost, and that are being written now
-	MarkersWritten int    `json:"markers_written"`       // that a broker had lost, and that were written since the start
-	Parked         int    `json:"parked"`                // transactions that wait for an operator to say what became of them
-	ParkReason     string `json:"park_reason,omitempty"` // of the oldest of them
-	Fenced         string `json:"fenced,omitempty"`
-	Detail         string `json:"detail,omitempty"`
+	Unconfirmed    int                `json:"unconfirmed"`
+	MarkersMissing int                `json:"markers_missing"`       // that a broker has lost, and that are being written now
+	MarkersWritten int                `json:"markers_written"`       // that a broker had lost, and that were written since the start
+	Parked         int                `json:"parked"`                // transactions that wait for an operator to say what became of them
+	ParkReason     string             `json:"park_reason,omitempty"` // of the oldest of them
+	Fenced         string             `json:"fenced,omitempty"`
+	Detail         string             `json:"detail,omitempty"`
+	Broker         *BrokerTransaction `json:"broker,omitempty"` // nil: it was not asked yet
+}
+
+// BrokerTransaction is the coordinator's own view of the transactional id (DescribeTransactions). It is asked now and then after
+// something has changed, so it may be some seconds old, and the rest of the status newer.
+type BrokerTransaction struct {
+	State           string     `json:"state"` // in Kafka's words: Empty, Ongoing, PrepareCommit, PrepareAbort, CompleteCommit, CompleteAbort, …
+	Coordinator     int32      `json:"coordinator"`
+	Producer        string     `json:"producer"`   // producer id/epoch
+	TimeoutMs       int32      `json:"timeout_ms"` // that its transactions have
+	Started         *time.Time `json:"started,omitempty"`
+	Partitions      int        `json:"partitions"` // in the open transaction
+	AskedSecondsAgo float64    `json:"asked_seconds_ago"`
+	Error           string     `json:"error,omitempty"` // why it did not say
+}
+
+func brokerTransaction(b *sender.BrokerTransaction) *BrokerTransaction {
+	if b == nil {
+		return nil
+	}
+	v := &BrokerTransaction{
+		State: b.State, Coordinator: b.Coordinator, Producer: identityText(b.Identity), TimeoutMs: b.TimeoutMs, Partitions: b.Partitions,
+		AskedSecondsAgo: float64(b.AgoMs) / 1000, Error: b.Err,
+	}
+	if b.StartedAt > 0 {
+		at := time.UnixMilli(b.StartedAt).UTC()
+		v.Started = &at
+	}
+	return v
 }
 
 func (st *Status) transaction(t *sender.TransactionStatus) {
@@ -62,6 +91,7 @@ func (st *Status) transaction(t *sender.TransactionStatus) {
 		Open: t.Open, OpenSeconds: float64(t.OpenMs) / 1000, Records: t.Records, InDoubt: t.InDoubt,
 		Unconfirmed: t.Unconfirmed, MarkersMissing: t.Missing, MarkersWritten: t.Written,
 		Parked: t.Parked, ParkReason: t.Park.Reason, Fenced: t.Fenced, Detail: firstOf(t.Park.Detail, t.Detail),
+		Broker: brokerTransaction(t.Broker),
 	}
 }
 

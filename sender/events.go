@@ -89,6 +89,19 @@ type TransactionStatus struct {
 	Written     int        // markers that were missing and were written since the start
 	Fenced      string     // not "": another producer has the id, why we think so
 	Detail      string
+	Broker      *BrokerTransaction // nil: it was not asked yet
+}
+
+// BrokerTransaction is what the coordinator says of the transactional id.
+type BrokerTransaction struct {
+	Coordinator int32
+	At, AgoMs   int64  // Age at which it was asked, and how long that was ago
+	State       string // in Kafka's words
+	Identity    protocol.ProducerIdentity
+	TimeoutMs   int32
+	StartedAt   int64  // of the open transaction, by the broker's clock; -1: none is open
+	Partitions  int    // in it
+	Err         string // not "": why it did not say
 }
 
 // TransactionOperation is an operator's decision about the transactional id.

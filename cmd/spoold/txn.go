@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -124,10 +125,26 @@ func describeTxn(w *world, asJSON bool, t *spoold.TransactionStatus) error {
 	if t.Fenced != "" {
 		line("fenced", "%s", t.Fenced)
 	}
+	if b := t.Broker; b != nil {
+		line("broker says", "%s", brokerSays(b))
+	}
 	if t.Detail != "" {
 		line("detail", "%s", t.Detail)
 	}
 	return nil
+}
+
+// brokerSays is the coordinator's own view.
+func brokerSays(b *spoold.BrokerTransaction) string {
+	when := fmt.Sprintf("asked %.0f s ago", b.AskedSecondsAgo)
+	if b.Error != "" {
+		return b.Error + " (" + when + ")"
+	}
+	s := fmt.Sprintf("%s, producer %s, time-out %d ms", b.State, b.Producer, b.TimeoutMs)
+	if b.Started != nil {
+		s += fmt.Sprintf(", %s in it, since %s", plural(b.Partitions, "partition"), b.Started.Format(time.RFC3339))
+	}
+	return s + " (" + when + ")"
 }
 
 // operate passes the operation to the daemon, or carries it out on the spool itself, with no broker in reach.

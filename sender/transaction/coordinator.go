@@ -17,13 +17,14 @@ const (
 	reqTxn                     // of the transactional id's machine
 	reqProduce
 	reqVersions
-	reqFind      // a coordinator, for what follows
-	reqProgress  // OffsetFetch
-	reqDescribe  // DescribeTransactions
-	reqEvidence  // Fetch, of the decided transaction's records
-	reqMarkers   // DescribeProducers
-	reqMarkerLog // Fetch, of the records of a transaction whose marker was looked for
-	reqGroup     // whether a group's offsets are marked
+	reqFind       // a coordinator, for what follows
+	reqProgress   // OffsetFetch
+	reqDescribe   // DescribeTransactions
+	reqEvidence   // Fetch, of the decided transaction's records
+	reqMarkers    // DescribeProducers
+	reqMarkerLog  // Fetch, of the records of a transaction whose marker was looked for
+	reqBrokerView // DescribeTransactions, for people
+	reqGroup      // whether a group's offsets are marked
 )
 
 // request is what a Response answers.
@@ -94,6 +95,8 @@ func (s *Sender) Handle(now spool.Time, resp sender.Response) *sender.Effects {
 		s.markers.onLog(q, resp)
 	case reqGroup:
 		s.markers.onGroup(q, resp)
+	case reqBrokerView:
+		s.says.answered(resp)
 	case reqFind, reqProgress, reqDescribe, reqEvidence:
 		if q.begun == s.starter.begun.id {
 			s.starter.onStart(q, resp)

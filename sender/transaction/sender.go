@@ -48,11 +48,12 @@ type Sender struct {
 	sending *cut // the open transaction's; nil: none is open. The same as fill while it grows
 	ending  *cut // decided: EndTxn is under way, or about to be
 
-	starter  starter  // what a start does first, and the requests of the transactional id
-	reader   reader   // from the spool into batches
-	runner   runner   // begin, decide, end
-	producer producer // Produce requests and their answers
-	markers  markers  // whether the ends of transactions are marked in the logs
+	starter  starter    // what a start does first, and the requests of the transactional id
+	reader   reader     // from the spool into batches
+	runner   runner     // begin, decide, end
+	producer producer   // Produce requests and their answers
+	markers  markers    // whether the ends of transactions are marked in the logs
+	says     brokerView // what the coordinator says of the transactional id, for people
 
 	reqs  map[uint64]*request
 	reqID uint64
@@ -126,7 +127,8 @@ func New(cfg Config, rec *spool.Recovered) *Sender {
 		known:       rec.Transaction,
 		reqs:        make(map[uint64]*request),
 	}
-	s.starter.Sender, s.reader.Sender, s.runner.Sender, s.producer.Sender, s.markers.Sender = s, s, s, s, s
+	s.starter.Sender, s.reader.Sender, s.runner.Sender, s.producer.Sender, s.markers.Sender, s.says.Sender = s, s, s, s, s, s
+	s.says.owner = sender.AnyBroker
 	s.markers.groups = make(map[string]*place)
 	s.view = cluster.New(cluster.Config{
 		ID: rec.ClusterID, AutoCreate: cfg.AutoCreate,
@@ -258,6 +260,7 @@ func (s *Sender) progress() {
 	s.view.Update()
 	s.viewChanged()
 	if s.starter.phase == fenced || s.stop != nil {
+		s.says.look()
 		s.viewRequests()
 		return
 	}
@@ -277,6 +280,7 @@ func (s *Sender) progress() {
 		}
 	}
 	s.starter.coordinate()
+	s.says.look()
 	s.viewRequests()
 }
 

@@ -41,6 +41,11 @@ func (s *Sender) transaction(now spool.Time) *sender.TransactionStatus {
 	if h := s.sending; h != nil && h.healing != nil {
 		t.Missing += len(h.healing.places)
 	}
+	if v := s.says.said; v != nil {
+		said := *v
+		said.AgoMs = now.Age - v.At
+		t.Broker = &said
+	}
 	if s.m != nil {
 		t.Coordinator = s.m.Coordinator()
 		if id := s.m.Identity(); id.Valid() {

@@ -303,6 +303,12 @@ func (w *world) answer(r *sender.Request) sender.Response {
 		}
 		clear(w.open)
 		resp.Message = out
+	case *kmsg.DescribeTransactionsRequest:
+		out := kmsg.NewPtrDescribeTransactionsResponse()
+		st := kmsg.NewDescribeTransactionsResponseTransactionState()
+		st.TransactionalID, st.State, st.ProducerID, st.ProducerEpoch, st.StartTimestamp = "id", "Ongoing", 7, w.epoch, 5
+		out.TransactionStates = append(out.TransactionStates, st)
+		resp.Message = out
 	case *kmsg.DescribeProducersRequest:
 		resp.Message = w.producers(q)
 	case *kmsg.FetchRequest:
