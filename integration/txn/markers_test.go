@@ -50,7 +50,7 @@ func (r *markerRig) open() {
 			if e.Committed {
 				want = 1
 			}
-			if e.Records > 0 && r.kill.CompareAndSwap(want, 0) {
+			if e.Records > 0 && e.Partitions > 0 && r.kill.CompareAndSwap(want, 0) {
 				go func() { r.dead <- r.c.Kill(0) }()
 			}
 		},
@@ -100,9 +100,11 @@ func (r *markerRig) killed(commit bool) {
 		r.kill.Store(1)
 	} else {
 		r.kill.Store(2)
-		if !poll.Within(20*time.Second, func() bool {
-			err := r.p.OperateTransaction(r.t.Context(), spoold.AbortTransaction)
-			return err == nil && r.kill.Load() == 0 || r.kill.Load() == 0
+		if !poll.Within(40*time.Second, func() bool {
+			if st := r.p.Status(); st.Acked > 0 && st.Transaction.Records > 0 { // one that has begun to write, perhaps
+				_ = r.p.OperateTransaction(r.t.Context(), spoold.AbortTransaction)
+			}
+			return r.kill.Load() == 0
 		}) {
 			r.t.Fatalf("no transaction with records was aborted: %+v", r.p.Status().Transaction)
 		}

@@ -1,6 +1,10 @@
 package transaction
 
 import (
+	"fmt"
+	"strings"
+
+	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -42,6 +46,7 @@ func (s *markers) heal() bool {
 	c.fix()
 	c.healing, c.beganAt, c.ordinal = h, s.now.Age, s.known.Decision.Ordinal
 	s.sending = c
+	s.sayLost(h)
 	if !h.commit {
 		s.announce(c)
 		return true
@@ -58,6 +63,24 @@ func (s *markers) heal() bool {
 		}
 	})
 	return true
+}
+
+// sayLost says once for all of them what is missing, and writes it down.
+func (s *markers) sayLost(h *healing) {
+	what := "of what was aborted"
+	if h.commit {
+		what = fmt.Sprintf("of transaction %d, which was committed,", h.places[0].of.d.Ordinal)
+	}
+	where := make([]string, 0, 4)
+	for _, x := range h.places[:min(len(h.places), 3)] {
+		where = append(where, x.String())
+	}
+	if more := len(h.places) - len(where); more > 0 {
+		where = append(where, fmt.Sprintf("%d more", more))
+	}
+	why := fmt.Sprintf("the broker has lost the markers %s in %s: a transaction that carries nothing writes them", what, strings.Join(where, ", "))
+	s.audit("%s", why)
+	s.event(sender.TransactionTrouble{ID: s.cfg.ID, Message: why})
 }
 
 func (s *markers) announce(c *cut) {

@@ -1,8 +1,6 @@
 package transaction
 
 import (
-	"fmt"
-
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/spoold/spoold/protocol"
@@ -257,16 +255,9 @@ func (s *markers) stillOpen(x *place, joined bool) {
 func (s *markers) lose(x *place) {
 	x.sight = lost
 	s.lost = append(s.lost, x)
-	what := "an aborted transaction"
-	if x.of != nil {
-		what = fmt.Sprintf("transaction %d, which was committed,", x.of.d.Ordinal)
-	}
 	if x.part != nil {
 		x.part.lane.lost++
 	}
-	why := fmt.Sprintf("the marker of %s is missing in %s: the broker has lost it; a transaction that carries nothing writes it", what, x)
-	s.audit("%s", why)
-	s.event(sender.TransactionTrouble{ID: s.cfg.ID, Message: why})
 }
 
 // closed: nothing of ours is open in x.
