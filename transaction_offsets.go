@@ -99,7 +99,7 @@ func (t *Transaction) commitOnline(ctx context.Context) (Commitment, error) {
 	if len(u.Topics) == 0 { // offsets alone: their own topic is as good as any to keep progress on
 		u.Topics, u.Entries = []string{t.groups[0].Offsets[0].Topic}, [][]byte{nil}
 	}
-	o, err := e.loop.Online(u)
+	o, err := e.loop.Online(u, e.store.Stats().Counters.Accepted)
 	if err != nil {
 		return Commitment{}, public(err)
 	}

@@ -105,6 +105,7 @@ type Loop struct {
 	stopWith   error
 	finished   bool
 	online     map[uint64]*Online // units that are not spooled, by id
+	early      []*Online          // of these, those that the core does not have yet
 	onlineID   uint64
 }
 
@@ -233,6 +234,9 @@ func (l *Loop) committed(c *bolt.Commit, ok bool) {
 	l.writes.durable = max(l.writes.durable, c.Writes)
 	c.Release() // the core has copied what it keeps
 	l.carry(effects)
+	if len(l.early) > 0 {
+		l.takeOnline(l.core.(onlineCore), false)
+	}
 	l.checkFlush()
 	l.operations.check()
 	if l.stopWith != nil && l.writes.durable >= l.stopAfter {

@@ -9,11 +9,13 @@ import (
 
 // Online is a unit that is not spooled, on its way. Its methods are safe for concurrent use.
 type Online struct {
-	loop *Loop
-	id   uint64
-	done chan struct{} // closed when end is known
-	once sync.Once
-	end  sender.OnlineEnd
+	unit   *sender.OnlineUnit
+	behind uint64 // records that were committed before it
+	loop   *Loop
+	id     uint64
+	done   chan struct{} // closed when end is known
+	once   sync.Once
+	end    sender.OnlineEnd
 }
 
 // onlineCore is a core that takes units which are not spooled.
@@ -22,14 +24,14 @@ type onlineCore interface {
 	Cancel(now spool.Time, id uint64) *sender.Effects
 }
 
-// Online gives the core a unit that is not spooled. ErrOver: the loop has ended, or delivers without
-// transactions; the unit was not taken.
-func (l *Loop) Online(u *sender.OnlineUnit) (*Online, error) {
+// Online gives the core a unit that is not spooled, behind everything that was committed when the store counted accepted records.
+// ErrOver: the loop has ended, or delivers without transactions; the unit was not taken.
+func (l *Loop) Online(u *sender.OnlineUnit, accepted uint64) (*Online, error) {
 	core, ok := l.core.(onlineCore)
 	if !ok {
 		return nil, ErrOver
 	}
-	o := &Online{loop: l, done: make(chan struct{})}
+	o := &Online{loop: l, done: make(chan struct{}), unit: u, behind: accepted}
 	if !l.inbox.post(func() {
 		l.onlineID++
 		u.ID, o.id = l.onlineID, l.onlineID
@@ -37,11 +39,21 @@ func (l *Loop) Online(u *sender.OnlineUnit) (*Online, error) {
 			l.online = make(map[uint64]*Online)
 		}
 		l.online[o.id] = o
-		l.carry(core.Online(l.now, u))
+		l.early = append(l.early, o)
+		l.takeOnline(core, false)
 	}) {
 		return nil, ErrOver
 	}
 	return o, nil
+}
+
+// takeOnline gives the core the units of which all that goes before them was handed on, or all of them, in their order.
+func (l *Loop) takeOnline(core onlineCore, all bool) {
+	for len(l.early) > 0 && (all || l.progress.accepted >= l.early[0].behind) {
+		u := l.early[0].unit
+		l.early = l.early[1:]
+		l.carry(core.Online(l.now, u))
+	}
 }
 
 // Cancel aborts the unit, unless it was decided on: Done says how it ended.
@@ -49,6 +61,7 @@ func (o *Online) Cancel() {
 	l := o.loop
 	l.inbox.post(func() {
 		if l.online[o.id] == o {
+			l.takeOnline(l.core.(onlineCore), true) // it can only be aborted there
 			l.carry(l.core.(onlineCore).Cancel(l.now, o.id))
 		}
 	})

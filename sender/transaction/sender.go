@@ -333,7 +333,7 @@ func (s *Sender) audit(format string, args ...any) {
 // flushed ends a flush when all that it was for has left.
 func (s *Sender) flushed() {
 	if s.flushing {
-		s.flushing = false
+		s.flushing = len(s.markers.waiting) > 0
 		for _, l := range s.lanes {
 			if l.settled.Low() < l.flushTo {
 				s.flushing = true

@@ -136,5 +136,13 @@ func (s *Sender) Settled(id spool.LaneID) spool.Index {
 	if int(id) >= len(s.lanes) {
 		return 0
 	}
-	return s.lanes[id].settled.Low()
+	low := s.lanes[id].settled.Low()
+	for _, x := range s.markers.waiting { // committed, and their markers were not seen yet
+		for _, r := range x.runs {
+			if r.Lane == id {
+				low = min(low, r.First)
+			}
+		}
+	}
+	return low
 }
