@@ -275,7 +275,7 @@ func (s *Sender) progress() {
 		s.runner.run()
 		s.producer.produce()
 		s.markers.look()
-		if s.closing && len(s.markers.waiting) > 0 {
+		if s.closing && len(s.markers.waiting) > 0 && s.now.Age < s.closedAt+markingMs {
 			s.wake(s.closedAt + markingMs)
 		}
 	}
