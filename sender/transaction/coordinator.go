@@ -245,7 +245,7 @@ func (s *starter) onTxn(q *request, resp sender.Response) {
 
 // askVersions asks which transaction.version is finalized: at the start, and now and then.
 func (s *starter) askVersions() {
-	if s.askedVersions || s.version > 0 && s.now.Age-s.versionsAt < s.cfg.MetadataMaxAgeMs || s.view.Generation() == 0 {
+	if s.askedVersions || s.version > 0 && s.now.Age-s.versionsAt < s.cfg.MetadataMaxAgeMs || s.view.Generation() == 0 || !s.view.Link().Up {
 		return
 	}
 	if at := s.versionsAt + s.cfg.RetryBackoffMs; s.version == 0 && s.versionsAt > 0 && s.now.Age < at {
