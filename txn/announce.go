@@ -6,17 +6,15 @@ import "github.com/spoold/spoold/protocol"
 // was told of, and a marker ends whatever its producer id has open there.
 
 // Announce has the transaction's end marked in a partition that nothing is written to, under both versions.
-func (m *Machine) Announce(tp protocol.TopicPartition) {
-	if _, ok := m.partitions[tp]; m.state == InTransaction && !ok {
-		m.partitions[tp] = false
+func (c *contents) Announce(tp protocol.TopicPartition) {
+	if _, ok := c.partitions[tp]; !ok {
+		c.partitions[tp] = false
 	}
 }
 
 // AnnounceGroup has the transaction's end marked where the offsets of a group are kept, and commits none.
-func (m *Machine) AnnounceGroup(id string) {
-	if m.state == InTransaction {
-		m.offsets = append(m.offsets, &GroupOffsets{Group: Group{ID: id, Generation: -1}, announce: true})
-	}
+func (c *contents) AnnounceGroup(id string) {
+	c.offsets = append(c.offsets, &GroupOffsets{Group: Group{ID: id, Generation: -1}, announce: true})
 }
 
 // Joined reports whether the coordinator has taken the offsets of the transaction at hand. It does so only after it is done with

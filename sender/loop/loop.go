@@ -235,7 +235,7 @@ func (l *Loop) committed(c *bolt.Commit, ok bool) {
 	c.Release() // the core has copied what it keeps
 	l.carry(effects)
 	if len(l.early) > 0 {
-		l.takeOnline(l.core.(onlineCore), false)
+		takeOnline(l, l.core.(onlineCore), false)
 	}
 	l.checkFlush()
 	l.operations.check()

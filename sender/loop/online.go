@@ -40,7 +40,7 @@ func (l *Loop) Online(u *sender.OnlineUnit, accepted uint64) (*Online, error) {
 		}
 		l.online[o.id] = o
 		l.early = append(l.early, o)
-		l.takeOnline(core, false)
+		takeOnline(l, core, false)
 	}) {
 		return nil, ErrOver
 	}
@@ -48,7 +48,7 @@ func (l *Loop) Online(u *sender.OnlineUnit, accepted uint64) (*Online, error) {
 }
 
 // takeOnline gives the core the units of which all that goes before them was handed on, or all of them, in their order.
-func (l *Loop) takeOnline(core onlineCore, all bool) {
+func takeOnline(l *Loop, core onlineCore, all bool) {
 	for len(l.early) > 0 && (all || l.progress.accepted >= l.early[0].behind) {
 		u := l.early[0].unit
 		l.early = l.early[1:]
@@ -61,7 +61,7 @@ func (o *Online) Cancel() {
 	l := o.loop
 	l.inbox.post(func() {
 		if l.online[o.id] == o {
-			l.takeOnline(l.core.(onlineCore), true) // it can only be aborted there
+			takeOnline(l, l.core.(onlineCore), true) // it can only be aborted there
 			l.carry(l.core.(onlineCore).Cancel(l.now, o.id))
 		}
 	})

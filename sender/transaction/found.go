@@ -10,6 +10,38 @@ import (
 	"github.com/spoold/spoold/txn"
 )
 
+func (s *starter) findCoordinator(key string, kind int8) {
+	s.begun.asked = true
+	q := kmsg.NewPtrFindCoordinatorRequest()
+	q.CoordinatorKey, q.CoordinatorKeys, q.CoordinatorType = key, []string{key}, kind
+	s.request(sender.Request{Kind: sender.KindControl, Broker: sender.AnyBroker, Message: q, MinVersion: 1, MaxVersion: 4}, &request{kind: reqFind, begun: s.begun.id})
+}
+
+func (s *starter) askProgress() {
+	if !s.reachForStart(s.begun.group) {
+		return
+	}
+	s.begun.asked = true
+	q := offsetFetch(txn.GroupID(s.known.ID), s.phase == judging)
+	s.request(sender.Request{Kind: sender.KindControl, Broker: s.begun.group, Message: q, MinVersion: 7, MaxVersion: 9}, &request{kind: reqProgress, begun: s.begun.id})
+}
+
+// reachForStart is reach for a coordinator of the start procedure.
+func (s *starter) reachForStart(id int32) bool {
+	if s.begun.heldAt == 0 {
+		s.begun.heldAt = s.now.Age
+	}
+	if s.reach(id, s.begun.heldAt) {
+		s.begun.heldAt = 0
+		return true
+	}
+	if s.now.Age-s.begun.heldAt >= reachMs {
+		s.begun.heldAt, s.begun.group, s.begun.owner = 0, -1, -1
+		s.failed("the coordinator's broker cannot be reached")
+	}
+	return false
+}
+
 // copied: this spool was restored, or it has a clone that was used.
 func (s *starter) copied(why string) {
 	reason := fmt.Sprintf("transactional id %s: %s", s.known.ID, why)

@@ -15,7 +15,7 @@ const maxNoted = 256
 const groupHeals = 3
 
 // follow is the lane of a topic, which has none in the spool perhaps.
-func (s *Sender) follow(topic string) *lane {
+func (s *markers) follow(topic string) *lane {
 	l := s.byTopic[topic]
 	if l == nil {
 		l = &lane{topic: topic, guest: true, remote: s.view.Follow(topic, protocol.TopicID{}), settled: newSettled(), missing: -1}

@@ -25,7 +25,7 @@ func (s *Sender) Online(now spool.Time, u *sender.OnlineUnit) *sender.Effects {
 		o.after = append(o.after, l.end)
 	}
 	for _, topic := range u.Topics {
-		l := s.follow(topic)
+		l := s.markers.follow(topic)
 		l.remote.Pending = true
 		o.lanes = append(o.lanes, l)
 	}
