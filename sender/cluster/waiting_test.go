@@ -155,3 +155,36 @@ func BenchmarkNewTopic(b *testing.B) {
 		})
 	}
 }
+
+// With no broker to ask by itself, whichever answers is asked again; what it says is not believed before the time is over.
+func TestARecreatedTopicIsNotBelievedOfBrokersUnknown(t *testing.T) {
+	r := newRig(t, nil)
+	a := r.Follow("a", id(1))
+	r.SetPending(a, true)
+	r.metadata(r.asked(), topic("a", id(1), [2]int32{1, 1}))
+	ask := func() Request {
+		r.after(2000)
+		r.Want()
+		r.Update()
+		for _, q := range r.Requests() {
+			if q.Message != nil {
+				return q
+			}
+		}
+		t.Fatal("not asked")
+		return Request{}
+	}
+	for range 3 {
+		q := ask()
+		if q.Broker != AnyBroker {
+			t.Fatalf("broker %d is asked, which is not connected", q.Broker)
+		}
+		if r.metadata(q, topic("a", id(2), [2]int32{1, 1})); a.Recreated || !a.Uncertain() {
+			t.Fatalf("recreated %v, uncertain %v", a.Recreated, a.Uncertain())
+		}
+	}
+	r.after(300_000)
+	if r.metadata(ask(), topic("a", id(2), [2]int32{1, 1})); !a.Recreated {
+		t.Error("it is not believed after metadata.max.age.ms")
+	}
+}
