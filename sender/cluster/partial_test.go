@@ -47,7 +47,11 @@ func TestANewTopicIsAskedAboutAtOnceAndAlone(t *testing.T) {
 	if q := r.Requests(); len(q) != 0 {
 		t.Errorf("asked again: %+v", q)
 	}
-	r.after(300_000 - 2)
+	r.after(1000)
+	if r.Update(); len(r.Requests()) != 0 {
+		t.Error("asked about all, after a back-off")
+	}
+	r.after(300_000 - 1002)
 	if got := names(r.asked()); len(got) != 2 {
 		t.Errorf("asked about %v when the old view is old, want both", got)
 	}

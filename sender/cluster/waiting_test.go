@@ -156,6 +156,20 @@ func BenchmarkNewTopic(b *testing.B) {
 	}
 }
 
+// One of two brokers may be cut off; where there is one, its answer is enough.
+func TestOneOfTwoBrokersIsNotEnoughForATopicToBeAbsent(t *testing.T) {
+	for n := range int32(2) {
+		r := newRig(t, nil)
+		a := r.Follow("a", protocol.TopicID{})
+		m := &kmsg.MetadataResponse{Topics: []kmsg.MetadataResponseTopic{failed("a", protocol.UnknownTopicOrPartition)}}
+		m.Brokers = brokerList(0, 1)[:n+1]
+		r.Handle(r.asked(), Answer{Message: m})
+		if got, want := r.Absent(a), n == 0; got != want {
+			t.Errorf("%d brokers: absent %v, want %v", n+1, got, want)
+		}
+	}
+}
+
 // With no broker to ask by itself, whichever answers is asked again; what it says is not believed before the time is over.
 func TestARecreatedTopicIsNotBelievedOfBrokersUnknown(t *testing.T) {
 	r := newRig(t, nil)
