@@ -157,3 +157,42 @@ func TestARefusalForTheSizeForgetsTheEstimate(t *testing.T) {
 		t.Errorf("%d bytes, where 4000 on the wire were refused", records)
 	}
 }
+
+// Once a thousand partitions have sent something, further batches of theirs take memory that was there before.
+func TestQuietPartitionsUseTheirMemoryAgain(t *testing.T) {
+	a := New(Config{BatchSize: 128 << 10, BufferMemory: 32 << 20})
+	var batches []*Batch
+	round := func(size int) {
+		for i := range spool.Index(1000) {
+			b := a.NewBatch(Target{Sizing: new(Sizing)}, 0, i, &spool.Entry{Body: make([]byte, size)})
+			if b == nil {
+				t.Fatal("no room")
+			}
+			batches = append(batches, b)
+		}
+		for _, b := range batches {
+			a.Recycle(b)
+		}
+		batches = batches[:0]
+	}
+	round(20_000)
+	kept := a.free.bytes
+	if kept < 20_000_000 || a.used != 0 {
+		t.Fatalf("%d bytes are kept, %d in use", kept, a.used)
+	}
+	for _, size := range []int{20_000, 17_000, 12_000} {
+		round(size)
+	}
+	if a.free.bytes > 32<<20 || a.used != 0 {
+		t.Errorf("%d bytes are kept, %d in use", a.free.bytes, a.used)
+	}
+	taken := 0
+	for range 1000 {
+		if a.free.takeSmall(12_000+9*taken%4000, 1<<30) != nil {
+			taken++
+		}
+	}
+	if taken < 900 {
+		t.Errorf("%d of 1000 batches find memory that was used before, want nearly all", taken)
+	}
+}
