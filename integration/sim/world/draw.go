@@ -174,7 +174,7 @@ var menu = []struct {
 
 // Kinds are all kinds of faults that are drawn.
 func Kinds() []string {
-	out := []string{string(Night)}
+	out := []string{string(Night), string(Rival)}
 	for i := range menu {
 		out = append(out, string(menu[i].kind))
 	}

@@ -39,6 +39,9 @@ func (w *World) hostFault(f *Fault) bool {
 			return false
 		}
 		return h.ends(f)
+	case Rival:
+		rival(w, h, rivalTries)
+		return false // counted when the coordinator has let it
 	case PauseHost:
 		h.pause(f.D)
 	case ClockJump:

@@ -20,6 +20,7 @@ func (w *World) operate() {
 		if !h.up {
 			continue
 		}
+		operator{h}.takeOver()
 		for _, t := range h.core.Status(h.now()).Topics {
 			for _, p := range t.Partitions {
 				if p.Park.Parked() && h.up {

@@ -121,6 +121,7 @@ const (
 	DiskError   FaultKind = "failed sync"
 	Restore     FaultKind = "disk put back to an earlier day"
 	Foreign     FaultKind = "host led to another cluster"
+	Rival       FaultKind = "transactional id taken by another producer"
 	// Of the network between host A and broker B.
 	Cut   FaultKind = "cut connection"
 	Hang  FaultKind = "connection on which nothing passes"

@@ -37,7 +37,7 @@ const streamTransactions = 0x7ac5
 // transactional has all hosts of one seed in four deliver in transactions, under ids of their own.
 func (d *drawing) transactional() {
 	x := rand.New(rand.NewPCG(d.p.Seed, streamTransactions))
-	if x.IntN(4) > 0 || d.copied != nil || d.restores || len(d.p.Lasting) > 0 {
+	if x.IntN(4) > 0 || d.copied != nil || len(d.p.Lasting) > 0 {
 		return
 	}
 	p := d.p
@@ -54,6 +54,7 @@ func (d *drawing) transactional() {
 		h.TransactionalID, h.ExpireMs = "id-"+string(rune('a'+i)), 0
 		h.TimeoutMs, h.MaxUnit = 500+x.Int64N(4000), 1+x.IntN(60)
 	}
+	d.rivals(x)
 	for range x.IntN(4) {
 		topic := broker.TransactionState
 		if x.IntN(2) == 0 {
@@ -61,6 +62,59 @@ func (d *drawing) transactional() {
 		}
 		p.Faults = append(p.Faults, Fault{At: 50 + x.Int64N(p.Chaos), Kind: MoveLeader, A: x.Int32N(p.Brokers), Name: topic})
 	}
+}
+
+// rivals has another producer take the transactional id of a host now and then.
+func (d *drawing) rivals(x *rand.Rand) {
+	if x.IntN(3) > 0 {
+		return
+	}
+	for range 1 + x.IntN(2) {
+		d.p.Faults = append(d.p.Faults, Fault{At: 50 + x.Int64N(d.p.Chaos), Kind: Rival, A: x.Int32N(int32(len(d.p.Hosts))), B: x.Int32N(2)})
+	}
+}
+
+// rivalTries is how often the other producer asks for a producer id: while the transaction before is ending there is none.
+const rivalTries = 20
+
+// rival has another producer initialise a host's transactional id, once the coordinator lets it.
+func rival(w *World, h *host, tries int) {
+	at := w.cluster.Leader(broker.TransactionState, 0)
+	if tries == 0 || w.calm || at < 0 {
+		return
+	}
+	conn, ok := w.cluster.Open(at, func() {})
+	if !ok {
+		return
+	}
+	m := kmsg.NewPtrInitProducerIDRequest()
+	m.SetVersion(4)
+	m.TransactionalID, m.TransactionTimeoutMillis = &h.plan.TransactionalID, int32(h.plan.TimeoutMs)
+	m.ProducerID, m.ProducerEpoch = -1, -1
+	conn.Receive(m, func(resp kmsg.Response) {
+		conn.Close(false)
+		if resp.(*kmsg.InitProducerIDResponse).ErrorCode != 0 {
+			w.ag.After(20, func() { rival(w, h, tries-1) })
+			return
+		}
+		w.tell("another producer has taken the transactional id of host %d", h.id)
+		w.count(string(Rival))
+		h.rivals++
+	})
+}
+
+// takeOver has the operator take the id back from a rival.
+func (h operator) takeOver() {
+	t := h.core.Status(h.now()).Transaction
+	if t == nil || t.Fenced == "" {
+		return
+	}
+	if h.rivals == 0 {
+		h.w.hist.Parks = append(h.w.hist.Parks, check.Park{Host: h.id, Topic: "transactional id " + h.plan.TransactionalID, Reason: "fenced, and nobody else has used it: " + t.Fenced})
+	}
+	e, err := h.core.(*transaction.Sender).Operate(h.now(), sender.TransactionTakeOver)
+	h.w.tell("host %d: take-over: %v", h.id, err)
+	h.carry(e)
 }
 
 // acts reports whether a late copy of a request may change anything.
