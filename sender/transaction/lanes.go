@@ -32,7 +32,7 @@ type lane struct {
 	sticky int32 // partition of records without a key, until its batch is full
 
 	why     stall
-	waitFor *lane // for stallUnit
+	waitFor *lane // for otherLane, and for noTopic if it is that lane's
 	detail  string
 	retryAt int64 // Age: the topic is not tried before, because of detail
 	retries int
@@ -155,7 +155,7 @@ func (s *reader) feed() {
 				s.wake(l.retryAt)
 				continue
 			}
-			if !s.writable(l) {
+			if !s.writable(l) || l.waitFor != nil && !s.writable(l.waitFor) {
 				continue
 			}
 		case otherLane:
@@ -267,7 +267,7 @@ func (s *reader) admit(l *lane, i spool.Index, e *spool.Entry) bool {
 			return false
 		}
 		if s.now.Age < x.retryAt || !s.writable(x) {
-			l.why, l.waitFor = noTopic, nil
+			l.why, l.waitFor = noTopic, x
 			l.retryAt = max(l.retryAt, x.retryAt)
 			if x != l {
 				l.detail = fmt.Sprintf("the transaction has records for topic %s, too, which cannot be written to", x.topic)

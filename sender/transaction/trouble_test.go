@@ -29,6 +29,23 @@ func TestStatusSaysThatRecordsWaitForOverAMinute(t *testing.T) {
 	}
 }
 
+// A unit cannot be sent while one of its topics cannot. It was read again as soon as it had been read, all that time.
+func TestAUnitIsReadAgainOnlyWhenItsOtherTopicCanBeWritten(t *testing.T) {
+	w := newWorld(t, 1, 2, "a", "b")
+	w.spooled(1, 0)
+	w.spooled(1, 1)
+	w.run()
+	w.s.byTopic["b"].missing = 5 // a partition that the topic does not have
+	w.spooled(1, 0, 1)
+	for n := 0; w.step(); n++ {
+		if n > 100 {
+			t.Fatal("after 100 steps there is still something to do, and no time has passed")
+		}
+	}
+	w.s.byTopic["b"].missing = -1
+	w.run()
+}
+
 // A start takes up a decision whose run has dead letters in it: these were told as what they are.
 func TestAStartTellsOnlyWhatItsTransactionCarriedAsDelivered(t *testing.T) {
 	w := newWorld(t, 1, 2, "a")
