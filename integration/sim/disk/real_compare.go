@@ -47,7 +47,7 @@ func (c *comparison) point() {
 	}
 	for i := range lanes {
 		id := spool.LaneID(i)
-		want := bolt.LaneStats{Topic: m.st.Topic(id), Low: m.st.Settled(id).Low(), Counters: m.st.LaneCounters(id)}
+		want := bolt.LaneStats{Topic: m.st.Topic(id), Low: m.st.Settled(id).Low(), Counters: m.st.LaneCounters(id), Dead: m.st.LaneDeadLetters(id)}
 		if lanes[i] != want {
 			differ("lane %d is %+v, not %+v", i, lanes[i], want)
 		}
