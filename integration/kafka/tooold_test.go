@@ -14,20 +14,20 @@ import (
 // Records that have become too old for their topic while the cluster was away are dead letters that say so, what is young enough is
 // delivered, and a replay with the time of now delivers the others.
 func TestRecordsThatHaveGrownTooOldAreReplayedWithTheTimeOfNow(t *testing.T) {
-	c := kafka.Run(t, kafka.Options{})
+	c := kafka.Run(t, kafka.Options{Links: true})
 	if err := c.CreateTopic(t.Context(), "t", 1, map[string]string{"message.timestamp.before.max.ms": "20000"}); err != nil {
 		t.Fatal(err)
 	}
 	p := mustOpen(t, c, t.TempDir(), nil)
 	sendEach(t, p, "t", 1, nil)
 	drained(t, p)
-	if err := c.Kill(0); err != nil {
-		t.Fatal(err)
-	}
+	link := c.Links()[0]
+	link.Refuse()
+	comes(t, p, "the link to be down", func(st *spoold.Status) bool { return st.Link == "down" })
 	began := time.Now()
 	sendEach(t, p, "t", 3, func(_ int, r *spoold.Record) { r.Value = append([]byte("old "), r.Value...) })
 	time.Sleep(time.Until(began.Add(22 * time.Second))) // what is waited for is that they grow old
-	if err := c.Start(t.Context(), 0); err != nil {
+	if err := link.Heal(); err != nil {
 		t.Fatal(err)
 	}
 	sendEach(t, p, "t", 1, func(_ int, r *spoold.Record) { r.Value = []byte("young") })
