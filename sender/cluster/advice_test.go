@@ -112,6 +112,10 @@ func TestATopicThatIsWhollyLedIsNotAskedForAgain(t *testing.T) {
 	if r.Update(); len(r.Requests()) != 0 {
 		t.Error("it is asked for again")
 	}
+	r.connect(0)
+	if _, _, ok := r.Way(a, 0); !ok {
+		t.Error("there is no way to broker 0")
+	}
 }
 
 func TestMetadataThatCameWithAnErrorIsNotTaken(t *testing.T) {

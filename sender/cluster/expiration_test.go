@@ -50,6 +50,7 @@ func TestOnlyAnExpirationThatIsOneIsTaken(t *testing.T) {
 		{"the least", Answer{Message: configs(0, expiration, text("1"))}, 1},
 		{"none", Answer{Message: configs(0, expiration, text("0"))}, 0},
 		{"no number", Answer{Message: configs(0, expiration, text("a day"))}, 0},
+		{"too large a number", Answer{Message: configs(0, expiration, text("9223372036854775808"))}, 0},
 		{"no value", Answer{Message: configs(0, expiration, nil)}, 0},
 		{"another setting", Answer{Message: configs(0, "log.dirs", text("5"))}, 0},
 		{"no right to ask", Answer{Message: configs(protocol.ClusterAuthorizationFailed, expiration, text("5"))}, 0},
