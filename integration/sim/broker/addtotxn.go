@@ -41,7 +41,6 @@ func (k *txnCoordinator) add(n *node, w who, parts []txnPart, done func(protocol
 		return
 	}
 	next := t.txn
-	next.v2 = w.v2
 	begins := t.state != ongoing
 	if begins {
 		n.c.begun++

@@ -41,11 +41,11 @@ func (k *txnCoordinator) endTxn(n *node, m *kmsg.EndTxnRequest, reply func(kmsg.
 		return
 	}
 	next := t.txn
-	next.state, next.v2 = prepareAbort, m.GetVersion() >= bumpsEpoch
+	next.state = prepareAbort
 	if m.Commit {
 		next.state = prepareCommit
 	}
-	if next.v2 {
+	if m.GetVersion() >= bumpsEpoch {
 		if next.epoch++; t.epoch >= lastEpoch { // the markers have the last epoch of all, and what comes next a new producer id
 			answer(protocol.InvalidTxnState, nil)
 			return
@@ -61,7 +61,7 @@ func (k *txnCoordinator) endTxn(n *node, m *kmsg.EndTxnRequest, reply func(kmsg.
 func (t *coordinated) end(m *kmsg.EndTxnRequest) (code protocol.ErrorCode, change bool) {
 	v2 := m.GetVersion() >= bumpsEpoch
 	// Of one that has ended already, in the same way or the other: its epoch was the one before.
-	again := v2 && t.v2 && (t.state.preparing() || t.state.complete()) && m.ProducerEpoch == t.epoch-1
+	again := v2 && t.state != ongoing && m.ProducerEpoch == t.epoch-1
 	switch {
 	case m.ProducerEpoch != t.epoch && !again:
 		return protocol.ProducerFenced, false
@@ -69,7 +69,7 @@ func (t *coordinated) end(m *kmsg.EndTxnRequest) (code protocol.ErrorCode, chang
 		return protocol.ConcurrentTransactions, false
 	case t.state == ongoing:
 		return protocol.None, true
-	case again && m.Commit == (t.state == completeCommit):
+	case again && t.state.complete() && m.Commit == (t.state == completeCommit):
 		return protocol.None, false
 	case again:
 		return protocol.InvalidTxnState, false

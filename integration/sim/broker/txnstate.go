@@ -35,7 +35,6 @@ type txn struct {
 	epoch   int16
 	timeout int64
 	state   txnState
-	v2      bool // the last change came from a client of KIP-890
 	parts   []txnPart
 	started int64 // ms
 	changed int64

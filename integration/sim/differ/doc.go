@@ -7,5 +7,5 @@
 // DescribeProducers knows, both ends of the log, and batches as Fetch gives them, byte by byte.
 //
 // Files: step.go (what can be done), generate.go (chance), model.go and real.go (who does it), answer.go (answers as
-// text), world.go (doing and comparing), shrink.go.
+// text), world.go (doing and comparing), shrink.go, and transactions.go (requests of one transactional id, in any order).
 package differ
