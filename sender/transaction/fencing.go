@@ -48,6 +48,13 @@ func (s *starter) described(r *kmsg.DescribeTransactionsResponse) {
 	case "PrepareCommit", "PrepareAbort", "PrepareEpochFence":
 		s.after(s.cfg.RetryBackoffMs, "the coordinator is ending a transaction")
 		return
+	case "Ongoing": // the fence of an abort that is not written down yet, or another producer's transaction
+		if now.ID == ours.ID && now.Epoch == ours.Epoch+1 {
+			if s.begun.tries++; s.begun.tries < describeTries {
+				s.after(1000, "the coordinator is about to abort the transaction")
+				return
+			}
+		}
 	case "CompleteAbort":
 		if now.ID == ours.ID && now.Epoch == ours.Epoch+1 {
 			if s.begun.openedAt > 0 && s.now.Age-s.begun.openedAt >= s.runner.timeoutMs()-1000 {
