@@ -201,7 +201,7 @@ func TestAListenerOpenToOtherHostsNeedsInsecureAndWarns(t *testing.T) {
 		t.Errorf("code %d: %s", code, errs)
 	}
 	d := startDaemon(t, spool, "-b", "127.0.0.1:1", "--http", "0.0.0.0:0", "-X", "http.insecure=true")
-	if warning := d.log.event("config.insecure"); warning == nil || warning["level"] != "WARN" {
+	if warning := d.log.logged(t, "config.insecure"); warning["level"] != "WARN" {
 		t.Errorf("no warning: %s", d.log)
 	}
 }

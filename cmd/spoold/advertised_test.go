@@ -57,7 +57,7 @@ func TestAnUnreachableAdvertisedAddressIsNamed(t *testing.T) {
 	if code, text := get(t, d.admin+"/readyz?link=1"); code != 503 || !named(text) {
 		t.Errorf("readyz: %d %s", code, text)
 	}
-	if e := d.log.event("link.down"); e == nil || !named(e["err"].(string)) {
+	if e := d.log.logged(t, "link.down"); !named(e["err"].(string)) {
 		t.Errorf("the log says %v", e)
 	}
 	errs := ""

@@ -51,6 +51,16 @@ func (l *lines) event(name string) map[string]any {
 	return nil
 }
 
+// logged is the line of an event, when it has come: a status may show what has happened before the log does.
+func (l *lines) logged(t *testing.T, event string) (line map[string]any) {
+	t.Helper()
+	await(t, func() bool {
+		line = l.event(event)
+		return line != nil
+	})
+	return line
+}
+
 // running is a daemon inside the test.
 type running struct {
 	log         *lines

@@ -61,7 +61,7 @@ func TestAWrongPasswordIsSaidAndMendedWithoutARestart(t *testing.T) {
 		t.Fatalf("%d %s", code, text)
 	}
 	await(t, func() bool { return strings.Contains(d.get(t, d.admin+"/api/status"), "SCRAM-SHA-512, user alice") })
-	if down := d.log.event("link.down"); down == nil || !strings.Contains(down["err"].(string), "are the credentials right?") {
+	if down := d.log.logged(t, "link.down"); !strings.Contains(down["err"].(string), "are the credentials right?") {
 		t.Errorf("the log says %v", down)
 	}
 	shown := d.get(t, d.admin+"/api/status") + d.get(t, d.admin+"/metrics")
@@ -70,7 +70,7 @@ func TestAWrongPasswordIsSaidAndMendedWithoutARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, func() bool { return strings.Contains(d.get(t, d.admin+"/api/status"), `"acked":1`) })
-	if reload := d.log.event("config.reload"); reload == nil || !strings.Contains(d.log.String(), `"taken":["sasl.password"]`) {
+	if reload := d.log.logged(t, "config.reload"); !strings.Contains(d.log.String(), `"taken":["sasl.password"]`) {
 		t.Errorf("the log says %v", reload)
 	}
 	shown += d.get(t, d.admin+"/api/status") + d.get(t, d.admin+"/metrics") + d.log.String()
