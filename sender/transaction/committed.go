@@ -44,7 +44,9 @@ func (s *markers) take(d spool.Decision, c *cut, o *online, doubt bool) *committ
 	if !s.unsupported {
 		for i := range d.Partitions {
 			p := &d.Partitions[i]
-			s.await(x, &s.follow(p.Topic).partition(p.Partition).mark, int64(p.First), doubt)
+			at := &s.follow(p.Topic).partition(p.Partition).mark
+			at.topicID = p.TopicID
+			s.await(x, at, int64(p.First), doubt)
 		}
 		if o != nil {
 			for i := range o.unit.Groups {
@@ -62,7 +64,9 @@ func (s *markers) take(d spool.Decision, c *cut, o *online, doubt bool) *committ
 
 func (s *markers) await(c *committed, x *place, first int64, doubt bool) {
 	if before := x.of; before != nil {
-		before.left-- // its topic was created anew
+		if before.left--; before.left == 0 { // its topic was created anew
+			s.confirm(before)
+		}
 	}
 	x.sight, x.of, x.first, x.doubt = unseen, c, first, doubt
 	c.left++

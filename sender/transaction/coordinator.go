@@ -164,9 +164,6 @@ func (s *Sender) recreated(l *lane) {
 	s.view.Rebind(l.remote)
 	for _, p := range l.parts {
 		p.identity, p.offset = protocol.NoIdentity, -1
-		if p.mark.sight == unseen { // with the former topic, whatever was open in it
-			s.markers.see(&p.mark)
-		}
 	}
 	if !l.guest {
 		s.w.Bindings = append(s.w.Bindings, spool.LaneBinding{Lane: l.id, TopicID: l.remote.Bound, ResetFacts: true})

@@ -2,8 +2,10 @@ package transaction
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/spool"
 )
@@ -21,6 +23,7 @@ const healMaxMs = 10_000 // between two tries
 // was committed and what was aborted takes one each. With commit, the decision is durable before the coordinator knows of any
 // place: if this process ends, the next one commits it, and never aborts it.
 func (s *markers) heal() bool {
+	s.passOver()
 	if len(s.lost) == 0 {
 		return false
 	}
@@ -94,10 +97,16 @@ func (s *markers) announce(c *cut) {
 	}
 }
 
-// healing ends the transaction once the coordinator knows of all of its places.
+// openHealing ends the transaction once the coordinator knows of all of its places.
 func (s *runner) openHealing(c *cut) {
 	switch {
-	case !c.healing.announced || !s.m.Settled():
+	case !c.healing.announced:
+	case !s.m.Settled():
+		if slices.ContainsFunc(c.healing.places, s.markers.gone) {
+			s.fail(c, protocol.UnknownTopicOrPartition, "a topic is gone in which a marker was missing")
+		} else if _, code, _ := s.m.Err(); code == protocol.UnknownTopicOrPartition {
+			s.view.Refresh()
+		}
 	case c.healing.commit:
 		s.ending, s.sending = c, nil
 		s.m.Commit()
@@ -119,4 +128,35 @@ func (s *markers) looked(h *healing, ended bool) {
 		s.want(x)
 	}
 	s.reader.release(noTopic)
+}
+
+// anew reports whether the topic of a place was created anew: what is there now is another topic's.
+func (s *markers) anew(x *place) bool {
+	t := x.part.lane.remote
+	return !x.topicID.IsZero() && !t.Bound.IsZero() && x.topicID != t.Bound
+}
+
+// gone reports whether a place went with its topic, and with it whatever was open there: the topic was deleted, or it was created
+// anew with fewer partitions.
+func (s *markers) gone(x *place) bool {
+	if x.part == nil {
+		return false
+	}
+	t := x.part.lane.remote
+	known := t.Code == protocol.None && t.Count > 0 && !t.Recreated && !t.Uncertain()
+	return s.view.Absent(t) || known && x.part.id >= t.Count && s.anew(x)
+}
+
+// passOver forgets markers that are missing in places that are gone: a transaction cannot be in any of them.
+func (s *markers) passOver() {
+	s.lost = slices.DeleteFunc(s.lost, func(x *place) bool {
+		if !s.gone(x) {
+			return false
+		}
+		x.part.lane.lost--
+		x.sight, x.heals = unseen, 0
+		s.see(x)
+		s.reader.release(noTopic)
+		return true
+	})
 }

@@ -26,7 +26,8 @@ const (
 
 // place is where an end of a transaction is marked: a partition, or the offsets of a group.
 type place struct {
-	part    *partition // nil: a group's
+	part    *partition       // nil: a group's
+	topicID protocol.TopicID // the topic that it is of
 	group   string
 	offsets []protocol.TopicPartition // of the group that were committed; nil: not known which
 
@@ -87,7 +88,11 @@ func (s *markers) want(x *place) {
 // wantTopic has all partitions of a topic looked at: a former process may have left a transaction open in any of them.
 func (s *markers) wantTopic(l *lane) {
 	for n := range l.remote.Count {
-		s.want(&l.partition(n).mark)
+		x := &l.partition(n).mark
+		if x.sight == unseen && !x.listed {
+			x.topicID = l.remote.Bound
+		}
+		s.want(x)
 	}
 }
 
@@ -131,7 +136,7 @@ func (s *markers) look() {
 			s.later(x.askAt)
 		case x.part == nil:
 			s.lookAtGroup(x)
-		case s.view.Absent(x.part.lane.remote):
+		case s.gone(x):
 			gone = append(gone, x)
 		default:
 			if w, _, ok := s.view.Way(x.part.lane.remote, x.part.id); ok {
@@ -147,7 +152,8 @@ func (s *markers) look() {
 		}
 	}
 	for _, x := range gone {
-		s.closed(x) // with the topic, whatever was open in it
+		x.heals = 0
+		s.see(x) // with the topic, whatever was open in it
 	}
 	if s.lookAt > 0 {
 		s.wake(s.lookAt)
@@ -262,7 +268,7 @@ func (s *markers) lose(x *place) {
 
 // closed: nothing of ours is open in x.
 func (s *markers) closed(x *place) {
-	if x.doubt && x.of != nil && x.part != nil && x.first >= 0 && !s.view.Absent(x.part.lane.remote) {
+	if x.doubt && x.of != nil && x.part != nil && x.first >= 0 && !s.anew(x) && !s.gone(x) {
 		s.askLog(x)
 		return
 	}

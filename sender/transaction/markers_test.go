@@ -19,6 +19,7 @@ type marks struct {
 	lost    int
 	denied  bool // DescribeProducers is refused
 	timeout bool // the next transaction that carries nothing is aborted by the coordinator
+	anew    byte // how often each topic was created anew
 	undone  bool // the log says that what is asked for was aborted
 }
 

@@ -89,7 +89,7 @@ func (s *producer) nextToSend(p *partition) *flight {
 			}
 		}
 		if p.added != f.cut {
-			p.added = f.cut
+			p.added, p.mark.topicID = f.cut, p.lane.remote.Bound
 			f.cut.touched = append(f.cut.touched, p)
 		}
 		if !s.m.Add(p.tp()) {

@@ -223,7 +223,7 @@ func (w *world) answer(r *sender.Request) sender.Response {
 		out.Brokers = append(out.Brokers, b)
 		for _, t := range q.Topics {
 			rt := kmsg.NewMetadataResponseTopic()
-			rt.Topic, rt.TopicID[0] = t.Topic, (*t.Topic)[0]
+			rt.Topic, rt.TopicID[0], rt.TopicID[1] = t.Topic, (*t.Topic)[0], w.marks.anew
 			rp := kmsg.NewMetadataResponseTopicPartition()
 			rp.Leader = 1
 			rt.Partitions = append(rt.Partitions, rp)
@@ -257,19 +257,7 @@ func (w *world) answer(r *sender.Request) sender.Response {
 		out.ProducerID, out.ProducerEpoch = 7, w.epoch
 		resp.Message = out
 	case *kmsg.AddPartitionsToTxnRequest:
-		out := kmsg.NewPtrAddPartitionsToTxnResponse()
-		for _, t := range q.Topics {
-			rt := kmsg.NewAddPartitionsToTxnResponseTopic()
-			rt.Topic = t.Topic
-			w.marks.members[t.Topic] = true
-			for _, p := range t.Partitions {
-				rp := kmsg.NewAddPartitionsToTxnResponseTopicPartition()
-				rp.Partition = p
-				rt.Partitions = append(rt.Partitions, rp)
-			}
-			out.Topics = append(out.Topics, rt)
-		}
-		resp.Message = out
+		resp.Message = w.added(q)
 	case *kmsg.AddOffsetsToTxnRequest:
 		resp.Message = kmsg.NewPtrAddOffsetsToTxnResponse()
 	case *kmsg.TxnOffsetCommitRequest:
