@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -20,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/spoold/spoold/cmd/spoold/producers"
+	"github.com/spoold/spoold/integration/freeport"
 )
 
 // Scripts of the README call curl; this test binary, by that name, is one, so that
@@ -90,7 +90,7 @@ func snippetsOf(t *testing.T, raw []byte, bin string) map[string]int {
 	s := &snippets{dir: t.TempDir(), bin: bin}
 	s.replace = strings.NewReplacer(
 		"localhost:9092", broker.ListenAddrs()[0],
-		"127.0.0.1:8082", freeAddr(t), "127.0.0.1:9095", freeAddr(t),
+		"127.0.0.1:8082", freeport.Addr(t), "127.0.0.1:9095", freeport.Addr(t),
 		"/var/lib/myapp/spool", filepath.Join(s.dir, "library"),
 		"go run ./cmd/spoold", "spoold")
 	blocks := regexp.MustCompile("(?ms)^```(console|go)\n(.*?)^```$").FindAllStringSubmatch(string(raw), -1)
@@ -209,16 +209,6 @@ func (s *snippets) shell(ctx context.Context, line string) *exec.Cmd {
 	cmd.Env = append(os.Environ(), "HOME="+s.dir, "XDG_STATE_HOME="+filepath.Join(s.dir, "state"),
 		"PATH="+s.bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 	return cmd
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }() // nothing was accepted
-	return l.Addr().String()
 }
 
 // curl does what the README's commands need: -H, -d, a URL, and patience.

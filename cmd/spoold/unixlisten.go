@@ -25,7 +25,7 @@ func checkHTTPListen(addr string) error {
 			return fmt.Errorf("%w, or unix:PATH", err)
 		}
 	case !filepath.IsAbs(path):
-		return errors.New("needs an absolute path behind unix:")
+		return errors.New("needs an absolute path, such as unix:/run/spoold/http.sock")
 	case len(path) > 107 || len(filepath.Dir(path)) > 80:
 		return errors.New("is too long for a socket: at most 107 bytes, and 80 of its folder")
 	}

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/spoold/spoold/integration/freeport"
 	"github.com/spoold/spoold/integration/proc"
 )
 
@@ -29,8 +29,8 @@ func start(t *testing.T) *rig {
 	if out, err := exec.Command("go", "build", "-o", binary, "github.com/spoold/spoold/cmd/spoold").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	r := &rig{broker: freeAddr(t)}
-	addr := freeAddr(t)
+	r := &rig{broker: freeport.Addr(t)}
+	addr := freeport.Addr(t)
 	r.url = "http://" + addr
 	cmd := exec.Command(binary, "serve", "--dev", "-b", r.broker, "--spool", filepath.Join(dir, "spool"), "--http", addr, "--admin", "off", "-X", "spool.min.free.bytes=1MiB")
 	var log bytes.Buffer
@@ -57,16 +57,6 @@ func start(t *testing.T) *rig {
 			t.Fatal("the daemon is not ready in 30 s")
 		}
 	}
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
 }
 
 // read gives the values of a topic, each with its key, as key=value.

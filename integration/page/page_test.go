@@ -6,7 +6,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -20,6 +19,8 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/spoold/spoold/integration/freeport"
 )
 
 var shots = flag.String("shots", "", "folder for screenshots")
@@ -33,7 +34,7 @@ type daemon struct {
 }
 
 func newDaemon(t *testing.T) *daemon {
-	d := &daemon{t: t, dir: t.TempDir(), broker: freeAddr(t), http: freeAddr(t), admin: freeAddr(t)}
+	d := &daemon{t: t, dir: t.TempDir(), broker: freeport.Addr(t), http: freeport.Addr(t), admin: freeport.Addr(t)}
 	d.binary = filepath.Join(d.dir, "spoold")
 	if out, err := exec.Command("go", "build", "-o", d.binary, "github.com/spoold/spoold/cmd/spoold").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
@@ -87,15 +88,6 @@ func (d *daemon) post(topic string, n int) {
 	if r.StatusCode != http.StatusOK {
 		d.t.Fatalf("POST %s: %s", topic, r.Status)
 	}
-}
-
-func freeAddr(t *testing.T) string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
 }
 
 // browser is one tab, with what its console said.

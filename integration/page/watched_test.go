@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/spoold/spoold/integration/freeport"
 )
 
 var watched = flag.Duration("watched", 20*time.Second, "how long a daemon is watched by everybody")
@@ -99,7 +101,7 @@ func TestWatchedDaemonStaysAsItIs(t *testing.T) {
 	receiver := httptest.NewServer(&c)
 	defer receiver.Close()
 	broker := newDaemon(t)
-	d := &daemon{t: t, binary: broker.binary, dir: t.TempDir(), http: freeAddr(t), admin: freeAddr(t)}
+	d := &daemon{t: t, binary: broker.binary, dir: t.TempDir(), http: freeport.Addr(t), admin: freeport.Addr(t)}
 	d.cmd = exec.Command(d.binary, "serve", "-b", broker.broker, "--spool", filepath.Join(d.dir, "spool"), "--http", d.http, "--admin", d.admin,
 		"-X", "spool.min.free.bytes=0", "-X", "otel.exporter.otlp.endpoint="+receiver.URL, "-X", "otel.traces.per.thousand=1000")
 	d.cmd.Env = append(os.Environ(), "OTEL_METRIC_EXPORT_INTERVAL=1000", "OTEL_BSP_SCHEDULE_DELAY=1000")

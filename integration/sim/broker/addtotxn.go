@@ -206,7 +206,7 @@ const (
 
 // askCoordinator has partitions verified, or added.
 func (n transactional) askCoordinator(w who, parts []txnPart, then func(protocol.ErrorCode, int64)) {
-	to := calls{n.node}
+	to := calls(n)
 	to.ask(to.leads(txnTopic), func(m *node, answer func(protocol.ErrorCode, int64)) {
 		if w.v2 {
 			m.coordinator.add(m, w, parts, answer)

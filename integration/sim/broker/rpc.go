@@ -129,7 +129,7 @@ func (n transactional) findCoordinator(m *kmsg.FindCoordinatorRequest) kmsg.Resp
 	for _, key := range keys {
 		out := kmsg.NewFindCoordinatorResponseCoordinator()
 		out.Key, out.NodeID, out.Port = key, -1, -1
-		switch leader := (calls{n.node}).leads(topic); {
+		switch leader := calls(n).leads(topic); {
 		case !n.c.may(right, key):
 			out.ErrorCode = int16(denied)
 		case leader < 0, n.c.chance(n.c.Weather.Unavailable):
