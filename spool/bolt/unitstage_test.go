@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,7 +28,9 @@ type stageRig struct {
 	left   map[string]int      // how many of them have left
 	open   []*openStage
 	n      int
-	copies []string // of the spool as it was at a point
+
+	mu     sync.Mutex // the committer makes copies
+	copies []string   // of the spool as it was at a point
 }
 
 type openStage struct {
@@ -40,8 +43,11 @@ func newStageRig(t *testing.T, seed uint64) *stageRig {
 	r.o = tinyOptions(t.TempDir())
 	r.o.SegmentBytes = 64 << 10
 	r.o.RewriteAfter = time.Millisecond
+	points := rand.New(rand.NewPCG(seed, 8))
 	r.o.Faults = &Faults{Point: func(string) {
-		if len(r.copies) == 0 && r.rng.IntN(8) == 0 {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if len(r.copies) == 0 && points.IntN(8) == 0 {
 			dir := t.TempDir()
 			copyDir(t, r.o.Path, dir)
 			r.copies = append(r.copies, dir)
@@ -49,6 +55,15 @@ func newStageRig(t *testing.T, seed uint64) *stageRig {
 	}, Go: func(work func()) { work() }}
 	r.l, _ = openLoop(t, r.o)
 	return r
+}
+
+// taken gives the copies that were made since it was called last.
+func (r *stageRig) taken() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	copies := r.copies
+	r.copies = nil
+	return copies
 }
 
 func (r *stageRig) value() string {
@@ -189,14 +204,14 @@ func TestAStagedUnitIsThereWholeOrNotAtAllWheneverItEnds(t *testing.T) {
 		r := newStageRig(t, seed)
 		for range 40 {
 			before := r.wanted()
-			r.copies = nil
+			r.taken()
 			r.step()
 			r.sync()
 			after := r.wanted()
 			if got := r.pending(r.l.s); !reflect.DeepEqual(got, after) {
 				t.Fatalf("seed %d: can be read: %s, want %s", seed, brief(got), brief(after))
 			}
-			for _, dir := range r.copies {
+			for _, dir := range r.taken() {
 				r.check(dir, before, after)
 			}
 		}
