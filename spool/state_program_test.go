@@ -275,13 +275,19 @@ func (c *commits) clearDead() {
 	delete(c.slow.dead, ref)
 }
 
-// deadLetter moves one entry, and settles it in the same write.
+// deadLetter moves one entry, and settles it in the same write. One that has left in another way becomes no dead letter.
 func (c *commits) deadLetter(w *Write, id LaneID) {
 	l := c.slow.lanes[id]
 	if len(l.left) == 0 {
 		return
 	}
 	i := Index(c.p.Below(len(l.left)))
+	settled := func(s Settlement) bool {
+		return slices.ContainsFunc(s.Spans, func(sp Span) bool { return sp.First <= i && i < sp.End })
+	}
+	if l.left[i] != 0 || slices.ContainsFunc(w.Settle, settled) {
+		return
+	}
 	w.DeadLetters = append(w.DeadLetters, DeadLetter{id, i, c.p.Int32(), protocol.ErrorCode(int16(c.p.Int64())), string(c.p.Bytes(9)), c.p.Int32(), c.p.Int64(), false})
 	w.Settle = append(w.Settle, Settlement{Lane: id, Spans: []Span{{i, i + 1}}, Outcome: OutcomeDeadLettered})
 }
