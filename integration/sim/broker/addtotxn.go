@@ -179,7 +179,7 @@ func (n transactional) check(w who, parts []txnPart, tries int, then func(*verif
 			v.code[p] = protocol.InvalidProducerEpoch
 			continue
 		}
-		v.token[p] = transactions{r}.beginVerifying(w.pid)
+		v.token[p] = transactions{r}.beginVerifying(w.pid, w.v2)
 		ask = append(ask, p)
 	}
 	if len(ask) == 0 {
@@ -216,16 +216,23 @@ func (n transactional) askCoordinator(w who, parts []txnPart, then func(protocol
 	}, then)
 }
 
-// beginVerifying gives the number under which a producer is verified; a marker in between ends it (VerificationStateEntry).
-func (r transactions) beginVerifying(pid int64) int64 {
+// verifying is a verification that is under way, or was and is not used up (VerificationStateEntry).
+type verifying struct {
+	number int64
+	v2     bool // it was begun by a request of KIP-890
+}
+
+// beginVerifying gives the number under which a producer is verified; a marker in between ends it. One that was not used up goes on
+// as it was begun.
+func (r transactions) beginVerifying(pid int64, v2 bool) int64 {
 	if r.verifying == nil {
-		r.verifying = map[int64]int64{}
+		r.verifying = map[int64]verifying{}
 	}
-	if r.verifying[pid] == 0 {
+	if r.verifying[pid].number == 0 {
 		r.verified++
-		r.verifying[pid] = r.verified
+		r.verifying[pid] = verifying{r.verified, v2}
 	}
-	return r.verifying[pid]
+	return r.verifying[pid].number
 }
 
 // inTransaction says whether a batch of a transaction may be appended now (UnifiedLog.analyzeAndValidateProducerState).
@@ -235,9 +242,9 @@ func (r transactions) inTransaction(e *entry, v *verification) protocol.ErrorCod
 		return protocol.None
 	}
 	p := txnPart{r.topic.name, r.number}
-	if v.token[p] == 0 || r.verifying[e.pid] != v.token[p] {
+	if v.token[p] == 0 || r.verifying[e.pid].number != v.token[p] {
 		return protocol.InvalidTxnState
 	}
-	e.serial = v.serial[p]
+	e.serial, e.v2 = v.serial[p], r.verifying[e.pid].v2
 	return protocol.None
 }

@@ -164,7 +164,7 @@ func (r *replica) place(b raw.Batch, cfg *TopicConfig, newest int64, v *verifica
 			return appended{base: d.firstOffset(), end: d.offset + 1, stamp: d.maxTS, start: r.start}
 		}
 		if b.Is(raw.Transactional) {
-			e.transactional, e.v2 = true, v.adds
+			e.transactional = true
 			if code := (transactions{r}).inTransaction(&e, v); code != protocol.None {
 				return refuse(code, r.start)
 			}

@@ -24,9 +24,9 @@ type replica struct {
 	hw      int64 // high watermark
 
 	producers map[int64]*producer
-	verifying map[int64]int64 // by producer id: the number of the verification that is under way, or was and is not used up
-	verified  int64           // the last such number
-	snapshots []snapshot      // by offset, ascending
+	verifying map[int64]verifying // by producer id
+	verified  int64               // the last such number
+	snapshots []snapshot          // by offset, ascending
 
 	leader     int32
 	epoch      int32
@@ -61,7 +61,7 @@ type entry struct {
 	raw    raw.Batch // as a Fetch gives it
 
 	transactional bool
-	v2            bool  // it came in a request of KIP-890
+	v2            bool  // it is of a producer of KIP-890
 	serial        int64 // number of the transaction that it belongs to
 	marker        markerKind
 	reign         int32 // of a marker: epoch of the coordinator that wrote it
