@@ -22,7 +22,7 @@ func (k *txnCoordinator) mark(n *node, t *coordinated) {
 	if _, twice := n.c.ends[t.serial]; !twice && len(t.parts) > 0 {
 		n.c.ends[t.serial] = End{At: n.c.now(), Committed: t.state == prepareCommit}
 	}
-	t.left = slices.Clone(t.parts)
+	t.left, t.retries = slices.Clone(t.parts), 0
 	for _, p := range t.parts {
 		k.markLater(n, t, p, n.c.within(n.c.cfg.Work))
 	}
@@ -37,9 +37,19 @@ func (k *txnCoordinator) markLater(n *node, t *coordinated, p txnPart, ms int64)
 	})
 }
 
+// slower is how much longer than at first the end of a transaction waits for its next try: nobody may be there to lead or to
+// replicate, perhaps all night.
+func (t *coordinated) slower() int64 {
+	t.retries++
+	return min(max(t.retries-promptTries, 0), 1000)
+}
+
+// promptTries is after how many tries the pause between them begins to grow.
+const promptTries = 100
+
 // markOne sends the marker of one partition to whom this broker takes for its leader.
 func (k *txnCoordinator) markOne(n *node, t *coordinated, p txnPart) {
-	again := func() { k.markLater(n, t, p, 1+n.c.cfg.Learn+n.c.within(n.c.cfg.Learn)) }
+	again := func() { k.markLater(n, t, p, 1+n.c.cfg.Learn+n.c.within(n.c.cfg.Learn)+t.slower()) }
 	v := n.views[p.topic]
 	if v == nil || p.number >= int32(len(v.parts)) { // it was deleted
 		k.unmark(n, t, p)
@@ -130,7 +140,7 @@ func (k *txnCoordinator) marked(n *node, t *coordinated) {
 	}
 	k.write(n, t, next, func(code protocol.ErrorCode) {
 		if code != protocol.None && n.coordinator.ids[t.id] == t {
-			n.after(1+n.c.cfg.Learn, func() { k.marked(n, t) })
+			n.after(1+n.c.cfg.Learn+t.slower(), func() { k.marked(n, t) })
 		}
 	})
 }

@@ -69,6 +69,7 @@ type coordinated struct {
 	fenced  bool  // the epoch is a fence's that is not written down yet (hasFailedEpochFence)
 	tries   int64 // of the time-out's abort, in vain
 	left    []txnPart
+	retries int64 // of what ends the transaction
 }
 
 // End is what was decided about a transaction.

@@ -48,7 +48,7 @@ type host struct {
 	byBatch map[*bolt.BatchInput]int // batch to op
 	served  []*broker.Conn           // lost connections of which the broker still serves what had arrived
 	aged    map[place]int64          // when a batch was sent whose timestamps are so old that a broker may forget its producer
-	rivals  int                      // how often another producer has taken its transactional id
+	rivals  int                      // how often another producer has asked for its transactional id
 	gone    bool                     // stopped for good
 	stuck   bool                     // a partition of it stays parked: no choice is right
 
