@@ -50,6 +50,11 @@ func (s *starter) described(r *kmsg.DescribeTransactionsResponse) {
 		return
 	case "Ongoing": // the fence of an abort that is not written down yet, or another producer's transaction
 		if now.ID == ours.ID && now.Epoch == ours.Epoch+1 {
+			if s.timeOver() && (s.begun.started == 0 || s.begun.started == t.StartTimestamp) {
+				s.begun.started = t.StartTimestamp // the same one: too few replicas may be there to write its abort down, for hours
+				s.after(1000, "the coordinator is about to abort the transaction, whose time is over")
+				return
+			}
 			if s.begun.tries++; s.begun.tries < describeTries {
 				s.after(1000, "the coordinator is about to abort the transaction")
 				return
@@ -57,7 +62,7 @@ func (s *starter) described(r *kmsg.DescribeTransactionsResponse) {
 		}
 	case "CompleteAbort":
 		if now.ID == ours.ID && now.Epoch == ours.Epoch+1 {
-			if s.begun.openedAt > 0 && s.now.Age-s.begun.openedAt >= s.runner.timeoutMs()-1000 {
+			if s.timeOver() {
 				s.phase = looking // its own abort: the time was over
 				return
 			}
@@ -72,6 +77,11 @@ func (s *starter) described(r *kmsg.DescribeTransactionsResponse) {
 		return
 	}
 	s.fence(fmt.Sprintf("its producer id and epoch are %v, ours were %v (state %s)", now, ours, t.State), "")
+}
+
+// timeOver reports whether the coordinator may have aborted the transaction of that moment because it was open for too long.
+func (s *starter) timeOver() bool {
+	return s.begun.openedAt > 0 && s.now.Age-s.begun.openedAt >= s.runner.timeoutMs()-1000
 }
 
 // fence: another producer has the transactional id. It keeps it: two that take it from each other

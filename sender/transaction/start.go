@@ -57,6 +57,7 @@ type beginning struct {
 	// What we had when another producer was suspected.
 	identity protocol.ProducerIdentity
 	openedAt int64 // Age at which the transaction of that moment was begun; 0: none was open
+	started  int64 // when the transaction that the coordinator has open instead was begun, by its clock; 0: not seen
 }
 
 // trouble is why nothing goes on, for people.
