@@ -1,0 +1,84 @@
+package transaction
+
+import (
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/spoold/spoold/protocol"
+)
+
+// suspected is a sender that was refused for its epoch, whose transaction was begun at once, some time ago.
+func suspected(t *testing.T, ago int64) *world {
+	w := newWorld(t, 1, 2, "a")
+	w.spooled(1, 0)
+	w.run()
+	s := &w.s.starter
+	w.now.Age++
+	opened := w.now.Age
+	w.now.Age += ago
+	w.s.enter(w.now)
+	s.begun.identity, s.begun.openedAt = protocol.ProducerIdentity{ID: 7, Epoch: 3}, opened
+	s.phase = describing
+	return w
+}
+
+// seen has the coordinator say so often, a second apart, what it has open.
+func (w *world) seen(times int, id int64, epoch int16, state string, started int64) {
+	for range times {
+		if w.s.starter.phase != describing {
+			return
+		}
+		w.now.Age += 1000
+		w.s.enter(w.now)
+		st := kmsg.NewDescribeTransactionsResponseTransactionState()
+		st.TransactionalID, st.State, st.ProducerID, st.ProducerEpoch, st.StartTimestamp = "id", state, id, epoch, started
+		r := kmsg.NewPtrDescribeTransactionsResponse()
+		r.TransactionStates = append(r.TransactionStates, st)
+		w.s.starter.described(r)
+	}
+}
+
+// The coordinator raises the epoch of a transaction whose time is over, and may find nobody to replicate its abort for hours.
+// After 5 s it was taken for another producer.
+func TestTheCoordinatorsAbortIsAwaitedWhileNobodyReplicatesIt(t *testing.T) {
+	w := suspected(t, 61_000)
+	w.seen(5000, 7, 4, "Ongoing", 5)
+	if p := w.s.starter.phase; p != describing {
+		t.Fatalf("%s, and the transaction is still open", phaseNames[p])
+	}
+	w.seen(1, 7, 4, "PrepareAbort", 5)
+	w.seen(1, 7, 4, "CompleteAbort", 5)
+	if p := w.s.starter.phase; p != looking {
+		t.Fatalf("%s after the abort", phaseNames[p])
+	}
+}
+
+func TestAnotherProducersTransactionIsNotTakenForTheCoordinatorsAbort(t *testing.T) {
+	for _, c := range []struct {
+		what    string
+		ago     int64
+		id      int64
+		epoch   int16
+		state   string
+		started int64
+		times   int
+	}{
+		{"two epochs later", 61_000, 7, 5, "Ongoing", 5, 1},
+		{"another producer id", 61_000, 8, 4, "Ongoing", 5, 1},
+		{"begun at another time", 61_000, 7, 4, "Ongoing", 6, describeTries},
+		{"committed", 61_000, 7, 4, "CompleteCommit", 5, 1},
+		{"before the time is over", 1000, 7, 4, "Ongoing", 5, describeTries},
+	} {
+		w := suspected(t, c.ago)
+		if c.ago > 60_000 {
+			w.seen(100, 7, 4, "Ongoing", 5)
+		}
+		if w.seen(c.times-1, c.id, c.epoch, c.state, c.started); w.s.starter.phase != describing {
+			t.Errorf("%s: %s too early", c.what, phaseNames[w.s.starter.phase])
+		}
+		if w.seen(1, c.id, c.epoch, c.state, c.started); w.s.starter.phase != fenced {
+			t.Errorf("%s: %s", c.what, phaseNames[w.s.starter.phase])
+		}
+	}
+}
