@@ -11,7 +11,7 @@ import (
 
 // Config bounds an Accumulator. All must be positive.
 type Config struct {
-	BatchSize    int   // bytes of a batch, header included; one larger record goes alone
+	BatchSize    int   // bytes of a batch, header included, as far as BufferMemory has room for two; one larger record goes alone
 	BufferMemory int   // bytes of all batches together, queued and in flight
 	LingerMs     int64 // how long a batch waits for company; 0: not at all
 	// Compressed: a batch is compressed into a copy, which may be as large as the batch and counts beside it.
@@ -46,6 +46,8 @@ type Accumulator struct {
 
 // New makes an empty Accumulator.
 func New(cfg Config) *Accumulator {
+	// Two whole batches have room beside each other, with their copies: one that is stuck stops no other.
+	cfg.BatchSize = min(cfg.BatchSize, cfg.BufferMemory/(&Accumulator{cfg: cfg}).cost(2))
 	if cfg.BatchSize < protocol.BatchHeaderSize+64 {
 		cfg.BatchSize = protocol.BatchHeaderSize + 64
 	}

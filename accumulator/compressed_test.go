@@ -52,3 +52,25 @@ func TestBuffersThatAreKeptStayInTheBudget(t *testing.T) {
 		t.Errorf("%d bytes in use and kept, want at most 8000", n)
 	}
 }
+
+// A batch that stays in memory for long, as its topic may not be written to, leaves room for others, and for their copies.
+func TestAWholeBatchLeavesRoomForAnother(t *testing.T) {
+	for _, compressed := range []bool{false, true} {
+		a := New(Config{BatchSize: 1014, BufferMemory: 3430, Compressed: compressed})
+		var sizing Sizing
+		next := spool.Index(0)
+		fill := func() *Batch {
+			e := &spool.Entry{Body: make([]byte, 50)}
+			b := a.NewBatch(Target{Sizing: &sizing}, 0, next, e)
+			for next++; b != nil && a.Fits(b, e) && a.Join(b, next, e); next++ {
+			}
+			return b
+		}
+		if fill() == nil {
+			t.Fatalf("compressed %v: no room for a batch", compressed)
+		}
+		if fill() == nil {
+			t.Errorf("compressed %v: one batch of %d bytes takes all of buffer.memory", compressed, a.used)
+		}
+	}
+}

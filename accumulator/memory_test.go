@@ -138,7 +138,7 @@ func TestABatchGrowsByDoublingWithinTheBudget(t *testing.T) {
 // With less, not even a small record would fit beside the header.
 func TestABatchHasRoomForARecordAtLeast(t *testing.T) {
 	for _, size := range []int{1, head + 63, head + 64, head + 65} {
-		if got, want := New(Config{BatchSize: size}).cfg.BatchSize, max(size, head+64); got != want {
+		if got, want := New(Config{BatchSize: size, BufferMemory: 1000}).cfg.BatchSize, max(size, head+64); got != want {
 			t.Errorf("a batch.size of %d counts as %d, want %d", size, got, want)
 		}
 	}

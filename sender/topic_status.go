@@ -9,6 +9,9 @@ import (
 // trouble, in ms.
 const stuckAfter = 60_000
 
+// refusedMaybe is what is said of a partition whose first record was refused, and of which an earlier copy may be on its way still.
+const refusedMaybe = "refused, and perhaps in the log: decided after the next record's ack"
+
 func (ts *topics) topicStatus(l *lane, age int64) TopicStatus {
 	t := TopicStatus{
 		Lane: l.id, Topic: l.topic, TopicID: l.remote.Bound, End: l.acc.End, Settled: l.acc.Settled(), State: "idle",
@@ -62,7 +65,7 @@ func (ts *topics) partitionStatus(p *partition) PartitionStatus {
 		ps.InDoubt = p.InDoubt()
 	case p.RefusedMaybe() > 0:
 		ps.InDoubt = p.RefusedMaybe()
-		ps.State, ps.Detail = "resolving", "refused, and perhaps in the log: decided after the next record's ack"
+		ps.State, ps.Detail = "resolving", refusedMaybe
 	}
 	return ps
 }
@@ -87,6 +90,9 @@ func (ts *topics) topicTrouble(l *lane, age int64) string {
 		stuck := age-max(p.since, p.Progress, link.Since) >= stuckAfter
 		if p.active && p.Phase() != idempotence.Parked && p.Detail != "" && (p.RefusedForNow() || p.WaitsForDeadRoom() || stuck) {
 			return "partition " + itoa(p.ID) + ": " + p.Detail
+		}
+		if stuck && p.RefusedMaybe() > 0 { // others of the topic may leave meanwhile
+			return "partition " + itoa(p.ID) + ": " + refusedMaybe
 		}
 	}
 	if age-progress >= stuckAfter {
