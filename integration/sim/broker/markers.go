@@ -38,10 +38,10 @@ func (k *txnCoordinator) markLater(n *node, t *coordinated, p txnPart, ms int64)
 }
 
 // slower is how much longer than at first the end of a transaction waits for its next try: nobody may be there to lead or to
-// replicate, perhaps all night.
+// replicate, perhaps all night and the next day: a try each second is half a million steps then. It ends where the time-out's does.
 func (t *coordinated) slower() int64 {
 	t.retries++
-	return min(max(t.retries-promptTries, 0), 1000)
+	return min(max(t.retries-promptTries, 0), 10_000)
 }
 
 // promptTries is after how many tries the pause between them begins to grow.
