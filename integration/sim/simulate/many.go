@@ -19,6 +19,15 @@ import (
 type options struct {
 	seeds, workers, shrink int
 	from                   uint64
+	kind                   string // of kinds
+}
+
+// kinds of histories: a seed of another kind than the one that is asked for is left out.
+var kinds = map[string]func(*world.Plan) bool{
+	"all":          func(*world.Plan) bool { return true },
+	"plain":        func(p *world.Plan) bool { return p.Cluster.Transactions == 0 && len(p.Lasting) == 0 },
+	"lasting":      func(p *world.Plan) bool { return len(p.Lasting) > 0 },
+	"transactions": func(p *world.Plan) bool { return p.Cluster.Transactions > 0 },
 }
 
 // mostBroken is how many seeds may break a law before it is enough.
@@ -66,6 +75,9 @@ func many(o options) error {
 					return
 				}
 				plan := world.Draw(seed)
+				if !kinds[o.kind](plan) {
+					continue
+				}
 				t.put(seed, plan, world.Run(plan), show)
 			}
 		})

@@ -276,8 +276,12 @@ func (l *looking) once() {
 			l.last[t.Topic] = stand{int64(t.Settled), now}
 			continue
 		}
+		shown := t.Trouble != "" || t.State == "parked"
 		if ms := now - was.since; ms > 60_000 && l.now().Age-st.LinkSince > 60_000 {
-			l.w.hist.Waits = append(l.w.hist.Waits, check.Wait{At: l.w.ms(), Host: l.id, Topic: t.Topic, Ms: ms, Shown: t.Trouble != "" || t.State == "parked"})
+			l.w.hist.Waits = append(l.w.hist.Waits, check.Wait{At: l.w.ms(), Host: l.id, Topic: t.Topic, Ms: ms, Shown: shown})
+		}
+		if shown { // once an operator has resolved it, it has a minute again
+			l.last[t.Topic] = stand{int64(t.Settled), now}
 		}
 	}
 	l.again()
