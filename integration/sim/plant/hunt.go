@@ -47,12 +47,12 @@ func (h *hunt) mistake(m *mistakes.Mistake) (*caught, error) {
 	}
 	c := &caught{Mistake: m}
 	if m.OnFiles() {
-		if c.differs, err = h.try(bin, find.Compared, 1, h.most); err != nil {
+		if c.differs, err = h.try(bin, m.Transactions(), find.Compared, 1, h.most); err != nil {
 			return nil, err
 		}
-		c.broken, err = h.try(bin, find.Bolt, 1, h.most)
+		c.broken, err = h.try(bin, m.Transactions(), find.Bolt, 1, h.most)
 	} else {
-		c.broken, err = h.try(bin, find.AsDrawn, 1, h.most)
+		c.broken, err = h.try(bin, m.Transactions(), find.AsDrawn, 1, h.most)
 	}
 	c.seconds = time.Since(began).Seconds()
 	return c, err
@@ -70,8 +70,8 @@ func (h *hunt) build(flags ...string) (string, error) {
 }
 
 // try runs a hunter that was built.
-func (h *hunt) try(bin string, on find.Disks, from, to uint64) (f find.Find, err error) {
-	cmd := exec.CommandContext(h.ctx, bin, "-disks", on.String(), "-from", strconv.FormatUint(from, 10), "-to", strconv.FormatUint(to, 10),
+func (h *hunt) try(bin string, transactions bool, on find.Disks, from, to uint64) (f find.Find, err error) {
+	cmd := exec.CommandContext(h.ctx, bin, "-transactions="+strconv.FormatBool(transactions), "-disks", on.String(), "-from", strconv.FormatUint(from, 10), "-to", strconv.FormatUint(to, 10),
 		"-workers", strconv.Itoa(h.workers), "-keep", h.keep)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, os.Stderr
@@ -102,7 +102,7 @@ func (h *hunt) innocent(all []*caught) error {
 				continue
 			}
 			done[at] = true
-			got, err := h.try(bin, f.Disks, f.Seed, f.Seed)
+			got, err := h.try(bin, c.Transactions(), f.Disks, f.Seed, f.Seed)
 			if err != nil {
 				return err
 			}

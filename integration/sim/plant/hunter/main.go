@@ -18,11 +18,12 @@ func main() {
 	from := flag.Uint64("from", 1, "the first seed")
 	to := flag.Uint64("to", 10_000, "the last seed")
 	flag.TextVar(&disks, "disks", find.AsDrawn, "what hosts have: drawn, bolt or compared")
+	transactions := flag.Bool("transactions", false, "try the histories whose hosts have a transactional id, and no others; else those are left out")
 	keep := flag.String("keep", "", "write a smaller plan that breaks the same law to this `file`")
 	workers := flag.Int("workers", runtime.NumCPU(), "how many seeds at a time")
 	flag.Parse()
 	debug.SetGCPercent(3200) // runs are short, keep little and make much garbage
-	f := first(disks, *from, *to, *workers)
+	f := first(disks, *transactions, *from, *to, *workers)
 	if err := write(f, *keep); err != nil {
 		fmt.Fprintln(os.Stderr, "hunter:", err)
 		os.Exit(1)
@@ -48,7 +49,7 @@ func plan(seed uint64, on find.Disks) *world.Plan {
 }
 
 // first is the first seed that breaks a law. Seeds are taken in order, and each that is taken is run to its end.
-func first(on find.Disks, next, to uint64, workers int) find.Find {
+func first(on find.Disks, transactions bool, next, to uint64, workers int) find.Find {
 	f := find.Find{Disks: on}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -63,7 +64,11 @@ func first(on find.Disks, next, to uint64, workers int) find.Find {
 				if enough {
 					return
 				}
-				r := world.Run(plan(seed, on))
+				drawn := plan(seed, on)
+				if (drawn.Cluster.Transactions > 0) != transactions {
+					continue
+				}
+				r := world.Run(drawn)
 				mu.Lock()
 				if len(r.Violations) > 0 && (f.Seed == 0 || seed < f.Seed) {
 					v := r.Violations[0]

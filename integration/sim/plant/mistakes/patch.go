@@ -110,6 +110,9 @@ func (m *Mistake) OnFiles() bool {
 	return !slices.ContainsFunc(m.Files, func(f File) bool { return filepath.Dir(f.Path) != "spool/bolt" })
 }
 
+// Transactions reports whether the mistake is looked for in histories of hosts with a transactional id, and in no others.
+func (m *Mistake) Transactions() bool { return strings.HasPrefix(m.Name, "txn-") }
+
 // Apply makes the mistake in the source of f.
 func (f *File) Apply(source string) (string, error) {
 	lines := strings.Split(source, "\n")
