@@ -80,9 +80,6 @@ func (l *lane) rewind() {
 	l.pos = min(l.settled.NextAbsent(0), l.end)
 	l.gate, l.from, l.in = l.pos, l.pos, nil
 	l.why, l.waitFor = free, nil
-	for _, p := range l.parts {
-		p.queue, p.open = p.queue[:0], nil
-	}
 }
 
 // skip moves an index over what has left.

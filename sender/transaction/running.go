@@ -312,32 +312,53 @@ func (s *runner) aborted() {
 	s.again()
 }
 
-// again has everything that has not left the spool read and sent again.
+// again has everything that has not left the spool read and sent again, but for what the transactions carry that are on
+// their way or decided on.
 func (s *runner) again() {
 	for _, l := range s.followed {
 		for _, p := range l.parts {
-			for _, f := range p.queue {
-				if f.sent {
-					f.dead = true
-				} else {
-					s.producer.recycle(f)
-				}
-			}
-			clear(p.queue)
-			p.onWire, p.muted, p.attempts = 0, false, 0
+			s.dropFlights(p)
 		}
 		if l.feedID != 0 {
 			l.feedID, s.reader.feeding, l.bytes = 0, s.reader.feeding-l.bytes, 0
 		}
 		l.rewind()
 	}
-	if c := s.ending; c != nil && c.ordinal > 0 { // what it carries is decided on, and does not go again
-		for _, r := range c.runs {
-			l := s.lanes[r.Lane]
-			l.pos = l.skip(max(l.pos, r.End))
-			l.gate, l.from = l.pos, l.pos
-		}
+	if c := s.ending; c != nil && c.ordinal > 0 {
+		s.passOver(c)
+	}
+	if s.sending != nil {
+		s.passOver(s.sending)
 	}
 	s.markers.reread = false
 	s.fill = newCut()
+}
+
+// dropFlights gives up the batches of a partition, but for those of the open transaction.
+func (s *runner) dropFlights(p *partition) {
+	rest := p.queue[:0]
+	for _, f := range p.queue {
+		switch {
+		case f.cut == s.sending:
+			rest = append(rest, f)
+		case f.sent:
+			f.dead = true
+		default:
+			s.producer.recycle(f)
+		}
+	}
+	clear(p.queue[len(rest):])
+	p.queue, p.open = rest, nil
+	if s.sending == nil {
+		p.onWire, p.muted, p.attempts = 0, false, 0
+	}
+}
+
+// passOver has what a fixed cut carries not read again.
+func (s *runner) passOver(c *cut) {
+	for _, r := range c.runs {
+		l := s.lanes[r.Lane]
+		l.pos = l.skip(max(l.pos, r.End))
+		l.gate, l.from = l.pos, l.pos
+	}
 }
