@@ -26,6 +26,11 @@ func FuzzAValueIsTakenInItsRangeAndPrintedAsItIsRead(f *testing.F) {
 	for i := range byte(60) {
 		f.Add([]byte{0, i, i % 5, 7, 130, 2, i})
 	}
+	for i := range Keys() { // each key with numbers near zero: what is inside its range and yet refused
+		for _, n := range []byte{0, 1, 65, 128, 144, 160, 176} {
+			f.Add([]byte{0, byte(i), 0, 0, n, 0})
+		}
+	}
 	f.Add([]byte{1, 3, 'x', 'y', 2, 1, 5, 9})
 	f.Fuzz(func(t *testing.T, script []byte) {
 		p := program.New(script)
@@ -157,6 +162,9 @@ var (
 	daysForm = regexp.MustCompile(`^([+-]?[0-9]+)d$`)
 )
 
+// leastButZero is what a key's value is at least where it is not zero.
+var leastButZero = map[string]int64{"spool.segment.bytes": leastSegment, "topic.quota.bytes": leastQuota}
+
 // slowNumber is what a value means for a numeric key (is), and whether it may be so.
 func slowNumber(k *Key, value string) (n *big.Int, ok, is bool) {
 	n = new(big.Int)
@@ -192,6 +200,9 @@ func slowNumber(k *Key, value string) (n *big.Int, ok, is bool) {
 		inside = true
 	}
 	if (k.Name == "compression.gzip.level" || k.Name == "compression.level") && n.Sign() == 0 {
+		inside = false
+	}
+	if least, has := leastButZero[k.Name]; has && n.Sign() > 0 && n.Cmp(big.NewInt(least)) < 0 {
 		inside = false
 	}
 	return n, ok && inside, true

@@ -358,7 +358,7 @@ func (w *world) failOver(end protocol.Offset) {
 	mind := w.mind
 	w.mind, w.end = nil, end
 	w.hw = min(w.hw, end)
-	if w.foreign {
+	if mind != nil && mind.epoch > w.me.Epoch { // somebody else's, whose batches are not in this log
 		w.mind = mind
 	} else if mind != nil {
 		for _, l := range w.log {
