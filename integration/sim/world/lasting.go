@@ -196,6 +196,7 @@ func (w *World) outlast() {
 		w.plan.Lasting[i].end(w)
 	}
 	w.until(mendedMs, w.quiet)
+	w.until(healMs, w.cluster.Quiet) // a partition that was added last has no leader at once
 }
 
 // shownMs is how long records wait until it is looked whether that is shown; mendedMs is how long they may wait for time to pass,
