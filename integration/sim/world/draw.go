@@ -32,6 +32,7 @@ func Draw(seed uint64) *Plan {
 	d.expiry()
 	d.lasting()
 	d.transactional()
+	d.strangers()
 	for _, r := range []string{spool.ParkTopicRecreated, spool.ParkLogWentBack, spool.ParkStateForgotten, spool.ParkTailUnreadable,
 		spool.ParkOutsideMargin, spool.ParkOvertaken, spool.ParkRefused, spool.ParkUnexpectedState} {
 		if d.allowed[r] {
@@ -174,7 +175,7 @@ var menu = []struct {
 
 // Kinds are all kinds of faults that are drawn.
 func Kinds() []string {
-	out := []string{string(Night), string(Rival)}
+	out := []string{string(Night), string(Rival), string(Strangers)}
 	for i := range menu {
 		out = append(out, string(menu[i].kind))
 	}

@@ -69,7 +69,7 @@ func (w *World) backoff() (ms int64) {
 }
 
 func (h *host) heal() {
-	h.apart, h.full, h.slow, h.fail, h.down = 0, 0, 0, "", 0
+	h.apart, h.strange, h.full, h.slow, h.fail, h.down = 0, 0, 0, 0, "", 0
 	if h.cluster != h.w.cluster {
 		h.end(check.Killed, false, "led back")
 		h.cluster = h.w.cluster

@@ -121,6 +121,7 @@ const (
 	DiskError   FaultKind = "failed sync"
 	Restore     FaultKind = "disk put back to an earlier day"
 	Foreign     FaultKind = "host led to another cluster"
+	Strangers   FaultKind = "brokers rebuilt with another cluster id"
 	Rival       FaultKind = "transactional id taken by another producer"
 	// Of the network between host A and broker B.
 	Cut   FaultKind = "cut connection"
