@@ -33,6 +33,7 @@ func Draw(seed uint64) *Plan {
 	d.lasting()
 	d.transactional()
 	d.strangers()
+	d.small()
 	for _, r := range []string{spool.ParkTopicRecreated, spool.ParkLogWentBack, spool.ParkStateForgotten, spool.ParkTailUnreadable,
 		spool.ParkOutsideMargin, spool.ParkOvertaken, spool.ParkRefused, spool.ParkUnexpectedState} {
 		if d.allowed[r] {

@@ -55,7 +55,9 @@ func (w *World) hostFault(f *Fault) bool {
 	case DiskSlow:
 		h.slow = now + f.D
 	case DiskFull:
-		h.full = now + f.D
+		if !lacks(h, f.D) {
+			h.full = now + f.D
+		}
 	case DiskNoSpace, DiskError:
 		h.fail = f.Kind
 		return false // counted when a commit meets it

@@ -70,6 +70,7 @@ type Client struct {
 	Ops    int   // requests in all
 	Old    int64 // some records are so old, ms
 	Pinned bool  // some records ask for a partition
+	Pad    int   `json:",omitempty"` // bytes more in each value
 }
 
 // ClientKind says how a client behaves.
