@@ -8,6 +8,7 @@ type sizeLimit struct {
 	growAt   int64 // Age
 	refusals int
 	refused  int  // the size of the last batch that was refused
+	said     int  // the topic's own setting as it was told last; 0: never
 	wanted   bool // the topic's own setting would help: nobody was asked for it since the last refusal
 }
 
@@ -22,7 +23,11 @@ func (s *sizeLimit) tooLarge(now int64, size int) {
 	if s.acked >= size {
 		s.acked = 0
 	}
-	if limit := max(size/2, s.acked, leastLimit); s.bytes == 0 || limit < s.bytes {
+	limit := max(size/2, s.acked, leastLimit)
+	if s.said > 0 && s.said < size {
+		limit = max(s.said, leastLimit)
+	}
+	if s.bytes == 0 || limit < s.bytes {
 		s.bytes = limit
 	}
 	s.growAt = now + min(growAfterMs<<min(s.refusals, 6), growMostMs)
@@ -32,10 +37,26 @@ func (s *sizeLimit) tooLarge(now int64, size int) {
 
 // configured notes what the topic's configuration says. It counts where it explains the last refusal: with no guess, then.
 func (s *sizeLimit) configured(bytes int) {
+	s.said = bytes
 	if s.bytes > 0 && bytes < s.refused {
 		s.bytes = max(bytes, leastLimit)
 	}
 }
+
+// allowed is what the pieces of a batch of size bytes, which was refused for that, may have: as the topic's setting says, or as was acked
+// since the first refusal, unless that is far less. 0: it is not known.
+func (s *sizeLimit) allowed(size int) int {
+	switch {
+	case s.said > 0 && s.said < size:
+		return s.said
+	case s.acked < size && s.acked > size/farLess:
+		return s.acked
+	}
+	return 0
+}
+
+// farLess is how many times smaller than a refused batch an acked one must be to say nothing about how large its pieces may be.
+const farLess = 32
 
 // ackedBatch notes that a batch of so many bytes was acked.
 func (s *sizeLimit) ackedBatch(size int) {
@@ -52,6 +73,6 @@ func (s *sizeLimit) grow(now int64, most int) {
 	s.bytes += s.bytes / 8
 	s.growAt = now + min(growAfterMs<<min(max(s.refusals-1, 0), 6), growMostMs)
 	if s.bytes >= most {
-		*s = sizeLimit{}
+		*s = sizeLimit{said: s.said}
 	}
 }

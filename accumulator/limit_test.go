@@ -100,6 +100,7 @@ func TestAConfiguredSizeReplacesTheGuess(t *testing.T) {
 	if s.configured(10_000); s.bytes != 0 {
 		t.Errorf("with no refusal the limit is %d", s.bytes)
 	}
+	s = sizeLimit{}
 	s.tooLarge(0, 100_000)
 	if s.bytes != 50_000 || !s.wanted {
 		t.Errorf("after a refusal: %+v", s)

@@ -15,12 +15,21 @@ import (
 func (m *Machine) refused(e *Env, final bool) {
 	b := m.window[0]
 	m.enter(Ready)
+	places := piecePlaces(b.Seal.Count)
 	if (b.code == protocol.MessageTooLarge || b.code == protocol.RecordListTooLarge) && b.Seal.Count > 1 && b.Batch != nil {
 		m.Lane.TooLarge(e.Now.Age, b.Batch)
+		fitting, err := m.Lane.Fitting(b.Batch)
+		if err != nil {
+			e.Damage = err
+			return
+		}
+		if len(fitting) > 0 {
+			places = fitting
+		}
 	}
 	bad := b.badRecords()
 	if len(bad) == 0 && b.Seal.Count > 1 {
-		m.cut(e, piecePlaces(b.Seal.Count), final)
+		m.cut(e, places, final)
 		return
 	}
 	if len(bad) == 0 {

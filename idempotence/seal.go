@@ -22,6 +22,10 @@ func (m *Machine) drain(e *Env) {
 	}
 	m.Block(e, m.waitsForTime()) // what stands behind a record that waits gives its memory to others
 	for m.maySeal(e, m.Queue.Head()) {
+		if err := m.Queue.Fit(e.Accumulator); err != nil {
+			e.Damage = err
+			return
+		}
 		m.seal(e, m.Queue.Pop(e.Accumulator))
 	}
 }

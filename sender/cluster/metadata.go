@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"slices"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/spoold/spoold/protocol"
@@ -20,6 +22,7 @@ type metadata struct {
 	at       int64      // Age of the last response
 	retryAt  int64
 	attempts int
+	repeated int // responses in a row, each asked for soon after the one before, that brought nothing new
 
 	from         int32      // the broker that is to be asked next, or AnyBroker
 	responder    int32      // the broker that was chosen and answered last
@@ -154,11 +157,13 @@ func (v *View) onMetadata(from int32, a Answer) {
 		return
 	}
 	v.foreign = ""
+	soon := v.now-m.at <= 2*v.cfg.Backoff.MaxMs
 	if !m.few() {
 		m.gen++
 		m.at = v.now
 	}
 	m.noteResponder(from)
+	before, brokers := len(v.changes), len(v.brokers)
 	v.change(Change{Kind: MetadataTaken})
 	v.update(r.Brokers)
 	why := v.unreachable()
@@ -180,9 +185,26 @@ func (v *View) onMetadata(from int32, a Answer) {
 		m.want = true
 		v.askAgainLater()
 	case m.partial: // the next full one is due when it was
+	case soon && len(v.brokers) == brokers && !anyNews(v.changes[before:]):
+		m.attempts = 0
+		m.repeated++
+		m.retryAt = v.now + v.cfg.Backoff.After(m.repeated)
 	default:
-		m.attempts, m.retryAt = 0, v.now+v.cfg.RetryBackoffMs
+		m.attempts, m.repeated, m.retryAt = 0, 0, v.now+v.cfg.RetryBackoffMs
 	}
+}
+
+// anyNews reports whether a response brought anything that was not known.
+func anyNews(changes []Change) bool {
+	return slices.ContainsFunc(changes, func(c Change) bool {
+		switch c.Kind {
+		case MetadataTaken, TopicUpdated, TopicFailed:
+			return false
+		case TopicReturned:
+			return c.Up
+		}
+		return true
+	})
 }
 
 func (v *View) askAgainLater() {

@@ -70,6 +70,50 @@ func TestATopicGivenUpBeforeItWasAskedAboutIsAskedLater(t *testing.T) {
 	}
 }
 
+// Who asks again and again because a broker does not lead what metadata says it leads waits longer each time, as long as metadata says the
+// same, and no longer than retry.backoff.max.ms.
+func TestTheSameMetadataAgainIsAskedForMoreAndMoreSlowly(t *testing.T) {
+	r := newRig(t, nil)
+	a := r.Follow("a", id(1))
+	r.SetPending(a, true)
+	epoch := int32(1)
+	r.metadata(r.asked(), topic("a", id(1), [2]int32{0, epoch}))
+	// wait answers, and gives how long the next request waits.
+	wait := func() int64 {
+		r.Want()
+		began := r.now
+		for r.Update(); ; r.Update() {
+			if q := r.Requests(); len(q) == 1 {
+				r.metadata(q[0], topic("a", id(1), [2]int32{0, epoch}))
+				return r.now - began
+			}
+			if r.now-began > 10_000 || r.WakeAt() <= r.now {
+				t.Fatalf("after %d ms: not asked, wake at %d", r.now-began, r.WakeAt()-began)
+			}
+			r.after(r.WakeAt() - r.now)
+		}
+	}
+	wait()
+	for n, most := range []int64{120, 240, 480, 960, 1000, 1000} {
+		if w := wait(); w > most || w < most*2/3 {
+			t.Errorf("time %d: asked after %d ms, want %d at most", n, w, most)
+		}
+	}
+	epoch++
+	wait() // it brings news
+	if w := wait(); w != 100 {
+		t.Errorf("after news: asked after %d ms, want retry.backoff.ms", w)
+	}
+	// What comes long after is nobody's repetition.
+	wait()
+	wait()
+	r.after(10_000)
+	wait()
+	if w := wait(); w != 100 {
+		t.Errorf("after a quiet time: asked after %d ms, want retry.backoff.ms", w)
+	}
+}
+
 // A topic that is created, deleted and missing again is asked for again.
 func TestATopicThatIsMissingAgainIsCreatedAgain(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.AutoCreate = true })

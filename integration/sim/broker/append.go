@@ -172,6 +172,9 @@ func (r *replica) place(b raw.Batch, cfg *TopicConfig, newest int64, v *verifica
 		if code := r.order(&e); code != protocol.None {
 			return refuse(code, r.start)
 		}
+		if p := r.producers[e.pid]; p != nil && p.open > 0 && !e.transactional { // ProducerAppendInfo.appendDataBatch
+			return refuse(protocol.InvalidTxnState, r.start)
+		}
 	}
 	stored := raw.Batch(bytes.Clone(b))
 	stored.Place(e.offset, e.epoch)

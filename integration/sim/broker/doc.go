@@ -15,7 +15,7 @@
 // that a coordinator knows: it reads them when it begins to lead. Transactions are of version 1 or 2 (KIP-890); markers are written
 // partition by partition some time after EndTxn was answered; Produce and TxnOffsetCommit are verified.
 //
-// Not in it: transactional ids that expire or come to their last epoch in EndTxn, members of groups, plain OffsetCommit, compaction, segments that roll (so no older snapshot than the last start's), damaged files, compressed batches, quotas,
+// Not in it: transactional ids that expire or come to their last epoch in EndTxn, members of groups, plain OffsetCommit, compaction, segments that roll (so no older snapshot than the last start's), damaged files (but for a snapshot), compressed batches, quotas,
 // offsets by time.
 //
 // Files: cluster.go and controller.go (who leads), node.go and process.go (one broker's view, and its ends and starts), replica.go, log.go

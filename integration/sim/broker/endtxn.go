@@ -45,7 +45,7 @@ func (k *txnCoordinator) endTxn(n *node, m *kmsg.EndTxnRequest, reply func(kmsg.
 	if m.Commit {
 		next.state = prepareCommit
 	}
-	if m.GetVersion() >= bumpsEpoch {
+	if next.bumped = m.GetVersion() >= bumpsEpoch; next.bumped {
 		if next.epoch++; t.epoch >= lastEpoch { // the markers have the last epoch of all, and what comes next a new producer id
 			answer(protocol.InvalidTxnState, nil)
 			return

@@ -1,6 +1,10 @@
 package broker
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/spoold/spoold/protocol"
+)
 
 // ReplicaState is what a broker has of a partition, for tests of the replication.
 type ReplicaState struct {
@@ -52,3 +56,15 @@ func (c *Cluster) EligibleLeaders(name string, number int32) []int32 {
 
 // IsIdle reports whether a connection has nothing to serve.
 func (k *Conn) IsIdle() bool { return !k.busy && len(k.queue) == 0 }
+
+// DamageSnapshot spoils the newest file of what a broker knows of producers.
+func (c *Cluster) DamageSnapshot(broker int32, topic string) {
+	r := c.nodes[broker].replicas[replicaKey{c.controller.topic(topic).id, 0}]
+	r.snapshots[len(r.snapshots)-1].damaged = true
+}
+
+// WriteMarker is WriteTxnMarkers to a broker for partition 0, by a coordinator of an epoch.
+func (c *Cluster) WriteMarker(broker int32, topic string, pid int64, epoch int16, reign int32, v2 bool, reply func(protocol.ErrorCode)) {
+	t := coordinated{txn: txn{pid: pid, epoch: epoch, state: prepareCommit, bumped: v2}}
+	transactional{c.nodes[broker]}.writeMarker(txnPart{topic, 0}, t.marker(reign, c.now()), reply)
+}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"math"
 	"slices"
 
 	"github.com/spoold/spoold/integration/sim/raw"
@@ -106,7 +107,7 @@ func (k *txnCoordinator) markOne(n *node, t *coordinated, p txnPart) {
 
 // marker is the control batch that ends t.
 func (t *coordinated) marker(reign int32, now int64) entry {
-	e := entry{pid: t.pid, pepoch: t.epoch, base: -1, last: -1, maxTS: now, marker: abortMarker, reign: reign, serial: t.serial, transactional: true}
+	e := entry{pid: t.pid, pepoch: t.epoch, base: -1, last: -1, maxTS: now, marker: abortMarker, reign: reign, serial: t.serial, transactional: true, v2: t.bumped}
 	if t.state == prepareCommit {
 		e.marker = commitMarker
 	}
@@ -158,13 +159,11 @@ func (n transactional) writeMarker(p txnPart, e entry, reply func(protocol.Error
 		return
 	}
 	known := r.producers[e.pid]
-	switch {
-	case known != nil && e.reign < known.reign-1:
-		reply(protocol.TransactionCoordinatorFenced)
-		return
-	case known != nil && e.pepoch < known.epoch:
-		reply(protocol.InvalidProducerEpoch)
-		return
+	if known != nil {
+		if code := known.refuses(&e); code != protocol.None {
+			reply(code)
+			return
+		}
 	}
 	e.began = r.end()
 	if known != nil && known.open > 0 {
@@ -174,6 +173,19 @@ func (n transactional) writeMarker(p txnPart, e entry, reply func(protocol.Error
 	e.raw = slices.Clone(e.raw)
 	e.raw.Place(r.end(), r.epoch)
 	transactions{r}.replicate(e, reply)
+}
+
+// refuses says why a marker may not be written (ProducerAppendInfo.checkProducerEpoch, checkCoordinatorEpoch). One of KIP-890 has a newer
+// epoch than its transaction, unless it is written again when that is over.
+func (p *producer) refuses(e *entry) protocol.ErrorCode {
+	again := p.open == 0 || e.pepoch == math.MaxInt16
+	switch {
+	case e.pepoch < p.epoch, e.v2 && e.pepoch == p.epoch && !again:
+		return protocol.InvalidProducerEpoch
+	case e.reign < p.reign-1:
+		return protocol.TransactionCoordinatorFenced
+	}
+	return protocol.None
 }
 
 // readCommitted is an isolation level of Fetch.

@@ -61,7 +61,7 @@ type entry struct {
 	raw    raw.Batch // as a Fetch gives it
 
 	transactional bool
-	v2            bool  // it is of a producer of KIP-890
+	v2            bool  // it is of a producer of KIP-890; of a marker: its epoch is newer than its transaction's
 	serial        int64 // number of the transaction that it belongs to
 	marker        markerKind
 	reign         int32 // of a marker: epoch of the coordinator that wrote it

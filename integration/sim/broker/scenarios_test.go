@@ -7,8 +7,8 @@ import (
 	"github.com/spoold/spoold/integration/sim/raw"
 )
 
-// What a broker's producer state must do, one rule a test (ProducerStateManager, ProducerAppendInfo, UnifiedLog). Those of transactions come with
-// the coordinator. Not in the model: a snapshot file that is damaged, and compaction.
+// What a broker's producer state must do, one rule a test (ProducerStateManager, ProducerAppendInfo, UnifiedLog). Those of transactions are in
+// txnrules_test.go. Not in the model: compaction.
 
 const ooo = "OUT_OF_ORDER_SEQUENCE_NUMBER"
 
@@ -105,6 +105,33 @@ func TestASnapshotKeepsTheLastBatchOfEachProducerThatIsNotExpired(t *testing.T) 
 		if got := l.last(topic, 3, 5); got != "1 known: last→ ok@4 OOO OOO" {
 			t.Errorf("in order %v: %s", inOrder, got)
 		}
+	}
+}
+
+// With its newest snapshot damaged, a broker has the one before it and the log behind that: more of a producer's batches are known then.
+func TestADamagedSnapshotIsDiscardedAndTheOneBeforeItCounts(t *testing.T) {
+	l, topic := one(t)
+	l.fill(topic, 0, 1)
+	l.restart(0, true)
+	l.fill(topic, 2, 2)
+	l.Shutdown(0)
+	l.await("the end of a broker", func() bool { return !l.Alive(0) })
+	l.DamageSnapshot(0, topic)
+	l.Start(0)
+	l.await("a quiet cluster", l.Quiet)
+	if got := l.last(topic, 3, 5); got != "3 known: last→ ok@4 ok@2 ok@0" {
+		t.Error(got)
+	}
+	// With the only one damaged, the log alone counts.
+	l, topic = one(t)
+	l.fill(topic, 0, 3)
+	l.Shutdown(0)
+	l.await("the end of a broker", func() bool { return !l.Alive(0) })
+	l.DamageSnapshot(0, topic)
+	l.Start(0)
+	l.await("a quiet cluster", l.Quiet)
+	if got := l.last(topic, 3, 5); got != "3 known: last→ ok@4 ok@2 ok@0" {
+		t.Error(got)
 	}
 }
 

@@ -6,6 +6,7 @@ import "slices"
 type snapshot struct {
 	offset    int64
 	producers map[int64]producer
+	damaged   bool // its file: a start discards it
 }
 
 // takeSnapshot writes the producer state down, unless that was done at this offset (ProducerStateManager.takeSnapshot).
@@ -25,10 +26,10 @@ func (r snapshots) takeSnapshot() {
 type snapshots struct{ *replica }
 
 // reload makes the producer state anew: from the newest snapshot, without those that are too old by now, and the
-// log behind it (ProducerStateManager.truncateAndReload, UnifiedLog.rebuildProducerState). A snapshot at or below the log start is
+// log behind it (ProducerStateManager.truncateAndReload, UnifiedLog.rebuildProducerState). A damaged one is discarded, the one before it counts. A snapshot at or below the log start is
 // of no use any more: with all records deleted, a start forgets all producers.
 func (r snapshots) reload() {
-	r.snapshots = slices.DeleteFunc(r.snapshots, func(s snapshot) bool { return s.offset > r.end() || s.offset <= r.start })
+	r.snapshots = slices.DeleteFunc(r.snapshots, func(s snapshot) bool { return s.damaged || s.offset > r.end() || s.offset <= r.start })
 	clear(r.producers)
 	from := r.start
 	if n := len(r.snapshots); n > 0 {

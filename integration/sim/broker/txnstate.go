@@ -39,6 +39,7 @@ type txn struct {
 	started int64 // ms
 	changed int64
 	serial  int64 // number of the transaction, for those who check
+	bumped  bool  // its markers have an epoch of their own (clientTransactionVersion)
 }
 
 // txnPart is a partition of a transaction. It goes by its name, as in Kafka.

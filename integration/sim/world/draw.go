@@ -32,8 +32,6 @@ func Draw(seed uint64) *Plan {
 	d.expiry()
 	d.lasting()
 	d.transactional()
-	d.strangers()
-	d.small()
 	for _, r := range []string{spool.ParkTopicRecreated, spool.ParkLogWentBack, spool.ParkStateForgotten, spool.ParkTailUnreadable,
 		spool.ParkOutsideMargin, spool.ParkOvertaken, spool.ParkRefused, spool.ParkUnexpectedState} {
 		if d.allowed[r] {
@@ -176,7 +174,7 @@ var menu = []struct {
 
 // Kinds are all kinds of faults that are drawn.
 func Kinds() []string {
-	out := []string{string(Night), string(Rival), string(Strangers)}
+	out := []string{string(Night), string(Rival)}
 	for i := range menu {
 		out = append(out, string(menu[i].kind))
 	}

@@ -39,8 +39,6 @@ func (w *World) hostFault(f *Fault) bool {
 			return false
 		}
 		return h.ends(f)
-	case Strangers:
-		return meetStrangers(h, f)
 	case Rival:
 		rival(w, h, rivalTries)
 		return false // counted when the coordinator has let it
@@ -55,9 +53,7 @@ func (w *World) hostFault(f *Fault) bool {
 	case DiskSlow:
 		h.slow = now + f.D
 	case DiskFull:
-		if !lacks(h, f.D) {
-			h.full = now + f.D
-		}
+		h.full = now + f.D
 	case DiskNoSpace, DiskError:
 		h.fail = f.Kind
 		return false // counted when a commit meets it
@@ -180,7 +176,7 @@ func (h *host) abroad() {
 // showsForeign reports whether status says that the brokers are of another cluster.
 func (h *host) showsForeign() bool {
 	st := h.core.Status(h.now())
-	return !st.LinkUp && (strings.Contains(st.LinkErr, "another-cluster") || strings.Contains(st.LinkErr, strangersID))
+	return !st.LinkUp && strings.Contains(st.LinkErr, "another-cluster")
 }
 
 // abroadMs is how long a host is led to another cluster: time enough to notice.

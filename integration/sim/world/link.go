@@ -100,32 +100,23 @@ func (h *host) request(r sender.Request) {
 			l.write(r)
 			return
 		}
-		h.fail1(r, errors.New("not connected"), 0)
+		h.fail1(r, "not connected", 0)
 	}
 }
 
 // fail1 answers that there is no answer.
-func (h *host) fail1(r sender.Request, why error, ms int64) {
+func (h *host) fail1(r sender.Request, why string, ms int64) {
 	h.after(ms, func() {
-		h.carry(h.core.Handle(h.now(), sender.Response{ID: r.ID, Err: why}))
+		h.carry(h.core.Handle(h.now(), sender.Response{ID: r.ID, Err: errors.New(why)}))
 	})
 }
 
-// reached reports whether the network is whole and leads to the host's cluster. If not, r is answered.
-func (h *host) reached(r sender.Request) bool {
-	if h.w.ag.Now() < h.apart {
-		h.fail1(r, errors.New("no route"), connectMs)
-		return false
-	}
-	if err := stranger(h); err != nil {
-		h.fail1(r, err, 1+h.net.Int64N(3))
-		return false
-	}
-	return true
-}
+// reaches reports whether the network is whole.
+func (h *host) reaches() bool { return h.w.ag.Now() >= h.apart }
 
 func (h *host) connect(r sender.Request) {
-	if !h.reached(r) {
+	if !h.reaches() {
+		h.fail1(r, "no route", connectMs)
 		return
 	}
 	h.after(1+h.net.Int64N(3), func() {
@@ -153,7 +144,8 @@ func (h *host) any(r sender.Request) {
 		best.write(r)
 		return
 	}
-	if !h.reached(r) {
+	if !h.reaches() {
+		h.fail1(r, "no route", connectMs)
 		return
 	}
 	answered, life := false, h.life

@@ -23,9 +23,8 @@ const smallestSpool = 1 << 20
 func (p *Plan) OnFiles(alone bool) *Plan {
 	for i := range p.Hosts {
 		h := &p.Hosts[i]
-		small := h.Alone
 		h.Real, h.Alone = !alone, alone
-		if alone && !small {
+		if alone {
 			h.MaxBytes = max(8*h.MaxBytes, smallestSpool)
 		}
 	}
