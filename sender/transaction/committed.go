@@ -38,7 +38,7 @@ func (s *markers) take(d spool.Decision, c *cut, o *online, doubt bool) *committ
 	}
 	for _, r := range x.runs {
 		l := s.lanes[r.Lane]
-		l.settled.Add(r.Span)
+		l.settle(r.Span, s.now.Age)
 		s.view.SetPending(l.remote, l.settled.Low() < l.end)
 	}
 	if !s.unsupported {

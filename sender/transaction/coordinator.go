@@ -163,7 +163,9 @@ func (s *Sender) recreated(l *lane) {
 	}
 	s.view.Rebind(l.remote)
 	for _, p := range l.parts {
-		p.identity, p.offset = protocol.NoIdentity, -1
+		// Its sequences go on: Produce may have gone to the new topic by name before this was seen, and whoever is given
+		// a sequence twice is told that it was acknowledged, and is not in the log.
+		p.known, p.offset = false, -1
 	}
 	if !l.guest {
 		s.w.Bindings = append(s.w.Bindings, spool.LaneBinding{Lane: l.id, TopicID: l.remote.Bound, ResetFacts: true})
@@ -245,8 +247,8 @@ func (s *starter) askVersions() {
 	if s.askedVersions || s.version > 0 && s.now.Age-s.versionsAt < s.cfg.MetadataMaxAgeMs || s.view.Generation() == 0 || !s.view.Link().Up {
 		return
 	}
-	if at := s.versionsAt + s.cfg.RetryBackoffMs; s.version == 0 && s.versionsAt > 0 && s.now.Age < at {
-		s.wake(at)
+	if s.now.Age < s.versionsNext {
+		s.wake(s.versionsNext)
 		return
 	}
 	s.askedVersions, s.versionsAt = true, s.now.Age
@@ -259,9 +261,13 @@ func (s *starter) onVersions(resp sender.Response) {
 	s.askedVersions = false
 	r, ok := resp.Message.(*kmsg.ApiVersionsResponse)
 	if !ok || resp.Err != nil || r.ErrorCode != 0 {
+		s.versionsTries++
+		s.versionsNext = s.now.Age + s.backoff.After(s.versionsTries)
+		s.wake(s.versionsNext)
+		s.view.Want() // it says, too, whether any broker can be reached
 		return
 	}
-	s.version = txn.V1
+	s.version, s.versionsTries = txn.V1, 0
 	for _, f := range r.FinalizedFeatures {
 		if f.Name == "transaction.version" && f.MaxVersionLevel >= txn.V2 {
 			s.version = txn.V2

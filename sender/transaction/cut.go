@@ -15,6 +15,7 @@ type cut struct {
 	bytes    int
 	since    int64 // Age of the first admission
 	beganAt  int64 // Age at which its transaction was begun
+	lasts    int64 // its time-out, ms
 	full     bool  // it has come to a limit
 	closed   bool  // it takes no more
 	fixed    bool  // closed, and all of it was read

@@ -60,7 +60,7 @@ func (s *runner) outcome(committed bool, c *cut) {
 		} else {
 			s.undecided = nil
 		}
-		s.markers.take(*d, c, o, false)
+		s.markers.take(*d, c, o, c == nil) // what a start finds out is the progress's outcome: the logs are to say the same
 		s.markers.noted()
 	} else {
 		if c != nil {

@@ -40,7 +40,7 @@ func (s *starter) askEvidence() {
 		}
 		leader, epoch := l.remote.Leader(x.Partition)
 		if _, _, ok := s.view.Way(l.remote, x.Partition); !ok || leader < 0 {
-			s.after(s.cfg.RetryBackoffMs, fmt.Sprintf("%s-%d, whose log tells what became of transaction %d, has no leader that can be reached", x.Topic, x.Partition, d.Ordinal))
+			s.lookAgain(fmt.Sprintf("%s-%d, whose log tells what became of transaction %d, has no leader that can be reached", x.Topic, x.Partition, d.Ordinal))
 			return
 		}
 		s.begun.asked = true

@@ -16,6 +16,13 @@ import (
 // another producer that is about to take the id goes on from there.
 const describeTries = 5
 
+// lookAgain has the next look wait at what brokers have to bring about among themselves. That may take all night: it waits 1 s
+// at first, and up to 10 s then.
+func (s *starter) lookAgain(detail string) {
+	s.begun.looks = min(s.begun.looks+1, 10)
+	s.after(1000*s.begun.looks, detail)
+}
+
 func (s *starter) describe() {
 	if !s.reachForStart(s.begun.owner) {
 		return
@@ -44,19 +51,25 @@ func (s *starter) described(r *kmsg.DescribeTransactionsResponse) {
 	}
 	ours := s.begun.identity
 	now := protocol.ProducerIdentity{ID: protocol.ProducerID(t.ProducerID), Epoch: protocol.ProducerEpoch(t.ProducerEpoch)}
+	if now.ID == ours.ID && now.Epoch < ours.Epoch {
+		// A broker that is apart from the others takes itself for the coordinator still, and others may have asked it, too.
+		s.lookAgain(fmt.Sprintf("broker %d is not the coordinator any more: it gives %v as producer id and epoch, and ours were %v", s.begun.owner, now, ours))
+		s.begun.owner = -1
+		return
+	}
 	switch t.State {
 	case "PrepareCommit", "PrepareAbort", "PrepareEpochFence":
-		s.after(s.cfg.RetryBackoffMs, "the coordinator is ending a transaction")
+		s.lookAgain("the coordinator is ending a transaction")
 		return
 	case "Ongoing": // the fence of an abort that is not written down yet, or another producer's transaction
 		if now.ID == ours.ID && now.Epoch == ours.Epoch+1 {
 			if s.timeOver() && (s.begun.started == 0 || s.begun.started == t.StartTimestamp) {
 				s.begun.started = t.StartTimestamp // the same one: too few replicas may be there to write its abort down, for hours
-				s.after(1000, "the coordinator is about to abort the transaction, whose time is over")
+				s.lookAgain("the coordinator is about to abort the transaction, whose time is over")
 				return
 			}
 			if s.begun.tries++; s.begun.tries < describeTries {
-				s.after(1000, "the coordinator is about to abort the transaction")
+				s.lookAgain("the coordinator is about to abort the transaction")
 				return
 			}
 		}
@@ -67,7 +80,7 @@ func (s *starter) described(r *kmsg.DescribeTransactionsResponse) {
 				return
 			}
 			if s.begun.tries++; s.begun.tries < describeTries {
-				s.after(1000, "the coordinator has aborted the transaction before its time was over")
+				s.lookAgain("the coordinator has aborted the transaction before its time was over")
 				return
 			}
 		}
@@ -81,7 +94,7 @@ func (s *starter) described(r *kmsg.DescribeTransactionsResponse) {
 
 // timeOver reports whether the coordinator may have aborted the transaction of that moment because it was open for too long.
 func (s *starter) timeOver() bool {
-	return s.begun.openedAt > 0 && s.now.Age-s.begun.openedAt >= s.runner.timeoutMs()-1000
+	return s.begun.openedAt > 0 && s.now.Age-s.begun.openedAt >= s.begun.lasts-1000
 }
 
 // fence: another producer has the transactional id. It keeps it: two that take it from each other

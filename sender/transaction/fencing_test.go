@@ -1,11 +1,13 @@
 package transaction
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/sender"
 )
 
 // suspected is a sender that was refused for its epoch, whose transaction was begun at once, some time ago.
@@ -18,7 +20,7 @@ func suspected(t *testing.T, ago int64) *world {
 	opened := w.now.Age
 	w.now.Age += ago
 	w.s.enter(w.now)
-	s.begun.identity, s.begun.openedAt = protocol.ProducerIdentity{ID: 7, Epoch: 3}, opened
+	s.begun.identity, s.begun.openedAt, s.begun.lasts = protocol.ProducerIdentity{ID: 7, Epoch: 3}, opened, 60_000
 	s.phase = describing
 	return w
 }
@@ -79,6 +81,58 @@ func TestAnotherProducersTransactionIsNotTakenForTheCoordinatorsAbort(t *testing
 		}
 		if w.seen(1, c.id, c.epoch, c.state, c.started); w.s.starter.phase != fenced {
 			t.Errorf("%s: %s", c.what, phaseNames[w.s.starter.phase])
+		}
+	}
+}
+
+// A broker that is apart from the others, and takes itself for the coordinator still, gives an epoch that is older than ours. It was
+// taken for another producer's.
+func TestAnEpochBelowOursIsNotAnotherProducers(t *testing.T) {
+	for _, state := range []string{"Ongoing", "PrepareAbort", "CompleteAbort", "CompleteCommit", "Empty"} {
+		w := suspected(t, 1000)
+		for range 20 {
+			if w.seen(1, 7, 1, state, 5); w.s.starter.begun.owner >= 0 {
+				t.Errorf("%s: the same broker is asked again, and the coordinator is not looked up", state)
+			}
+		}
+		if p := w.s.starter.phase; p != describing {
+			t.Errorf("%s: %s after what a former coordinator said", state, phaseNames[p])
+		}
+		if w.seen(1, 7, 3, "Empty", -1); w.s.starter.phase != looking {
+			t.Errorf("%s: %s, and the coordinator has our epoch", state, phaseNames[w.s.starter.phase])
+		}
+		w.s.starter.phase = describing
+		if w.seen(1, 7, 5, "Empty", -1); w.s.starter.phase != fenced {
+			t.Errorf("%s: %s, and the coordinator has a newer epoch", state, phaseNames[w.s.starter.phase])
+		}
+	}
+}
+
+// A transaction did not end in time, so the next one is to be given more. The coordinator aborts this one when its own time is over.
+func TestTheTimeThatIsOverIsThatOfTheTransactionAtHand(t *testing.T) {
+	for _, version := range []int16{1, 2} {
+		w := newWorld(t, 1, version, "a")
+		w.longest = 1 << 30
+		w.spooled(1, 0)
+		for w.s.sending == nil || !slices.ContainsFunc(w.requests, func(r sender.Request) bool { return r.Kind == sender.KindProduce }) {
+			if !w.step() {
+				w.now.Age += 20
+				w.do(w.s.Tick(w.now))
+			}
+		}
+		s := &w.s.starter
+		w.now.Age += 50_000
+		w.s.enter(w.now)
+		if w.s.sending.admitted = 1; !s.runner.raiseTimeout() {
+			t.Fatal("no more time is asked for")
+		}
+		w.now.Age += 10_000
+		w.s.enter(w.now)
+		id := w.s.m.Identity()
+		w.s.m.Fence(protocol.ProducerFenced, "EndTxn: PRODUCER_FENCED")
+		s.broken()
+		if w.seen(1, int64(id.ID), int16(id.Epoch)+1, "CompleteAbort", -1); s.phase != looking {
+			t.Errorf("version %d: %s after the coordinator's abort", version, phaseNames[s.phase])
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/spoold/spoold/accumulator"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 )
@@ -122,6 +123,86 @@ func TestWritingAMarkerEndsWhenItsTopicIsGone(t *testing.T) {
 			if len(w.marks.hangs)+len(w.disk.Unconfirmed) > 0 || w.settled[0] != 4 {
 				t.Fatalf("commit %v, version %d: markers missing %v, unconfirmed %v, %d settled", commit, version, w.marks.hangs, w.disk.Unconfirmed, w.settled[0])
 			}
+		}
+	}
+}
+
+// sequence is a place in a producer's stream to a partition.
+type sequence struct {
+	protocol.TopicPartition
+	protocol.ProducerIdentity
+	protocol.Sequence
+}
+
+// once: a sequence is given to one batch. A broker that has one with it takes the second for a copy: it says that it is
+// acknowledged, and does not append it.
+func (w *world) once(b *accumulator.Batch) {
+	if w.given == nil {
+		w.given = map[sequence]spool.Index{}
+	}
+	k := sequence{protocol.TopicPartition{Topic: b.Topic, Partition: b.Partition}, b.Identity, b.Base}
+	if first, ok := w.given[k]; ok && first != b.Spans[0].First {
+		w.t.Fatalf("%s %v sequence %d is given to record %d, and was given to record %d", k.TopicPartition, b.Identity, b.Base, b.Spans[0].First, first)
+	}
+	w.given[k] = b.Spans[0].First
+}
+
+// Up to version 11 Produce goes by name, so the new topic may have batches before metadata shows it. Under version 1 the next
+// transaction has the same epoch.
+func TestSequencesGoOnInATopicThatWasCreatedAnew(t *testing.T) {
+	for _, version := range []int16{1, 2} {
+		w := newWorld(t, 1, version, "a")
+		w.longest = 1 << 30
+		w.spooled(3, 0)
+		w.run()
+		w.marks.anew = 1
+		w.spooled(2, 0)
+		w.run()
+		for range 2 { // two looks show that it is another topic
+			w.now.Age += 1000
+			w.s.view.Want()
+			w.do(w.s.Tick(w.now))
+			for w.step() {
+			}
+		}
+		if l := w.s.byTopic["a"]; l.remote.Bound[1] != 1 {
+			t.Fatalf("version %d: the topic is still taken for the former one", version)
+		}
+		w.spooled(1, 0)
+		w.spooled(4, 0)
+		w.run()
+		if w.settled[0] != 10 {
+			t.Errorf("version %d: %d left the spool, want 10", version, w.settled[0])
+		}
+	}
+}
+
+// What a start finds of the progress is one log's word: a coordinator that ended at once may have lost its decision when only some of
+// the markers were written, and the next one has aborted the rest.
+func TestAStartLooksIntoTheLogsOfWhatItFindsCommitted(t *testing.T) {
+	for _, undone := range []bool{false, true} {
+		w := newWorld(t, 1, 2, "a")
+		w.longest = 1 << 30
+		w.spooled(3, 0)
+		for !w.disk.Decision.Open() || len(w.disk.Decision.Partitions) == 0 {
+			if !w.step() {
+				w.now.Age += 20
+				w.do(w.s.Tick(w.now))
+			}
+		}
+		w.restarted(2)
+		w.marks.undone = undone
+		w.s.enter(w.now)
+		w.s.runner.outcome(true, nil)
+		w.do(w.s.end())
+		for range 3_000 {
+			if !w.step() {
+				w.now.Age += 20
+				w.do(w.s.Tick(w.now))
+			}
+		}
+		if left := w.settled[0]; left > 0 == undone || len(w.disk.Parked) > 0 != undone {
+			t.Errorf("aborted in the log: %v, and %d records left the spool, parked %v", undone, left, w.disk.Parked)
 		}
 	}
 }

@@ -47,7 +47,8 @@ func (s *markers) heal() bool {
 	s.lost = rest
 	c := newCut()
 	c.fix()
-	c.healing, c.beganAt, c.ordinal = h, s.now.Age, s.known.Decision.Ordinal
+	c.healing, c.ordinal = h, s.known.Decision.Ordinal
+	c.beganAt, c.lasts = s.now.Age, s.runner.timeoutMs()
 	s.sending = c
 	s.sayLost(h)
 	if !h.commit {

@@ -21,7 +21,7 @@ type lane struct {
 	unreadable []spool.Span // damage to the spool has taken them, and their fate is not known
 	recovered  spool.Index  // entries below it were spooled by an earlier process
 	flushTo    spool.Index
-	since      int64 // Age at which a record of it left last, or came to an empty lane
+	since      int64 // Age since which the first record that has not left is the same one
 
 	pos  spool.Index // all below is in batches of this process, or has left
 	gate spool.Index // all below was admitted to a cut

@@ -15,7 +15,7 @@ func (s *Sender) loseMissing(d *spool.Decision) {
 					continue
 				}
 				one := []spool.Span{{First: i, End: i + 1}}
-				l.settled.Add(one[0])
+				l.settle(one[0], s.now.Age)
 				s.w.Settle = append(s.w.Settle, spool.Settlement{
 					Lane: l.id, Spans: one, Outcome: spool.OutcomeLost, Why: "a segment of the spool was damaged", At: s.now.Wall,
 				})

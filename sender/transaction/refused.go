@@ -82,7 +82,14 @@ func (s *runner) bury(list []deadUnit) {
 // leave notes that entries have left the spool.
 func (s *runner) leave(l *lane, sp spool.Span, o spool.Outcome) {
 	s.w.Settle = append(s.w.Settle, spool.Settlement{Lane: l.id, Spans: []spool.Span{sp}, Outcome: o})
-	l.settled.Add(sp)
-	l.since = s.now.Age
+	l.settle(sp, s.now.Age)
 	s.view.SetPending(l.remote, l.settled.Low() < l.end)
+}
+
+// settle notes that entries are not to be sent any more.
+func (l *lane) settle(sp spool.Span, age int64) {
+	low := l.settled.Low()
+	if l.settled.Add(sp); l.settled.Low() > low {
+		l.since = age
+	}
 }

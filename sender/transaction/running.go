@@ -111,7 +111,7 @@ func (s *runner) begin() {
 	if !s.m.Begin() {
 		return // the id is initialised first
 	}
-	c.key, c.ordinal, c.beganAt = key, s.known.Decision.Ordinal+1, s.now.Age
+	c.key, c.ordinal, c.beganAt, c.lasts = key, s.known.Decision.Ordinal+1, s.now.Age, s.timeoutMs()
 	s.m.AddOffsets(txn.GroupOffsets{
 		Group: txn.Group{ID: txn.GroupID(s.cfg.ID), Generation: -1},
 		Offsets: []txn.Offset{{

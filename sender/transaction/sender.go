@@ -80,6 +80,8 @@ type starter struct {
 
 	askedVersions bool
 	versionsAt    int64 // Age at which transaction.version was asked for last
+	versionsTries int   // in vain
+	versionsNext  int64 // Age before which it is not asked for again
 	version       int16 // finalized; 0: not known yet
 }
 

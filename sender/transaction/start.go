@@ -52,11 +52,13 @@ type beginning struct {
 	heldAt   int64
 	outcome  txn.Outcome // of the decided transaction, as EndTxn was answered
 	tries    int         // of DescribeTransactions
+	looks    int64       // see lookAgain
 	searched int         // partitions whose log was asked about the decided transaction
 	why      string      // its progress does not tell what became of it
 	// What we had when another producer was suspected.
 	identity protocol.ProducerIdentity
 	openedAt int64 // Age at which the transaction of that moment was begun; 0: none was open
+	lasts    int64 // its time-out, ms
 	started  int64 // when the transaction that the coordinator has open instead was begun, by its clock; 0: not seen
 }
 
@@ -189,12 +191,12 @@ func (s *starter) broken() {
 		s.concluded()
 		return
 	}
-	wasRunning, identity, openedAt := s.phase == running, s.m.Identity(), int64(0)
+	wasRunning, identity, openedAt, lasts := s.phase == running, s.m.Identity(), int64(0), int64(0)
 	if c := cmp.Or(s.sending, s.ending); c != nil {
-		openedAt = c.beganAt
+		openedAt, lasts = c.beganAt, c.lasts // the next one may be given another time-out already
 	}
 	s.restart()
-	s.begun.identity, s.begun.openedAt = identity, openedAt
+	s.begun.identity, s.begun.openedAt, s.begun.lasts = identity, openedAt, lasts
 	switch cause {
 	case txn.Fenced:
 		if wasRunning {

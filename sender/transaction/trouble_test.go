@@ -61,3 +61,39 @@ func TestAStartTellsOnlyWhatItsTransactionCarriedAsDelivered(t *testing.T) {
 		t.Errorf("delivered %+v, want %v", d, want)
 	}
 }
+
+// The first record waits: that others leave as dead letters does not count. And where the first one is another one all the time there
+// is no trouble, however long there have been some.
+func TestTroubleIsOfTheFirstRecordThatWaits(t *testing.T) {
+	w := newWorld(t, 1, 2, "a")
+	w.spooled(1, 0)
+	w.run()
+	for range 10 {
+		w.spooled(1, 0)
+	}
+	l := w.s.lanes[0]
+	trouble := func() string { return w.s.Status(w.now).Topics[0].Trouble }
+	at := func(ms int64) {
+		w.now.Age += ms
+		w.s.enter(w.now)
+	}
+	for k := spool.Index(1); k < 5; k++ {
+		at(40_000)
+		w.s.runner.leave(l, spool.Span{First: k, End: k + 1}, spool.OutcomeDeadLettered)
+		if got := trouble(); got != "" {
+			t.Errorf("trouble 0 s after the first one has left: %q", got)
+		}
+	}
+	for k := spool.Index(6); k < 9; k++ {
+		at(40_000)
+		w.s.runner.leave(l, spool.Span{First: k, End: k + 1}, spool.OutcomeDeadLettered)
+	}
+	if got := trouble(); !strings.HasPrefix(got, "no record of the topic has left for 120 s") {
+		t.Errorf("trouble after 120 s: %q", got)
+	}
+	at(1)
+	w.s.markers.take(spool.Decision{Cut: []spool.CutLane{{Lane: 0, Span: spool.Span{First: 5, End: 6}}}}, newCut(), nil, false)
+	if got := trouble(); got != "" {
+		t.Errorf("trouble after a commit: %q", got)
+	}
+}

@@ -39,6 +39,7 @@ type world struct {
 	ends      int
 	longest   int32 // not 0: transaction.max.timeout.ms, and transactions may be aborted
 	marks     marks
+	given     map[sequence]spool.Index // which record got a sequence
 }
 
 func newWorld(t *testing.T, seed uint64, version int16, topics ...string) *world {
@@ -205,6 +206,7 @@ func (w *world) answer(r *sender.Request) sender.Response {
 			}
 			w.open[b.Topic] += int(b.Count)
 			w.written(b.Topic)
+			w.once(b)
 			rt := kmsg.NewProduceResponseTopic()
 			rt.Topic = b.Topic
 			rp := kmsg.NewProduceResponseTopicPartition()
