@@ -27,6 +27,7 @@ type Logged struct {
 	Control  bool  // it is a marker
 	Aborted  bool  // its transaction was aborted
 	Open     bool  // its transaction has not ended here
+	Unread   bool  // it went below the log start before its transaction had ended: no reader of committed records has seen it
 	Serial   int64 // number of its transaction; 0: none
 }
 
@@ -62,7 +63,7 @@ func (c *Cluster) deleted(id protocol.TopicID) bool {
 func logged(e *entry) Logged {
 	l := Logged{Offset: e.offset, Epoch: e.epoch, Identity: protocol.ProducerIdentity{ID: protocol.ProducerID(e.pid), Epoch: protocol.ProducerEpoch(e.pepoch)},
 		Base: protocol.Sequence(e.base), Count: int32(e.count)}
-	l.Control, l.Serial = e.marker != noMarker, e.serial
+	l.Control, l.Serial, l.Unread = e.marker != noMarker, e.serial, e.unread
 	if l.Control {
 		return l
 	}

@@ -76,10 +76,14 @@ func (r *replica) raiseStart(to int64) {
 		return
 	}
 	r.checkpoint()
+	stable := transactions{r}.stable()
 	r.start, r.raised = to, r.node.c.now()
 	k := 0
 	for k < len(r.log) && r.log[k].end() <= to {
 		k++
+	}
+	for i := range r.log[:k] {
+		r.log[i].unread = r.log[i].transactional && r.log[i].offset >= stable
 	}
 	if r.leads() {
 		r.node.c.archive.keep(r, k)

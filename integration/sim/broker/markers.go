@@ -20,8 +20,13 @@ const (
 // mark has the markers of a decided transaction written, each partition in its own time, and the end written down when all are
 // (TransactionMarkerChannelManager).
 func (k *txnCoordinator) mark(n *node, t *coordinated) {
-	if _, twice := n.c.ends[t.serial]; !twice && len(t.parts) > 0 {
+	switch end, twice := n.c.ends[t.serial]; {
+	case len(t.parts) == 0:
+	case !twice:
 		n.c.ends[t.serial] = End{At: n.c.now(), Committed: t.state == prepareCommit}
+	case end.Committed != (t.state == prepareCommit):
+		end.Torn = true
+		n.c.ends[t.serial] = end
 	}
 	t.left, t.retries = slices.Clone(t.parts), 0
 	for _, p := range t.parts {
@@ -67,6 +72,7 @@ func (k *txnCoordinator) markOne(n *node, t *coordinated, p txnPart) {
 		return
 	}
 	to, life, own := n.c.nodes[leader], n.c.nodes[leader].life, n.life
+	cuts := to.cuts + n.cuts
 	e := t.marker(k.replica.epoch, n.c.now())
 	answered := false
 	sent := calls{n}.send(leader, func(m *node) {
@@ -90,13 +96,13 @@ func (k *txnCoordinator) markOne(n *node, t *coordinated, p txnPart) {
 		again()
 		return
 	}
-	// It is sent again when that process is known to be gone, or to lead no more.
+	// It is sent again when that process is known to be gone, or to lead no more, or when the connection to it was lost.
 	var watch func()
 	watch = func() {
 		v := n.views[p.topic]
 		switch {
 		case answered:
-		case v == nil, v.parts[p.number].leader != leader, to.life != life, to.cutOff != n.cutOff && to != n:
+		case v == nil, v.parts[p.number].leader != leader, to.life != life, to.cuts+n.cuts != cuts && to != n:
 			k.markLater(n, t, p, 0)
 		default:
 			n.after(1+n.c.cfg.Session, watch)

@@ -21,6 +21,7 @@ type node struct {
 	lost       int64 // when its last life ended without the controller's knowledge
 	slow       bool  // its followers do not come to fetch
 	cutOff     bool  // the controller does not hear it, nor it the controller
+	cuts       int   // how often it was: what was on its way to or from other brokers may be lost then
 
 	applied  int                   // of the controller's changes
 	brokers  []int32               // those that are not fenced, as it knows

@@ -144,6 +144,9 @@ func (c *Cluster) CutOff(id int32, off bool) {
 	c.logf("broker %d: cut off: %v", id, off)
 	n.cutOff = off
 	if off {
+		n.cuts++
+	}
+	if off {
 		c.controller.expireSession(n)
 		return
 	}

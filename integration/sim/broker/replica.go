@@ -63,6 +63,7 @@ type entry struct {
 	transactional bool
 	v2            bool  // it is of a producer of KIP-890; of a marker: its epoch is newer than its transaction's
 	serial        int64 // number of the transaction that it belongs to
+	unread        bool  // it went below the log start while that was open
 	marker        markerKind
 	reign         int32 // of a marker: epoch of the coordinator that wrote it
 	began         int64 // of a marker: first offset of the transaction that it ends here; its own: of none

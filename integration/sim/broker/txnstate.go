@@ -77,6 +77,9 @@ type coordinated struct {
 type End struct {
 	At        int64 // when the decision was replicated; 0: none was made
 	Committed bool
+	// Torn: the decision was lost when some of its markers were written, and then it was decided otherwise. A coordinator that begins
+	// goes on with all that is in its log, replicated or not, as Kafka's does, and may lose it when it ends at once.
+	Torn bool
 }
 
 // internalTopics makes the topics that coordinators write to.
@@ -142,6 +145,7 @@ func (k *txnCoordinator) load(n *node) {
 		}
 		k.ids[t.id] = &coordinated{txn: t}
 	}
+	n.c.logf("coordinator %d: begins, in epoch %d, with %d transactional ids", n.id, k.replica.epoch, len(order))
 	for _, id := range order {
 		switch t := k.ids[id]; {
 		case t.state == ongoing:

@@ -153,6 +153,7 @@ type Entry struct {
 	Headers   []Header
 	Record    int          // number of the Record that it claims to be; -1: of none
 	Of        *Transaction // nil: it is in none
+	Unread    bool         // it was deleted before its transaction had ended
 }
 
 // Transaction is the Kafka transaction that an Entry is in.
@@ -162,6 +163,7 @@ type Transaction struct {
 	Open    bool  // a reader of committed records waits for its end
 	Commit  bool  // what the coordinator decided
 	Decided int64 // when; -1: not yet
+	Torn    bool  // the cluster itself has committed a part of it and aborted the rest
 }
 
 // Dead letter.

@@ -100,12 +100,22 @@ func gather(h *History) *facts {
 			delete(back[e.Host], e.Record)
 		}
 	}
-	for i := range h.Logs {
-		l := &h.Logs[i]
+	f.look()
+	return f
+}
+
+// look gathers where the logs have each record. What was deleted before its transaction had ended nobody has seen: it counts where
+// no other copy is there.
+func (f *facts) look() {
+	unread := map[int]sight{}
+	for i := range f.h.Logs {
+		l := &f.h.Logs[i]
 		for k := range l.Entries {
 			e := &l.Entries[k]
 			switch at := (sight{l, e.Offset, e.Of}); {
-			case e.Record < 0 || e.Record >= n:
+			case e.Record < 0 || e.Record >= len(f.seen):
+			case e.Unread && e.visible():
+				unread[e.Record] = at
 			case e.visible():
 				f.seen[e.Record] = append(f.seen[e.Record], at)
 			default:
@@ -113,7 +123,11 @@ func gather(h *History) *facts {
 			}
 		}
 	}
-	return f
+	for r, at := range unread {
+		if len(f.seen[r]) == 0 {
+			f.seen[r] = append(f.seen[r], at)
+		}
+	}
 }
 
 func (f *facts) name(record int) string {
@@ -191,7 +205,7 @@ func (f *facts) order() (out []Violation) {
 		}
 		for k := range l.Entries {
 			r := l.Entries[k].Record
-			if !l.Entries[k].visible() || r < 0 || r >= len(f.durable) || !f.durable[r].ever || f.twice[r] {
+			if !l.Entries[k].visible() || l.Entries[k].Unread || r < 0 || r >= len(f.durable) || !f.durable[r].ever || f.twice[r] {
 				continue
 			}
 			host := f.h.Ops[f.h.Records[r].Op].Host

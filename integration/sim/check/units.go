@@ -32,6 +32,8 @@ func (f *facts) divided(op int) (out []Violation) {
 		switch {
 		case f.twice[r], f.undone[r], len(f.seen[r]) != len(list):
 			return nil // a disk was put back, or a topic deleted
+		case f.hidden[r].of != nil && f.hidden[r].of.Torn:
+			return nil
 		case len(list) == 0:
 			unseen = r
 			continue
@@ -65,7 +67,7 @@ func (f *facts) early() (out []Violation) {
 			continue
 		}
 		of := f.seen[e.Record][0].of
-		if of != nil && !of.Open && !slices.ContainsFunc(f.seen[e.Record], func(s sight) bool {
+		if of != nil && !of.Open && !of.Torn && !slices.ContainsFunc(f.seen[e.Record], func(s sight) bool {
 			return s.of == nil || s.of.Commit && s.of.Decided <= e.At
 		}) {
 			what := "was settled"

@@ -20,6 +20,12 @@ func in(number int64) func(*Entry) {
 	return func(e *Entry) { e.Of = &Transaction{Number: number, Commit: true, Decided: 900} }
 }
 
+// unread was deleted before the transaction that it is in had ended.
+func unread(e *Entry) { e.Of, e.Unread = &Transaction{Number: 5, Commit: true, Decided: 900}, true }
+
+// torn was decided on twice, in both ways.
+func torn(e *Entry) { e.Of = &Transaction{Number: 5, Commit: true, Decided: 900, Torn: true} }
+
 func aborted(e *Entry) { e.Of = &Transaction{Number: 5, Aborted: true, Decided: 900} }
 
 var units = []chapter{
@@ -34,6 +40,16 @@ var units = []chapter{
 		s.appended(r+1, 0, aborted)
 		s.delivered(r, 0, in(6))
 		s.delivered(r+1, 0, in(6))
+	}, nil},
+	{"sent again when the first copy had been deleted, in the same transaction", func(s *story) {
+		r := s.unit(2)
+		s.appended(r, 0, unread)
+		s.appended(r+1, 0, unread)
+		s.delivered(r, 0, in(5))
+		s.delivered(r+1, 0, in(5))
+	}, nil},
+	{"deleted before its transaction had ended, and sent once", func(s *story) {
+		s.delivered(s.unit(1), 0, unread)
 	}, nil},
 	{"aborted and dead-lettered", func(s *story) {
 		r := s.unit(2)
@@ -56,6 +72,13 @@ var units = []chapter{
 		s.delivered(r, 0, in(5))
 		s.dead(r + 1)
 	}, []string{"P4: request 8 was divided: record 8 (host 1, topic b) is visible, record 9 (host 1, topic b) is not"}},
+	{"divided by the cluster", func(s *story) {
+		r := s.unit(2)
+		s.delivered(r, 0, torn)
+		s.appended(r+1, 0, torn, func(e *Entry) { e.Of.Aborted = true })
+		s.pending(r + 1)
+		s.h.Hosted[1].Stopped = true // no choice is right
+	}, nil},
 	{"outside of any transaction", func(s *story) {
 		s.delivered(s.unit(1), 0)
 	}, []string{"P4: record 8 (host 1, topic b) is in a unit, and in no transaction"}},

@@ -33,7 +33,7 @@ func Draw(seed uint64) *Plan {
 	d.lasting()
 	d.transactional()
 	for _, r := range []string{spool.ParkTopicRecreated, spool.ParkLogWentBack, spool.ParkStateForgotten, spool.ParkTailUnreadable,
-		spool.ParkOutsideMargin, spool.ParkOvertaken, spool.ParkRefused, spool.ParkUnexpectedState} {
+		spool.ParkOutsideMargin, spool.ParkOvertaken, spool.ParkRefused, spool.ParkUnexpectedState, spool.ParkOutcomeUnknown} {
 		if d.allowed[r] {
 			p.Allowed = append(p.Allowed, r)
 		}

@@ -187,7 +187,7 @@ func (w *World) judge() []check.Violation {
 				of := w.transaction(b)
 				for k := range b.Records {
 					e := w.entry(t.Name, b.Offset+int64(k), &b.Records[k])
-					e.Of = of
+					e.Of, e.Unread = of, b.Unread
 					l.Entries = append(l.Entries, e)
 				}
 			}

@@ -21,6 +21,7 @@ func (w *World) operate() {
 			continue
 		}
 		operator{h}.takeOver()
+		operator{h}.outcomes()
 		for _, t := range h.core.Status(h.now()).Topics {
 			for _, p := range t.Partitions {
 				if p.Park.Parked() && h.up {

@@ -54,6 +54,7 @@ func (d *drawing) transactional() {
 		h.TransactionalID, h.ExpireMs = "id-"+string(rune('a'+i)), 0
 		h.TimeoutMs, h.MaxUnit = 500+x.Int64N(4000), 1+x.IntN(60)
 	}
+	d.allowed[spool.ParkOutcomeUnknown] = d.allowed[spool.ParkTopicRecreated] // the progress goes with its topic
 	d.rivals(x)
 	for range x.IntN(4) {
 		topic := broker.TransactionState
@@ -103,20 +104,6 @@ func rival(w *World, h *host, tries int) {
 	})
 }
 
-// takeOver has the operator take the id back from a rival.
-func (h operator) takeOver() {
-	t := h.core.Status(h.now()).Transaction
-	if t == nil || t.Fenced == "" {
-		return
-	}
-	if h.rivals == 0 {
-		h.w.hist.Parks = append(h.w.hist.Parks, check.Park{Host: h.id, Topic: "transactional id " + h.plan.TransactionalID, Reason: "fenced, and nobody else has used it: " + t.Fenced})
-	}
-	e, err := h.core.(*transaction.Sender).Operate(h.now(), sender.TransactionTakeOver)
-	h.w.tell("host %d: take-over: %v", h.id, err)
-	h.carry(e)
-}
-
 // acts reports whether a late copy of a request may change anything.
 func (s *written) acts() bool {
 	switch s.msg.(type) {
@@ -133,7 +120,7 @@ func (w *World) transaction(b *broker.Logged) *check.Transaction {
 	}
 	t := &check.Transaction{Number: b.Serial, Aborted: b.Aborted, Open: b.Open, Decided: -1}
 	if end := w.cluster.End(b.Serial); end.At > 0 {
-		t.Decided, t.Commit = end.At-epoch, end.Committed
+		t.Decided, t.Commit, t.Torn = end.At-epoch, end.Committed, end.Torn
 	}
 	return t
 }
