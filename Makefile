@@ -31,12 +31,12 @@ differ:
 	go test -tags kafka -count=1 -v -timeout 2h ./integration/sim/differ -requests $(REQUESTS)
 sim-ci:
 	go run ./integration/sim/simulate -kind plain -seeds 10000 -fresh $$(git rev-parse HEAD)
-	go run ./integration/sim/simulate -kind lasting -seeds 1000
+	go run ./integration/sim/simulate -kind lasting -seeds 2000 -fresh $$(git rev-parse HEAD)
+	go run ./integration/sim/simulate -kind files -seeds 200 -fresh $$(git rev-parse HEAD)
 	go run ./integration/sim/simulate -kind transactions -seeds 500
 	go run ./integration/sim/plant -sample 12 -of $$(git rev-parse HEAD)
-# The younger kinds of histories, fresh: docs/proof says what they still find.
+# The youngest kind of histories, fresh: docs/proof says what they still find.
 sim-young:
-	go run ./integration/sim/simulate -kind lasting -seeds 10000 -fresh $$(git rev-parse HEAD)
 	go run ./integration/sim/simulate -kind transactions -seeds 10000 -fresh $$(git rev-parse HEAD)
 fuzz:
 	go run ./integration/fuzz -time $(FUZZTIME)

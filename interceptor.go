@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // Interceptor sees every record on its way in, and its acknowledgement: for tracing, auditing, or adding
@@ -19,7 +20,8 @@ type Interceptor interface {
 	OnSend(ctx context.Context, r Record) (Record, error)
 	// OnAcknowledgement is called once for each record that OnSend has seen in this process, when its outcome
 	// is known: on the goroutine of SendFunc's callbacks and before the record's own, so it must return soon;
-	// or on the caller's goroutine if the record was not taken. What an earlier process spooled
+	// or on the caller's goroutine if the record was not taken; for one of a transaction that was aborted, where that
+	// happened (a caller's goroutine or one of its own). What an earlier process spooled
 	// is reported by Hooks.BatchAcked alone.
 	OnAcknowledgement(a Acknowledgement)
 	// Close is called once: at the end of Producer.Close, or when Open fails.
@@ -31,7 +33,7 @@ type Acknowledgement struct {
 	Topic     string
 	Partition Partition // as it was asked for
 	Headers   []Header  // as they were sent
-	Ack       Ack       // where it is, if Err is nil
+	Ack       Ack       // where it is, if Err is nil; Offset -1 and no Timestamp for one of a Transaction that did not fit into memory or has SendOffsets
 	Err       error     // as Delivery.Acked or Send returned it
 }
 
@@ -47,6 +49,7 @@ type interceptors struct {
 	list  []Interceptor
 	hooks *Hooks
 	once  sync.Once
+	over  atomic.Bool
 }
 
 func (in *interceptors) none() bool { return len(in.list) == 0 }
@@ -84,6 +87,9 @@ func pendingAcknowledgement(r *Record) Acknowledgement {
 }
 
 func (in *interceptors) onAcknowledgement(a Acknowledgement) {
+	if in.over.Load() {
+		return // Close was called
+	}
 	for _, one := range in.list {
 		func() {
 			defer in.hooks.recovered("interceptor")
@@ -95,6 +101,7 @@ func (in *interceptors) onAcknowledgement(a Acknowledgement) {
 // close closes all of them, once, whatever one of them does.
 func (in *interceptors) close() {
 	in.once.Do(func() {
+		in.over.Store(true)
 		for _, one := range in.list {
 			func() {
 				defer in.hooks.recovered("interceptor")

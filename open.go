@@ -49,7 +49,7 @@ func openWith(cfg Config, env Env, seam func(*bolt.Store) loop.Store, pause time
 	if cfg.TransactionalID != "" && cfg.namesDropOldest() {
 		p.env.Logger.Warn("topic.quota.full: drop-oldest is block under transactional.id: records are kept until they are delivered", "event", "config.ignored")
 	}
-	p.rules = recordRules{cfg: &p.cfg, now: p.env.Now, notBefore: notBefore(cfg.SpoolPath)}
+	p.rules = recordRules{cfg: &p.cfg, notBefore: notBefore(cfg.SpoolPath)}
 	p.room.log = slog.New(quietlog.Wrap(p.env.Logger.Handler()))
 	p.deadTopic = newDeadTopic(cfg.DeadLetterTopic)
 	p.callbacks = newCallbacks(cfg.CallbacksMax, &p.env.Hooks)

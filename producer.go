@@ -36,6 +36,7 @@ type Producer struct {
 	life    *lifetime
 
 	units     unitMemory // of open transactions
+	followed  openTransactions
 	deadTopic *deadTopic // nil: dead letters stay in the spool
 }
 
@@ -133,6 +134,7 @@ func (p *Producer) shut() {
 		}
 	}
 	<-p.life.done
+	p.followed.close(p)
 	p.callbacks.close()
 	p.interceptors.close()
 	p.chooser.close()

@@ -11,12 +11,11 @@ import (
 // recordRules are what a record must keep to, so that it can be delivered. Safe for concurrent use.
 type recordRules struct {
 	cfg       *Config
-	now       func() time.Time
 	notBefore time.Time // see checkAhead
 }
 
 // check refuses what could never be delivered.
-func (u *recordRules) check(r *Record) error {
+func (u *recordRules) check(r *Record, now *clockReading) error {
 	if err := checkTopic(r.Topic); err != nil {
 		return err
 	}
@@ -26,7 +25,7 @@ func (u *recordRules) check(r *Record) error {
 	if !r.Timestamp.IsZero() && r.Timestamp.UnixMilli() < 0 {
 		return fmt.Errorf("%w: its timestamp %v is before 1970, which Kafka cannot keep", ErrInvalidRecord, r.Timestamp)
 	}
-	if err := u.checkAhead(r); err != nil {
+	if err := u.checkAhead(r, now); err != nil {
 		return err
 	}
 	size := protocol.BatchHeaderSize + spool.RecordSize(spool.BodySize(r.Key, r.Value, r.Headers), 0, 0)
@@ -39,12 +38,12 @@ func (u *recordRules) check(r *Record) error {
 
 // checkAhead refuses a record whose own timestamp is too far ahead of this host's clock: the cluster would refuse it until
 // then, and with it what stands behind it. A clock that cannot be right says nothing about the record.
-func (u *recordRules) checkAhead(r *Record) error {
+func (u *recordRules) checkAhead(r *Record, clock *clockReading) error {
 	most := u.cfg.TimestampAhead
 	if most <= 0 || r.Timestamp.IsZero() {
 		return nil
 	}
-	now := u.now()
+	now := clock.get()
 	ahead := r.Timestamp.Sub(now)
 	if ahead <= most || now.Before(u.notBefore) {
 		return nil

@@ -28,7 +28,8 @@ func (p *Producer) send(ctx context.Context, r *Record) (Delivery, error) {
 	if ctx.Err() != nil {
 		return Delivery{}, context.Cause(ctx)
 	}
-	if err := p.rules.check(r); err != nil {
+	clock := clockReading{now: p.env.Now}
+	if err := p.rules.check(r, &clock); err != nil {
 		return Delivery{}, err
 	}
 	partition := r.Partition
@@ -85,6 +86,11 @@ func (p *Producer) sendBatch(ctx context.Context, b *Batch) (Deliveries, error) 
 	if err != nil {
 		return Deliveries{}, err
 	}
+	return p.append(ctx, in)
+}
+
+// append spools what was checked.
+func (p *Producer) append(ctx context.Context, in *bolt.BatchInput) (Deliveries, error) {
 	for {
 		e, err := p.current()
 		if err != nil {
@@ -119,13 +125,14 @@ var errMaxBlock = errors.New("max.block.ms ran out")
 
 func (p *Producer) input(ctx context.Context, b *Batch) (*bolt.BatchInput, error) {
 	in := &bolt.BatchInput{Key: b.Key, Unit: p.cfg.TransactionalID != "", Records: make([]bolt.RecordInput, len(b.Records))}
+	clock := clockReading{now: p.env.Now}
 	now := int64(bolt.NoTimestamp) // with a key a repeat must be the same records, whenever it comes
 	if b.Key == "" {
-		now = p.env.Now().UnixMilli()
+		now = clock.get().UnixMilli()
 	}
 	for i := range b.Records {
 		r := &b.Records[i]
-		if err := p.rules.check(r); err != nil {
+		if err := p.rules.check(r, &clock); err != nil {
 			return nil, fmt.Errorf("record %d of %d: %w", i, len(b.Records), err)
 		}
 		partition, err := p.chooser.choose(ctx, p, r)

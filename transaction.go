@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/spoold/spoold/sender/loop"
-	"github.com/spoold/spoold/spool"
 	"github.com/spoold/spoold/spool/bolt"
 	"github.com/spoold/spoold/txn"
 )
@@ -32,7 +30,8 @@ type Transaction struct {
 	timer *time.Timer
 
 	mu      sync.Mutex
-	records []Record
+	records []bolt.RecordInput // in memory; their bytes are in arena
+	arena   bytesArena
 	bytes   int64
 	groups  []txn.GroupOffsets
 	notes   []Note           // by name: the last one
@@ -40,6 +39,10 @@ type Transaction struct {
 	store   *bolt.Store      // that staged is in
 	firsts  int64            // bytes that staged keeps in memory
 	over    string           // how it ended; "": it is open
+
+	followers []follower // its records, in order, if there are interceptors or a tracer
+	followed  int64      // bytes that these take
+	ended     []follower // those of an aborted transaction, to be reported when mu is free
 }
 
 // Begin begins a transaction. It does not wait. ErrNotTransactional: transactional.id is not set.
@@ -59,44 +62,19 @@ func (p *Producer) Begin(ctx context.Context) (*Transaction, error) {
 	t.timer = time.AfterFunc(p.cfg.TransactionTimeout, func() {
 		_ = t.end(fmt.Sprintf("aborted: it was open for transaction.timeout.ms = %d", p.cfg.TransactionTimeout.Milliseconds()))
 	})
+	if !p.plain {
+		p.followed.add(t)
+	}
 	return t, nil
 }
 
 // Send adds a record to the transaction; its bytes are copied. It waits for the disk where the transaction
 // does not fit into memory, and for room there as Producer.Send does. ErrTooLarge: the record is over what is
-// taken, or a transaction with SendOffsets is; ErrInvalidRecord: it can never be delivered; ErrFull: the open
+// taken, or a transaction with SendOffsets is, or what is kept to tell interceptors of its records is over unit.memory.bytes; ErrInvalidRecord: it can never be delivered; ErrFull: the open
 // transactions together hold unit.staged.bytes on the disk, or that is full. After an error the
 // transaction is as before. ErrTransactionOver, ErrClosed.
 func (t *Transaction) Send(ctx context.Context, r Record) error {
 	return t.SendBatch(ctx, []Record{r})
-}
-
-// SendBatch adds records to the transaction, all of them or, with an error, none. Otherwise as Send.
-func (t *Transaction) SendBatch(ctx context.Context, records []Record) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if _, err := t.p.current(); err != nil {
-		return err
-	}
-	size := int64(0)
-	partitions := make([]Partition, len(records))
-	for i := range records {
-		err := t.p.rules.check(&records[i])
-		if err == nil {
-			partitions[i], err = t.p.chooser.choose(ctx, t.p, &records[i])
-		}
-		if err != nil {
-			return fmt.Errorf("record %d of %d: %w", i, len(records), err)
-		}
-		size += recordMemory(&records[i])
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.over != "" {
-		return t.overError()
-	}
-	return t.add(ctx, records, partitions, size)
 }
 
 // Commit ends the transaction: it returns once the transaction is on the local disk, synced, from where
@@ -106,26 +84,44 @@ func (t *Transaction) SendBatch(ctx context.Context, records []Record) error {
 // ErrUnknown (the disk failed, it may be spooled or not) or ErrTransactionOver.
 func (t *Transaction) Commit(ctx context.Context) (Commitment, error) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	defer t.unlock()
 	if t.over != "" {
 		return Commitment{}, t.overError()
 	}
 	if len(t.groups) > 0 {
 		return t.commitOnline(ctx)
 	}
-	if t.staged != nil {
-		return t.commitStaged(ctx)
-	}
-	if len(t.records)+len(t.notes) == 0 {
+	if t.staged == nil && len(t.records)+len(t.notes) == 0 {
 		t.close("committed")
 		return Commitment{empty: true}, nil
 	}
-	d, err := t.p.SendBatch(ctx, Batch{Records: t.records, Notes: t.notes})
+	if ctx.Err() != nil {
+		return Commitment{}, context.Cause(ctx)
+	}
+	entered, err := t.enter(ctx)
 	if err != nil {
 		return Commitment{}, err
 	}
+	var ds Deliveries
+	exact := t.staged == nil
+	if exact {
+		ds, err = t.p.append(ctx, t.input())
+	} else {
+		ds, err = t.commitStaged(ctx)
+	}
+	if err != nil {
+		if entered {
+			t.p.callbacks.leave(1)
+		}
+		return Commitment{}, err
+	}
+	of := ds.At
+	if !exact {
+		of = firstOfTopic(ds, t.followers)
+	}
+	t.spooled(entered, of, exact)
 	t.close("committed")
-	c := Commitment{d: d}
+	c := Commitment{d: ds}
 	return c, c.Spooled(ctx)
 }
 
@@ -135,7 +131,7 @@ func (t *Transaction) Abort(context.Context) error { return t.end("aborted") }
 
 func (t *Transaction) end(how string) error {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	defer t.unlock()
 	if t.over == "committed" {
 		return t.overError()
 	}
@@ -149,12 +145,14 @@ func (t *Transaction) end(how string) error {
 func (t *Transaction) close(how string) {
 	t.over = how
 	t.timer.Stop()
-	t.p.units.give(t.bytes + t.firsts)
-	t.firsts = 0
+	t.p.units.give(t.bytes + t.firsts + t.followed)
+	t.firsts, t.followed = 0, 0
+	t.ended, t.followers = t.followers, nil
+	t.p.followed.remove(t)
 	if t.staged != nil {
 		t.staged.Abort() // unless it was committed
 	}
-	t.records, t.bytes, t.groups, t.notes, t.staged, t.store = nil, 0, nil, nil, nil, nil
+	t.records, t.bytes, t.groups, t.notes, t.staged, t.store, t.arena = nil, 0, nil, nil, nil, nil, bytesArena{}
 }
 
 func (t *Transaction) overError() error {
@@ -215,22 +213,4 @@ func (m *unitMemory) give(n int64) {
 	m.mu.Lock()
 	m.used -= n
 	m.mu.Unlock()
-}
-
-// recordMemory is about what a record takes in an open transaction, and more than its entry in the spool.
-func recordMemory(r *Record) int64 {
-	return int64(spool.EntrySize(spool.BodySize(r.Key, r.Value, r.Headers), r.Partition.Number())) + 128 + 40*int64(len(r.Headers))
-}
-
-func copyRecord(p *Producer, r *Record) Record {
-	c := *r
-	c.Key, c.Value = slices.Clone(r.Key), slices.Clone(r.Value)
-	c.Headers = slices.Clone(r.Headers)
-	for i := range c.Headers {
-		c.Headers[i].Value = slices.Clone(c.Headers[i].Value)
-	}
-	if c.Timestamp.IsZero() {
-		c.Timestamp = p.env.Now()
-	}
-	return c
 }

@@ -94,7 +94,7 @@ func (t *Transaction) commitOnline(ctx context.Context) (Commitment, error) {
 			u.Topics, u.Entries = append(u.Topics, r.Topic), append(u.Entries, nil)
 		}
 		size := spool.BodySize(r.Key, r.Value, r.Headers)
-		u.Entries[n] = spool.AppendEntry(u.Entries[n], r.Timestamp.UnixMilli(), r.Partition.Number(), r.Key, r.Value, r.Headers, size)
+		u.Entries[n] = spool.AppendEntry(u.Entries[n], r.Timestamp, r.Partition, r.Key, r.Value, r.Headers, size)
 	}
 	if len(u.Topics) == 0 { // offsets alone: their own topic is as good as any to keep progress on
 		u.Topics, u.Entries = []string{t.groups[0].Offsets[0].Topic}, [][]byte{nil}
@@ -102,6 +102,10 @@ func (t *Transaction) commitOnline(ctx context.Context) (Commitment, error) {
 	o, err := e.loop.Online(u, e.store.Stats().Counters.Accepted)
 	if err != nil {
 		return Commitment{}, public(err)
+	}
+	if list := t.followers; len(list) > 0 {
+		t.followers = nil
+		t.p.callbacks.ended.Go(func() { t.p.interceptors.onlineEnded(list, onlineCommitted(context.Background(), o)) }) // o ends before callbacks do
 	}
 	t.close("committed")
 	c := Commitment{online: o, empty: true}

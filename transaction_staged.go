@@ -14,7 +14,7 @@ import (
 const stageChunk = 1 << 20
 
 // add puts records into the transaction: into memory, or on the disk if they do not fit there. Under mu.
-func (t *Transaction) add(ctx context.Context, records []Record, partitions []Partition, size int64) error {
+func (t *Transaction) add(ctx context.Context, records []Record, partitions []Partition, size int64, now *clockReading) error {
 	e, err := t.p.current()
 	if err != nil {
 		return err
@@ -29,11 +29,7 @@ func (t *Transaction) add(ctx context.Context, records []Record, partitions []Pa
 	}
 	if t.bytes+size <= memory && t.p.units.take(size, t.p.cfg.UnitMemory) {
 		t.bytes += size
-		for i := range records {
-			r := copyRecord(t.p, &records[i])
-			r.Partition = partitions[i]
-			t.records = append(t.records, r)
-		}
+		t.keep(records, partitions, now)
 		return nil
 	}
 	if len(t.groups) > 0 {
@@ -45,8 +41,7 @@ func (t *Transaction) add(ctx context.Context, records []Record, partitions []Pa
 	}
 	list := make([]bolt.RecordInput, 0, len(records))
 	for i := range records {
-		r := copyRecord(t.p, &records[i])
-		list = append(list, recordInput(&r, partitions[i], r.Timestamp.UnixMilli()))
+		list = append(list, t.copyRecord(&records[i], partitions[i], now))
 	}
 	return t.write(ctx, list)
 }
@@ -54,24 +49,23 @@ func (t *Transaction) add(ctx context.Context, records []Record, partitions []Pa
 // stage writes the records that are in memory to the disk. Under mu.
 func (t *Transaction) stage(ctx context.Context) error {
 	for len(t.records) > 0 {
-		var list []bolt.RecordInput
-		size := int64(0)
-		for i := range t.records {
-			n := recordMemory(&t.records[i])
-			if size > 0 && size+n > stageChunk {
+		size, n := int64(0), 0
+		for ; n < len(t.records); n++ {
+			r := &t.records[n]
+			more := inputMemory(r.Partition, r.Key, r.Value, r.Headers)
+			if size > 0 && size+more > stageChunk {
 				break
 			}
-			size += n
-			list = append(list, recordInput(&t.records[i], t.records[i].Partition, t.records[i].Timestamp.UnixMilli()))
+			size += more
 		}
-		if err := t.write(ctx, list); err != nil {
+		if err := t.write(ctx, t.records[:n]); err != nil {
 			return err
 		}
-		t.records = t.records[len(list):]
+		t.records = t.records[n:]
 		t.p.units.give(size)
 		t.bytes -= size
 	}
-	t.records = nil
+	t.records, t.arena = nil, bytesArena{}
 	return nil
 }
 
@@ -113,9 +107,9 @@ func (t *Transaction) write(ctx context.Context, list []bolt.RecordInput) error 
 }
 
 // commitStaged ends a transaction that is on the disk. Under mu.
-func (t *Transaction) commitStaged(ctx context.Context) (Commitment, error) {
+func (t *Transaction) commitStaged(ctx context.Context) (Deliveries, error) {
 	if err := t.stage(ctx); err != nil {
-		return Commitment{}, err
+		return Deliveries{}, err
 	}
 	notes := make([]bolt.Note, 0, len(t.notes))
 	for _, n := range t.notes {
@@ -133,14 +127,11 @@ func (t *Transaction) commitStaged(ctx context.Context) (Commitment, error) {
 	case err == nil:
 	case errors.Is(err, bolt.ErrUnitOver) || errors.Is(err, bolt.ErrPoisoned):
 		t.close("aborted: the spool was opened again, or its disk has failed")
-		return Commitment{}, t.overError()
+		return Deliveries{}, t.overError()
 	default:
-		return Commitment{}, public(err)
+		return Deliveries{}, public(err)
 	}
-	firsts := t.staged.Firsts()
-	t.close("committed")
-	c := Commitment{d: Deliveries{tickets, firsts}}
-	return c, c.Spooled(ctx)
+	return Deliveries{tickets, t.staged.Firsts()}, nil
 }
 
 // maxTransactionNotes bounds what a transaction keeps besides records.

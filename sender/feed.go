@@ -63,7 +63,7 @@ func (fs *feeds) feed() {
 		case l.stalled != 0 && l.stalled == fs.acc.Wakes():
 			fs.stalled = append(fs.stalled, l)
 		case !fs.acc.Room(fs.feeding+chunk) && fs.acc.Used()+fs.feeding > 0:
-			fs.makeRoom(chunk)
+			fs.makeRoom()
 			return
 		default:
 			l.queued = false
@@ -75,8 +75,8 @@ func (fs *feeds) feed() {
 		fs.behind[0] = nil
 		fs.behind = fs.behind[1:]
 	}
-	if len(fs.stalled) > 0 {
-		fs.makeRoom(chunk)
+	if len(fs.stalled) > 0 { // there may be room for what is read, and none for the batch that it is to go into
+		fs.makeRoom()
 	}
 }
 
@@ -91,10 +91,7 @@ func (fs *feeds) nextBehind() bool {
 
 // makeRoom gives up what partitions hold that cannot be written to anyway, if
 // another one could use the room: one stuck topic stops nobody else.
-func (fs *feeds) makeRoom(chunk int) {
-	if fs.acc.Room(fs.feeding + chunk) {
-		return
-	}
+func (fs *feeds) makeRoom() {
 	holds := fs.holdsBack()
 	if fs.acc.Held() == 0 && !holds || !fs.anyWritable() {
 		return

@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime/pprof"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -27,6 +28,7 @@ type job struct {
 	size, records, batchSize, lingerMs int
 	authority                          string // PEM file of who issued the broker's certificate; "": no TLS
 	values                             [][]byte
+	unit, callers                      int // records of a transaction; who commit them side by side
 	// For the look at the memory.
 	set       map[string]string
 	partition func(i int) spoold.Partition
@@ -45,13 +47,23 @@ func child(args []string) error {
 		}
 	}
 	j.values = values(j.size)
-	contenders := map[string]func(*job) (func() error, func() error, error){"kgo": withKgo, "spoold": withSpoold, "memory": withMemory}
-	send, end, err := contenders[args[0]](j)
+	contenders := map[string]func(*job) (func() error, func() error, error){"kgo": withKgo, "spoold": withSpoold, "memory": withMemory,
+		"txn-kgo": withKgoTransactions(1), "txn-kgos": withKgoTransactions(0), "txn-spoold": withSpooldTransactions}
+	who := strings.Split(args[0], "/")
+	if len(who) == 3 {
+		var bad, worse error
+		j.unit, bad = strconv.Atoi(who[1])
+		j.callers, worse = strconv.Atoi(who[2])
+		if err := errors.Join(bad, worse); err != nil {
+			return err
+		}
+	}
+	send, end, err := contenders[who[0]](j)
 	if err != nil {
 		return err
 	}
 	if j.profile != "" {
-		stop, err := profile(j.profile + "-" + args[0])
+		stop, err := profile(j.profile + "-" + who[0])
 		if err != nil {
 			return err
 		}
@@ -107,8 +119,8 @@ func values(size int) [][]byte {
 	return all
 }
 
-// withKgo sends as kgo's users do: a record and a callback each.
-func withKgo(j *job) (send, end func() error, err error) {
+// kgoOptions are what both kinds of load set.
+func (j *job) kgoOptions() ([]kgo.Opt, error) {
 	codecs := map[string]kgo.CompressionCodec{"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(),
 		"snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression()}
 	opts := []kgo.Opt{kgo.SeedBrokers(j.bootstrap), kgo.DefaultProduceTopic(j.topic),
@@ -119,11 +131,20 @@ func withKgo(j *job) (send, end func() error, err error) {
 	if j.authority != "" {
 		pem, err := os.ReadFile(j.authority)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		roots := x509.NewCertPool()
 		roots.AppendCertsFromPEM(pem)
 		opts = append(opts, kgo.DialTLSConfig(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}))
+	}
+	return opts, nil
+}
+
+// withKgo sends as kgo's users do: a record and a callback each.
+func withKgo(j *job) (send, end func() error, err error) {
+	opts, err := j.kgoOptions()
+	if err != nil {
+		return nil, nil, err
 	}
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
@@ -158,10 +179,10 @@ func withKgo(j *job) (send, end func() error, err error) {
 	return send, func() error { client.Close(); return nil }, nil
 }
 
-// withSpoold sends one record at a time. In the end all are on disk and acked.
-func withSpoold(j *job) (send, end func() error, err error) {
+// open opens a producer and waits for its link, as kgo's Ping does.
+func (j *job) open() (*spoold.Producer, error) {
 	cfg := spoold.DefaultConfig()
-	err = errors.Join(cfg.Set("bootstrap.servers", j.bootstrap), cfg.Set("spool.path", j.spool),
+	err := errors.Join(cfg.Set("bootstrap.servers", j.bootstrap), cfg.Set("spool.path", j.spool),
 		cfg.Set("batch.size", strconv.Itoa(j.batchSize)), cfg.Set("linger.ms", strconv.Itoa(j.lingerMs)),
 		cfg.Set("compression.type", j.codec))
 	if j.authority != "" {
@@ -171,18 +192,27 @@ func withSpoold(j *job) (send, end func() error, err error) {
 		err = errors.Join(err, cfg.Set(k, v))
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	p, err := spoold.Open(cfg, spoold.Env{})
+	if err != nil {
+		return nil, err
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for p.Status().Link != "up" {
+		<-tick.C
+	}
+	return p, nil
+}
+
+// withSpoold sends one record at a time. In the end all are on disk and acked.
+func withSpoold(j *job) (send, end func() error, err error) {
+	p, err := j.open()
 	if err != nil {
 		return nil, nil, err
 	}
 	ctx := context.Background()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for p.Status().Link != "up" { // as kgo's Ping
-		<-tick.C
-	}
 	send = func() error {
 		var last spoold.Delivery
 		for i := range j.records {

@@ -47,7 +47,7 @@ func main() {
 	flag.IntVar(&o.batchSize, "batch.size", 256<<10, "bytes, both sides")
 	flag.IntVar(&o.lingerMs, "linger.ms", 5, "both sides")
 	flag.StringVar(&o.codec, "compression.type", "none", "none, gzip, snappy, lz4 or zstd, both sides")
-	flag.StringVar(&o.only, "only", "", "produce, memory or http; empty: all")
+	flag.StringVar(&o.only, "only", "", "produce, transactions, memory or http; empty: all")
 	flag.StringVar(&o.out, "out", ".", "folder for bench.json and bench.svg")
 	flag.StringVar(&o.profile, "profile", "", "path: CPU profiles of the last runs, as PATH-SIZE-WHO.pprof; they cost a little")
 	flag.BoolVar(&o.tls, "tls", false, "all clients of the broker use TLS, as crypto/tls and the broker choose it")
@@ -72,6 +72,7 @@ type report struct {
 	Produce   []comparison `json:"produce"`
 	Memory    *sample      `json:"memory,omitempty"` // 1,000 partitions, buffer.memory=32MiB
 	HTTP      []httpResult `json:"http"`
+	Txn       []txnRow     `json:"transactions"`
 }
 
 func run(ctx context.Context, o *options) error {
@@ -103,6 +104,11 @@ func run(ctx context.Context, o *options) error {
 	b := &bench{o: o, self: self, dir: dir, cluster: c, authority: authority}
 	if o.only == "" || o.only == "produce" {
 		if rep.Produce, err = b.produce(ctx); err != nil {
+			return err
+		}
+	}
+	if o.only == "" || o.only == "transactions" {
+		if rep.Txn, err = b.transactions(ctx); err != nil {
 			return err
 		}
 	}

@@ -18,6 +18,19 @@ func (r *report) print(w io.Writer) {
 		}
 	}
 	_ = t.Flush() // to a terminal or a pipe: nothing to be done
+	if len(r.Txn) > 0 {
+		fmt.Fprintln(w)
+		t = tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+		fmt.Fprintln(t, "records a transaction\tcallers\tkgo, one client/s\tkgo, a client a caller/s\tspoold/s\tto one client\t")
+		for _, x := range r.Txn {
+			many := "-"
+			if x.ManyKgo > 0 {
+				many = fmt.Sprintf("%.1f", x.ManyKgo)
+			}
+			fmt.Fprintf(t, "%d\t%d\t%.1f\t%s\t%.1f\t%.2f\t\n", x.Records, x.Callers, x.OneKgo, many, x.Spoold, x.Spoold/x.OneKgo)
+		}
+		_ = t.Flush() // as above
+	}
 	if r.Memory != nil {
 		fmt.Fprintf(w, "\n1,000 partitions, buffer.memory=32MiB: at most %.1f MiB of anonymous memory (the aim is below %d), at %.0f records/s\n", float64(r.Memory.Anon)/(1<<20), memoryAim, r.Memory.rate())
 	}

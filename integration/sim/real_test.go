@@ -72,3 +72,29 @@ func TestNoSeedBreaksALawOnSpoolBoltAlone(t *testing.T) {
 		}
 	}
 }
+
+// Spools that are full again and again: what is refused, and whether the room comes back.
+func TestNoSeedBreaksALawOnSmallSpools(t *testing.T) {
+	came := map[string]int{}
+	for seed, n := *fromFlag, 0; n < *realFlag/4; seed++ {
+		p := world.Draw(seed)
+		if !p.Hosts[0].Alone {
+			continue
+		}
+		n++
+		r := world.Run(p)
+		for what, n := range r.Disk {
+			came[what] += n
+		}
+		if len(r.Violations) > 0 {
+			t.Errorf("seed %d: %v\n%v", seed, r.Violations, r.Tail)
+		} else if again := world.Run(p); again.Trace != r.Trace {
+			t.Errorf("seed %d: its trace is another one the second time", seed)
+		}
+	}
+	for _, what := range []string{"records refused", "no room ahead: no space left on device", "no room ahead: too many open files", "segments unlinked"} {
+		if came[what] == 0 {
+			t.Errorf("no seed came by %q: the test proves less than it says", what)
+		}
+	}
+}

@@ -129,6 +129,7 @@ const (
 type Sample struct {
 	Accepted, Acked, DeadLettered, Expired uint64
 	Bytes, MaxBytes                        int64 // of the disk
+	Owned, MaxOwned                        int64 // of the files of a spool that has some
 	Buffer, MaxBuffer                      int   // of memory
 	InFlight, MaxInFlight                  int   // Produce requests unanswered on one connection
 	Unanswered, MaxUnanswered              int   // batches of one partition on the wire

@@ -70,13 +70,12 @@ func (a *Alone) Append(b *bolt.BatchInput, now spool.Time) (Receipt, error) {
 	l := a.real.life
 	got, err := l.store.AppendBatch(over, b)
 	if errors.Is(err, bolt.ErrFull) && !l.busy && !l.filling {
-		// The committer looks for room every now and then. Here it stands still, and would see none for ever.
-		l.rest <- true
-		l.warm()
+		a.look()
 		got, err = l.store.AppendBatch(over, b)
 	}
 	switch {
 	case errors.Is(err, bolt.ErrFull):
+		a.real.dir.came["records refused"]++
 		return Receipt{}, ErrFull
 	case err != nil:
 		return Receipt{}, err

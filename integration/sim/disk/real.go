@@ -20,6 +20,7 @@ type Real struct {
 	rules Rules
 	rng   *rand.Rand // of what the caller does not choose: sizes, and what exactly a crash leaves
 	tune  tuning
+	lack  error // see Alone.Lack
 
 	dir     *directory
 	life    *life // nil: no process
@@ -167,11 +168,7 @@ func (r *Real) begin(writes []*spool.Write) {
 	l.made = ""
 	l.rest <- true
 	l.until(atCommit)
-	if l.made != "" { // and file and directory were synced
-		r.dir.forgetLimbo()
-		r.dir.path = r.dir.newest()
-		r.dir.settled()
-	}
+	r.rotated()
 	if one(r.rng, 2) {
 		l.work()
 	}
@@ -204,6 +201,15 @@ func (r *Real) Finish() []Commit {
 		r.compare.read(sec.Lane, sec.Spans[0].First, 1)
 	}
 	return done
+}
+
+// rotated notes that a segment was made, if one was: file and directory were synced.
+func (r *Real) rotated() {
+	if r.life.made != "" {
+		r.dir.forgetLimbo()
+		r.dir.path = r.dir.newest()
+		r.dir.settled()
+	}
 }
 
 func (r *Real) finish() {

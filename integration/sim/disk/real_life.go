@@ -174,6 +174,9 @@ func (l *life) work() {
 
 // fallocate is bolt.Faults.Fallocate: in memory nothing is reserved, but a file may become larger.
 func (l *life) fallocate(f *os.File, offset, size int64) error {
+	if err := l.r.lacks(f); err != nil && !l.dead {
+		return err
+	}
 	if l.dead || !l.r.tune.extend {
 		return syscall.EOPNOTSUPP
 	}

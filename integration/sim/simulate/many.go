@@ -25,10 +25,14 @@ type options struct {
 // kinds of histories: a seed of another kind than the one that is asked for is left out.
 var kinds = map[string]func(*world.Plan) bool{
 	"all":          func(*world.Plan) bool { return true },
-	"plain":        func(p *world.Plan) bool { return p.Cluster.Transactions == 0 && len(p.Lasting) == 0 },
-	"lasting":      func(p *world.Plan) bool { return len(p.Lasting) > 0 },
+	"plain":        func(p *world.Plan) bool { return p.Cluster.Transactions == 0 && len(p.Lasting) == 0 && !small(p) },
+	"files":        small,
+	"lasting":      func(p *world.Plan) bool { return len(p.Lasting) > 0 && !small(p) },
 	"transactions": func(p *world.Plan) bool { return p.Cluster.Transactions > 0 },
 }
+
+// small reports whether the hosts have small spools in files.
+func small(p *world.Plan) bool { return p.Hosts[0].Alone }
 
 // mostBroken is how many seeds may break a law before it is enough.
 const mostBroken = 5

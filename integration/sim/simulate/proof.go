@@ -36,7 +36,7 @@ package that shares no code with the product. Each has at least 200 records, 5 f
 
 // notCovered is what no seed can show.
 var notCovered = []string{
-	"Kafka transactions, and topics whose trouble outlasts all faults: fresh histories of these kinds still find a violation in one of some hundred (make sim-young): of P4 or P9, and of P2 where the start of a log is raised above a batch in doubt and its broker restarts",
+	"Kafka transactions: fresh histories of this kind still find a violation in one of some hundred (make sim-young): of P4 or P9, and of P2 where the start of a log is raised above a batch in doubt and its broker restarts",
 	"a topic of which spoold has no READ, whose log is emptied and whose broker is killed while a batch of it is in doubt: the broker forgets, and spoold cannot ask",
 	"records of a follower that were never replicated, below a log start that its new leader has raised since: Kafka may keep their sequences, and takes a second copy for a duplicate",
 	"unclean leader elections, and records in topics that somebody deletes: not promised",

@@ -292,6 +292,7 @@ func (c *client) record(op int) check.Record {
 	if c.rng.IntN(30) == 0 {
 		size = c.rng.IntN(900) // larger than many a batch.size
 	}
+	size += c.plan.Pad
 	r.Value = fmt.Appendf(make([]byte, 0, 12+size), "u%d:", n)
 	for range size {
 		r.Value = append(r.Value, byte('a'+n%26))

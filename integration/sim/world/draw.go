@@ -32,6 +32,8 @@ func Draw(seed uint64) *Plan {
 	d.expiry()
 	d.lasting()
 	d.transactional()
+	d.strangers()
+	d.small()
 	for _, r := range []string{spool.ParkTopicRecreated, spool.ParkLogWentBack, spool.ParkStateForgotten, spool.ParkTailUnreadable,
 		spool.ParkOutsideMargin, spool.ParkOvertaken, spool.ParkRefused, spool.ParkUnexpectedState, spool.ParkOutcomeUnknown} {
 		if d.allowed[r] {
@@ -174,7 +176,7 @@ var menu = []struct {
 
 // Kinds are all kinds of faults that are drawn.
 func Kinds() []string {
-	out := []string{string(Night), string(Rival)}
+	out := []string{string(Night), string(Rival), string(Strangers)}
 	for i := range menu {
 		out = append(out, string(menu[i].kind))
 	}

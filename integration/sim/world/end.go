@@ -69,7 +69,10 @@ func (w *World) backoff() (ms int64) {
 }
 
 func (h *host) heal() {
-	h.apart, h.full, h.slow, h.fail, h.down = 0, 0, 0, "", 0
+	if d, ok := h.disk.(*disk.Alone); ok {
+		d.Lack(nil)
+	}
+	h.apart, h.strange, h.full, h.slow, h.fail, h.down = 0, 0, 0, 0, "", 0
 	if h.cluster != h.w.cluster {
 		h.end(check.Killed, false, "led back")
 		h.cluster = h.w.cluster
@@ -158,7 +161,7 @@ func (w *World) quiet() bool {
 
 // judge gathers what is true at the end, and has it checked.
 func (w *World) judge() []check.Violation {
-	var out []check.Violation
+	out := roomless(w)
 	w.hist.Open = w.cluster.OpenTransactions()
 	for _, h := range w.hosts {
 		h.end(check.Stopped, false, "the run is over")

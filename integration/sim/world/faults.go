@@ -39,6 +39,8 @@ func (w *World) hostFault(f *Fault) bool {
 			return false
 		}
 		return h.ends(f)
+	case Strangers:
+		return meetStrangers(h, f)
 	case Rival:
 		rival(w, h, rivalTries)
 		return false // counted when the coordinator has let it
@@ -53,7 +55,9 @@ func (w *World) hostFault(f *Fault) bool {
 	case DiskSlow:
 		h.slow = now + f.D
 	case DiskFull:
-		h.full = now + f.D
+		if !lacks(h, f.D) {
+			h.full = now + f.D
+		}
 	case DiskNoSpace, DiskError:
 		h.fail = f.Kind
 		return false // counted when a commit meets it
@@ -176,7 +180,7 @@ func (h *host) abroad() {
 // showsForeign reports whether status says that the brokers are of another cluster.
 func (h *host) showsForeign() bool {
 	st := h.core.Status(h.now())
-	return !st.LinkUp && strings.Contains(st.LinkErr, "another-cluster")
+	return !st.LinkUp && (strings.Contains(st.LinkErr, "another-cluster") || strings.Contains(st.LinkErr, strangersID))
 }
 
 // abroadMs is how long a host is led to another cluster: time enough to notice.

@@ -36,7 +36,9 @@ type host struct {
 	paused  int64     // until
 	backlog []func()  // what is due when the pause ends
 	apart   int64     // no broker is reached until
+	strange int64     // brokers of another cluster are met until
 	full    int64     // the disk is full until
+	lack    int       // number of the last shortage
 	slow    int64     // the disk is slow until
 	fail    FaultKind // the next commit meets
 

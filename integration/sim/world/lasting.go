@@ -1,6 +1,7 @@
 package world
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 
@@ -21,6 +22,7 @@ type Lasting struct {
 	Host    int    // that its records come to
 	At      int64  // ms until the first of them
 	Records int
+	Steps   int   `json:",omitempty"` // in which they come; 0: in 20
 	Bytes   int   // of each
 	D       int64 // by how much a stamp is out of the topic's limit, ms
 	ByTime  bool  `json:",omitempty"` // a stamp ahead: nobody mends it, time passes
@@ -134,12 +136,13 @@ func (w *World) troubled(l *Lasting, left int) {
 	if left <= 0 || w.calm || h.gone {
 		return
 	}
-	w.ag.After(5, func() { w.troubled(l, left-l.Records/20-1) })
+	step := l.Records/cmp.Or(l.Steps, 20) + 1
+	w.ag.After(5, func() { w.troubled(l, left-step) })
 	if !h.up || w.ag.Now() < h.paused || h.closing {
 		return
 	}
 	w.count(string(l.Kind))
-	op := check.Op{Host: h.id, First: len(w.hist.Records), Count: min(left, l.Records/20+1)}
+	op := check.Op{Host: h.id, First: len(w.hist.Records), Count: min(left, step)}
 	b := &bolt.BatchInput{}
 	for range op.Count {
 		b.Records = append(b.Records, l.record(w))
@@ -196,6 +199,7 @@ func (w *World) outlast() {
 		w.plan.Lasting[i].end(w)
 	}
 	w.until(mendedMs, w.quiet)
+	w.until(healMs, w.cluster.Quiet) // a partition that was added last has no leader at once
 }
 
 // shownMs is how long records wait until it is looked whether that is shown; mendedMs is how long they may wait for time to pass,

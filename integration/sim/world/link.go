@@ -100,23 +100,32 @@ func (h *host) request(r sender.Request) {
 			l.write(r)
 			return
 		}
-		h.fail1(r, "not connected", 0)
+		h.fail1(r, errors.New("not connected"), 0)
 	}
 }
 
 // fail1 answers that there is no answer.
-func (h *host) fail1(r sender.Request, why string, ms int64) {
+func (h *host) fail1(r sender.Request, why error, ms int64) {
 	h.after(ms, func() {
-		h.carry(h.core.Handle(h.now(), sender.Response{ID: r.ID, Err: errors.New(why)}))
+		h.carry(h.core.Handle(h.now(), sender.Response{ID: r.ID, Err: why}))
 	})
 }
 
-// reaches reports whether the network is whole.
-func (h *host) reaches() bool { return h.w.ag.Now() >= h.apart }
+// reached reports whether the network is whole and leads to the host's cluster. If not, r is answered.
+func (h *host) reached(r sender.Request) bool {
+	if h.w.ag.Now() < h.apart {
+		h.fail1(r, errors.New("no route"), connectMs)
+		return false
+	}
+	if err := stranger(h); err != nil {
+		h.fail1(r, err, 1+h.net.Int64N(3))
+		return false
+	}
+	return true
+}
 
 func (h *host) connect(r sender.Request) {
-	if !h.reaches() {
-		h.fail1(r, "no route", connectMs)
+	if !h.reached(r) {
 		return
 	}
 	h.after(1+h.net.Int64N(3), func() {
@@ -144,8 +153,7 @@ func (h *host) any(r sender.Request) {
 		best.write(r)
 		return
 	}
-	if !h.reaches() {
-		h.fail1(r, "no route", connectMs)
+	if !h.reached(r) {
 		return
 	}
 	answered, life := false, h.life

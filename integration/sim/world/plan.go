@@ -70,6 +70,7 @@ type Client struct {
 	Ops    int   // requests in all
 	Old    int64 // some records are so old, ms
 	Pinned bool  // some records ask for a partition
+	Pad    int   `json:",omitempty"` // bytes more in each value
 }
 
 // ClientKind says how a client behaves.
@@ -121,6 +122,7 @@ const (
 	DiskError   FaultKind = "failed sync"
 	Restore     FaultKind = "disk put back to an earlier day"
 	Foreign     FaultKind = "host led to another cluster"
+	Strangers   FaultKind = "brokers rebuilt with another cluster id"
 	Rival       FaultKind = "transactional id taken by another producer"
 	// Of the network between host A and broker B.
 	Cut   FaultKind = "cut connection"

@@ -23,8 +23,9 @@ const smallestSpool = 1 << 20
 func (p *Plan) OnFiles(alone bool) *Plan {
 	for i := range p.Hosts {
 		h := &p.Hosts[i]
+		small := h.Alone
 		h.Real, h.Alone = !alone, alone
-		if alone {
+		if alone && !small {
 			h.MaxBytes = max(8*h.MaxBytes, smallestSpool)
 		}
 	}

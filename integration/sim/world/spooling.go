@@ -160,6 +160,9 @@ func (h witness) sample() {
 		Bytes: h.disk.Bytes(), MaxBytes: h.plan.MaxBytes + groupBytes, MaxInFlight: 5, MaxUnanswered: 5,
 		MaxBuffer: h.plan.Sender.BufferMemory + 2*h.plan.Sender.BatchSize + groupBytes}
 	s.Buffer = h.core.Buffered()
+	if d, ok := h.disk.(*disk.Alone); ok {
+		s.Owned, s.MaxOwned = d.Owned()
+	}
 	for _, b := range h.w.brokerIDs() {
 		if l := h.links[b]; l != nil {
 			s.InFlight = max(s.InFlight, l.producing())
