@@ -24,6 +24,15 @@ type Faults struct {
 	Go func(work func())
 	// AllocSize is by how much files grow; 0: bbolt's 16 MiB. Small files make a crash state cheap.
 	AllocSize int
+	// Ordered: the lowest free pages are used first. Else it is chance, and with it how large a file becomes.
+	Ordered bool
+}
+
+func (fl *Faults) freelist() bbolt.FreelistType {
+	if fl.Ordered {
+		return bbolt.FreelistArrayType
+	}
+	return bbolt.FreelistMapType
 }
 
 func (fl *Faults) at(point string) {

@@ -102,7 +102,7 @@ func openBolt(path string, mmapSize int64, fl *Faults) (*bbolt.DB, *os.File, err
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout:         time.Second,
 		NoFreelistSync:  true,
-		FreelistType:    bbolt.FreelistMapType,
+		FreelistType:    fl.freelist(),
 		InitialMmapSize: int(mmapSize),
 		PageSize:        pageSize,
 		NoStatistics:    true,

@@ -128,11 +128,12 @@ const (
 // Sample is what a host's disk and process say of themselves.
 type Sample struct {
 	Accepted, Acked, DeadLettered, Expired uint64
-	Bytes, MaxBytes                        int64 // of the disk
-	Owned, MaxOwned                        int64 // of the files of a spool that has some
-	Buffer, MaxBuffer                      int   // of memory
-	InFlight, MaxInFlight                  int   // Produce requests unanswered on one connection
-	Unanswered, MaxUnanswered              int   // batches of one partition on the wire
+	Bytes, MaxBytes                        int64  // of the disk
+	Owned, MaxOwned                        int64  // of the files of a spool that has some
+	Overdrawn                              string // what takes more than it may, or is not counted
+	Buffer, MaxBuffer                      int    // of memory
+	InFlight, MaxInFlight                  int    // Produce requests unanswered on one connection
+	Unanswered, MaxUnanswered              int    // batches of one partition on the wire
 }
 
 // Log is one partition of one incarnation of a topic, below the high watermark, with what retention has taken.

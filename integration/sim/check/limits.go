@@ -20,6 +20,8 @@ func (f *facts) bounded() (out []Violation) {
 		switch {
 		case s.Bytes > s.MaxBytes:
 			what = fmt.Sprintf("%d bytes on the disk, the limit is %d", s.Bytes, s.MaxBytes)
+		case s.Overdrawn != "":
+			what = s.Overdrawn
 		case s.Owned > s.MaxOwned:
 			what = fmt.Sprintf("the spool's files own %d bytes, the limit is %d", s.Owned, s.MaxOwned)
 		case s.Buffer > s.MaxBuffer:

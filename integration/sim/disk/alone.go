@@ -23,6 +23,7 @@ type Alone struct {
 	dead   map[Spot]bool
 	keyed  map[Spot]request // what of the records that are durable came with a key
 	stats  bolt.Stats
+	untold bool // a commit became durable, and nobody was told
 }
 
 // request is a record of a batch.
@@ -61,6 +62,10 @@ func (a *Alone) Open(c Clock) (*spool.Recovered, error) {
 		a.ends[l.Topic] = &end{l.ID, l.End}
 	}
 	a.stats = a.real.life.store.Stats()
+	a.real.life.deadFull = found.DeadFull
+	if a.untold { // the commit that a crash met may have dropped some, and nobody was told
+		a.real.dropped, a.untold = len(a.dead)-a.stats.DeadLetters, false
+	}
 	return found, nil
 }
 
@@ -163,6 +168,7 @@ func (a *Alone) Finish() []Commit {
 		return nil
 	}
 	a.real.finish()
+	s.events.DeadFull = a.real.life.deadFull
 	a.stats = a.real.life.store.Stats()
 	a.durable()
 	return []Commit{{s.group, s.events}}
@@ -216,6 +222,7 @@ func (a *Alone) Fail(durable, full bool) error {
 	a.real.fail(durable, full)
 	if durable {
 		a.durable()
+		a.untold = true
 	}
 	a.taken = nil
 	return failure(full)
@@ -237,6 +244,7 @@ func (a *Alone) Crash(power bool, pick func(n int) int) {
 	}
 	if durable && a.taken != nil {
 		a.durable()
+		a.untold = true
 	}
 	a.taken, a.wait = nil, nil
 }

@@ -89,6 +89,7 @@ var (
 type Rules struct {
 	MaxBytes int64
 	Keys     spool.KeyRule
+	Policies // of a spool in files alone
 }
 
 // digest of a batch's key, and of the rest of it. Not the product's: equal batches have equal ones, that is all.

@@ -21,6 +21,8 @@ type Real struct {
 	rng   *rand.Rand // of what the caller does not choose: sizes, and what exactly a crash leaves
 	tune  tuning
 	lack  error // see Alone.Lack
+	// dropped dead letters, as far as that was told. See Alone.Overdrawn.
+	dropped int
 
 	dir     *directory
 	life    *life // nil: no process
@@ -289,7 +291,7 @@ func (r *Real) Copy() Disk {
 
 func (r *Real) copyFiles() *Real {
 	c := blank(r.rules, r.rng.Uint64(), r.dir.came)
-	c.tune, c.boots, c.shift = r.tune, r.boots, r.shift
+	c.tune, c.boots, c.shift, c.dropped = r.tune, r.boots, r.shift, r.dropped
 	c.dir.copied = r.dir.copied
 	if r.dir.home != "" {
 		c.dir.copied = r.dir.readAll()

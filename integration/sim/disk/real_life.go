@@ -24,10 +24,12 @@ type life struct {
 
 	first    func(do func() error) error // what is done with the commit of Open
 	warming  bool
+	warmed   bool
 	dead     bool   // nothing is written any more
 	busy     bool   // a commit is under way
 	filling  bool   // the open group has something
 	early    bool   // somebody was told of a commit before it was through
+	deadFull bool   // the last commit said so
 	made     string // what a segment's file is called while it is made, if one was made for the commit under way; or ""
 	stands   chan place
 	orders   chan func(do func() error) error // at atCommit: what to do
@@ -69,9 +71,10 @@ func (r *Real) newLife(c Clock) *life {
 		Adopt: r.dir.adopt, Now: func() time.Time { return time.UnixMilli(c.Wall()) }, Observe: l.observe,
 		Faults: &bolt.Faults{
 			Boot: func() int64 { return c.Boot() + r.shift }, Commit: l.commit, Point: l.point, Go: l.background,
-			Fallocate: l.fallocate, AllocSize: 64 << 10,
+			Fallocate: l.fallocate, AllocSize: 64 << 10, Ordered: true,
 		},
 	}
+	r.rules.options(&l.options)
 	return l
 }
 
@@ -92,6 +95,10 @@ func (l *life) open() *spool.Recovered {
 func (l *life) warm() {
 	l.warming = true
 	l.store.Submit(&spool.Write{}, true)
+	if l.warmed { // it stands still, and finds what is to be committed when it goes on
+		l.rest <- true
+	}
+	l.warmed = true
 	l.until(atRest)
 	l.warming = false
 	l.expected = append(l.expected, spool.Committed{})
@@ -128,7 +135,10 @@ func (l *life) carry(do func() error) error {
 }
 
 // observe is bolt.Options.Observe.
-func (l *life) observe(bolt.CommitStats) {
+func (l *life) observe(st bolt.CommitStats) {
+	if l.r.dropped += st.Dropped; st.Dropped > 0 {
+		l.r.dir.came["dead letters dropped for others"] += st.Dropped
+	}
 	select {
 	case l.stands <- atRest:
 	case <-l.end:
@@ -220,7 +230,7 @@ func (l *life) until(want place) {
 
 // heard compares what the loop is told of a commit.
 func (l *life) heard(c *bolt.Commit) {
-	if l.r.model == nil {
+	if l.deadFull = c.DeadFull; l.r.model == nil {
 		c.Release()
 		return
 	}

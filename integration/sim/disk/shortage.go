@@ -22,14 +22,13 @@ func (r *Real) lacks(f *os.File) error {
 func (a *Alone) look() {
 	l := a.real.life
 	l.made = ""
-	l.rest <- true
 	l.warm()
 	a.real.rotated()
 	a.real.dir.settled()
 }
 
-// Owned is what the files own, and what they may.
-func (a *Alone) Owned() (bytes, most int64) { return a.stats.DiskBytes, a.stats.Limit }
+// Owned is what the files own, and what they may: settlements and dead letters of a full spool take a little more for a while.
+func (a *Alone) Owned() (bytes, most int64) { return a.stats.DiskBytes, a.stats.Limit + 2*groupBytes }
 
 // What the files of a spool may own beyond twice what is held, when all is at rest: four segments, each of at least eight states, and
 // the state.

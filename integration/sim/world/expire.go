@@ -47,9 +47,15 @@ func (e *expiring) giveUp() {
 	if w == nil {
 		return
 	}
+	h.w.tell("host %d: records of %s expire below %d", h.id, t.Topic, w.End)
+	sweep(h, w)
+}
+
+// sweep has records leave that the core has found.
+func sweep(h *host, w *sender.Waiting) {
 	var all []spool.Section
 	for at := w.From; at < w.End; {
-		sections, next, err := h.disk.Read(t.Lane, at, 1<<20)
+		sections, next, err := h.disk.Read(w.Lane, at, 1<<20)
 		if err != nil || next <= at {
 			h.end(check.Bug, false, "what expires cannot be read")
 			return
@@ -58,6 +64,6 @@ func (e *expiring) giveUp() {
 		at = next
 	}
 	effects, n := h.core.Sweep(h.now(), w, all, true)
-	h.w.tell("host %d: %d records of %s expire below %d", h.id, n, t.Topic, w.End)
+	h.w.tell("host %d: %d records of %s leave below %d", h.id, n, w.Topic, w.End)
 	h.carry(effects)
 }

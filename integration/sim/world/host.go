@@ -56,6 +56,7 @@ type host struct {
 
 	// The process.
 	life       int
+	crowd      crowd
 	up         bool
 	closing    bool
 	core       core
@@ -93,7 +94,7 @@ func newHost(w *World, id int) *host {
 	p := &w.plan.Hosts[id]
 	h := &host{w: w, id: id, plan: p, net: w.stream(streamNet, id), chance: w.stream(streamDisk, id), cluster: w.cluster,
 		booted: epoch - 1000 - int64(id)*77, boots: 1, wall: p.Wall, byBatch: map[*bolt.BatchInput]int{}, left: map[int]bool{}, aged: map[place]int64{}}
-	rules := disk.Rules{MaxBytes: p.MaxBytes, Keys: spool.KeyRule{Window: 24 * 3600_000, Floor: 15 * 60_000, Max: p.MaxKeys}}
+	rules := p.rules()
 	name, seed := fmt.Sprintf("spool-%d", id), w.plan.Seed<<8|uint64(id)
 	switch {
 	case p.Alone:
@@ -157,6 +158,8 @@ func (h *host) start() {
 	h.core = newCore(h.plan, rec)
 	h.carry(h.core.Start(h.now()))
 	expireAt(h)
+	h.crowd = crowd{}
+	clearDead(h)
 	look(h)
 	for _, c := range h.w.clients {
 		if c.h == h {

@@ -53,6 +53,12 @@ type Host struct {
 	Real     bool  // its disk is spool/bolt, compared with a model of it
 	Alone    bool  `json:",omitempty"` // its disk is spool/bolt, and nobody compares it
 	ExpireMs int64 `json:",omitempty"` // records are given up at times that are so far apart, about; 0: never
+	// QuotaBytes is what pending records of each topic may take, QuotaFull what becomes of others then; DeadBytes is what dead letters
+	// may, and DeadBlock whether there are to be no others then. Of Alone.
+	QuotaBytes int64 `json:",omitempty"`
+	QuotaFull  uint8 `json:",omitempty"`
+	DeadBytes  int64 `json:",omitempty"`
+	DeadBlock  bool  `json:",omitempty"`
 	// TransactionalID: it delivers in transactions, of which none is open for longer than TimeoutMs, and carries more than MaxUnit
 	// records only if they are of one request.
 	TransactionalID string `json:",omitempty"`

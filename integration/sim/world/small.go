@@ -1,6 +1,7 @@
 package world
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"syscall"
@@ -28,20 +29,29 @@ func (d *drawing) small() {
 		h := &p.Hosts[i]
 		h.Real, h.Alone, h.MaxBytes = false, true, smallestSpool+x.Int64N(smallestSpool)
 		h.Sender.MaxRequestSize += 10_000
+		if h.policies(x); h.DeadBytes > 0 {
+			d.lastingAt(i, &Lasting{Kind: Flood, Topic: fmt.Sprintf("trouble-dead-%d", i), At: x.Int64N(p.Chaos), Records: 100 + x.IntN(200), Bytes: 100 + x.IntN(300), D: x.Int64N(2)})
+		}
 	}
 	for i := range p.Clients {
 		c := &p.Clients[i]
 		c.Pad = x.IntN(groupLeast / 2 / c.Batch)
 	}
 	if x.IntN(2) == 0 {
-		l := Lasting{Kind: []LastingKind{Missing, Absent, Forbidden}[x.IntN(3)], Topic: "trouble-full", Host: x.IntN(len(p.Hosts)), At: x.Int64N(p.Chaos), Records: 160, Steps: 80, Bytes: groupLeast/4 + x.IntN(groupLeast/20)}
-		p.Hosts[l.Host].Sender.AutoCreate = false
-		d.allowed[spool.ParkRefused] = true
-		p.Lasting = append(p.Lasting, l)
+		kind := []LastingKind{Missing, Absent, Forbidden}[x.IntN(3)]
+		d.lastingAt(x.IntN(len(p.Hosts)), &Lasting{Kind: kind, Topic: "trouble-full", At: x.Int64N(p.Chaos), Records: 160, Steps: 80, Bytes: groupLeast/4 + x.IntN(groupLeast/20)})
 	}
 	for range 1 + x.IntN(3) {
 		p.Faults = append(p.Faults, Fault{At: 50 + x.Int64N(p.Chaos), Kind: DiskFull, A: x.Int32N(int32(len(p.Hosts))), D: 1 + x.Int64N(700)})
 	}
+}
+
+// lastingAt gives a topic that records come to at a host lasting trouble.
+func (d *drawing) lastingAt(host int, l *Lasting) {
+	l.Host = host
+	d.p.Hosts[host].Sender.AutoCreate = false
+	d.allowed[spool.ParkRefused] = true
+	d.p.Lasting = append(d.p.Lasting, *l)
 }
 
 // lacks has something else take the disk's room, or all descriptors, for a while. It reports whether the host's disk is one that
@@ -74,7 +84,7 @@ func roomless(w *World) (out []check.Violation) {
 		if !ok || !h.up || h.gone || h.stuck || h.committing || d.Counters().Pending() > 0 {
 			continue
 		}
-		if what := d.Roomless(); what != "" {
+		if what := cmp.Or(d.Roomless(), d.Untaken()); what != "" {
 			out = append(out, check.Violation{Law: "P8", Text: fmt.Sprintf("host %d, with everything delivered: %s", h.id, what)})
 		}
 	}

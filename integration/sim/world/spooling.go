@@ -28,6 +28,7 @@ func (h *host) take(op int, b *bolt.BatchInput, tell func(check.Result)) (disk.R
 		return r, false
 	case err != nil:
 		tell(check.Refused)
+		h.after(0, func() { dropOldest(h) })
 		return r, false
 	case r.Group == 0:
 		tell(check.OK)
@@ -78,6 +79,7 @@ func (h *host) committed() {
 		}
 	}
 	h.committing = false
+	dropOldest(h)
 	h.commit()
 }
 
@@ -162,6 +164,7 @@ func (h witness) sample() {
 	s.Buffer = h.core.Buffered()
 	if d, ok := h.disk.(*disk.Alone); ok {
 		s.Owned, s.MaxOwned = d.Owned()
+		s.Overdrawn = d.Overdrawn()
 	}
 	for _, b := range h.w.brokerIDs() {
 		if l := h.links[b]; l != nil {
