@@ -13,6 +13,9 @@ import (
 	"github.com/spoold/spoold/protocol"
 )
 
+// unanswered in place of a code: the connection ends in place of an answer, and nothing was appended.
+const unanswered = protocol.NetworkException
+
 // answering has the next n Produce requests refused with code.
 func answering(c *cluster, code protocol.ErrorCode, n int32) *atomic.Int32 {
 	var seen atomic.Int32
@@ -20,6 +23,9 @@ func answering(c *cluster, code protocol.ErrorCode, n int32) *atomic.Int32 {
 		c.KeepControl()
 		if seen.Add(1) > n {
 			return nil, nil, false
+		}
+		if code == unanswered {
+			return nil, errors.New("the answer is lost"), true
 		}
 		req := q.(*kmsg.ProduceRequest)
 		resp := req.ResponseKind().(*kmsg.ProduceResponse)
@@ -52,10 +58,14 @@ func TestEachClassOfErrorsHasOneEnd(t *testing.T) {
 	}{
 		{protocol.Retriable, protocol.NotEnoughReplicas, 2, acked},
 		{protocol.Retriable, protocol.RequestTimedOut, 1, acked},
+		{protocol.Retriable, protocol.NotEnoughReplicasAfterAppend, 1, acked},
 		{protocol.RefreshRetriable, protocol.NotLeaderOrFollower, 2, acked},
 		{protocol.RefreshRetriable, protocol.KafkaStorageError, 1, acked},
+		{protocol.RefreshRetriable, unanswered, 2, acked},
 		{protocol.Duplicate, protocol.DuplicateSequenceNumber, 1, acked},
 		{protocol.OutOfOrder, protocol.OutOfOrderSequenceNumber, 1, acked},
+		{protocol.Fenced, protocol.InvalidProducerEpoch, 1, acked},
+		{protocol.Fenced, protocol.ProducerFenced, 1, acked},
 		{protocol.Refused, protocol.MessageTooLarge, 1, deadLettered},
 		{protocol.Refused, protocol.InvalidRecord, 1, deadLettered},
 		{protocol.Misfit, protocol.InvalidTopicException, 1 << 20, waits},

@@ -47,10 +47,10 @@ func main() {
 	flag.IntVar(&o.batchSize, "batch.size", 256<<10, "bytes, both sides")
 	flag.IntVar(&o.lingerMs, "linger.ms", 5, "both sides")
 	flag.StringVar(&o.codec, "compression.type", "none", "none, gzip, snappy, lz4 or zstd, both sides")
-	flag.StringVar(&o.only, "only", "", "produce, transactions, memory or http; empty: all")
+	flag.StringVar(&o.only, "only", "", "produce, transactions, memory, http or telemetry; empty: all")
 	flag.StringVar(&o.out, "out", ".", "folder for bench.json and bench.svg")
 	flag.StringVar(&o.profile, "profile", "", "path: CPU profiles of the last runs, as PATH-SIZE-WHO.pprof; they cost a little")
-	flag.BoolVar(&o.tls, "tls", false, "all clients of the broker use TLS, as crypto/tls and the broker choose it")
+	flag.BoolVar(&o.tls, "tls", false, "both contenders run with TLS, too, in turns with those without; crypto/tls and the broker choose how")
 	flag.Parse()
 	exitOn(run(context.Background(), &o))
 }
@@ -70,9 +70,10 @@ type report struct {
 	Codec     string       `json:"compression.type"`
 	TLS       bool         `json:"tls"`
 	Produce   []comparison `json:"produce"`
-	Memory    *sample      `json:"memory,omitempty"` // 1,000 partitions, buffer.memory=32MiB
+	Memory    []memoryRun  `json:"memory,omitempty"` // 1,000 partitions, buffer.memory=32MiB
 	HTTP      []httpResult `json:"http"`
 	Txn       []txnRow     `json:"transactions"`
+	Telemetry *telemetry   `json:"telemetry,omitempty"`
 }
 
 func run(ctx context.Context, o *options) error {
@@ -119,6 +120,11 @@ func run(ctx context.Context, o *options) error {
 	}
 	if !o.tls && (o.only == "" || o.only == "http") {
 		if rep.HTTP, err = b.http(ctx); err != nil {
+			return err
+		}
+	}
+	if !o.tls && (o.only == "" || o.only == "telemetry") {
+		if rep.Telemetry, err = b.telemetry(ctx); err != nil {
 			return err
 		}
 	}

@@ -10,7 +10,7 @@ import (
 func (r *report) print(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(w, "Apache Kafka %s, one broker, acks=all, idempotent, batch.size %d, linger.ms %d, compression.type %s, %s\n\n",
-		r.Kafka, r.BatchSize, r.LingerMs, r.Codec, map[bool]string{true: "TLS", false: "no TLS"}[r.TLS])
+		r.Kafka, r.BatchSize, r.LingerMs, r.Codec, map[bool]string{true: "without and with TLS", false: "no TLS"}[r.TLS])
 	if len(r.Produce) > 0 {
 		fmt.Fprintln(t, "value\tkgo records/s\tspoold records/s\tratio\tkgo ns CPU\tspoold ns CPU\t")
 		for _, c := range r.Produce {
@@ -31,8 +31,14 @@ func (r *report) print(w io.Writer) {
 		}
 		_ = t.Flush() // as above
 	}
-	if r.Memory != nil {
-		fmt.Fprintf(w, "\n1,000 partitions, buffer.memory=32MiB: at most %.1f MiB of anonymous memory (the aim is below %d), at %.0f records/s\n", float64(r.Memory.Anon)/(1<<20), memoryAim, r.Memory.rate())
+	r.printTLS(w)
+	for _, m := range r.Memory {
+		fmt.Fprintf(w, "\n1,000 partitions, buffer.memory=32MiB, GOMEMLIMIT %q: at most %.1f MiB of anonymous memory (the aim is below %d), at %.0f records/s\n",
+			m.Limit, float64(m.Sample.Anon)/(1<<20), memoryAim, m.Sample.rate())
+	}
+	if m := r.Telemetry; m != nil {
+		fmt.Fprintf(w, "\ntelemetry, %d HTTP clients: %.0f accepted/s without, %.0f with metrics and traces exported, a page open and Prometheus: %.1f %% less; CPU per record %.0f and %.0f ns\n",
+			telemetryClients, m.OffRate, m.OnRate, m.CostPercent, m.OffNanos, m.OnNanos)
 	}
 	if len(r.HTTP) > 0 {
 		fmt.Fprintln(w)
@@ -42,6 +48,16 @@ func (r *report) print(w io.Writer) {
 			fmt.Fprintf(t, "%d\t%.0f\t%.2f\t%.2f\t\n", h.Clients, h.Rate, h.P50, h.P99)
 		}
 		_ = t.Flush() // as above
+	}
+}
+
+// printTLS writes what TLS costs each contender.
+func (r *report) printTLS(w io.Writer) {
+	for _, c := range r.Produce {
+		if t := c.TLS; t != nil {
+			fmt.Fprintf(w, "\n%d B with TLS: kgo %.0f records/s (%.2f of without), %.0f ns CPU more a record; spoold %.0f records/s (%.2f), %.0f ns CPU more\n",
+				c.Size, t.KgoRate, t.KgoShare, t.KgoAdding, t.SpooldRate, t.SpooldShare, t.SpooldAdding)
+		}
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"time"
 
@@ -44,11 +43,51 @@ type comparison struct {
 	SpooldRate  float64  `json:"spoold_records_per_second"`
 	KgoRate     float64  `json:"kgo_records_per_second"`
 	Ratio       float64  `json:"ratio"`
+	TLS         *tlsCost `json:"tls,omitempty"`
 	SpooldNanos float64  `json:"spoold_cpu_nanoseconds_per_record"`
 	KgoNanos    float64  `json:"kgo_cpu_nanoseconds_per_record"`
 }
 
 const topicPartitions = 6
+
+// tlsCost is what both contenders reach with TLS, in turns with the runs without.
+type tlsCost struct {
+	Spoold       []sample `json:"spoold_runs"`
+	Kgo          []sample `json:"kgo_runs"`
+	SpooldRate   float64  `json:"spoold_records_per_second"`
+	KgoRate      float64  `json:"kgo_records_per_second"`
+	SpooldNanos  float64  `json:"spoold_cpu_nanoseconds_per_record"`
+	KgoNanos     float64  `json:"kgo_cpu_nanoseconds_per_record"`
+	SpooldShare  float64  `json:"spoold_rate_kept"` // of the rate without TLS
+	KgoShare     float64  `json:"kgo_rate_kept"`
+	SpooldAdding float64  `json:"spoold_cpu_nanoseconds_added_per_record"`
+	KgoAdding    float64  `json:"kgo_cpu_nanoseconds_added_per_record"`
+}
+
+func (t *tlsCost) sum(c *comparison) {
+	t.SpooldRate, t.KgoRate = medianOf(t.Spoold, sample.rate), medianOf(t.Kgo, sample.rate)
+	t.SpooldNanos, t.KgoNanos = medianOf(t.Spoold, sample.cpuPerRecord), medianOf(t.Kgo, sample.cpuPerRecord)
+	t.SpooldShare, t.KgoShare = t.SpooldRate/medianOf(c.Spoold, sample.rate), t.KgoRate/medianOf(c.Kgo, sample.rate)
+	t.SpooldAdding, t.KgoAdding = t.SpooldNanos-medianOf(c.Spoold, sample.cpuPerRecord), t.KgoNanos-medianOf(c.Kgo, sample.cpuPerRecord)
+}
+
+// contender is who runs next, and where its results go.
+type contender struct {
+	who  string
+	tls  bool
+	runs *[]sample
+}
+
+func (b *bench) contenders(c *comparison) []contender {
+	list := []contender{{"kgo", false, &c.Kgo}, {"spoold", false, &c.Spoold}}
+	if b.o.tls {
+		if c.TLS == nil {
+			c.TLS = new(tlsCost)
+		}
+		list = append(list, contender{"kgo", true, &c.TLS.Kgo}, contender{"spoold", true, &c.TLS.Spoold})
+	}
+	return list
+}
 
 // produce lets the contenders run in turns, after one run each that warms the broker.
 func (b *bench) produce(ctx context.Context) ([]comparison, error) {
@@ -64,41 +103,31 @@ func (b *bench) produce(ctx context.Context) ([]comparison, error) {
 		}
 		cmp := comparison{Size: size}
 		for i := range b.o.runs + 1 {
-			for _, who := range []string{"kgo", "spoold"} {
-				s, err := b.child(ctx, who, topic, size, records)
+			for _, c := range b.contenders(&cmp) {
+				s, err := b.child(ctx, c.who, c.tls, topic, size, records)
 				if err != nil {
 					return nil, err
 				}
-				say("%-6s %4d B  %9.0f records/s  %4.0f ns CPU/record%s", who, size, s.rate(), s.cpuPerRecord(),
+				say("%-6s %4d B  %-6s  %9.0f records/s  %4.0f ns CPU/record%s", c.who, size, map[bool]string{true: "TLS"}[c.tls], s.rate(), s.cpuPerRecord(),
 					map[bool]string{true: "  (warm-up)"}[i == 0])
-				switch {
-				case i == 0:
-				case who == "kgo":
-					cmp.Kgo = append(cmp.Kgo, s)
-				default:
-					cmp.Spoold = append(cmp.Spoold, s)
+				if i > 0 {
+					*c.runs = append(*c.runs, s)
 				}
 			}
 		}
-		cmp.KgoRate, cmp.SpooldRate = median(cmp.Kgo, sample.rate), median(cmp.Spoold, sample.rate)
-		cmp.KgoNanos, cmp.SpooldNanos = median(cmp.Kgo, sample.cpuPerRecord), median(cmp.Spoold, sample.cpuPerRecord)
+		if b.o.tls {
+			cmp.TLS.sum(&cmp)
+		}
+		cmp.KgoRate, cmp.SpooldRate = medianOf(cmp.Kgo, sample.rate), medianOf(cmp.Spoold, sample.rate)
+		cmp.KgoNanos, cmp.SpooldNanos = medianOf(cmp.Kgo, sample.cpuPerRecord), medianOf(cmp.Spoold, sample.cpuPerRecord)
 		cmp.Ratio = cmp.SpooldRate / cmp.KgoRate
 		all = append(all, cmp)
 	}
 	return all, nil
 }
 
-func median(runs []sample, f func(sample) float64) float64 {
-	var v []float64
-	for _, s := range runs {
-		v = append(v, f(s))
-	}
-	slices.Sort(v)
-	return v[len(v)/2]
-}
-
 // child runs one contender in a process of its own.
-func (b *bench) child(ctx context.Context, who, topic string, size, records int) (sample, error) {
+func (b *bench) child(ctx context.Context, who string, tls bool, topic string, size, records int, env ...string) (sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	spool, err := os.MkdirTemp(b.dir, "spool-")
@@ -106,8 +135,13 @@ func (b *bench) child(ctx context.Context, who, topic string, size, records int)
 		return sample{}, err
 	}
 	defer func() { _ = os.RemoveAll(spool) }() // the next run has its own
-	cmd := exec.CommandContext(ctx, b.self, "child", who, b.cluster.Bootstrap(), topic, strconv.Itoa(size), strconv.Itoa(records),
-		strconv.Itoa(b.o.batchSize), strconv.Itoa(b.o.lingerMs), b.o.codec, filepath.Join(spool, "s"), b.o.profileOf(size), b.authority)
+	bootstrap, authority := b.cluster.Direct(), ""
+	if tls {
+		bootstrap, authority = b.cluster.Bootstrap(), b.authority
+	}
+	cmd := exec.CommandContext(ctx, b.self, "child", who, bootstrap, topic, strconv.Itoa(size), strconv.Itoa(records),
+		strconv.Itoa(b.o.batchSize), strconv.Itoa(b.o.lingerMs), b.o.codec, filepath.Join(spool, "s"), b.o.profileOf(size), authority)
+	cmd.Env = append(os.Environ(), env...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, os.Stderr
 	if err := cmd.Run(); err != nil {

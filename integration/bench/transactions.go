@@ -52,7 +52,7 @@ func (b *bench) transactions(ctx context.Context) ([]txnRow, error) {
 		for i := range b.o.runs + 1 {
 			for _, who := range kind.who {
 				n := max(int(b.o.seconds*kind.seconds[who])/kind.callers, 1) * kind.callers
-				s, err := b.child(ctx, fmt.Sprintf("%s/%d/%d", who, kind.unit, kind.callers), "bench-txn", txnSize, n*kind.unit)
+				s, err := b.child(ctx, fmt.Sprintf("%s/%d/%d", who, kind.unit, kind.callers), false, "bench-txn", txnSize, n*kind.unit)
 				if err != nil {
 					return nil, err
 				}
@@ -66,7 +66,7 @@ func (b *bench) transactions(ctx context.Context) ([]txnRow, error) {
 			if len(runs[who]) == 0 {
 				return 0
 			}
-			return median(runs[who], sample.rate) / float64(kind.unit)
+			return medianOf(runs[who], sample.rate) / float64(kind.unit)
 		}
 		rows = append(rows, txnRow{Records: kind.unit, Callers: kind.callers, Spoold: rate("txn-spoold"), OneKgo: rate("txn-kgo"), ManyKgo: rate("txn-kgos")})
 	}

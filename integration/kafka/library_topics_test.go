@@ -104,3 +104,33 @@ func TestATopicThatDoesNotExistWaitsUntilSomebodyCreatesIt(t *testing.T) {
 	drained(t, p)
 	expect(t, c, "missing", 5)
 }
+
+// While there are enough replicas in sync, one that is down costs no time-out and no retry.
+func TestAFollowerThatIsDownCostsNoRetry(t *testing.T) {
+	c := kafka.Run(t, kafka.Options{Brokers: 3})
+	if err := c.CreateTopic(t.Context(), "t", 1, map[string]string{"min.insync.replicas": "2"}); err != nil {
+		t.Fatal(err)
+	}
+	leader, err := c.Leader(t.Context(), "t", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := mustOpen(t, c, t.TempDir(), nil)
+	spooled(t, p, "t", 0, 100)
+	drained(t, p)
+	if err := c.Stop((leader + 1) % 3); err != nil {
+		t.Fatal(err)
+	}
+	spooled(t, p, "t", 100, 100)
+	drained(t, p)
+	if st := p.Status(); st.Retries != 0 || st.Acked != 200 {
+		t.Errorf("%d retries, %d acked", st.Retries, st.Acked)
+	}
+	if err := c.Start(t.Context(), (leader+1)%3); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.InSync(t.Context(), "t"); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, c, "t", 200)
+}
