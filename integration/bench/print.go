@@ -33,8 +33,8 @@ func (r *report) print(w io.Writer) {
 	}
 	r.printTLS(w)
 	for _, m := range r.Memory {
-		fmt.Fprintf(w, "\n1,000 partitions, buffer.memory=32MiB, GOMEMLIMIT %q: at most %.1f MiB of anonymous memory (the aim is below %d), at %.0f records/s\n",
-			m.Limit, float64(m.Sample.Anon)/(1<<20), memoryAim, m.Sample.rate())
+		fmt.Fprintf(w, "\n1,000 partitions, buffer.memory=32MiB, %s: at most %.1f MiB of anonymous memory (the aim is below %d), at %.0f records/s\n",
+			m.Go, float64(m.Sample.Anon)/(1<<20), memoryAim, m.Sample.rate())
 	}
 	if m := r.Telemetry; m != nil {
 		fmt.Fprintf(w, "\ntelemetry, %d HTTP clients: %.0f accepted/s without, %.0f with metrics and traces exported, a page open and Prometheus: %.1f %% less; CPU per record %.0f and %.0f ns\n",

