@@ -10,7 +10,7 @@ type Transaction struct {
 	// coordinator's own abort.
 	Identity  protocol.ProducerIdentity
 	Committed uint64 // records that left the spool in a committed transaction, ever
-	TookOver  string // id of another spool whose progress under the transactional id is accepted
+	TookOver  string // ids of other spools whose progress under the transactional id is accepted, separated by spaces; "*" for all until they are read
 	// KeyTopic: progress is committed on its partition 0. Set once it was committed there.
 	KeyTopic string
 	Fenced   string // not "": another producer has the transactional id, why we think so

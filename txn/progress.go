@@ -2,6 +2,7 @@ package txn
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spoold/spoold/protocol"
@@ -43,10 +44,45 @@ func spoolOf(metadata string) string {
 // Known is what a spool knows about its own transactions.
 type Known struct {
 	SpoolID  string
-	TookOver string // another spool whose progress is accepted, or ""
+	TookOver string // other spools whose progress is accepted, separated by spaces; AnySpool: all
 	Decided  uint64 // ordinal of the last decided transaction; 0: none
 	Ended    bool   // its outcome is known
 	Key      protocol.TopicPartition
+}
+
+// AnySpool stands in Known.TookOver between an operator's take-over and the next look at the progress:
+// it accepts whichever spools have used the transactional id until then.
+const AnySpool = "*"
+
+// Accept adds spools to a list as Known.TookOver is one.
+func Accept(tookOver string, spools ...string) string {
+	list := strings.Fields(tookOver)
+	for _, id := range spools {
+		if id != "" && !slices.Contains(list, id) {
+			list = append(list, id)
+		}
+	}
+	return strings.Join(list, " ")
+}
+
+// TakenOver puts the spools that have progress in the list in AnySpool's place.
+func TakenOver(k Known, list []Progress) string {
+	taken := strings.Fields(k.TookOver)
+	if !slices.Contains(taken, AnySpool) {
+		return k.TookOver // nobody has said so of what may be there now
+	}
+	tookOver := strings.Join(slices.DeleteFunc(taken, func(id string) bool { return id == AnySpool }), " ")
+	for _, p := range list {
+		if id := spoolOf(p.Metadata); id != k.SpoolID {
+			tookOver = Accept(tookOver, id)
+		}
+	}
+	return tookOver
+}
+
+func (k Known) accepts(id string) bool {
+	list := strings.Fields(k.TookOver)
+	return slices.Contains(list, id) || slices.Contains(list, AnySpool)
 }
 
 // Verdict is what progress says.
@@ -85,7 +121,7 @@ func judge(k Known, list []Progress) (v Verdict, by, why string) {
 		switch id := spoolOf(p.Metadata); {
 		case id == "":
 			return Foreign, "", fmt.Sprintf("somebody else committed an offset for %s under group's name, with metadata %.60q", p.TopicPartition, p.Metadata)
-		case id != k.SpoolID && id == k.TookOver:
+		case id != k.SpoolID && k.accepts(id):
 		case id != k.SpoolID:
 			return Foreign, id, fmt.Sprintf("spool %s has used the transactional id (transaction %d): if that spool is not used any more, spoold txn take-over takes the id for this one", id, p.Ordinal)
 		case uint64(p.Ordinal) > k.Decided:

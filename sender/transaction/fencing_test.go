@@ -8,6 +8,7 @@ import (
 
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/sender"
+	"github.com/spoold/spoold/txn"
 )
 
 // suspected is a sender that was refused for its epoch, whose transaction was begun at once, some time ago.
@@ -135,4 +136,53 @@ func TestTheTimeThatIsOverIsThatOfTheTransactionAtHand(t *testing.T) {
 			t.Errorf("version %d: %s after the coordinator's abort", version, phaseNames[s.phase])
 		}
 	}
+}
+
+// An epoch does not say which spool took the id, and each spool leaves its progress on a key of its own: take-over had to be said
+// twice, and was of no use at all where two other spools had used the id.
+func TestATakeOverIsSaidOnceHoweverManySpoolsUsedTheID(t *testing.T) {
+	for _, why := range []struct{ text, by string }{{"its producer id and epoch are 7/9", ""}, {"spool them has used the transactional id", "them"}} {
+		w := newWorld(t, 1, 2, "a")
+		w.others = []string{"them", "those"}
+		w.spooled(1, 0)
+		w.s.enter(w.now)
+		w.s.starter.fence(why.text, why.by)
+		w.do(w.s.end())
+		e, err := w.s.Operate(w.now, sender.TransactionTakeOver)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.do(e)
+		w.run()
+		if p := w.s.starter.phase; p != running || w.disk.TookOver != "them those" && w.disk.TookOver != "those them" {
+			t.Fatalf("%s: %s after take-over, and the spool has %q", why.text, phaseNames[p], w.disk.TookOver)
+		}
+		w.others = append(w.others, "another")
+		w.s.enter(w.now)
+		w.s.starter.restart()
+		w.do(w.s.end())
+		for range 100 {
+			if !w.step() {
+				w.now.Age += 20
+				w.do(w.s.Tick(w.now))
+			}
+		}
+		if p := w.s.starter.phase; p != fenced {
+			t.Errorf("%s: %s, and one more spool has used the id since", why.text, phaseNames[p])
+		}
+	}
+}
+
+// othersProgress is the progress of other spools, each on a key of its own.
+func (w *world) othersProgress() *kmsg.OffsetFetchResponse {
+	out := kmsg.NewPtrOffsetFetchResponse()
+	for i, id := range w.others {
+		text := txn.Metadata(id, 1)
+		p := kmsg.NewOffsetFetchResponseTopicPartition()
+		p.Partition, p.Offset, p.Metadata = int32(i), 2, &text
+		rt := kmsg.NewOffsetFetchResponseTopic()
+		rt.Topic, rt.Partitions = "other", append(rt.Partitions, p)
+		out.Topics = append(out.Topics, rt)
+	}
+	return out
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/spool"
+	"github.com/spoold/spoold/txn"
 )
 
 // Operate carries out an operator's decision about the transactional id; it is recorded.
@@ -45,9 +46,7 @@ func (s *Sender) operate(op sender.TransactionOperation) error {
 			return fmt.Errorf("transactional id %s is not taken by another producer", s.cfg.ID)
 		}
 		s.audit("txn take-over: %s", s.known.Fenced)
-		if s.known.FencedBy != "" {
-			s.known.TookOver = s.known.FencedBy
-		}
+		s.known.TookOver = txn.Accept(s.known.TookOver, s.known.FencedBy, txn.AnySpool) // an epoch says nothing of whose it is, and there may be several
 		s.known.Fenced, s.known.FencedBy = "", ""
 		s.put()
 		s.starter.restart()

@@ -304,6 +304,10 @@ func (s *starter) onProgress(r *kmsg.OffsetFetchResponse) {
 		return
 	}
 	v, why := txn.Late(k, list)
+	if taken := txn.TakenOver(k, list); taken != k.TookOver && v != txn.Foreign && v != txn.Copy {
+		s.known.TookOver = taken
+		s.put()
+	}
 	if d.Open() && s.waitsForStable(list) { // else a marker was lost, and the next transaction's ends it
 		return
 	}

@@ -40,6 +40,7 @@ type world struct {
 	longest   int32 // not 0: transaction.max.timeout.ms, and transactions may be aborted
 	marks     marks
 	given     map[sequence]spool.Index // which record got a sequence
+	others    []string                 // other spools that have progress under the id
 }
 
 func newWorld(t *testing.T, seed uint64, version int16, topics ...string) *world {
@@ -245,7 +246,7 @@ func (w *world) answer(r *sender.Request) sender.Response {
 		out.Coordinators = append(out.Coordinators, c)
 		resp.Message = out
 	case *kmsg.OffsetFetchRequest:
-		resp.Message = kmsg.NewPtrOffsetFetchResponse()
+		resp.Message = w.othersProgress()
 	case *kmsg.InitProducerIDRequest:
 		out := kmsg.NewPtrInitProducerIDResponse()
 		if w.longest > 0 && q.TransactionTimeoutMillis > w.longest {
