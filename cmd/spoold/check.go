@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -86,6 +88,9 @@ func repairCommand(w *world) *cli.Command {
 			progress, end := byteProgress(w, c)
 			rep, err := spoold.Repair(c.Args().First(), c.String("o"), progress)
 			end()
+			if errors.Is(err, fs.ErrExist) {
+				return exitf(exitCannotCreate, "repair: %s is there already, and is left as it is: give -o a directory that is not there", c.String("o"))
+			}
 			if err != nil {
 				return err
 			}

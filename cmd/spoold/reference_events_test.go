@@ -19,7 +19,8 @@ import (
 const eventsIntro = `# Lines of the log
 
 Each line is about one event, with a name in ` + "`event`" + ` and keys that keep their names. JSON is written where the log is no terminal (` + "`log.format`" + `); every line has ` + "`time`, `level` and `msg`" + ` besides.
-A line that says what the last one of its subject said is held back for a minute: ` + "`suppressed`" + ` counts those. The last state of a subject is always written, at the latest when the program ends.
+A line that says what the last one of its subject said is held back for a minute: ` + "`suppressed`" + ` counts those, and ` + "`suppressed_records`" + ` their records. What names lost bytes or
+records (` + "`file.gap`, `line.too-long`, `line.split`, `segment.damaged`" + `) is never held back. The last state of a subject is always written, at the latest when the program ends.
 This page is made of the code (` + "`go test ./cmd/spoold -run Reference -update`" + `). Files that are followed have events of their own, ` + "`file.*`" + `: [ship.md](ship.md).
 
 | event | level | says | keys |

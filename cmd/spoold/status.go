@@ -280,7 +280,7 @@ func (v *statusView) rates(b *strings.Builder, s *spoold.Status) {
 
 func printTopics(b *strings.Builder, topics []spoold.TopicStatus) {
 	t := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(t, "TOPIC\tPENDING\tACCEPTED\tSTATE\tLAST ACK (partition:offset)")
+	fmt.Fprintln(t, "TOPIC\tPENDING\tACCEPTED\tLAST ACK (partition:offset)\tSTATE")
 	for i := range topics {
 		p := &topics[i]
 		var acks []string
@@ -296,10 +296,10 @@ func printTopics(b *strings.Builder, topics []spoold.TopicStatus) {
 		if p.QuotaFull != "" {
 			state += "; at its quota: " + p.QuotaFull
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", p.Topic, comma(p.Pending), comma(p.Accepted), orDash(state), orDash(strings.Join(acks, " ")))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", p.Topic, comma(p.Pending), comma(p.Accepted), orDash(strings.Join(acks, " ")), orDash(state))
 		for _, q := range p.Partitions {
 			if q.ParkReason != "" {
-				fmt.Fprintf(t, "  %s:%d\t\t\tparked: %s, %s in doubt; see spoold resolve %s:%d\t\n", p.Topic, q.Partition, q.ParkReason, plural(q.InDoubt, "record"), p.Topic, q.Partition)
+				fmt.Fprintf(t, "  %s:%d\t\t\t\tparked: %s, %s in doubt; see spoold resolve %s:%d\n", p.Topic, q.Partition, q.ParkReason, plural(q.InDoubt, "record"), p.Topic, q.Partition)
 			}
 		}
 	}

@@ -4,4 +4,7 @@
 // number of those held back. A change is written at once, at most five a minute for each subject; above that it is
 // held, and the last one held is written when the minute is over, unless it says what was written last. So
 // the last line of a subject is its state, at most a minute late, and not at all late after Flush.
+//
+// Lines that count records (records) are no repetitions of each other: suppressed_records is the sum of those held back. Events
+// that name bytes or records which are lost (file.gap and the like) are always written.
 package quietlog

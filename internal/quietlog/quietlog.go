@@ -3,6 +3,7 @@ package quietlog
 import (
 	"context"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -31,16 +32,27 @@ type state struct {
 	since   time.Time // when the minute began
 	written int       // lines in it
 	last    string    // what the last written line said
-	held    int       // lines since then
+	held    held      // since then
 	pending *line     // the last held line, if it says something else; a timer is set for the end of the minute
+}
+
+// held is how many lines were held back, and how many records they were about.
+type held struct {
+	lines   int
+	records int64
 }
 
 // line is one that may be written later.
 type line struct {
-	says   string
-	record slog.Record
-	to     slog.Handler
+	says    string
+	records int64 // that it is about and no other line is; 0: it counts none, and is a state
+	record  slog.Record
+	to      slog.Handler
 }
+
+// losses are events of which each line names bytes or records that no other line names: none is held back.
+// There are never more of them than of what they are about: a file that was cut or damaged, a line over the limit.
+var losses = map[string]bool{"file.gap": true, "line.too-long": true, "line.split": true, "segment.damaged": true}
 
 // subjects is safe for concurrent use.
 type subjects struct {
@@ -66,8 +78,12 @@ func (h *handler) WithGroup(name string) slog.Handler {
 
 // Handle writes r, or holds it back.
 func (h *handler) Handle(ctx context.Context, r slog.Record) error {
-	about, says := read(&r)
-	held, now := h.pass(about, &line{says, r, h.next})
+	about, l := read(&r)
+	if l == nil {
+		return h.next.Handle(ctx, r)
+	}
+	l.to = h.next
+	held, now := h.pass(about, l)
 	if !now {
 		return nil
 	}
@@ -75,7 +91,7 @@ func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 }
 
 // pass reports whether l is to be written now, and how many were held back before it.
-func (s *subjects) pass(about subject, l *line) (held int, ok bool) {
+func (s *subjects) pass(about subject, l *line) (before held, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -83,9 +99,10 @@ func (s *subjects) pass(about subject, l *line) (held int, ok bool) {
 	if now.Sub(st.since) >= minute && st.pending == nil { // else the timer is about to write what is pending
 		st.since, st.written = now, 0
 	}
-	repeats := st.last == l.says
+	repeats := st.last == l.says && l.records == 0
 	if st.written > 0 && (repeats || st.written >= changes) || st.pending != nil {
-		st.held++
+		st.held.lines++
+		st.held.records += l.records
 		later := st.pending
 		st.pending = nil
 		if !repeats {
@@ -95,12 +112,12 @@ func (s *subjects) pass(about subject, l *line) (held int, ok bool) {
 		if later == nil && st.pending != nil {
 			time.AfterFunc(st.since.Add(minute).Sub(now), func() { s.over(about, st) })
 		}
-		return 0, false
+		return held{}, false
 	}
-	held = st.held
-	st.last, st.held = l.says, 0
+	before = st.held
+	st.last, st.held = l.says, held{}
 	st.written++
-	return held, true
+	return before, true
 }
 
 // Flush writes what a handler that Wrap made holds back: the last line of each subject that says something new. Call it
@@ -131,14 +148,16 @@ func Flush(h slog.Handler) {
 // over writes what is pending when a minute has passed.
 func (s *subjects) over(about subject, st *state) {
 	s.mu.Lock()
-	l, held := st.pending, st.held-1
+	l, before := st.pending, st.held
 	if l == nil || s.m[about] != st {
 		s.mu.Unlock()
 		return
 	}
-	st.since, st.written, st.last, st.held, st.pending = time.Now(), 1, l.says, 0, nil
+	st.since, st.written, st.last, st.held, st.pending = time.Now(), 1, l.says, held{}, nil
 	s.mu.Unlock()
-	_ = write(context.Background(), l.to, l.record, held) // as slog.Logger does with a handler's error
+	before.lines--
+	before.records -= l.records
+	_ = write(context.Background(), l.to, l.record, before) // as slog.Logger does with a handler's error
 }
 
 // of is the state of a subject. When there are too many, those that say nothing new are forgotten.
@@ -162,32 +181,54 @@ func (s *subjects) of(about *subject, now time.Time) *state {
 	return st
 }
 
-func write(ctx context.Context, to slog.Handler, r slog.Record, held int) error {
-	if held > 0 {
+func write(ctx context.Context, to slog.Handler, r slog.Record, before held) error {
+	if before.lines > 0 {
 		r = r.Clone()
-		r.AddAttrs(slog.Int("suppressed", held))
+		r.AddAttrs(slog.Int("suppressed", before.lines))
+	}
+	if before.records > 0 {
+		r.AddAttrs(slog.Int64("suppressed_records", before.records))
 	}
 	return to.Handle(ctx, r)
 }
 
 // read finds what a line is about, and what it says. Lines that have an event are about what stands before
-// the event's first dot: link.up and link.down speak of the same thing.
-func read(r *slog.Record) (about subject, says string) {
+// the event's first dot: link.up and link.down speak of the same thing. l is nil if the line must not be held back.
+func read(r *slog.Record) (about subject, l *line) {
 	event, err := "", ""
+	l = &line{record: *r}
 	r.Attrs(func(a slog.Attr) bool {
 		switch a.Key {
 		case "event":
 			event = a.Value.String()
 		case "err", "reason":
 			err += a.Value.String()
-		case "topic", "partition", "broker", "addr":
+		case "topic", "partition", "broker", "addr", "file", "path":
 			about.of += a.Key + a.Value.String() + " "
+		case "records":
+			l.records = count(a.Value)
 		}
 		return true
 	})
+	if losses[event] {
+		return about, nil
+	}
 	about.kind, _, _ = strings.Cut(event, ".")
 	if event == "" {
 		about.kind = r.Message
 	}
-	return about, r.Level.String() + r.Message + "\n" + event + "\n" + err
+	l.says = r.Level.String() + r.Message + "\n" + event + "\n" + err
+	return about, l
+}
+
+// count is the number in v, or 0.
+func count(v slog.Value) int64 {
+	switch v.Kind() {
+	case slog.KindInt64:
+		return v.Int64()
+	case slog.KindUint64:
+		return int64(min(v.Uint64(), math.MaxInt64))
+	default:
+		return 0
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -16,7 +17,7 @@ func says(t *testing.T, f func(log *slog.Logger)) (lines []string) {
 	synctest.Test(t, func(*testing.T) {
 		var out bytes.Buffer
 		f(slog.New(Wrap(slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			if a.Key == "suppressed" || a.Key == "event" || a.Key == "topic" || a.Key == "err" {
+			if a.Key == "suppressed" || a.Key == "suppressed_records" || a.Key == "records" || a.Key == "file" || a.Key == "event" || a.Key == "topic" || a.Key == "err" {
 				return a
 			}
 			return slog.Attr{}
@@ -113,4 +114,53 @@ func TestFlushWritesTheLastStateOfEachSubject(t *testing.T) {
 		Flush(log.Handler())
 	}), "event=topic.trouble topic=a err=0", "event=topic.trouble topic=a err=1", "event=topic.trouble topic=a err=2", "event=topic.trouble topic=a err=3",
 		"event=topic.trouble topic=a err=4", "event=topic.trouble topic=b", "event=topic.trouble topic=a err=8 suppressed=3")
+}
+
+// Five logs are cut at once, and one of them twice: an audit needs each of the six lines.
+func TestEachLossIsWritten(t *testing.T) {
+	for event := range losses {
+		got := says(t, func(log *slog.Logger) {
+			for i := range 6 {
+				log.Warn("lines may be missing", "event", event, "file", i%5)
+			}
+		})
+		if len(got) != 6 {
+			t.Errorf("%d lines of 6: %q", len(got), got)
+		}
+	}
+}
+
+// Files are subjects of their own: what is said of one does not hold back what is said of another.
+func TestFilesAreSubjectsOfTheirOwn(t *testing.T) {
+	want(t, says(t, func(log *slog.Logger) {
+		for _, file := range []string{"a", "b", "a"} {
+			log.Info("reading file", "event", "file.opened", "file", file)
+		}
+	}), "event=file.opened file=a", "event=file.opened file=b")
+}
+
+// Law: of lines that count records, those written add up to all records.
+func TestRecordsOfHeldLinesAreAddedUp(t *testing.T) {
+	for n := range 40 {
+		lines := says(t, func(log *slog.Logger) {
+			for i := range n {
+				log.Error("dropped", "event", "records.dropped", "topic", "a", "records", 43)
+				time.Sleep(time.Duration(i%9) * time.Second)
+			}
+		})
+		total := 0
+		for _, line := range lines {
+			for field := range strings.FieldsSeq(line) {
+				for _, name := range []string{"records=", "suppressed_records="} {
+					if text, ok := strings.CutPrefix(field, name); ok {
+						count, _ := strconv.Atoi(text)
+						total += count
+					}
+				}
+			}
+		}
+		if total != 43*n {
+			t.Errorf("the lines of %d times 43 records add up to %d: %q", n, total, lines)
+		}
+	}
 }

@@ -170,6 +170,7 @@ func (s *opening) start() (*spool.Recovered, error) {
 	}
 	st := *s.stats.Load()
 	st.FreeBytes = s.space.free
+	s.committer.limitsInto(&st)
 	s.committer.publishLanes(&st, nil)
 	s.stats.Store(&st)
 	rec := s.state.Recovered()

@@ -302,3 +302,17 @@ func TestASegmentThatIsLeftOwnsOnlyWhatItUses(t *testing.T) {
 		t.Errorf("the files own %d bytes, the statistics say %d", owned, st.DiskBytes)
 	}
 }
+
+// A start on a disk that is almost full shows at once what the spool may own, not what spool.max.bytes would be.
+func TestAStartShowsWhatTheDiskLeaves(t *testing.T) {
+	o := tinyOptions(t.TempDir())
+	o.MaxBytes, o.MinFreeBytes = 1<<30, 1000
+	o.Faults = &Faults{Free: func(string) (uint64, error) { return 4 << 20, nil }}
+	for range 2 {
+		l, _ := openLoop(t, o)
+		if limit := l.s.Stats().Limit; limit > 8<<20 {
+			t.Errorf("the limit is %d with 4 MiB free", limit)
+		}
+		l.close()
+	}
+}

@@ -1,7 +1,9 @@
 package doctor
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -57,10 +59,23 @@ func (c *Cluster) Look(r *Report, f *spoold.ClusterFacts, err error) {
 
 func address(r *Report, check string, a spoold.AddressFacts) {
 	if a.Err != nil {
-		r.fault(check, a.Err.Error(), "the address must be reachable from this host as it is advertised (advertised.listeners)")
+		r.fault(check, a.Err.Error(), reach(&a))
 		return
 	}
 	r.ok(check, "answers after "+a.Took.Round(time.Millisecond).String())
+}
+
+// reach says what to do about an address that cannot be used.
+func reach(a *spoold.AddressFacts) string {
+	dial := new(net.OpError)
+	switch {
+	case !errors.As(a.Err, &dial) || dial.Op != "dial":
+		return "it can be connected to: see that security.protocol, ssl.* and sasl.* are those of that listener"
+	case a.Broker < 0:
+		return "correct bootstrap.servers, or what keeps this host from that address (name service, firewall)"
+	default:
+		return "the address must be reachable from this host as it is advertised (advertised.listeners)"
+	}
 }
 
 func (c *Cluster) topic(r *Report, t *spoold.TopicFacts) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -113,6 +114,20 @@ func TestMarkersThatKafkaLosesAreWarnedOf(t *testing.T) {
 	new(Cluster).Look(&r, &f, nil)
 	if got := lines(&r); !strings.Contains(got, "can lose transaction markers") {
 		t.Errorf("the report is\n%s", got)
+	}
+}
+
+// An address that answers and refuses is not to be looked for in the network, nor a bootstrap server in what brokers advertise.
+func TestEachAddressSaysWhatToMend(t *testing.T) {
+	dial := &net.OpError{Op: "dial", Err: errors.New("refused")}
+	for want, a := range map[string]spoold.AddressFacts{
+		"sasl.*":               {Addr: "a:1", Broker: -1, Err: errors.New("this listener does not use SASL")},
+		"bootstrap.servers":    {Addr: "a:1", Broker: -1, Err: fmt.Errorf("connect to a:1: %w", dial)},
+		"advertised.listeners": {Addr: "a:1", Broker: 3, Err: fmt.Errorf("connect to a:1: %w", dial)},
+	} {
+		if got := reach(&a); !strings.Contains(got, want) {
+			t.Errorf("%v: %q, want %q in it", a.Err, got, want)
+		}
 	}
 }
 

@@ -58,7 +58,7 @@ func notAcked(after time.Duration, closing bool) *fault {
 	if closing {
 		return faultf(503, 50003, "spoold is stopping before the cluster answered; %s", do)
 	}
-	return faultf(504, 50003, "The cluster did not answer within %v; %s", after, do)
+	return faultf(504, 50003, "Not all was acked within %v (spoold status says why); %s", after, do)
 }
 
 // refusal is Confluent's code of a record that the cluster refused for good.
