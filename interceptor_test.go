@@ -58,7 +58,7 @@ func (r *recorder) Close() error {
 func offlineEnv(t *testing.T, env Env) (*Producer, chan *failing) {
 	t.Helper()
 	cfg := validConfig()
-	cfg.SpoolPath, cfg.SpoolMinFreeBytes = t.TempDir(), 0
+	cfg.SpoolPath, cfg.SpoolMaxBytes, cfg.SpoolMinFreeBytes = t.TempDir(), 1<<30, 0
 	stores := make(chan *failing, 10)
 	env.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no cluster") }
 	p, err := openWith(cfg, env, func(s *bolt.Store) loop.Store {

@@ -42,7 +42,7 @@ func TestMetricsAreRatesAndAveragesOfTheLastThirtySeconds(t *testing.T) {
 		"record-send-rate": 4, "record-retry-rate": 0.2, "record-error-rate": 0.5, "records-per-request-avg": 40, "batch-size-avg": 250,
 		"batch-split-rate": 0.1, "compression-rate-avg": 0.5, "request-rate": 0.1, "request-latency-avg": 15, "request-latency-max": 20,
 		"produce-throttle-time-avg": 2, "produce-throttle-time-max": 4, "waiting-threads": 0, "bufferpool-wait-ratio": 0.1,
-		"bufferpool-wait-time-ns": 3e9, "buffer-total-bytes": 8 << 30, "requests-in-flight": 0, "metadata-age": 0,
+		"bufferpool-wait-time-ns": 3e9, "buffer-total-bytes": 1 << 30, "requests-in-flight": 0, "metadata-age": 0,
 	} {
 		if got := metric(t, p, name); math.Abs(got-want) > 1e-9 {
 			t.Errorf("%s is %v, want %v", name, got, want)

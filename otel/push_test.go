@@ -33,7 +33,7 @@ func TestPushedMetricsAreOTLP(t *testing.T) {
 		return q.ResponseKind(), nil, true
 	})
 	cfg := spoold.DefaultConfig()
-	cfg.BootstrapServers, cfg.SpoolPath = c.ListenAddrs(), t.TempDir()
+	cfg.BootstrapServers, cfg.SpoolPath, cfg.SpoolMaxBytes = c.ListenAddrs(), t.TempDir(), 64<<20
 	p, err := spoold.Open(cfg, spoold.Env{})
 	if err != nil {
 		t.Fatal(err)
@@ -61,8 +61,8 @@ func TestPushedMetricsAreOTLP(t *testing.T) {
 		if len(points) != 1 || points[0].TimeUnixNano < points[0].StartTimeUnixNano || points[0].StartTimeUnixNano == 0 || len(m.ProtoReflect().GetUnknown()) > 0 {
 			t.Errorf("%v", m)
 		}
-		if m.Name == "org.apache.kafka.producer.buffer.total.bytes" && points[0].GetAsDouble() != float64(8<<30) {
-			t.Errorf("%v, want %d", m, 8<<30)
+		if m.Name == "org.apache.kafka.producer.buffer.total.bytes" && points[0].GetAsDouble() != float64(64<<20) {
+			t.Errorf("%v, want %d", m, 64<<20)
 		}
 	}
 	if err := p.Close(ctx); err != nil {

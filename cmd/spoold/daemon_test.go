@@ -226,7 +226,7 @@ func TestStatusListAndMetricsOfARunningDaemonAgree(t *testing.T) {
 	// The path is longer than a socket's address holds.
 	spool := filepath.Join(t.TempDir(), strings.Repeat("long", 20), strings.Repeat("path", 10), "spool")
 	broker := startBroker(t)
-	d := startDaemon(t, spool, "-b", broker)
+	d := startDaemon(t, spool, "-b", broker, "-X", "spool.max.bytes=64MiB")
 	for i := range 5 {
 		if code, text := d.post(t, "/topics/audit?wait=acked", "", fmt.Sprintf(`{"records":[{"value":%d}]}`, i)); code != 200 {
 			t.Fatalf("%d %s", code, text)
@@ -265,7 +265,7 @@ func TestStatusListAndMetricsOfARunningDaemonAgree(t *testing.T) {
 	}
 	_, metrics := get(t, d.admin+"/metrics")
 	for _, line := range []string{`spoold_spool_appended_records_total{ingress="http",topic="audit"} 5`, `spoold_acked_records_total{topic="audit"} 5`,
-		`spoold_accepted_records_total{topic="audit"} 5`, "spoold_link_up 1", "spoold_memory_anonymous_bytes ", "spoold_memory_mapped_bytes ", "spoold_spool_limit_bytes 8.589934592e+09",
+		`spoold_accepted_records_total{topic="audit"} 5`, "spoold_link_up 1", "spoold_memory_anonymous_bytes ", "spoold_memory_mapped_bytes ", "spoold_spool_limit_bytes 6.7108864e+07",
 		"spoold_spool_commit_duration_seconds_count ", "spoold_disk_free_bytes ", "spoold_build_info{", `spoold_spool_records{topic="audit"} 0`,
 		"spoold_spool_oldest_record_age_seconds 0"} {
 		if !strings.Contains(metrics, "\n"+line) {

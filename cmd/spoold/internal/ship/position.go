@@ -34,6 +34,7 @@ type Position struct {
 	Gzip    bool   // the file is compressed
 	Ignored bool   // the file was there before this log was followed for the first time: it is not read
 	MidLine bool   // the last record had no delimiter: it was the end of the file at that time
+	Cut     bool   // its bytes are in no file any more, and that was reported
 	OfLog   bool   // records name the log, not this file: it had the log's own name, or took the bytes of the file that had it
 }
 
@@ -71,7 +72,7 @@ const positionVersion = 1
 // Encode is the position as a note holds it. The ID is part of the note's name.
 func (p *Position) Encode() []byte {
 	flags := byte(0)
-	for i, set := range []bool{p.Gzip, p.Ignored, p.MidLine, p.OfLog} {
+	for i, set := range []bool{p.Gzip, p.Ignored, p.MidLine, p.OfLog, p.Cut} {
 		if set {
 			flags |= 1 << i
 		}
@@ -101,7 +102,7 @@ func DecodePosition(id uint64, b []byte) (*Position, error) {
 	if b[0] != positionVersion {
 		return nil, fmt.Errorf("%w: it has version %d, this program knows %d", errPosition, b[0], positionVersion)
 	}
-	p := &Position{ID: id, Gzip: b[1]&1 != 0, Ignored: b[1]&2 != 0, MidLine: b[1]&4 != 0, OfLog: b[1]&8 != 0}
+	p := &Position{ID: id, Gzip: b[1]&1 != 0, Ignored: b[1]&2 != 0, MidLine: b[1]&4 != 0, OfLog: b[1]&8 != 0, Cut: b[1]&16 != 0}
 	b = b[2:]
 	var offset uint64
 	for _, n := range []*uint64{&p.Dev, &p.Ino, &offset, &p.Records} {

@@ -33,7 +33,9 @@ func (k *cuts) wasCut(c *candidate, positions []*ship.Position) {
 	}
 	for _, p := range positions { // the newest first
 		if p.Path == c.name.Path && !p.Ignored && !k.cutFrom[c.id] {
-			k.noteCut(p, 0, false)
+			if !p.Cut {
+				k.noteCut(p, 0, false)
+			}
 			k.cutFrom[c.id] = true
 			return
 		}
@@ -51,6 +53,7 @@ func (k *cuts) noteCut(p *ship.Position, unread int64, seen bool) {
 func (k *cuts) adopted(c *candidate, p *ship.Position) {
 	lost := k.cut[p.ID].unread - (c.size - p.Offset)
 	delete(k.cut, p.ID)
+	p.Cut = false
 	if lost > 0 && !c.gzip {
 		k.gap(p, lost, "the file was truncated after a copy of it was made: bytes that were written in between are lost to spoold")
 	}

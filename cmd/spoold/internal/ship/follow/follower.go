@@ -87,7 +87,9 @@ func (w *Follower) Run(ctx context.Context) error {
 		err = nil
 	}
 	if w.o.Once && err == nil && ctx.Err() == nil {
-		w.reportGaps(w.now().Add(time.Hour))
+		if err = w.commit(last, w.reportGaps(w.now().Add(time.Hour))); errors.Is(err, spoold.ErrFull) {
+			err = nil // the next run reports them again
+		}
 		for _, problem := range w.problems {
 			err = errors.Join(err, problem)
 		}

@@ -67,8 +67,9 @@ func (w *Follower) there(p *ship.Position) bool {
 	return id == p.FileID
 }
 
-// reportGaps says what was cut off and found in no other file, after some time: a copy may be being compressed.
-func (w *Follower) reportGaps(at time.Time) {
+// reportGaps says what was cut off and found in no other file, after some time: a copy may be being compressed. The notes
+// are for the spool: a start finds the file as it is now, and must not report it again.
+func (w *Follower) reportGaps(at time.Time) (notes []spoold.Note) {
 	for _, id := range slices.Sorted(maps.Keys(w.cut)) {
 		unread, seen, p := w.cut[id].unread, w.cut[id].seen, w.positions[id]
 		if at.Sub(w.cut[id].at) < w.o.Quiet || p != nil && w.blocked[w.o.nameOf(p.Path).Base] {
@@ -78,10 +79,14 @@ func (w *Follower) reportGaps(at time.Time) {
 		if p == nil {
 			continue
 		}
+		if p.Cut = true; p.Offset > 0 {
+			notes = append(notes, w.o.note(p))
+		}
 		if seen && unread == 0 {
 			w.o.Report(Event{Kind: Rotated, Path: p.Path, Offset: p.Offset, Detail: "the file was truncated or written anew after all of it that was seen had been read"})
 			continue
 		}
 		w.gap(p, unread, "the file was truncated, written anew or removed, and no copy of it was found: bytes behind this offset that were not read are lost to spoold")
 	}
+	return notes
 }

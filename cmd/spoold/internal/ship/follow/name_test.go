@@ -131,3 +131,43 @@ func TestShortLinesOfManyBatchesArriveAsTheyStand(t *testing.T) {
 		}
 	}
 }
+
+// A log that was emptied and got no line since is found empty by each start: its gap is reported once, and where nothing
+// was missing by none. What is cut off later is reported again.
+func TestACutIsReportedOnce(t *testing.T) {
+	for _, seen := range []bool{true, false} { // cut while it was followed, or between two lives
+		r := newRig(t, 1, "app.log", "*.log")
+		gaps := func() (n int) {
+			for _, e := range r.events {
+				if e.Kind == Gap {
+					n++
+				}
+			}
+			return n
+		}
+		r.write("app.log", "one\n")
+		r.start()
+		r.settle()
+		r.do(os.Truncate(r.path("app.log"), 0))
+		want := 0
+		if !seen {
+			want = 1
+			r.start()
+		}
+		for range 3 {
+			r.settle()
+			if gaps() != want {
+				t.Fatalf("seen %v: %d gaps, want %d: %+v", seen, gaps(), want, r.events)
+			}
+			r.start()
+		}
+		r.write("app.log", "two\n")
+		r.settle()
+		r.do(os.Truncate(r.path("app.log"), 0))
+		r.start()
+		r.settle()
+		if gaps() != want+1 {
+			t.Fatalf("seen %v: %d gaps after it was cut again, want %d", seen, gaps(), want+1)
+		}
+	}
+}

@@ -64,8 +64,13 @@ func (w *Follower) scan(ctx context.Context) error {
 		w.blocked[base], w.watch.scan = true, true
 	}
 	notes := append(append(w.notes, w.forget()...), w.see()...)
-	w.reportGaps(w.now())
+	notes = append(notes, w.reportGaps(w.now())...)
 	w.order()
+	return w.commit(ctx, notes)
+}
+
+// commit has notes in the spool when it comes back without an error.
+func (w *Follower) commit(ctx context.Context, notes []spoold.Note) error {
 	if len(notes) == 0 {
 		return nil
 	}
@@ -212,6 +217,7 @@ func (w *Follower) follow(c *candidate, p *ship.Position) {
 		delete(w.cutFrom, c.id)
 	}
 	delete(w.cut, p.ID)
+	p.Cut, f.read.Cut = false, false
 	if p.Offset == 0 && !p.Gzip {
 		f.first = c.first
 	}
