@@ -25,6 +25,9 @@ func (p *Plan) OnFiles(alone bool) *Plan {
 		h := &p.Hosts[i]
 		small := h.Alone
 		h.Real, h.Alone = !alone, alone
+		if !alone { // the model has no policies
+			h.QuotaBytes, h.DeadBytes, h.DeadBlock = 0, 0, false
+		}
 		if alone && !small {
 			h.MaxBytes = max(8*h.MaxBytes, smallestSpool)
 		}
