@@ -42,3 +42,20 @@ func (v *View) Confirm(t *Topic, n int32, c *LeaderCheck) (verdict Verdict, refr
 	c.gen = v.Refresh()
 	return Again, c.gen
 }
+
+// Other is a connected broker other than id, or nil; those that are not connected are connected to. others reports whether
+// metadata names any.
+func Other(v *View, id int32) (other *Broker, others bool) {
+	for _, b := range v.brokers {
+		switch {
+		case b.ID == id || !b.listed:
+			continue
+		case !b.Up:
+			v.Connect(b)
+		case other == nil:
+			other = b
+		}
+		others = true
+	}
+	return other, others
+}

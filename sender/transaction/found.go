@@ -11,10 +11,14 @@ import (
 )
 
 func (s *starter) findCoordinator(key string, kind int8) {
+	s.askCoordinator(sender.AnyBroker, key, kind)
+}
+
+func (s *starter) askCoordinator(broker int32, key string, kind int8) {
 	s.begun.asked = true
 	q := kmsg.NewPtrFindCoordinatorRequest()
 	q.CoordinatorKey, q.CoordinatorKeys, q.CoordinatorType = key, []string{key}, kind
-	s.request(sender.Request{Kind: sender.KindControl, Broker: sender.AnyBroker, Message: q, MinVersion: 1, MaxVersion: 4}, &request{kind: reqFind, begun: s.begun.id})
+	s.request(sender.Request{Kind: sender.KindControl, Broker: broker, Message: q, MinVersion: 1, MaxVersion: 4}, &request{kind: reqFind, begun: s.begun.id})
 }
 
 func (s *starter) askProgress() {
@@ -36,7 +40,8 @@ func (s *starter) reachForStart(id int32) bool {
 		return true
 	}
 	if s.now.Age-s.begun.heldAt >= reachMs {
-		s.begun.heldAt, s.begun.group, s.begun.owner = 0, -1, -1
+		s.begun.heldAt = 0
+		s.begun.nobody()
 		s.failed("the coordinator's broker cannot be reached")
 	}
 	return false

@@ -94,12 +94,12 @@ func (s *markers) lookAtGroup(x *place) {
 	if !s.starter.reach(x.broker, s.now.Age) {
 		x.looks++
 		x.broker = sender.AnyBroker
-		x.askAt = s.now.Age + s.cfg.RetryBackoffMs
+		x.askAt = s.now.Age + s.backoff.After(min(x.looks, 10))
 		s.later(x.askAt)
 		return
 	}
 	x.asked = true
-	q := offsetFetch(x.group, true)
+	q := offsetFetch(x.group, true, x.offsets...)
 	s.request(sender.Request{Kind: sender.KindControl, Broker: x.broker, Message: q, MinVersion: 7, MaxVersion: 9},
 		&request{kind: reqGroup, places: []*place{x}, joined: s.joined()})
 }
@@ -166,14 +166,25 @@ func coordinatorOf(r *kmsg.FindCoordinatorResponse) (protocol.ErrorCode, int32) 
 	return protocol.ErrorCode(r.ErrorCode), r.NodeID
 }
 
-// offsetFetch asks for all offsets of a group.
-func offsetFetch(group string, stable bool) kmsg.Request {
+// offsetFetch asks for the offsets of a group: for those of partitions, or for all that were committed. Of all, a broker leaves out
+// what only an open transaction carries.
+func offsetFetch(group string, stable bool, of ...protocol.TopicPartition) kmsg.Request {
 	q := kmsg.NewPtrOffsetFetchRequest()
 	q.Group = group
 	g := kmsg.NewOffsetFetchRequestGroup()
-	g.Group, g.Topics = group, nil // all
+	g.Group, g.Topics = group, nil
 	g.MemberEpoch = -1
-	q.Topics, q.Groups = nil, append(q.Groups, g)
+	q.Topics = nil
+	for _, tp := range of {
+		if n := len(q.Topics); n == 0 || q.Topics[n-1].Topic != tp.Topic {
+			q.Topics = append(q.Topics, kmsg.OffsetFetchRequestTopic{Topic: tp.Topic})
+			g.Topics = append(g.Topics, kmsg.OffsetFetchRequestGroupTopic{Topic: tp.Topic})
+		}
+		n := len(q.Topics) - 1
+		q.Topics[n].Partitions = append(q.Topics[n].Partitions, tp.Partition)
+		g.Topics[n].Partitions = q.Topics[n].Partitions
+	}
+	q.Groups = append(q.Groups, g)
 	q.RequireStable = stable
 	return q
 }

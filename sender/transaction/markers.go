@@ -35,6 +35,7 @@ type place struct {
 	of     *committed // whose marker was not seen yet; nil: an aborted transaction's, or that of one which is not known
 	first  int64      // offset of its first record
 	doubt  bool       // the marker may be another one: the log is to tell whether it was committed
+	later  bool       // a transaction behind it is open there
 	listed bool       // in markers.open
 	asked  bool
 	looks  int
@@ -235,8 +236,11 @@ func (s *markers) described(x *place, p *kmsg.DescribeProducersResponseTopicPart
 	id := s.starter.identity().ID
 	for i := range p.ActiveProducers {
 		if a := &p.ActiveProducers[i]; a.CurrentTxnStartOffset >= 0 && protocol.ProducerID(a.ProducerID) == id {
-			s.stillOpen(x, joined)
-			return
+			if x.of == nil || x.first < 0 || a.CurrentTxnStartOffset <= x.first {
+				s.stillOpen(x, joined)
+				return
+			}
+			x.later = true // of a former process: it had seen the end of x.of there, and its own transaction was aborted
 		}
 	}
 	s.closed(x)
@@ -281,6 +285,10 @@ func (s *markers) see(x *place) {
 		s.healed++
 	}
 	x.sight, x.doubt, x.heals = seen, false, 0
+	if x.later {
+		x.sight, x.later, x.looks, s.stir = unseen, false, 0, true
+		defer s.want(x)
+	}
 	if c := x.of; c != nil {
 		x.of = nil
 		if c.left--; c.left == 0 {

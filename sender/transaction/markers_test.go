@@ -17,10 +17,11 @@ type marks struct {
 	hangs   map[string]bool // topics where a marker was lost: whether it was of a commit
 	lose    int             // of a hundred
 	lost    int
-	denied  bool // DescribeProducers is refused
-	timeout bool // the next transaction that carries nothing is aborted by the coordinator
-	anew    byte // how often each topic was created anew
-	undone  bool // the log says that what is asked for was aborted
+	denied  bool  // DescribeProducers is refused
+	timeout bool  // the next transaction that carries nothing is aborted by the coordinator
+	anew    byte  // how often each topic was created anew
+	start   int64 // not 0: offset of the first record of what is open
+	undone  bool  // the log says that what is asked for was aborted
 }
 
 // written: a record of the open transaction is in a topic. Nothing that has ended may be open there.
@@ -63,7 +64,7 @@ func (w *world) producers(q *kmsg.DescribeProducersRequest) *kmsg.DescribeProduc
 			a := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
 			a.ProducerID, a.CurrentTxnStartOffset = 7, -1
 			if _, hangs := w.marks.hangs[t.Topic]; hangs || w.open[t.Topic] > 0 {
-				a.CurrentTxnStartOffset = 10
+				a.CurrentTxnStartOffset = max(10, w.marks.start)
 			}
 			rp.ActiveProducers = append(rp.ActiveProducers, a)
 			rt.Partitions = append(rt.Partitions, rp)
@@ -177,6 +178,23 @@ func TestRecordsGoAgainWhoseMarkerWasWrittenWrongly(t *testing.T) {
 		w.run()
 		if w.committed != 6 || w.settled[0] != 3 || len(w.disk.Unconfirmed) > 0 {
 			t.Fatalf("version %d: %d committed, %d settled, unconfirmed %v", version, w.committed, w.settled[0], w.disk.Unconfirmed)
+		}
+	}
+}
+
+// A process had seen the marker of its committed transaction, and opened the next one. That was aborted by the start of the next
+// process, and the marker of the abort was lost: it was taken for that of the commit, and what was aborted was committed.
+func TestALostAbortBehindACommitIsWrittenAsAnAbort(t *testing.T) {
+	for _, version := range []int16{1, 2} {
+		w := lostMarker(t, version)
+		w.longest, w.marks.start = 1<<30, 20
+		w.marks.hangs["a"] = false
+		w.restarted(version)
+		w.spooled(1, 0)
+		w.run()
+		if w.committed != 4 || w.settled[0] != 4 || len(w.marks.hangs)+len(w.disk.Unconfirmed) > 0 || w.s.markers.healed != 1 {
+			t.Errorf("version %d: %d committed, %d settled, markers missing %v, unconfirmed %v, written %d",
+				version, w.committed, w.settled[0], w.marks.hangs, w.disk.Unconfirmed, w.s.markers.healed)
 		}
 	}
 }

@@ -76,6 +76,9 @@ func (s *reader) waitsForOnline(lane spool.LaneID, i spool.Index) bool {
 	return int(lane) >= len(after) || i >= after[lane]
 }
 
+// onlineLookMs is between two looks whether the topics of the unit whose turn it is can be written to.
+const onlineLookMs = 500
+
 // turnOf reports whether all that goes before o has left, and its topics can be written to.
 func (s *runner) turnOf(o *online) bool {
 	for id, end := range o.after {
@@ -91,7 +94,7 @@ func (s *runner) turnOf(o *online) bool {
 	}
 	for _, l := range o.lanes {
 		if s.now.Age < l.retryAt || !s.reader.writable(l) {
-			s.wake(s.now.Age + s.cfg.RetryBackoffMs)
+			s.wake(max(l.retryAt, s.now.Age+onlineLookMs)) // what changes in the view of the cluster wakes it, too
 			s.starter.trial.say(fmt.Sprintf("a transaction waits for topic %s: %s", l.topic, l.detail))
 			return false
 		}

@@ -43,6 +43,7 @@ type beginning struct {
 	id       uint64 // which it is: answers to an earlier one are ignored
 	asked    bool   // a request is under way
 	group    int32  // coordinator of our group
+	checks          // whether it is
 	owner    int32  // coordinator of the transactional id
 	retryAt  int64
 	attempts int
@@ -72,7 +73,7 @@ func (t *trouble) say(detail string) { t.detail = detail }
 
 // restart begins the start procedure.
 func (s *starter) restart() {
-	s.begun = beginning{id: s.begun.id + 1, group: -1, owner: -1, deciding: s.begun.deciding, retryAt: s.begun.retryAt, attempts: s.begun.attempts}
+	s.begun = beginning{id: s.begun.id + 1, group: -1, owner: -1, checks: unchecked, deciding: s.begun.deciding, retryAt: s.begun.retryAt, attempts: s.begun.attempts}
 	if c := s.sending; c != nil {
 		if c.online != nil {
 			s.runner.endOnline(c.online, false, s.trial.detail) // commit was never sent
@@ -137,7 +138,9 @@ func (s *starter) starting() {
 			s.findCoordinator(txn.GroupID(s.known.ID), 0)
 			return
 		}
-		s.askProgress()
+		if s.phase == looking || s.sureOfGroup() {
+			s.askProgress()
+		}
 	case searching:
 		s.askEvidence()
 	case describing:
@@ -226,7 +229,7 @@ func (s *starter) broken() {
 func (s *starter) onStart(q *request, resp sender.Response) {
 	s.begun.asked = false
 	if resp.Err != nil {
-		s.begun.group, s.begun.owner = -1, -1
+		s.begun.nobody()
 		s.failed(cluster.ErrText(resp.Err))
 		return
 	}
@@ -240,7 +243,7 @@ func (s *starter) onStart(q *request, resp sender.Response) {
 		if s.phase == describing {
 			s.begun.owner = node
 		} else {
-			s.begun.group = node
+			s.begun.named(node)
 		}
 		s.begun.attempts = 0
 	case *kmsg.OffsetFetchResponse:
@@ -268,7 +271,7 @@ func (s *starter) refusedAtStart(what string, code protocol.ErrorCode) {
 		}
 		return
 	}
-	s.begun.group, s.begun.owner = -1, -1
+	s.begun.nobody()
 	s.failed(detail)
 }
 
@@ -302,6 +305,9 @@ func (s *starter) onProgress(r *kmsg.OffsetFetchResponse) {
 			s.starting()
 		}
 		return
+	}
+	if list = s.allProgress(list); list == nil {
+		return // another broker takes itself for the coordinator, too
 	}
 	v, why := txn.Late(k, list)
 	if taken := txn.TakenOver(k, list); taken != k.TookOver && v != txn.Foreign && v != txn.Copy {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/spool"
+	"github.com/spoold/spoold/txn"
 )
 
 // calls counts how often the sender has itself woken within an hour; answer answers what it asks, a millisecond later.
@@ -59,4 +60,44 @@ func TestALogWithoutALeaderIsLookedAtNowAndThen(t *testing.T) {
 	if w.s.starter.phase != searching || n > 20_000 {
 		t.Errorf("%s, %d calls within an hour", phaseNames[w.s.starter.phase], n)
 	}
+}
+
+// A broker that is apart from the others says that it coordinates the group, and that nothing was committed. The others know better:
+// this spool is a copy.
+func TestProgressOfAFormerCoordinatorDoesNotCount(t *testing.T) {
+	w := newWorld(t, 1, 2, "a")
+	w.spooled(1, 0)
+	for range 1000 {
+		if len(w.requests) == 0 {
+			w.now.Age += 20
+			w.do(w.s.Tick(w.now))
+			continue
+		}
+		r := w.requests[0]
+		w.requests = w.requests[1:]
+		w.now.Age++
+		resp := w.answer(&r)
+		switch m := resp.Message.(type) {
+		case *kmsg.MetadataResponse:
+			m.Brokers = append(m.Brokers, kmsg.MetadataResponseBroker{NodeID: 2})
+		case *kmsg.FindCoordinatorResponse:
+			if q := r.Message.(*kmsg.FindCoordinatorRequest); r.Broker == 2 && q.CoordinatorType == 0 {
+				m.Coordinators[0].NodeID = 2
+			}
+		case *kmsg.OffsetFetchResponse:
+			if r.Broker == 2 {
+				m.Groups = []kmsg.OffsetFetchResponseGroup{{Group: "spoold.id", Topics: []kmsg.OffsetFetchResponseGroupTopic{{
+					Topic: "a", Partitions: []kmsg.OffsetFetchResponseGroupTopicPartition{{Offset: 9, Metadata: kmsg.StringPtr(txn.Metadata("us", 1))}},
+				}}}}
+			}
+		case *kmsg.AddPartitionsToTxnResponse, *kmsg.TxnOffsetCommitResponse:
+			t.Fatalf("%T: a copy has begun a transaction", r.Message)
+		}
+		e := w.s.Handle(w.now, resp)
+		if e.Stop != nil {
+			return
+		}
+		w.do(e)
+	}
+	t.Errorf("the copy was not noticed: %s, %+v", phaseNames[w.s.starter.phase], w.s.starter.begun)
 }
