@@ -239,7 +239,7 @@ const (
 	knowsGroups = 10 // a group that is not there has an error
 )
 
-// offsetFetch gives all offsets of groups (KafkaApis.fetchAllOffsetsForGroup).
+// offsetFetch gives all offsets of groups (KafkaApis.fetchAllOffsetsForGroup), or those that are asked for (fetchOffsetsForGroup).
 func (n transactional) offsetFetch(m *kmsg.OffsetFetchRequest) kmsg.Response {
 	if m.GetVersion() < asksStable || m.GetVersion() >= knowsGroups {
 		panic("broker: the model knows OffsetFetch in versions 7 to 9")
@@ -248,7 +248,13 @@ func (n transactional) offsetFetch(m *kmsg.OffsetFetchRequest) kmsg.Response {
 	resp.SetVersion(m.GetVersion())
 	resp.ThrottleMillis = n.throttle()
 	if m.GetVersion() < asksGroups {
-		topics, code := n.groupOffsets(m.Group, m.RequireStable)
+		var asked []txnPart
+		for i := range m.Topics {
+			for _, p := range m.Topics[i].Partitions {
+				asked = append(asked, txnPart{m.Topics[i].Topic, p})
+			}
+		}
+		topics, code := n.groupOffsets(m.Group, asked, m.RequireStable)
 		resp.ErrorCode = int16(code)
 		for _, t := range topics {
 			old := kmsg.NewOffsetFetchResponseTopic()
@@ -265,14 +271,22 @@ func (n transactional) offsetFetch(m *kmsg.OffsetFetchRequest) kmsg.Response {
 	for i := range m.Groups {
 		g := kmsg.NewOffsetFetchResponseGroup()
 		g.Group = m.Groups[i].Group
-		topics, code := n.groupOffsets(g.Group, m.RequireStable)
+		var asked []txnPart
+		for _, t := range m.Groups[i].Topics {
+			for _, p := range t.Partitions {
+				asked = append(asked, txnPart{t.Topic, p})
+			}
+		}
+		topics, code := n.groupOffsets(g.Group, asked, m.RequireStable)
 		g.Topics, g.ErrorCode = topics, int16(code)
 		resp.Groups = append(resp.Groups, g)
 	}
 	return resp
 }
 
-func (n transactional) groupOffsets(group string, stable bool) (topics []kmsg.OffsetFetchResponseGroupTopic, code protocol.ErrorCode) {
+// groupOffsets are those of partitions; with none, of all that the group has committed, which leaves out what only an open transaction
+// carries.
+func (n transactional) groupOffsets(group string, asked []txnPart, stable bool) (topics []kmsg.OffsetFetchResponseGroupTopic, code protocol.ErrorCode) {
 	code = n.groups.ready()
 	switch {
 	case !n.c.may(Group, group):
@@ -284,13 +298,20 @@ func (n transactional) groupOffsets(group string, stable bool) (topics []kmsg.Of
 		return nil, code
 	}
 	all := n.groups.offsets(group, stable)
-	for _, part := range slices.SortedFunc(maps.Keys(all.list), comparePart) {
+	if len(asked) == 0 {
+		asked = slices.SortedFunc(maps.Keys(all.list), comparePart)
+	}
+	for _, part := range asked {
 		if k := len(topics); k == 0 || topics[k-1].Topic != part.topic {
 			t := kmsg.NewOffsetFetchResponseGroupTopic()
 			t.Topic = part.topic
 			topics = append(topics, t)
 		}
-		o, p := all.list[part], kmsg.NewOffsetFetchResponseGroupTopicPartition()
+		o, ok := all.list[part]
+		if !ok {
+			o.offset = -1
+		}
+		p := kmsg.NewOffsetFetchResponseGroupTopicPartition()
 		p.Partition, p.Offset, p.LeaderEpoch, p.Metadata = part.number, o.offset, -1, kmsg.StringPtr(o.metadata)
 		if stable && all.pending[part] { // that only, and nothing of what was committed before
 			p.Offset, p.Metadata, p.ErrorCode = -1, kmsg.StringPtr(""), int16(protocol.UnstableOffsetCommit)

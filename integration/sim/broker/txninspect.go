@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/spoold/spoold/protocol"
 )
 
 // For those who check.
@@ -34,8 +36,24 @@ func ended(log []entry, list []Logged) {
 // End is what was decided about a transaction, by its number. The zero value: nothing yet.
 func (c *Cluster) End(serial int64) End { return c.ends[serial] }
 
-// OpenTransactions says of which partitions transactions are open, and of which transactional ids.
-func (c *Cluster) OpenTransactions() (open []string) {
+// GroupOffset is what a group has committed; 0: nothing.
+func GroupOffset(c *Cluster, group, topic string, number int32) int64 {
+	for _, n := range c.nodes {
+		if n.alive && n.groups.ready() == protocol.None {
+			return n.groups.offsets(group, false).list[txnPart{topic, number}].offset
+		}
+	}
+	return 0
+}
+
+// OpenTransactions says of which partitions transactions are open, and of which transactional ids, but for some ids.
+func (c *Cluster) OpenTransactions(but ...string) (open []string) {
+	ids := map[string]*coordinated{}
+	if t := c.controller.topic(txnTopic); t != nil {
+		if r := c.leader(t.id, 0); r != nil {
+			ids = r.node.coordinator.ids
+		}
+	}
 	for _, t := range c.controller.topics {
 		if t.deleted || t.name == txnTopic {
 			continue
@@ -46,20 +64,15 @@ func (c *Cluster) OpenTransactions() (open []string) {
 				continue
 			}
 			for _, who := range r.activeProducers() {
-				if who.CurrentTxnStartOffset >= 0 {
+				if who.CurrentTxnStartOffset >= 0 && !slices.ContainsFunc(but, func(id string) bool { return ids[id] != nil && ids[id].pid == who.ProducerID }) {
 					open = append(open, fmt.Sprintf("%s-%d from %d", t.name, p.number, who.CurrentTxnStartOffset))
 				}
 			}
 		}
 	}
-	if t := c.controller.topic(txnTopic); t != nil {
-		if r := c.leader(t.id, 0); r != nil {
-			for _, id := range slices.Sorted(maps.Keys(r.node.coordinator.ids)) {
-				x := r.node.coordinator.ids[id]
-				if x.state == ongoing || x.state.preparing() {
-					open = append(open, "transactional id "+x.id+" is "+string(x.state))
-				}
-			}
+	for _, id := range slices.Sorted(maps.Keys(ids)) {
+		if x := ids[id]; x.state == ongoing || x.state.preparing() {
+			open = append(open, "transactional id "+x.id+" is "+string(x.state))
 		}
 	}
 	return open

@@ -25,6 +25,7 @@ type History struct {
 	// Counts of partitions that each topic ever had.
 	Counts map[string][]int32
 	Hash   func(key []byte) uint32 // Kafka's murmur2, for keys
+	Inputs map[int]*Input          // by client
 	Open   []string                // transactions that have not ended at the end
 }
 
@@ -54,6 +55,14 @@ type Op struct {
 	Keyed   bool // repeated with the same key until it is answered
 	Foreign bool // a key that another request had used: must be refused
 	Unit    bool // its records are in one transaction
+	Online  bool // it is not spooled: it is delivered at once, or aborted
+}
+
+// Input is what was made of one input, whose offsets are committed in the transactions of the records.
+type Input struct {
+	Ops       []int    // of each offset, in order
+	Told      []Result // of each, what the last attempt was told: OK, Refused (it was aborted), or Unknown
+	Committed int64    // the offset that its group has at the end, and so below which all are done
 }
 
 // Kind of an Event.

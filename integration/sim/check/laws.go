@@ -15,6 +15,7 @@ var Laws = []struct {
 	{"P2 no duplicate", (*facts).noDuplicate},
 	{"P3 order", (*facts).order},
 	{"P4 units are whole", (*facts).whole},
+	{"P4 offsets go with records", (*facts).processed},
 	{"P5 no invention", (*facts).noInvention},
 	{"P6 true answers", (*facts).trueAnswers},
 	{"P7 one record a key", (*facts).oneRecordAKey},
@@ -238,7 +239,7 @@ func (f *facts) invented(l *Log, e *Entry) string {
 	}
 	r, d := &f.h.Records[e.Record], &f.durable[e.Record]
 	switch {
-	case !d.ever:
+	case !d.ever && !f.h.Ops[r.Op].Online:
 		return f.name(e.Record) + " is there and never was on its host's disk"
 	case r.Topic != l.Topic:
 		return f.name(e.Record) + " was sent to another topic"
@@ -246,9 +247,11 @@ func (f *facts) invented(l *Log, e *Entry) string {
 		return a.Key == b.Key && same(a.Value, b.Value)
 	}):
 		return fmt.Sprintf("%s has other bytes: key %q value %.40q headers %q, sent were %q %.40q %q", f.name(e.Record), e.Key, e.Value, e.Headers, r.Key, r.Value, r.Headers)
-	case !e.Appended && e.Timestamp != d.ts && !slices.Contains(f.stamps[e.Record], e.Timestamp):
+	case f.h.Ops[r.Op].Online && !e.Appended && e.Timestamp != r.Timestamp:
+		return fmt.Sprintf("%s has timestamp %d, sent with %d", f.name(e.Record), e.Timestamp, r.Timestamp)
+	case !f.h.Ops[r.Op].Online && !e.Appended && e.Timestamp != d.ts && !slices.Contains(f.stamps[e.Record], e.Timestamp):
 		return fmt.Sprintf("%s has timestamp %d, spooled with %d", f.name(e.Record), e.Timestamp, d.ts)
-	case r.Given && d.ts != r.Timestamp:
+	case !f.h.Ops[r.Op].Online && r.Given && d.ts != r.Timestamp:
 		return fmt.Sprintf("%s was spooled with timestamp %d, sent with %d", f.name(e.Record), d.ts, r.Timestamp)
 	case r.Partition >= 0 && r.Partition != l.Partition:
 		return fmt.Sprintf("%s was sent to partition %d", f.name(e.Record), r.Partition)

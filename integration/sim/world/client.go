@@ -24,6 +24,8 @@ type client struct {
 	done  bool
 	past  []*ask // answered ones, to be repeated now and then
 	tails []*ask // of a Tailer, by number
+
+	processor *processor // nil: it is none
 }
 
 // ask is one request and what came of it.
@@ -39,6 +41,10 @@ type ask struct {
 func newClient(w *World, id int) *client {
 	p := &w.plan.Clients[id]
 	c := &client{w: w, h: w.hosts[p.Host], id: id, plan: p, rng: w.stream(streamClient, id)}
+	if p.Kind == Processor {
+		c.processor = &processor{client: c, at: -1}
+		w.hist.Inputs[id] = &check.Input{}
+	}
 	if c.inside() {
 		c.began()
 	} else {
@@ -48,7 +54,7 @@ func newClient(w *World, id int) *client {
 }
 
 // inside reports whether the client is part of the host's process.
-func (c *client) inside() bool { return c.plan.Kind == Tailer || c.plan.Kind == Pipeline }
+func (c *client) inside() bool { return c.plan.Kind >= Tailer }
 
 // next makes the next request, after a pause.
 func (c *client) next() {
@@ -67,6 +73,8 @@ func (c *client) next() {
 		c.tail()
 	case Pipeline:
 		c.pipeline()
+	case Processor:
+		c.processor.next()
 	default:
 		c.request()
 	}
@@ -186,7 +194,9 @@ func (c *client) unanswered(a *ask) {
 func (c *client) reset() {
 	a := c.ask
 	if c.inside() {
-		c.ask = nil
+		if c.ask = nil; c.processor != nil {
+			c.processor.at, c.processor.id = -1, 0
+		}
 		return
 	}
 	if a != nil && !a.answered {

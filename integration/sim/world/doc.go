@@ -13,5 +13,6 @@
 //
 // Files: plan.go (what a run is), draw.go (a seed's swarm of faults), real.go (which seeds have spool/bolt itself), world.go
 // and trace.go (time, what is told), host.go and spooling.go (a process and its disk), link.go, describe.go and stale.go
-// (connections, requests in words, answers that are out of date), client.go (who sends), transactions.go (hosts with a transactional id), faults.go, operator.go, lasting.go (trouble that outlasts the faults), end.go (what is true at the end), shrink.go.
+// (connections, requests in words, answers that are out of date), client.go (who sends), processor.go (who commits offsets with it), transactions.go (hosts with a transactional id), faults.go,
+// operator.go and outcomes.go (of parked transactions), lasting.go (trouble that outlasts the faults), end.go (what is true at the end), shrink.go.
 package world

@@ -148,7 +148,7 @@ func (w *World) quiet() bool {
 	if !w.clientsDone() {
 		return false
 	}
-	if len(w.cluster.OpenTransactions()) > 0 {
+	if len(openTransactions(w)) > 0 {
 		return false
 	}
 	for _, h := range w.hosts {
@@ -162,7 +162,8 @@ func (w *World) quiet() bool {
 // judge gathers what is true at the end, and has it checked.
 func (w *World) judge() []check.Violation {
 	out := roomless(w)
-	w.hist.Open = w.cluster.OpenTransactions()
+	w.hist.Open = openTransactions(w)
+	inputs(w)
 	for _, h := range w.hosts {
 		h.end(check.Stopped, false, "the run is over")
 		hosted, found := h.inspect()

@@ -51,6 +51,7 @@ type host struct {
 	served  []*broker.Conn           // lost connections of which the broker still serves what had arrived
 	aged    map[place]int64          // when a batch was sent whose timestamps are so old that a broker may forget its producer
 	rivals  int                      // how often another producer has asked for its transactional id
+	onlines uint64                   // transactions that were not spooled, so far
 	gone    bool                     // stopped for good
 	stuck   bool                     // a partition of it stays parked: no choice is right
 
@@ -60,6 +61,7 @@ type host struct {
 	up         bool
 	closing    bool
 	core       core
+	online     map[uint64]func(sender.OnlineEnd) // who waits for a transaction that is not spooled
 	links      map[int32]*link
 	committing bool
 	owed       []*spool.Write
@@ -156,6 +158,7 @@ func (h *host) start() {
 		h.w.event(check.Event{Kind: check.Moved, Host: h.id})
 	}
 	h.core = newCore(h.plan, rec)
+	h.online = map[uint64]func(sender.OnlineEnd){}
 	h.carry(h.core.Start(h.now()))
 	expireAt(h)
 	h.crowd = crowd{}
@@ -216,6 +219,12 @@ func (h *host) carry(e *sender.Effects) {
 		h.request(e.Requests[i])
 	}
 	h.deliver(e.Deliver)
+	for _, end := range e.Ended {
+		if tell := h.online[end.ID]; tell != nil {
+			delete(h.online, end.ID)
+			h.after(0, func() { tell(end) })
+		}
+	}
 	for i := range e.Feed {
 		f := e.Feed[i]
 		h.after(h.net.Int64N(3), func() { h.feed(f) })

@@ -82,3 +82,14 @@ func (h operator) carried(d *spool.Decision) (serial int64) {
 	}
 	return serial
 }
+
+// openTransactions are those that somebody is to end. Where brokers lose markers, a host that had to stop for good writes none.
+func openTransactions(w *World) []string {
+	var gone []string
+	for _, h := range w.hosts {
+		if w.plan.Cluster.LosesMarkers && (h.gone || h.stuck) {
+			gone = append(gone, h.plan.TransactionalID)
+		}
+	}
+	return w.cluster.OpenTransactions(gone...)
+}

@@ -84,10 +84,11 @@ type ClientKind uint8
 
 // Kinds of clients.
 const (
-	Keyed    ClientKind = iota + 1 // repeats until answered, with an idempotency key
-	Plain                          // does not repeat
-	Tailer                         // goes on where a note says that it was
-	Pipeline                       // does not wait for answers
+	Keyed     ClientKind = iota + 1 // repeats until answered, with an idempotency key
+	Plain                           // does not repeat
+	Tailer                          // goes on where a note says that it was
+	Pipeline                        // does not wait for answers
+	Processor                       // commits offsets of its input with what it makes of it
 )
 
 // Chance is what may befall a message or a request, each as a probability.

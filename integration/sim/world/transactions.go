@@ -63,6 +63,12 @@ func (d *drawing) transactional() {
 		}
 		p.Faults = append(p.Faults, Fault{At: 50 + x.Int64N(p.Chaos), Kind: MoveLeader, A: x.Int32N(p.Brokers), Name: topic})
 	}
+	p.Cluster.LosesMarkers = x.IntN(6) == 0
+	for i := range p.Hosts {
+		if x.IntN(3) == 0 && !d.allowed[spool.ParkTopicRecreated] { // the offsets of a group go with their topic
+			p.Clients = append(p.Clients, Client{Host: i, Kind: Processor, Think: 2 + x.Int64N(60), Batch: 1 + x.IntN(6), Keys: x.IntN(4), Ops: 3 + x.IntN(20)})
+		}
+	}
 }
 
 // rivals has another producer take the transactional id of a host now and then.

@@ -140,6 +140,7 @@ func (w *World) build() {
 	if w.trace.want {
 		w.cluster.Tell = w.tell
 	}
+	w.hist.Inputs = map[int]*check.Input{}
 	w.hist.Counts, w.hist.Reborn = map[string][]int32{}, map[string]bool{}
 	w.hist.Hash = protocol.Murmur2
 	for i := range p.Topics {
