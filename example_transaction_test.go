@@ -46,19 +46,21 @@ func ExampleTransaction_SendOffsets() {
 
 	for done := 0; done < 2; {
 		fetches := consumer.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			log.Fatal(err)
+		}
 		tx, err := p.Begin(ctx)
 		if err != nil {
 			log.Fatal(err)
 		}
 		var offsets []spoold.ConsumedOffset
-		fetches.EachRecord(func(r *kgo.Record) {
-			err = tx.Send(ctx, spoold.Record{Topic: "out", Key: r.Key, Value: bytes.ToUpper(r.Value)})
+		for _, r := range fetches.Records() {
+			if err := tx.Send(ctx, spoold.Record{Topic: "out", Key: r.Key, Value: bytes.ToUpper(r.Value)}); err != nil {
+				log.Fatal(err) // nothing is committed: neither the records before it nor their offsets
+			}
 			offsets = append(offsets, spoold.ConsumedOffset{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset + 1, LeaderEpoch: r.LeaderEpoch})
 			fmt.Printf("%s\n", bytes.ToUpper(r.Value))
 			done++
-		})
-		if err != nil {
-			log.Fatal(err)
 		}
 		member, generation := consumer.GroupMetadata()
 		if err := tx.SendOffsets(ctx, offsets, spoold.ConsumerGroup{ID: "shouters", Generation: generation, Member: member}); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,6 +39,7 @@ type Transaction struct {
 	staged  *bolt.StagedUnit // what did not fit into memory; nil: all of it did
 	store   *bolt.Store      // that staged is in
 	firsts  int64            // bytes that staged keeps in memory
+	topics  map[string]bool  // that it has records for
 	over    string           // how it ended; "": it is open
 
 	followers []follower // its records, in order, if there are interceptors or a tracer
@@ -70,17 +72,18 @@ func (p *Producer) Begin(ctx context.Context) (*Transaction, error) {
 
 // Send adds a record to the transaction; its bytes are copied. It waits for the disk where the transaction
 // does not fit into memory, and for room there as Producer.Send does. ErrTooLarge: the record is over what is
-// taken, or a transaction with SendOffsets is, or what is kept to tell interceptors of its records is over unit.memory.bytes; ErrInvalidRecord: it can never be delivered; ErrFull: the open
-// transactions together hold unit.staged.bytes on the disk, or that is full. After an error the
-// transaction is as before. ErrTransactionOver, ErrClosed.
+// taken, or a transaction with SendOffsets is, or what is kept to tell interceptors of its records is over
+// unit.memory.bytes; ErrInvalidRecord: it can never be delivered, or is for one topic more than the 256 that a
+// transaction may have; ErrFull: the open transactions together hold unit.staged.bytes on the disk, or that is
+// full. After an error the transaction is as before. ErrTransactionOver, ErrClosed.
 func (t *Transaction) Send(ctx context.Context, r Record) error {
 	return t.SendBatch(ctx, []Record{r})
 }
 
 // Commit ends the transaction: it returns once the transaction is on the local disk, synced, from where
 // it is delivered whatever happens; one with SendOffsets returns once it was committed on the cluster, or was
-// aborted (ErrAborted), or ctx has ended and nobody knows yet (ErrUnknown: ask Commitment). Commitment tells when the Kafka transaction that carries it was
-// committed. With an error the transaction stays open and Commit may be called again, unless the error is
+// aborted (ErrAborted), or ctx has ended meanwhile (ErrUnknown: ask Commitment; one that was not decided on by
+// then is aborted). Commitment tells when the Kafka transaction that carries it was committed. With an error the transaction stays open and Commit may be called again, unless the error is ErrAborted,
 // ErrUnknown (the disk failed, it may be spooled or not) or ErrTransactionOver.
 func (t *Transaction) Commit(ctx context.Context) (Commitment, error) {
 	t.mu.Lock()
@@ -126,17 +129,17 @@ func (t *Transaction) Commit(ctx context.Context) (Commitment, error) {
 }
 
 // Abort ends the transaction: none of its records is spooled. Aborting twice is no error;
-// ErrTransactionOver: it was committed.
+// ErrTransactionOver: it was committed, or its Commitment tells what became of it.
 func (t *Transaction) Abort(context.Context) error { return t.end("aborted") }
 
 func (t *Transaction) end(how string) error {
 	t.mu.Lock()
 	defer t.unlock()
-	if t.over == "committed" {
-		return t.overError()
-	}
-	if t.over == "" {
+	switch {
+	case t.over == "":
 		t.close(how)
+	case !strings.HasPrefix(t.over, "aborted"):
+		return t.overError()
 	}
 	return nil
 }
@@ -152,7 +155,7 @@ func (t *Transaction) close(how string) {
 	if t.staged != nil {
 		t.staged.Abort() // unless it was committed
 	}
-	t.records, t.bytes, t.groups, t.notes, t.staged, t.store, t.arena = nil, 0, nil, nil, nil, nil, bytesArena{}
+	t.records, t.bytes, t.groups, t.notes, t.staged, t.store, t.topics, t.arena = nil, 0, nil, nil, nil, nil, nil, bytesArena{}
 }
 
 func (t *Transaction) overError() error {

@@ -110,9 +110,16 @@ func (t *Transaction) commitOnline(ctx context.Context) (Commitment, error) {
 	t.close("committed")
 	c := Commitment{online: o, empty: true}
 	err = c.Committed(ctx)
-	if err != nil && ctx.Err() != nil {
+	switch {
+	case err == nil:
+	case errors.Is(err, ErrAborted):
+		t.over = fmt.Sprintf("aborted: %s", o.End().Why)
+	case ctx.Err() != nil:
 		o.Cancel() // if it was not decided on, it is aborted now
-		return c, fmt.Errorf("%w, and is not known: ask Committed again: %w", ErrUnknown, context.Cause(ctx))
+		err = fmt.Errorf("%w: Committed of its Commitment tells it later: %w", ErrUnknown, context.Cause(ctx))
+		fallthrough
+	default:
+		t.over = "committed or aborted, its Commitment tells which"
 	}
 	return c, err
 }

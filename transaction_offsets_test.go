@@ -3,6 +3,8 @@ package spoold_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -82,8 +84,15 @@ func TestOffsetsAreCommittedWithTheOutputOrNotAtAll(t *testing.T) {
 		}
 		return resp, nil, true
 	})
-	if _, err := step("of a dead generation", 7).Commit(patient(t)); !errors.Is(err, spoold.ErrAborted) {
+	dead := step("of a dead generation", 7)
+	if _, err := dead.Commit(patient(t)); !errors.Is(err, spoold.ErrAborted) {
 		t.Errorf("a dead generation: %v", err)
+	}
+	if _, err := dead.Commit(patient(t)); !errors.Is(err, spoold.ErrTransactionOver) || !strings.Contains(err.Error(), "it was aborted: ") {
+		t.Errorf("committed again after it was aborted: %v", err)
+	}
+	if err := dead.Abort(patient(t)); err != nil {
+		t.Errorf("aborted after it was aborted: %v", err)
 	}
 	committed(t, p, unit(t, p, "spooled after", "out"))
 	if got := values(c.readCommitted(t, 3, "out")); got != "spooled before one spooled after" {
@@ -118,7 +127,45 @@ func TestAContextThatEndsAbortsWhatWasNotDecided(t *testing.T) {
 	if !errors.Is(err, spoold.ErrUnknown) {
 		t.Fatalf("commit under a context that has ended: %v", err)
 	}
+	if err := tx.Abort(patient(t)); !errors.Is(err, spoold.ErrTransactionOver) || strings.Contains(err.Error(), "it was committed,") {
+		t.Errorf("aborted while that is not known: %v", err)
+	}
 	if err := x.Committed(patient(t)); !errors.Is(err, spoold.ErrAborted) {
 		t.Errorf("asked again: %v", err)
+	}
+}
+
+// The limit was found at Commit alone, when nothing was left but to abort, and not at all by a transaction with offsets.
+func TestATransactionTakesNoMoreTopicsThanItCanCommit(t *testing.T) {
+	c := newCluster(t)
+	c.link.down()
+	p := c.open(t, t.TempDir(), transactional("t1"))
+	for _, offsets := range []bool{false, true} {
+		tx, err := p.Begin(patient(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if offsets {
+			if err := tx.SendOffsets(patient(t), []spoold.ConsumedOffset{{Topic: "in"}}, spoold.ConsumerGroup{ID: "g", Generation: -1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range 256 {
+			if err := tx.Send(patient(t), spoold.Record{Topic: fmt.Sprintf("topic-%d", i)}); err != nil {
+				t.Fatal(i, err)
+			}
+		}
+		if err := tx.SendBatch(patient(t), []spoold.Record{{Topic: "topic-1"}, {Topic: "more"}}); !errors.Is(err, spoold.ErrInvalidRecord) {
+			t.Errorf("offsets %v: a 257th topic: %v", offsets, err)
+		}
+		if err := tx.Send(patient(t), spoold.Record{Topic: "topic-255"}); err != nil {
+			t.Errorf("offsets %v: a topic that it has: %v", offsets, err)
+		}
+		if offsets {
+			continue
+		}
+		if _, err := tx.Commit(patient(t)); err != nil {
+			t.Errorf("256 topics: %v", err)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package spoold
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -49,6 +50,10 @@ func (t *Transaction) accept(ctx context.Context, records []Record, seen []follo
 	if t.over != "" {
 		return t.overError()
 	}
+	topics, err := t.withTopics(records)
+	if err != nil {
+		return err
+	}
 	more := followMemory(seen)
 	if !t.p.units.take(more, t.p.cfg.UnitMemory) {
 		return fmt.Errorf("%w: what is kept for interceptors of all open transactions does not fit into unit.memory.bytes = %d", ErrTooLarge, t.p.cfg.UnitMemory)
@@ -58,9 +63,29 @@ func (t *Transaction) accept(ctx context.Context, records []Record, seen []follo
 		return err
 	}
 	if t.over == "" { // as it is, unless writing to the disk ended it
+		t.topics = topics
 		t.followers, t.followed = append(t.followers, seen...), t.followed+more
 	}
 	return nil
+}
+
+// withTopics is which topics the transaction has records for, with these. Under mu.
+func (t *Transaction) withTopics(records []Record) (map[string]bool, error) {
+	topics := t.topics
+	for i := range records {
+		topic := records[i].Topic
+		if topics[topic] {
+			continue
+		}
+		if len(topics) == spool.MaxUnitRuns {
+			return nil, fmt.Errorf("record %d of %d: %w: a transaction has records for at most %d topics, and %s would be one more",
+				i, len(records), ErrInvalidRecord, spool.MaxUnitRuns, topic)
+		}
+		more := make(map[string]bool, len(topics)+1)
+		maps.Copy(more, topics)
+		more[topic], topics = true, more
+	}
+	return topics, nil
 }
 
 // input is what Commit spools. The records were checked by Send.

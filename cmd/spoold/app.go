@@ -201,6 +201,9 @@ func permute(app *cli.App, args []string) []string {
 	if cmd == nil {
 		return args
 	}
+	if len(cmd.Subcommands) > 0 && at < len(args) && !strings.HasPrefix(args[at], "-") {
+		return args // no such subcommand: that is what is wrong, whatever flags are behind it
+	}
 	takesValue := map[string]bool{}
 	for _, f := range cmd.Flags {
 		_, isBool := f.(*cli.BoolFlag)

@@ -54,6 +54,7 @@ func (s *runner) outcome(committed bool, c *cut) {
 			s.shape.idleAt, s.shape.aborts = s.now.Age, 0
 			s.inTime()
 		}
+		s.starter.trial.say("") // whatever it was is over
 		o := s.undecided
 		if c != nil {
 			o = c.online

@@ -50,6 +50,8 @@ func contains(list []int32, n int32) bool {
 	return false
 }
 
+const otherRefused = "another record of its transaction was refused: "
+
 // bury moves units to the dead letters, each whole. Their transaction was aborted.
 func (s *runner) bury(list []deadUnit) {
 	for i := range list {
@@ -60,12 +62,15 @@ func (s *runner) bury(list []deadUnit) {
 		for _, r := range u.runs {
 			l := s.lanes[r.Lane]
 			err := &sender.RefusedError{Code: u.code.String(), Message: u.message}
+			if r.Lane != u.lane {
+				err.Message = otherRefused + u.code.String()
+			}
 			for at := r.First; at < r.Span().End; at++ {
 				d := spool.DeadLetter{Lane: r.Lane, Index: at, Partition: -1, Code: u.code, Message: u.message, Attempts: 1, At: s.now.Wall}
 				if r.Lane == u.lane && at == u.index {
 					d.Partition = u.partition
 				} else {
-					d.Message = "another record of its transaction was refused: " + u.code.String()
+					d.Message = otherRefused + u.code.String()
 				}
 				s.w.DeadLetters = append(s.w.DeadLetters, d)
 				s.event(sender.RecordDeadLettered{Topic: l.topic, Partition: d.Partition, Index: at, Code: d.Code, Message: d.Message})

@@ -25,7 +25,7 @@ func (h *Handler) answerAcked(p *parse, w http.ResponseWriter, r *http.Request, 
 		case err == nil:
 			out = appendOffset(out, ack.Partition, ack.Offset)
 		case ctx.Err() != nil:
-			return notAcked(h.cfg.AckTimeout, h.closed.Load())
+			return h.notAcked(r)
 		default:
 			code := refusal(err)
 			if code == 40301 || code == 40101 {

@@ -3,8 +3,8 @@ package httpin
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
-	"time"
 
 	"github.com/spoold/spoold"
 )
@@ -52,13 +52,16 @@ func sendFault(err error) *fault {
 	return faultf(500, 50002, "The records were not taken: %v", err)
 }
 
-// notAcked is 504, or 503 while stopping: either way the records are spooled.
-func notAcked(after time.Duration, closing bool) *fault {
+// notAcked is 504, 503 while stopping, or 499 if the client went away: in any case the records are spooled.
+func (h *Handler) notAcked(r *http.Request) *fault {
 	const do = "the records are spooled and will be delivered: do not send them again, except with the same Idempotency-Key"
-	if closing {
+	switch {
+	case h.closed.Load():
 		return faultf(503, 50003, "spoold is stopping before the cluster answered; %s", do)
+	case r.Context().Err() != nil:
+		return faultf(499, 499, "The client closed the connection before the cluster answered; %s", do)
 	}
-	return faultf(504, 50003, "Not all was acked within %v (spoold status says why); %s", after, do)
+	return faultf(504, 50003, "Not all was acked within %v (spoold status says why); %s", h.cfg.AckTimeout, do)
 }
 
 // refusal is Confluent's code of a record that the cluster refused for good.
