@@ -38,11 +38,12 @@ func meetStrangers(h *host, f *Fault) bool {
 		}
 	}
 	life, until := h.life, h.strange
+	// With nothing that could leave, a connection is tried when metadata is due.
 	h.w.ag.After(f.D-1, func() {
-		if h.life != life || !h.up || h.closing || h.w.calm || h.strange != until || f.D < abroadMs || h.w.nights() {
+		if h.life != life || !h.up || h.closing || h.w.calm || h.strange != until || f.D < h.plan.Sender.MetadataMaxAgeMs+abroadMs {
 			return
 		}
-		if h.apart <= now && h.paused <= now && h.disk.Counters().Pending() > 0 && !h.showsForeign() {
+		if h.apart <= now && h.paused <= now && !h.showsForeign() {
 			h.w.event(check.Event{Kind: check.Moved, Host: h.id, N: 1})
 		}
 	})
