@@ -46,7 +46,7 @@ func TestAnUnreachableAdvertisedAddressIsNamed(t *testing.T) {
 		t.Fatalf("%d %s", code, text)
 	}
 	named := func(text string) bool {
-		return strings.Contains(text, "127.0.0.1:1: ") && strings.Contains(text, "refused")
+		return strings.Contains(text, "127.0.0.1:1: ") && strings.Contains(text, "refused") && strings.Contains(text, "advertised.listeners")
 	}
 	await(t, func() bool { return named(statusOf(t, d.spool).LinkError) })
 	for range 50 { // the bootstrap server answers in between

@@ -18,15 +18,15 @@ type DialError struct {
 }
 
 func (e *DialError) Error() string {
-	check := "is this address right, and reachable from this host?"
+	check := "is this address right, in bootstrap.servers or in the broker's advertised.listeners, and reachable from this host?"
 	var dns *net.DNSError
 	switch {
 	case errors.Is(e.Err, context.Canceled):
 		return fmt.Sprintf("connect to %s: %v", e.Addr, e.Err)
 	case errors.Is(e.Err, syscall.ECONNREFUSED):
-		check = "nothing listens there: is the broker up, and the port right?"
+		check = "nothing listens there: is the broker up, and the address right, in bootstrap.servers or in its advertised.listeners?"
 	case errors.As(e.Err, &dns):
-		check = "the name does not resolve: is it spelled right?"
+		check = "the name does not resolve here: is it right, in bootstrap.servers or in the broker's advertised.listeners?"
 	case errors.Is(e.Err, os.ErrDeadlineExceeded) || isTimeout(e.Err):
 		check = "nothing answers there: a firewall, or a host that is down?"
 	}
