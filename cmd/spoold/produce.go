@@ -31,7 +31,7 @@ func produceCommand(w *world) *cli.Command {
 			&cli.BoolFlag{Name: "again", Usage: "with -l: send the file from its beginning, whatever was sent of it before"},
 			tooLongFlag(),
 			spoolFlag("default: one per cluster and topic under the user's state directory"),
-			&cli.StringFlag{Name: "wait", Value: "acked", Usage: "come back when all records are `spooled` or acked; under a transactional id acked means committed"},
+			&cli.StringFlag{Name: "wait", Value: "acked", Usage: "come back when all records are `spooled`, acked, or, under a transactional id, committed, which acked means there, too"},
 			&cli.DurationFlag{Name: "timeout", Value: 5 * time.Minute, Usage: "the longest wait for the cluster"},
 			jsonFlag(),
 		),

@@ -18,7 +18,7 @@ func TestAdviceSaysWhatAnOperatorMayDo(t *testing.T) {
 	}{
 		{protocol.TopicAuthorizationFailed, false, "grant it WRITE"},
 		{protocol.UnknownTopicOrPartition, false, "the topic does not exist: create it"},
-		{protocol.UnknownTopicOrPartition, true, "auto.create.topics.enable"},
+		{protocol.UnknownTopicOrPartition, true, "a cluster with auto.create.topics.enable creates it within seconds"},
 		{protocol.InvalidTopicException, false, "does not take records"},
 	} {
 		r := newRig(t, func(c *Config) { c.AutoCreate = tt.create })

@@ -277,7 +277,7 @@ func (v *View) Advice(c protocol.ErrorCode) string {
 		return "this principal may not describe the topic: grant it WRITE; its records stay spooled"
 	case protocol.RefreshRetriable:
 		if v.cfg.AutoCreate {
-			return "the topic does not exist, and the cluster does not create it (auto.create.topics.enable); create it: its records stay spooled and are sent then"
+			return "the topic does not exist; a cluster with auto.create.topics.enable creates it within seconds, for any other create it: its records stay spooled and are sent then"
 		}
 		return "the topic does not exist: create it; its records stay spooled and are sent then"
 	}

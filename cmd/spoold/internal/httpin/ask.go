@@ -52,7 +52,7 @@ func (h *Handler) mannerOf(r *http.Request) (how manner, f *fault) {
 			}
 			how.acked = true
 		default:
-			return how, faultf(400, 40002, "Bad Request: wait=%s: it must be spooled or acked", clip(wait))
+			return how, faultf(400, 40002, "Bad Request: wait=%s: it must be spooled, acked or committed", clip(wait))
 		}
 		how.async = q.Get("async") == "true" && !how.acked
 	}
