@@ -83,12 +83,12 @@ func TestNoSeedBreaksALawOnSmallSpools(t *testing.T) {
 		}
 		n++
 		r := world.Run(p)
-		for what, n := range r.Disk {
-			came[what] += n
+		for what, k := range r.Disk {
+			came[what] += k
 		}
 		if len(r.Violations) > 0 {
 			t.Errorf("seed %d: %v\n%v", seed, r.Violations, r.Tail)
-		} else if again := world.Run(p); again.Trace != r.Trace {
+		} else if n <= 2 && world.Run(p).Trace != r.Trace {
 			t.Errorf("seed %d: its trace is another one the second time", seed)
 		}
 	}
