@@ -93,6 +93,15 @@ func TestARefusedRecordTakesItsWholeUnitToTheDeadLetters(t *testing.T) {
 	if err := bad.Committed(patient(t)); !errors.Is(err, spoold.ErrDeadLettered) {
 		t.Fatalf("the unit with the refused record: %v", err)
 	}
+	others := 0 // that were not refused themselves, and say so
+	for i := range 2 {
+		if _, err := bad.Deliveries().At(i).Acked(patient(t)); strings.Contains(err.Error(), "another record of its transaction was refused") {
+			others++
+		}
+	}
+	if others != 1 {
+		t.Errorf("%d of 2 records say that another one was refused", others)
+	}
 	committed(t, p, unit(t, p, "last", "a", "b"))
 	if got := values(c.readCommitted(t, 2, "a")); got != "first last" {
 		t.Errorf("a has %q", got)

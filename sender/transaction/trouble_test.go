@@ -29,6 +29,19 @@ func TestStatusSaysThatRecordsWaitForOverAMinute(t *testing.T) {
 	}
 }
 
+// The last trouble stayed in the status for as long as the process ran.
+func TestTroubleThatIsOverIsNotShown(t *testing.T) {
+	w := newWorld(t, 1, 2, "a")
+	w.spooled(1, 0)
+	w.run()
+	w.s.starter.trial.say("TxnOffsetCommit: CONCURRENT_TRANSACTIONS")
+	w.spooled(1, 0)
+	w.run()
+	if got := w.s.Status(w.now).Transaction.Detail; got != "" {
+		t.Errorf("%q, and a transaction was committed since", got)
+	}
+}
+
 // A unit cannot be sent while one of its topics cannot. It was read again as soon as it had been read, all that time.
 func TestAUnitIsReadAgainOnlyWhenItsOtherTopicCanBeWritten(t *testing.T) {
 	w := newWorld(t, 1, 2, "a", "b")
