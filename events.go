@@ -156,7 +156,7 @@ type ProduceRequest struct {
 	Uncompressed int           // of the same batches before compression; 0 with Err
 	Duration     time.Duration // from sending it to the answer
 	Throttle     time.Duration // that the broker asked to wait
-	Splits       int           // batches cut in two, because they were refused, since the event before
+	Splits       int           // batches cut, because they were refused, since the event before
 	Err          error         // no answer came
 }
 

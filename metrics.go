@@ -156,7 +156,7 @@ func (p *Producer) Metrics() []Metric {
 		{"record-error-rate", rate(w.deadLetter), "1/s", "Records that the cluster refused for good."},
 		{"records-per-request-avg", per(float64(w.records), w.requests), "{record}", "Records per Produce request."},
 		{"batch-size-avg", per(float64(w.bytes), w.answeredBatches), "By", "Bytes per batch on the wire."},
-		{"batch-split-rate", rate(w.splits), "1/s", "Batches that were cut in two because the broker refused them."},
+		{"batch-split-rate", rate(w.splits), "1/s", "Batches that were cut because the broker refused them."},
 		{"compression-rate-avg", compression, "1", "Bytes of batches on the wire for one byte before compression."},
 		{"outgoing-byte-rate", rate(w.bytes), "By/s", "Bytes of batches on the wire."},
 		{"request-rate", rate(w.requests), "1/s", "Produce requests."},

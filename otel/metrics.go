@@ -89,7 +89,7 @@ func New(version string, e *Export) (*Metrics, error) {
 	m.wireBytes = b.counter("spoold.produce.wire", "By", "Bytes of batches in answered Produce requests, as they went on the wire.")
 	m.rawBytes = b.counter("spoold.produce.uncompressed", "By", "Bytes of the same batches before compression.")
 	m.throttle = b.seconds("spoold.produce.throttle.duration", "How long brokers asked to wait after a Produce request.")
-	m.splits = b.counter("spoold.batch.splits", "{batch}", "Batches cut in two because the broker refused them.")
+	m.splits = b.counter("spoold.batch.splits", "{batch}", "Batches cut because the broker refused them.")
 	m.batchRecords = b.histogram("spoold.batch.records", "{record}", "Records per acked batch.", countBuckets)
 	m.batchBytes = b.histogram("spoold.batch.size", "By", "Bytes per acked batch, before compression.", bytesBuckets)
 	m.retries = b.counter("spoold.produce.retries", "", "Batches sent once more under the same identity, by what was answered before.")

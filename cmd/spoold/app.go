@@ -137,10 +137,14 @@ func usageFault(c *cli.Context, err error, _ bool) error {
 		for _, f := range flags {
 			names = append(names, f.Names()...)
 		}
-		if near := keytable.Nearest(name, names); near != "" {
+		near := otherNames[name]
+		if !slices.Contains(names, near) {
+			near = keytable.Nearest(name, names)
+		}
+		if near != "" {
 			return usagef("unknown flag %s; did you mean %s?", dashed(name), dashed(near))
 		}
-		return usagef("unknown flag %s; see spoold --help", dashed(name))
+		return usagef("unknown flag %s; see spoold help %s", dashed(name), c.Command.FullName())
 	}
 	if name, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {
 		return usagef("flag %s needs a value; see spoold help %s", dashed(name), c.Command.FullName())
@@ -149,6 +153,12 @@ func usageFault(c *cli.Context, err error, _ bool) error {
 		return usagef("flag %s: %s is not understood: want %s; see spoold help %s", dashed(m[2]), m[1], wanted(c, m[2]), c.Command.FullName())
 	}
 	return usagef("%s", strings.TrimSpace(text))
+}
+
+// otherNames are flags of Kafka's tools and other clients, by what spoold calls them.
+var otherNames = map[string]string{
+	"broker": "bootstrap-server", "brokers": "bootstrap-server", "broker-list": "bootstrap-server", "bootstrap-servers": "bootstrap-server",
+	"producer-property": "X", "producer.config": "config", "command-config": "config", "property": "X", "data": "spool", "data-dir": "spool", "dir": "spool",
 }
 
 // badValue is what the flag parser says of a value: which, and of what flag.

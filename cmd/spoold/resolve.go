@@ -127,15 +127,16 @@ func resolve(w *world, c *cli.Context) error {
 	if c.Bool("json") {
 		return json.NewEncoder(w.stdout).Encode(decided{topic, append([]int32{}, r.Partitions...), choice, r.Records})
 	}
+	where := c.Args().First() // one partition, if one was meant
 	if len(parked) == 0 {
-		_, err = fmt.Fprintf(w.stdout, "%s: %s put to the dead letters; recorded in the spool\n", topic, plural(r.Records, "record"))
+		_, err = fmt.Fprintf(w.stdout, "%s: %s put to the dead letters; recorded in the spool\n", where, plural(r.Records, "record"))
 		return err
 	}
 	if choice == spoold.DeadLetterWaiting {
-		_, err = fmt.Fprintf(w.stdout, "%s: %s in doubt or waiting put to the dead letters; recorded in the spool\n", topic, plural(r.Records, "record"))
+		_, err = fmt.Fprintf(w.stdout, "%s: %s in doubt or waiting put to the dead letters; recorded in the spool\n", where, plural(r.Records, "record"))
 		return err
 	}
-	_, err = fmt.Fprintf(w.stdout, "%s: %s for %s in doubt on %s; recorded in the spool\n", topic, choice, plural(r.Records, "record"), plural(len(r.Partitions), "partition"))
+	_, err = fmt.Fprintf(w.stdout, "%s: %s for %s in doubt on %s; recorded in the spool\n", where, choice, plural(r.Records, "record"), plural(len(r.Partitions), "partition"))
 	return err
 }
 

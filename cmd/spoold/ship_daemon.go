@@ -12,6 +12,7 @@ import (
 	"github.com/spoold/spoold"
 	"github.com/spoold/spoold/cmd/spoold/internal/ship"
 	"github.com/spoold/spoold/cmd/spoold/internal/ship/follow"
+	"github.com/spoold/spoold/internal/keytable"
 )
 
 // shipKey is one option of a ship section.
@@ -113,6 +114,9 @@ func (s *settings) setShip(key, value, source string) error {
 		var names []string
 		for _, k := range shipKeys {
 			names = append(names, k.name)
+		}
+		if near := keytable.Nearest(option, names); near != "" {
+			return exitf(exitConfig, "%s: %s: unknown option of a ship section; did you mean %s?", source, key, near)
 		}
 		return exitf(exitConfig, "%s: %s: unknown option of a ship section; there are %s", source, key, strings.Join(names, ", "))
 	}

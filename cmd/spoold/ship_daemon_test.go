@@ -49,17 +49,17 @@ func TestDaemonFollowsFilesOfItsConfigurationOnce(t *testing.T) {
 func TestFaultsOfShipSectionsAreSaidTogether(t *testing.T) {
 	t.Parallel()
 	conf := filepath.Join(t.TempDir(), "spoold.yaml")
-	text := "bootstrap.servers: x:1\nship:\n  audit: {topic: audit}\n  b: {files: /x, wrong: 1}\n  c: {files: /x, multiline.start: '['}\n  d: {files: /x, topic: 'a b'}\n"
+	text := "bootstrap.servers: x:1\nship:\n  audit: {topic: audit}\n  b: {files: /x, wrong: 1}\n  c: {files: /x, multiline.start: '[', topc: t}\n  d: {files: /x, topic: 'a b'}\n"
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	code, _, errs := run(t, "", "serve", "-c", conf)
-	for _, want := range []string{"spoold.yaml:4: ship.b.wrong: unknown option", "spoold.yaml:5: ship.c.multiline.start"} {
+	for _, want := range []string{"spoold.yaml:4: ship.b.wrong: unknown option", "spoold.yaml:5: ship.c.multiline.start", "ship.c.topc: unknown option of a ship section; did you mean topic?"} {
 		if code != exitConfig || !strings.Contains(errs, want) {
 			t.Errorf("code %d, want %q in:\n%s", code, want, errs)
 		}
 	}
-	if err := os.WriteFile(conf, []byte(strings.ReplaceAll(strings.ReplaceAll(text, ", wrong: 1", ""), "'['", "x")), 0o600); err != nil {
+	if err := os.WriteFile(conf, []byte(strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(text, ", wrong: 1", ""), ", topc: t", ""), "'['", "x")), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	code, _, errs = run(t, "", "serve", "-c", conf)

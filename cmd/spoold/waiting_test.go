@@ -46,7 +46,7 @@ func TestRecordsForAMissingPartitionAreShownAndPutAside(t *testing.T) {
 	if code, _, errs := run(t, "", "resolve", "orders:99", "--resend", "--spool", spool); code != exitUsage || !strings.Contains(errs, "Use --dead-letter") {
 		t.Errorf("--resend: code %d, %s", code, errs)
 	}
-	resolveOK(t, "2 records put to the dead letters", "orders:99", "--dead-letter", "--spool", spool)
+	resolveOK(t, "orders:99: 2 records put to the dead letters", "orders:99", "--dead-letter", "--spool", spool)
 	await(t, func() bool { s := statusOf(t, spool); return s.Pending == 1 && s.DeadLettered == 2 })
 	if code := trouble(t, spool, "orders", "records wait for partition 98"); code != statusDegraded {
 		t.Errorf("status: code %d", code)
