@@ -145,6 +145,9 @@ func (c *contents) offsetsCommitted(r *kmsg.TxnOffsetCommitResponse) (worst prot
 				detail += ": grant READ on group " + g.ID
 			case protocol.TopicAuthorizationFailed:
 				detail += ": grant READ on topic " + o.Topic
+				if strings.HasPrefix(g.ID, GroupID("")) && len(g.Offsets) == 1 {
+					c.refuse(o.Topic) // its number cannot go with this topic; it may with another one
+				}
 			}
 		}
 	}

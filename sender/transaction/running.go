@@ -276,7 +276,9 @@ func (s *runner) giveUp() {
 		_, code, detail := s.m.Err()
 		c.failed, c.why = true, detail
 		for _, topic := range s.m.Refused() {
-			s.producer.block(s.byTopic[topic], code, detail)
+			if l := s.byTopic[topic]; l != nil {
+				s.producer.block(l, code, detail)
+			}
 		}
 	}
 	if c.unacked > 0 || len(c.dead) > 0 {

@@ -42,6 +42,25 @@ func TestTroubleThatIsOverIsNotShown(t *testing.T) {
 	}
 }
 
+// Kafka commits no offset for a topic without READ, and the transaction's number is one: as long as it went with that topic, nothing of any
+// other topic was delivered.
+func TestATopicWithoutReadDoesNotKeepOthersWaiting(t *testing.T) {
+	for seed := range uint64(20) {
+		version := int16(1 + seed%2)
+		w := newWorld(t, seed, version, "a", "b")
+		w.longest, w.unreadable = 900_000, "a"
+		w.spooled(1, 0)
+		for range 30 { // the first transaction has records of one topic alone
+			w.step()
+		}
+		w.spooled(1, 1)
+		w.slowly(1, func() bool { return w.settled[0]+w.settled[1] == 2 })
+		if w.settled[1] != 1 || w.settled[0] != 1 {
+			t.Errorf("seed %d: %v records were delivered, want those of both: the number goes with b", seed, w.settled)
+		}
+	}
+}
+
 // A unit cannot be sent while one of its topics cannot. It was read again as soon as it had been read, all that time.
 func TestAUnitIsReadAgainOnlyWhenItsOtherTopicCanBeWritten(t *testing.T) {
 	w := newWorld(t, 1, 2, "a", "b")

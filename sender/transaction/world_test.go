@@ -31,16 +31,17 @@ type world struct {
 	requests []sender.Request  // not answered
 	feeds    []sender.Feed
 
-	epoch     int16
-	open      map[string]int // records in the open transaction, by topic
-	offered   int64          // ordinal that it carries
-	committed int            // records in committed transactions
-	progress  int64
-	ends      int
-	longest   int32 // not 0: transaction.max.timeout.ms, and transactions may be aborted
-	marks     marks
-	given     map[sequence]spool.Index // which record got a sequence
-	others    []string                 // other spools that have progress under the id
+	epoch      int16
+	open       map[string]int // records in the open transaction, by topic
+	offered    int64          // ordinal that it carries
+	committed  int            // records in committed transactions
+	progress   int64
+	ends       int
+	longest    int32 // not 0: transaction.max.timeout.ms, and transactions may be aborted
+	marks      marks
+	given      map[sequence]spool.Index // which record got a sequence
+	unreadable string                   // a topic without READ: no offset is committed for it
+	others     []string                 // other spools that have progress under the id
 }
 
 func newWorld(t *testing.T, seed uint64, version int16, topics ...string) *world {
@@ -267,7 +268,11 @@ func (w *world) answer(r *sender.Request) sender.Response {
 		out := kmsg.NewPtrTxnOffsetCommitResponse()
 		rt := kmsg.NewTxnOffsetCommitResponseTopic()
 		rt.Topic = q.Topics[0].Topic
-		rt.Partitions = append(rt.Partitions, kmsg.NewTxnOffsetCommitResponseTopicPartition())
+		rp := kmsg.NewTxnOffsetCommitResponseTopicPartition()
+		if rt.Topic == w.unreadable {
+			rp.ErrorCode = int16(protocol.TopicAuthorizationFailed)
+		}
+		rt.Partitions = append(rt.Partitions, rp)
 		out.Topics = append(out.Topics, rt)
 		w.offered = q.Topics[0].Partitions[0].Offset
 		resp.Message = out
