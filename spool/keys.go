@@ -181,14 +181,23 @@ func (x *KeyIndex) empty(b *KeyBlock) {
 }
 
 // TakeEmptied gives the blocks whose last key was forgotten since the last call: none of
-// their keys is needed any more.
+// their keys is needed any more. One whose commit is not made yet is not on the disk, and is given by a later call.
 func (x *KeyIndex) TakeEmptied() []*KeyBlock {
 	e := x.emptied
 	x.emptied = nil
+	var taken []*KeyBlock
 	for _, b := range e {
-		b.emptied = false
+		switch {
+		case b.Live > 0:
+			b.emptied = false
+		case b.Number == 0:
+			x.emptied = append(x.emptied, b)
+		default:
+			b.emptied = false
+			taken = append(taken, b)
+		}
 	}
-	return slices.DeleteFunc(e, func(b *KeyBlock) bool { return b.Live > 0 })
+	return taken
 }
 
 // Len is how many keys there are.

@@ -129,6 +129,10 @@ func TestOnlyBlocksWithoutAKeyThatCountsAreEmptied(t *testing.T) {
 		t.Errorf("a block with %d key is said to be empty", e[0].Live)
 	}
 	x.Expire(2000)
+	if e := x.TakeEmptied(); len(e) != 0 {
+		t.Error("a block is given that is not on the disk yet")
+	}
+	b.Number = 7
 	if e := x.TakeEmptied(); len(e) != 1 {
 		t.Errorf("%d blocks are empty, want one", len(e))
 	}

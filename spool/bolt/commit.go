@@ -96,6 +96,7 @@ func (s *committer) apply(t *transaction, c *Commit, g *group, writes []*spool.W
 		return err
 	}
 	s.mu.Lock()
+	s.keys.Expire(s.clock.now().Age) // also where no further key comes
 	t.goneKeys = s.keys.TakeEmptied()
 	t.ended, s.staging.ended = s.staging.ended, nil
 	if t.from != nil {

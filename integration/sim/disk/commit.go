@@ -119,6 +119,7 @@ func (m *Model) Begin(writes []*spool.Write, now spool.Time) {
 func (m *Model) stage(group uint64, items []item, writes []*spool.Write, now spool.Time) *stage {
 	m.block++
 	s := &stage{number: m.block, group: group, items: items, writes: writes, age: now.Age, boot: m.clock.Boot()}
+	m.index.Expire(m.now())
 	s.gone = m.index.TakeEmptied()
 	must := func(err error) {
 		if err != nil {
@@ -221,8 +222,12 @@ func (m *Model) durable(s *stage) {
 	for _, b := range s.gone {
 		delete(m.keys, b.Number)
 	}
+	if len(m.keys) == 0 {
+		m.keyBytes = 0
+	}
 	if s.keys != nil {
 		m.keys[s.number] = s.keys
+		m.keyBytes += int64(len(s.keys)) + 64
 	}
 	m.tell(s)
 }

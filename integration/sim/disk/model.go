@@ -22,10 +22,13 @@ type Model struct {
 	pairs map[string][]byte // of the state, encoded
 	lanes []*laneLog
 	keys  map[uint64][]byte // blocks of idempotency keys, encoded, by number
-	block uint64            // of the last commit
-	age   int64             // spool clock at the last commit
-	boot  int64             // CLOCK_BOOTTIME then
-	boots int
+	// keyBytes is what all blocks take that were written since there was none: in a real spool keys of several may be carried into one,
+	// which stays while one of them counts.
+	keyBytes int64
+	block    uint64 // of the last commit
+	age      int64  // spool clock at the last commit
+	boot     int64  // CLOCK_BOOTTIME then
+	boots    int
 
 	// In memory, of this life.
 	st     *spool.State
@@ -241,7 +244,7 @@ func (m *Model) drop() {
 func (m *Model) Copy() Disk { return m.copy() }
 
 func (m *Model) copy() *Model {
-	c := &Model{id: m.id, rules: m.rules, pairs: maps.Clone(m.pairs), keys: maps.Clone(m.keys),
+	c := &Model{id: m.id, rules: m.rules, pairs: maps.Clone(m.pairs), keys: maps.Clone(m.keys), keyBytes: m.keyBytes,
 		block: m.block, age: m.age, boot: m.boot, boots: m.boots}
 	for i, l := range m.lanes {
 		if l.durable == 0 && m.pairs[string(laneKey(i))] == nil {

@@ -84,8 +84,8 @@ func (c *comparison) bytes(got int64) {
 			least += int64(len(l.entries[k]))
 		}
 	}
-	for _, b := range m.keys {
-		keys += int64(len(b)) + 64
+	if len(m.keys) > 0 {
+		keys = m.keyBytes
 	}
 	if got < least || m.st.Counters().Pending() == 0 && m.st.DeadLetters() == 0 && got > keys {
 		differ("%d bytes count against the limit: %d are of entries that have not left, at most %d of idempotency keys", got, least, keys)
