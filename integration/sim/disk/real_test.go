@@ -21,7 +21,7 @@ var (
 )
 
 func TestSpoolBoltDoesWhatItsModelDoesInRandomPrograms(t *testing.T) {
-	first, count, most := rand.Uint64()>>1, *programsFlag, 10**programsFlag
+	first, count, most := rand.Uint64()>>1, *programsFlag, 25**programsFlag
 	if *seedFlag != 0 {
 		first, count, most = *seedFlag, 1, 1
 	}
