@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 
 	"github.com/spoold/spoold/integration/sim/broker"
 	"github.com/spoold/spoold/integration/sim/check"
+	"github.com/spoold/spoold/integration/sim/disk"
 	"github.com/spoold/spoold/spool"
 	"github.com/spoold/spoold/spool/bolt"
 )
@@ -239,11 +241,18 @@ func besides(h *host) (out []check.Wait) {
 		return nil
 	}
 	for _, t := range h.core.Status(h.now()).Topics {
-		if t.Settled < t.End && !h.w.troubles(t.Topic) {
+		if t.Settled < t.End && !h.w.troubles(t.Topic) && !wantsRecord(h, t.Trouble) {
 			out = append(out, check.Wait{At: h.w.ms(), Host: h.id, Topic: t.Topic, Besides: true})
 		}
 	}
 	return out
+}
+
+// wantsRecord reports whether a refused batch of a topic is decided by the ack of a further record, which a small spool that another topic
+// fills does not take. It is shown as the topic's own trouble.
+func wantsRecord(h *host, trouble string) bool {
+	_, small := h.disk.(*disk.Alone)
+	return small && strings.Contains(trouble, "refused, and perhaps in the log")
 }
 
 // looking looks at what a host's process shows, every now and then.
