@@ -38,7 +38,7 @@ sim-ci:
 fuzz:
 	go run ./integration/fuzz -time $(FUZZTIME)
 kafka:
-	go test -tags kafka -count=1 -p 1 -timeout 15m $(KAFKA)
+	go test -tags kafka -count=1 -p 1 -timeout 30m $(KAFKA)
 txn:
 	TXN_KILLS=$(TXN_KILLS) go test -tags kafka -count=1 -v -timeout 2h ./integration/txn
 crash:
