@@ -225,8 +225,8 @@ func (w *World) lacking() bool {
 	return w.plan.Whole && w.spooled < leastRecords && w.ms() < 2*w.plan.Chaos && !w.clientsDone()
 }
 
-// mostSteps is a hundred times what a run takes.
-const mostSteps = 500_000
+// mostSteps is hundreds of times what a run takes; a night in which a coordinator cannot be reached takes a million.
+const mostSteps = 3_000_000
 
 // step does the next thing. false: there is none, or somebody goes round in circles.
 func (w *World) step() bool {
