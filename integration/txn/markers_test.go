@@ -5,6 +5,7 @@ package txn_test
 import (
 	"context"
 	"errors"
+	"math"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -100,9 +101,11 @@ func (r *markerRig) killed(commit bool) {
 		r.kill.Store(1)
 	} else {
 		r.kill.Store(2)
-		if !poll.Within(40*time.Second, func() bool {
-			if st := r.p.Status(); st.Acked > 0 && st.Transaction.Records > 0 { // one that has begun to write, perhaps
+		age := 0.0 // on a busy machine those that have just begun have not written anything: older ones in turn
+		if !poll.Within(60*time.Second, func() bool {
+			if st := r.p.Status(); st.Acked > 0 && st.Transaction.Records > 0 && st.Transaction.OpenSeconds >= age {
 				_ = r.p.OperateTransaction(r.t.Context(), spoold.AbortTransaction)
+				age = math.Mod(age+0.005, 0.1)
 			}
 			return r.kill.Load() == 0
 		}) {
