@@ -128,7 +128,11 @@ func (s *markers) noted() {
 func (s *markers) recover() {
 	list := s.known.Unconfirmed
 	for i := range list {
-		s.take(list[i], nil, nil, true)
+		s.take(list[i], nil, nil, true) // a later one confirms those before it in whose places it was: the list on disk is one of those taken up until then
+	}
+	if s.noted(); s.w.Transaction != nil {
+		t := s.known
+		s.w.Transaction = &t
 	}
 	for _, topic := range s.known.Topics {
 		s.follow(topic).inspect = true

@@ -1,6 +1,7 @@
 package transaction
 
 import (
+	"cmp"
 	"encoding/binary"
 	"testing"
 
@@ -250,5 +251,28 @@ func TestWithoutTheRightToReadTheAnswerOfEndTxnCounts(t *testing.T) {
 	w.run()
 	if w.committed != 80 || len(w.disk.Unconfirmed) > 0 {
 		t.Fatalf("%d committed, unconfirmed %v", w.committed, w.disk.Unconfirmed)
+	}
+}
+
+// Two transactions wait for their markers, and the later one wrote wherever the earlier one did, so that it confirms that one. A start
+// wrote that none was waited for, and the next start sent the later one's records again.
+func TestAStartKeepsTheLaterOfTwoThatWaitForTheirMarkers(t *testing.T) {
+	for _, version := range []int16{1, 2} {
+		w := lostMarker(t, version)
+		earlier := w.disk.Unconfirmed[0]
+		earlier.Ordinal, earlier.Cut = earlier.Ordinal-1, nil
+		w.disk.Unconfirmed = []spool.Decision{earlier, w.disk.Unconfirmed[0]}
+		w.restarted(version)
+		var next *spool.Transaction
+		for i := range w.writes {
+			next = cmp.Or(w.writes[i].Transaction, next)
+		}
+		if next == nil || len(next.Unconfirmed) != 1 || len(next.Unconfirmed[0].Cut) != 1 {
+			t.Fatalf("version %d: a start writes down %+v", version, next)
+		}
+		w.run()
+		if w.committed != 3 || w.settled[0] != 3 || len(w.disk.Unconfirmed) > 0 {
+			t.Fatalf("version %d: %d committed, %d settled, unconfirmed %v", version, w.committed, w.settled[0], w.disk.Unconfirmed)
+		}
 	}
 }
