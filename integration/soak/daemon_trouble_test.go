@@ -283,13 +283,13 @@ func grow(r *rig, _ *rand.Rand) error {
 		t.ledger.Grew()
 		t.partitions++
 		r.book.Once(Growth)
-		// The broker that is asked may have just started and not know the topic yet; the request is answered before anything is done.
+		// The broker that is asked may have just started and know neither the topic nor how many partitions it has; the request is answered before anything is done.
 		err := r.await(time.Minute, "one partition more for "+t.name, func() (bool, error) {
 			answers, err := r.cluster.Admin().CreatePartitions(r.ctx, 1, t.name)
 			if err == nil {
 				err = answers.Error()
 			}
-			if errors.Is(err, kerr.UnknownTopicOrPartition) {
+			if errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.InvalidPartitions) {
 				return false, nil
 			}
 			return true, err
