@@ -31,10 +31,10 @@ differ:
 	go test -tags kafka -count=1 -v -timeout 2h ./integration/sim/differ -requests $(REQUESTS)
 sim-ci:
 	go run ./integration/sim/simulate -kind plain -seeds 10000 -fresh $$(git rev-parse HEAD)
-	go run ./integration/sim/simulate -kind lasting -seeds 2000 -fresh $$(git rev-parse HEAD)
+	go run ./integration/sim/simulate -kind lasting -seeds 1000 -fresh $$(git rev-parse HEAD)
 	go run ./integration/sim/simulate -kind files -seeds 200
-	go run ./integration/sim/simulate -kind transactions -seeds 1500
-	go run ./integration/sim/simulate -kind transactions -seeds 500 -fresh $$(git rev-parse HEAD)
+	go run ./integration/sim/simulate -kind transactions -seeds 2000
+	go run ./integration/sim/simulate -kind transactions -seeds 300 -fresh $$(git rev-parse HEAD)
 	go run ./integration/sim/plant -sample 12 -of $$(git rev-parse HEAD)
 # The youngest kind of histories, fresh: docs/proof says what they still find.
 sim-young:
