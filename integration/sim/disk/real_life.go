@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -23,6 +24,7 @@ type life struct {
 	options bolt.Options
 
 	first    func(do func() error) error // what is done with the commit of Open
+	opened   atomic.Bool                 // Open is over: the committer may look at once
 	warming  bool
 	warmed   bool
 	dead     bool   // nothing is written any more
@@ -86,7 +88,8 @@ func (l *life) open() *spool.Recovered {
 	if err != nil {
 		differ("it does not open: %v", err)
 	}
-	l.store, l.first = store, nil
+	l.store = store
+	l.opened.Store(true)
 	return found
 }
 
@@ -106,7 +109,7 @@ func (l *life) warm() {
 
 // commit is bolt.Faults.Commit.
 func (l *life) commit(do func() error) error {
-	if l.first != nil {
+	if !l.opened.Load() {
 		return l.first(do)
 	}
 	if l.warming {
