@@ -112,11 +112,18 @@ func (c *cluster) config(t testing.TB, spool string) spoold.Config {
 
 func (c *cluster) open(t testing.TB, spool string, change ...func(*spoold.Config)) *spoold.Producer {
 	t.Helper()
+	return c.openEnv(t, spool, spoold.Env{}, change...)
+}
+
+// openEnv is open with an Env, but for its Dial, which goes over the link.
+func (c *cluster) openEnv(t testing.TB, spool string, env spoold.Env, change ...func(*spoold.Config)) *spoold.Producer {
+	t.Helper()
 	cfg := c.config(t, spool)
 	for _, f := range change {
 		f(&cfg)
 	}
-	p, err := spoold.Open(cfg, spoold.Env{Dial: c.link.dial})
+	env.Dial = c.link.dial
+	p, err := spoold.Open(cfg, env)
 	if err != nil {
 		t.Fatal(err)
 	}

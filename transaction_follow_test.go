@@ -73,15 +73,8 @@ func (m *marker) await(t *testing.T, sent, good, bad int) []error {
 // Producer is closed.
 func TestInterceptorsFollowTheRecordsOfATransaction(t *testing.T) {
 	c := newCluster(t, kfake.SeedTopics(1, "a", "b", "in"))
-	cfg := c.config(t, t.TempDir())
-	transactional("t1")(&cfg)
-	smallUnits(&cfg)
 	m := &marker{acks: make(map[string][]error)}
-	p, err := spoold.Open(cfg, spoold.Env{Dial: c.link.dial, Interceptors: []spoold.Interceptor{m}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { closeNow(t, p) })
+	p := c.openEnv(t, t.TempDir(), spoold.Env{Interceptors: []spoold.Interceptor{m}}, transactional("t1"), smallUnits)
 	unit(t, p, "small", "a", "b", "a")
 	m.await(t, 3, 3, 0)
 	if _, err := large(t, p, 300).Commit(patient(t)); err != nil {
@@ -127,15 +120,8 @@ func TestInterceptorsFollowTheRecordsOfATransaction(t *testing.T) {
 // What interceptors are to see of a transaction is kept within unit.memory.bytes.
 func TestWhatFollowsATransactionIsBounded(t *testing.T) {
 	c := newCluster(t, kfake.SeedTopics(1, "a"))
-	cfg := c.config(t, t.TempDir())
-	transactional("t1")(&cfg)
-	smallUnits(&cfg)
 	m := &marker{acks: make(map[string][]error)}
-	p, err := spoold.Open(cfg, spoold.Env{Dial: c.link.dial, Interceptors: []spoold.Interceptor{m}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { closeNow(t, p) })
+	p := c.openEnv(t, t.TempDir(), spoold.Env{Interceptors: []spoold.Interceptor{m}}, transactional("t1"), smallUnits)
 	tx, err := p.Begin(patient(t))
 	if err != nil {
 		t.Fatal(err)

@@ -55,7 +55,7 @@ func (t *Transaction) accept(ctx context.Context, records []Record, seen []follo
 		return err
 	}
 	more := followMemory(seen)
-	if !t.p.units.take(more, t.p.cfg.UnitMemory) {
+	if more > 0 && !t.p.units.take(more, t.p.cfg.UnitMemory) {
 		return fmt.Errorf("%w: what is kept for interceptors of all open transactions does not fit into unit.memory.bytes = %d", ErrTooLarge, t.p.cfg.UnitMemory)
 	}
 	if err := t.add(ctx, records, partitions, size, &now); err != nil {

@@ -109,3 +109,21 @@ func TestANoteCommitsWithItsTransactionOrNotAtAll(t *testing.T) {
 		}
 	}
 }
+
+// Transactions that went to the disk keep the first record of each topic in memory, above unit.memory.bytes where that is full. Records of
+// others go to the disk then, too.
+func TestOpenTransactionsTakeRecordsWhenTheirMemoryIsFull(t *testing.T) {
+	c := newCluster(t, kfake.SeedTopics(1, "a", "b"))
+	p := c.open(t, t.TempDir(), transactional("t1"), smallUnits)
+	var open []*spoold.Transaction
+	for range 40 {
+		open = append(open, large(t, p, 12))
+	}
+	for _, tx := range open {
+		commitment, err := tx.Commit(patient(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		committed(t, p, commitment)
+	}
+}

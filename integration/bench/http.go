@@ -30,29 +30,12 @@ type httpResult struct {
 // http measures the daemon. Its clients are lean (a written-out request, an answer's
 // length) because they share the machine with it.
 func (b *bench) http(ctx context.Context) ([]httpResult, error) {
-	root, err := proof.Root()
+	bin, err := b.build(ctx, "bench-http")
 	if err != nil {
 		return nil, err
 	}
-	bin, err := crash.Build(ctx, root, b.dir)
+	d, err := b.daemon(ctx, bin, nil)
 	if err != nil {
-		return nil, err
-	}
-	if err := b.cluster.CreateTopic(ctx, "bench-http", topicPartitions, nil); err != nil {
-		return nil, err
-	}
-	spool, err := os.MkdirTemp(b.dir, "daemon-")
-	if err != nil {
-		return nil, err
-	}
-	d, err := crash.NewDaemon(bin, filepath.Clean(spool), b.cluster.Bootstrap(), nil)
-	if err != nil {
-		return nil, err
-	}
-	if err := d.Start(); err != nil {
-		return nil, err
-	}
-	if _, err := d.Ready(ctx); err != nil {
 		return nil, err
 	}
 	var all []httpResult
@@ -65,6 +48,35 @@ func (b *bench) http(ctx context.Context) ([]httpResult, error) {
 		all = append(all, r)
 	}
 	return all[1:], d.Stop()
+}
+
+// build makes the daemon's program, and the topic that it is loaded with.
+func (b *bench) build(ctx context.Context, topic string) (bin string, err error) {
+	root, err := proof.Root()
+	if err != nil {
+		return "", err
+	}
+	if bin, err = crash.Build(ctx, root, b.dir); err != nil {
+		return "", err
+	}
+	return bin, b.cluster.CreateTopic(ctx, topic, topicPartitions, nil)
+}
+
+// daemon starts one with a spool of its own, past the links that there may be.
+func (b *bench) daemon(ctx context.Context, bin string, keys map[string]string) (*crash.Daemon, error) {
+	dir, err := os.MkdirTemp(b.dir, "daemon-")
+	if err != nil {
+		return nil, err
+	}
+	d, err := crash.NewDaemon(bin, filepath.Clean(dir), b.cluster.Direct(), keys)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.Start(); err != nil {
+		return nil, err
+	}
+	_, err = d.Ready(ctx)
+	return d, err
 }
 
 func load(ctx context.Context, addr, topic string, clients int, length time.Duration) (httpResult, error) {

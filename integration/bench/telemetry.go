@@ -6,14 +6,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/spoold/spoold/integration/crash"
-	"github.com/spoold/spoold/integration/proof"
 )
 
 const telemetryClients = 64
@@ -39,15 +36,8 @@ type watched struct {
 // telemetry runs two daemons beside each other and loads them in turns: one that nobody looks at, and one that exports metrics and traces to a
 // receiver, with a status page that follows its events, and Prometheus, which reads it every second.
 func (b *bench) telemetry(ctx context.Context) (*telemetry, error) {
-	root, err := proof.Root()
+	bin, err := b.build(ctx, "bench-telemetry")
 	if err != nil {
-		return nil, err
-	}
-	bin, err := crash.Build(ctx, root, b.dir)
-	if err != nil {
-		return nil, err
-	}
-	if err := b.cluster.CreateTopic(ctx, "bench-telemetry", topicPartitions, nil); err != nil {
 		return nil, err
 	}
 	t := new(telemetry)
@@ -104,18 +94,7 @@ func (b *bench) telemetry(ctx context.Context) (*telemetry, error) {
 }
 
 func (b *bench) watched(ctx context.Context, bin string, keys map[string]string) (*watched, error) {
-	dir, err := os.MkdirTemp(b.dir, "daemon-")
-	if err != nil {
-		return nil, err
-	}
-	d, err := crash.NewDaemon(bin, filepath.Clean(dir), b.cluster.Direct(), keys)
-	if err != nil {
-		return nil, err
-	}
-	if err := d.Start(); err != nil {
-		return nil, err
-	}
-	_, err = d.Ready(ctx)
+	d, err := b.daemon(ctx, bin, keys)
 	return &watched{Daemon: d}, err
 }
 

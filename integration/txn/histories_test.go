@@ -97,20 +97,50 @@ func (h *history) flush(p *spoold.Producer) {
 // outage commits units, and has the link go at a request of an API: with its answer, or before it.
 func (h *history) outage(p *spoold.Producer, api int16, fault link.Fault) {
 	h.t.Helper()
-	gone := make(chan struct{})
+	gone, ends := make(chan bool), h.ends()
 	h.link().Aim(api, fault, func() {
-		if fault == link.DropAnswer { // the broker is to have it first
-			<-time.After(500 * time.Millisecond)
-		}
+		served := fault != link.DropAnswer || poll.Within(30*time.Second, func() bool {
+			if api == endTxn {
+				return h.state() == "CompleteCommit"
+			}
+			return h.ends() > ends
+		})
 		h.link().Refuse()
-		close(gone)
+		gone <- served
 	})
 	h.units(p, 5)
 	select {
-	case <-gone:
+	case served := <-gone:
+		if !served {
+			h.t.Fatalf("the broker has not done what request %d asked for", api)
+		}
 	case <-time.After(60 * time.Second):
 		h.t.Fatalf("no request of API %d came: %+v", api, p.Status().Transaction)
 	}
+}
+
+// ends is where the logs of all topics end, added up; -1: it cannot be asked.
+func (h *history) ends() (sum int64) {
+	list, err := h.c.Admin().ListEndOffsets(h.t.Context(), topics...)
+	if err != nil {
+		return -1
+	}
+	list.Each(func(o kadm.ListedOffset) { sum += o.Offset })
+	return sum
+}
+
+// state is what the coordinator says of the transactional id.
+func (h *history) state() (state string) {
+	listed, err := h.c.Admin().ListTransactions(h.t.Context(), nil, nil)
+	if err != nil {
+		return err.Error()
+	}
+	listed.Each(func(x kadm.ListedTransaction) {
+		if x.TxnID == "orders" {
+			state = x.State
+		}
+	})
+	return state
 }
 
 func (h *history) heal() {
@@ -138,19 +168,7 @@ func TestATimeoutDuringAnOutageIsNotTakenForAnotherProducer(t *testing.T) {
 		h.units(p, 20)
 		h.flush(p)
 		h.outage(p, endTxn, link.DropRequest)
-		if !poll.Within(30*time.Second, func() bool {
-			listed, err := h.c.Admin().ListTransactions(t.Context(), nil, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			state := ""
-			listed.Each(func(x kadm.ListedTransaction) {
-				if x.TxnID == "orders" {
-					state = x.State
-				}
-			})
-			return state == "CompleteAbort"
-		}) {
+		if !poll.Within(30*time.Second, func() bool { return h.state() == "CompleteAbort" }) {
 			t.Fatal("the coordinator has aborted nothing")
 		}
 		h.heal()

@@ -110,28 +110,23 @@ func TestASnapshotKeepsTheLastBatchOfEachProducerThatIsNotExpired(t *testing.T) 
 
 // With its newest snapshot damaged, a broker has the one before it and the log behind that: more of a producer's batches are known then.
 func TestADamagedSnapshotIsDiscardedAndTheOneBeforeItCounts(t *testing.T) {
-	l, topic := one(t)
-	l.fill(topic, 0, 1)
-	l.restart(0, true)
-	l.fill(topic, 2, 2)
-	l.Shutdown(0)
-	l.await("the end of a broker", func() bool { return !l.Alive(0) })
-	l.DamageSnapshot(0, topic)
-	l.Start(0)
-	l.await("a quiet cluster", l.Quiet)
-	if got := l.last(topic, 3, 5); got != "3 known: last→ ok@4 ok@2 ok@0" {
-		t.Error(got)
-	}
-	// With the only one damaged, the log alone counts.
-	l, topic = one(t)
-	l.fill(topic, 0, 3)
-	l.Shutdown(0)
-	l.await("the end of a broker", func() bool { return !l.Alive(0) })
-	l.DamageSnapshot(0, topic)
-	l.Start(0)
-	l.await("a quiet cluster", l.Quiet)
-	if got := l.last(topic, 3, 5); got != "3 known: last→ ok@4 ok@2 ok@0" {
-		t.Error(got)
+	for _, before := range []bool{true, false} { // there is one before it, or the log alone counts
+		l, topic := one(t)
+		first := 0
+		if before {
+			l.fill(topic, 0, 1)
+			l.restart(0, true)
+			first = 1
+		}
+		l.fill(topic, int32(2*first), 3-first)
+		l.Shutdown(0)
+		l.await("the end of a broker", func() bool { return !l.Alive(0) })
+		l.DamageSnapshot(0, topic)
+		l.Start(0)
+		l.await("a quiet cluster", l.Quiet)
+		if got := l.last(topic, 3, 5); got != "3 known: last→ ok@4 ok@2 ok@0" {
+			t.Error(got)
+		}
 	}
 }
 
