@@ -36,7 +36,7 @@ type Producer struct {
 	life    *lifetime
 
 	units     unitMemory // of open transactions
-	followed  openTransactions
+	observed  openTransactions
 	deadTopic *deadTopic // nil: dead letters stay in the spool
 }
 
@@ -134,7 +134,7 @@ func (p *Producer) shut() {
 		}
 	}
 	<-p.life.done
-	p.followed.close(p)
+	p.observed.close(p)
 	p.callbacks.close()
 	p.interceptors.close()
 	p.chooser.close()

@@ -42,9 +42,9 @@ type Transaction struct {
 	topics  map[string]bool  // that it has records for
 	over    string           // how it ended; "": it is open
 
-	followers []follower // its records, in order, if there are interceptors or a tracer
-	followed  int64      // bytes that these take
-	ended     []follower // those of an aborted transaction, to be reported when mu is free
+	observed      []observedRecord // its records, in order, if there are interceptors or a tracer
+	observedBytes int64            // what these take
+	ended         []observedRecord // those of an aborted transaction, to be reported when mu is free
 }
 
 // Begin begins a transaction. It does not wait. ErrNotTransactional: transactional.id is not set.
@@ -65,7 +65,7 @@ func (p *Producer) Begin(ctx context.Context) (*Transaction, error) {
 		_ = t.end(fmt.Sprintf("aborted: it was open for transaction.timeout.ms = %d", p.cfg.TransactionTimeout.Milliseconds()))
 	})
 	if !p.plain {
-		p.followed.add(t)
+		p.observed.add(t)
 	}
 	return t, nil
 }
@@ -120,7 +120,7 @@ func (t *Transaction) Commit(ctx context.Context) (Commitment, error) {
 	}
 	of := ds.At
 	if !exact {
-		of = firstOfTopic(ds, t.followers)
+		of = firstOfTopic(ds, t.observed)
 	}
 	t.spooled(entered, of, exact)
 	t.close("committed")
@@ -148,10 +148,10 @@ func (t *Transaction) end(how string) error {
 func (t *Transaction) close(how string) {
 	t.over = how
 	t.timer.Stop()
-	t.p.units.give(t.bytes + t.firsts + t.followed)
-	t.firsts, t.followed = 0, 0
-	t.ended, t.followers = t.followers, nil
-	t.p.followed.remove(t)
+	t.p.units.give(t.bytes + t.firsts + t.observedBytes)
+	t.firsts, t.observedBytes = 0, 0
+	t.ended, t.observed = t.observed, nil
+	t.p.observed.remove(t)
 	if t.staged != nil {
 		t.staged.Abort() // unless it was committed
 	}

@@ -103,8 +103,8 @@ func (t *Transaction) commitOnline(ctx context.Context) (Commitment, error) {
 	if err != nil {
 		return Commitment{}, public(err)
 	}
-	if list := t.followers; len(list) > 0 {
-		t.followers = nil
+	if list := t.observed; len(list) > 0 {
+		t.observed = nil
 		t.p.callbacks.ended.Go(func() { t.p.interceptors.onlineEnded(list, onlineCommitted(context.Background(), o)) }) // o ends before callbacks do
 	}
 	t.close("committed")

@@ -19,19 +19,19 @@ func (t *Transaction) SendBatch(ctx context.Context, records []Record) error {
 	if _, err := t.p.current(); err != nil {
 		return err
 	}
-	var seen []follower
+	var seen []observedRecord
 	if !t.p.plain {
-		records, seen = t.p.follow(ctx, records)
+		records, seen = t.p.observe(ctx, records)
 	}
 	err := t.accept(ctx, records, seen)
 	if err != nil {
-		t.p.interceptors.unfollow(seen, err)
+		t.p.interceptors.notSpooled(seen, err)
 	}
 	return err
 }
 
-// accept checks records and adds them; seen are those that interceptors or a tracer follow.
-func (t *Transaction) accept(ctx context.Context, records []Record, seen []follower) error {
+// accept checks records and adds them; seen are those that interceptors or a tracer observe.
+func (t *Transaction) accept(ctx context.Context, records []Record, seen []observedRecord) error {
 	size := int64(0)
 	partitions := make([]Partition, len(records))
 	now := clockReading{now: t.p.env.Now}
@@ -54,7 +54,7 @@ func (t *Transaction) accept(ctx context.Context, records []Record, seen []follo
 	if err != nil {
 		return err
 	}
-	more := followMemory(seen)
+	more := observedMemory(seen)
 	if more > 0 && !t.p.units.take(more, t.p.cfg.UnitMemory) {
 		return fmt.Errorf("%w: what is kept for interceptors of all open transactions does not fit into unit.memory.bytes = %d", ErrTooLarge, t.p.cfg.UnitMemory)
 	}
@@ -64,7 +64,7 @@ func (t *Transaction) accept(ctx context.Context, records []Record, seen []follo
 	}
 	if t.over == "" { // as it is, unless writing to the disk ended it
 		t.topics = topics
-		t.followers, t.followed = append(t.followers, seen...), t.followed+more
+		t.observed, t.observedBytes = append(t.observed, seen...), t.observedBytes+more
 	}
 	return nil
 }

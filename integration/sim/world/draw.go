@@ -32,7 +32,7 @@ func Draw(seed uint64) *Plan {
 	d.expiry()
 	d.lasting()
 	d.transactional()
-	d.strangers()
+	d.foreignCluster()
 	d.small()
 	for _, r := range []string{spool.ParkTopicRecreated, spool.ParkLogWentBack, spool.ParkStateForgotten, spool.ParkTailUnreadable,
 		spool.ParkOutsideMargin, spool.ParkOvertaken, spool.ParkRefused, spool.ParkUnexpectedState, spool.ParkOutcomeUnknown} {
@@ -176,7 +176,7 @@ var menu = []struct {
 
 // Kinds are all kinds of faults that are drawn.
 func Kinds() []string {
-	out := []string{string(Night), string(Rival), string(Strangers)}
+	out := []string{string(Night), string(Rival), string(ForeignCluster)}
 	for i := range menu {
 		out = append(out, string(menu[i].kind))
 	}

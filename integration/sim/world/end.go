@@ -72,7 +72,7 @@ func (h *host) heal() {
 	if d, ok := h.disk.(*disk.Alone); ok {
 		d.Lack(nil)
 	}
-	h.apart, h.strange, h.full, h.slow, h.fail, h.down = 0, 0, 0, 0, "", 0
+	h.apart, h.foreignUntil, h.full, h.slow, h.fail, h.down = 0, 0, 0, 0, "", 0
 	if h.cluster != h.w.cluster {
 		h.end(check.Killed, false, "led back")
 		h.cluster = h.w.cluster

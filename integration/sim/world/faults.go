@@ -39,8 +39,8 @@ func (w *World) hostFault(f *Fault) bool {
 			return false
 		}
 		return h.ends(f)
-	case Strangers:
-		return meetStrangers(h, f)
+	case ForeignCluster:
+		return meetForeignCluster(h, f)
 	case Rival:
 		rival(w, h, rivalTries)
 		return false // counted when the coordinator has let it
@@ -180,7 +180,7 @@ func (h *host) abroad() {
 // showsForeign reports whether status says that the brokers are of another cluster.
 func (h *host) showsForeign() bool {
 	st := h.core.Status(h.now())
-	return !st.LinkUp && (strings.Contains(st.LinkErr, "another-cluster") || strings.Contains(st.LinkErr, strangersID))
+	return !st.LinkUp && (strings.Contains(st.LinkErr, "another-cluster") || strings.Contains(st.LinkErr, foreignClusterID))
 }
 
 // abroadMs is how long a host is led to another cluster: time enough to notice.

@@ -33,14 +33,14 @@ type host struct {
 	wall   int64 // its clock is off by
 
 	// What is outside of the process and breaks.
-	paused  int64     // until
-	backlog []func()  // what is due when the pause ends
-	apart   int64     // no broker is reached until
-	strange int64     // brokers of another cluster are met until
-	full    int64     // the disk is full until
-	lack    int       // number of the last shortage
-	slow    int64     // the disk is slow until
-	fail    FaultKind // the next commit meets
+	paused       int64     // until
+	backlog      []func()  // what is due when the pause ends
+	apart        int64     // no broker is reached until
+	foreignUntil int64     // brokers of another cluster are met until
+	full         int64     // the disk is full until
+	lack         int       // number of the last shortage
+	slow         int64     // the disk is slow until
+	fail         FaultKind // the next commit meets
 
 	saved   *savedDay                // the disk on an earlier day, to be put back
 	day     int                      // how often the disk was put back

@@ -117,7 +117,7 @@ func (h *host) reached(r sender.Request) bool {
 		h.fail1(r, errors.New("no route"), connectMs)
 		return false
 	}
-	if err := stranger(h); err != nil {
+	if err := foreign(h); err != nil {
 		h.fail1(r, err, 1+h.net.Int64N(3))
 		return false
 	}

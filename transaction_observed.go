@@ -10,15 +10,15 @@ import (
 	"github.com/spoold/spoold/protocol"
 )
 
-// follower is a record of an open transaction that interceptors, or a tracer, follow.
-type follower struct {
+// observedRecord is a record of an open transaction, of which interceptors or a tracer are told what becomes of it.
+type observedRecord struct {
 	ack    Acknowledgement
-	traced func(Delivery, error) // nil: no tracer follows it
+	traced func(Delivery, error) // nil: no tracer
 }
 
-// follow passes records through the interceptors and the tracer, as Send does.
-func (p *Producer) follow(ctx context.Context, records []Record) ([]Record, []follower) {
-	out, seen := make([]Record, len(records)), make([]follower, len(records))
+// observe passes records through the interceptors and the tracer, as Send does.
+func (p *Producer) observe(ctx context.Context, records []Record) ([]Record, []observedRecord) {
+	out, seen := make([]Record, len(records)), make([]observedRecord, len(records))
 	for i := range records {
 		out[i] = p.interceptors.onSend(ctx, records[i])
 		if p.env.Tracer != nil {
@@ -29,8 +29,8 @@ func (p *Producer) follow(ctx context.Context, records []Record) ([]Record, []fo
 	return out, seen
 }
 
-// unfollow reports that records were not spooled.
-func (in *interceptors) unfollow(list []follower, err error) {
+// notSpooled reports that records were not spooled.
+func (in *interceptors) notSpooled(list []observedRecord, err error) {
 	for i := range list {
 		if f := list[i].traced; f != nil {
 			f(Delivery{}, err)
@@ -40,8 +40,8 @@ func (in *interceptors) unfollow(list []follower, err error) {
 	}
 }
 
-// followMemory is about what followers take.
-func followMemory(list []follower) (n int64) {
+// observedMemory is about what they take.
+func observedMemory(list []observedRecord) (n int64) {
 	for i := range list {
 		n += 160
 		for _, h := range list[i].ack.Headers {
@@ -51,7 +51,7 @@ func followMemory(list []follower) (n int64) {
 	return n
 }
 
-// unlock lets go of mu and, if the transaction has ended without its records, reports that to who follows them: an
+// unlock lets go of mu and, if the transaction has ended without its records, reports that: an
 // interceptor may call the transaction.
 func (t *Transaction) unlock() {
 	list, err := t.ended, error(nil)
@@ -59,21 +59,21 @@ func (t *Transaction) unlock() {
 		err = fmt.Errorf("%w: it was %s", ErrAborted, t.over)
 	}
 	t.mu.Unlock()
-	t.p.interceptors.unfollow(list, err)
+	t.p.interceptors.notSpooled(list, err)
 }
 
 // enter takes the place among callbacks.max that the records' acknowledgements share; entered reports whether there is one.
 func (t *Transaction) enter(ctx context.Context) (entered bool, err error) {
-	if len(t.followers) == 0 || t.p.interceptors.none() {
+	if len(t.observed) == 0 || t.p.interceptors.none() {
 		return false, nil
 	}
 	return true, t.p.callbacks.enter(ctx, t.p.cfg.MaxBlock)
 }
 
-// spooled hands the followers over: each learns of the delivery of its record. Under mu.
+// spooled has the delivery of each observed record reported. Under mu.
 func (t *Transaction) spooled(entered bool, of func(i int) Delivery, exact bool) {
-	list := t.followers
-	t.followers = nil
+	list := t.observed
+	t.observed = nil
 	left := len(list)
 	var batch []callback
 	for i := range list {
@@ -97,9 +97,9 @@ func (t *Transaction) spooled(entered bool, of func(i int) Delivery, exact bool)
 	}
 }
 
-// firstOfTopic finds for each follower the delivery of the first record of its topic, which is all that is kept of a
+// firstOfTopic finds for each observed record the delivery of the first record of its topic, which is all that is kept of a
 // transaction on the disk.
-func firstOfTopic(ds Deliveries, list []follower) func(i int) Delivery {
+func firstOfTopic(ds Deliveries, list []observedRecord) func(i int) Delivery {
 	at := make(map[string]int, len(ds.records))
 	for i := range ds.records {
 		at[ds.records[i].Topic] = i
@@ -108,7 +108,7 @@ func firstOfTopic(ds Deliveries, list []follower) func(i int) Delivery {
 }
 
 // onlineEnded reports the end of a transaction that was not spooled.
-func (in *interceptors) onlineEnded(list []follower, err error) {
+func (in *interceptors) onlineEnded(list []observedRecord, err error) {
 	for i := range list {
 		if f := list[i].traced; f != nil {
 			f(Delivery{}, err)
@@ -118,7 +118,7 @@ func (in *interceptors) onlineEnded(list []follower, err error) {
 	}
 }
 
-// openTransactions are those that interceptors or a tracer follow.
+// openTransactions are those that interceptors or a tracer observe.
 type openTransactions struct {
 	mu   sync.Mutex
 	list map[*Transaction]struct{}
@@ -139,16 +139,16 @@ func (o *openTransactions) remove(t *Transaction) {
 	o.mu.Unlock()
 }
 
-// close reports that the Producer was closed to who follows records of transactions that are open.
+// close reports of the records of open transactions that the Producer was closed.
 func (o *openTransactions) close(p *Producer) {
 	o.mu.Lock()
 	list := slices.Collect(maps.Keys(o.list))
 	o.mu.Unlock()
 	for _, t := range list {
 		t.mu.Lock()
-		seen := t.followers
-		t.followers = nil
+		seen := t.observed
+		t.observed = nil
 		t.mu.Unlock()
-		p.interceptors.unfollow(seen, ErrClosed)
+		p.interceptors.notSpooled(seen, ErrClosed)
 	}
 }
