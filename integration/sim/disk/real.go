@@ -37,6 +37,7 @@ type tuning struct {
 	segment int64
 	extend  bool // files own their room ahead; else the file system cannot do that
 	limit   int64
+	group   int // bolt.Options.GroupBytes
 }
 
 // A Difference is what spool/bolt does other than its contract says. It is panicked with.
@@ -51,13 +52,13 @@ func differ(format string, args ...any) {
 // NewReal is an empty disk. Nothing is on it before the first Open.
 func NewReal(id string, rules Rules, seed uint64) *Real {
 	r := newReal(rules, 1<<40, seed)
-	r.model = NewModel(id, rules)
+	r.model, r.tune.group = NewModel(id, rules), comparedGroupBytes
 	return r
 }
 
 func newReal(rules Rules, limit int64, seed uint64) *Real {
 	r := blank(rules, seed, map[string]int{})
-	r.tune = tuning{segment: 8 << 10 << r.rng.IntN(4), extend: r.rng.IntN(2) == 0, limit: limit}
+	r.tune = tuning{segment: 8 << 10 << r.rng.IntN(4), extend: r.rng.IntN(2) == 0, limit: limit, group: groupBytes}
 	return r
 }
 

@@ -67,7 +67,7 @@ func (r *Real) newLife(c Clock) *life {
 	through := func(do func() error) error { return do() }
 	l.first = through
 	l.options = bolt.Options{
-		Path: r.dir.spool(), SegmentBytes: r.tune.segment, GroupBytes: groupBytes, MaxBytes: r.tune.limit, MinFreeBytes: -1,
+		Path: r.dir.spool(), SegmentBytes: r.tune.segment, GroupBytes: r.tune.group, MaxBytes: r.tune.limit, MinFreeBytes: -1,
 		RewriteAfter: -1, // at the next commit that finds the segment as the last one did
 		KeyWindow:    time.Duration(r.rules.Keys.Window) * time.Millisecond, MaxKeys: r.rules.Keys.Max,
 		Adopt: r.dir.adopt, Now: func() time.Time { return time.UnixMilli(c.Wall()) }, Observe: l.observe,
@@ -80,8 +80,12 @@ func (r *Real) newLife(c Clock) *life {
 	return l
 }
 
-// groupBytes is more than an open group ever has here: the Model knows no limit of it.
-const groupBytes = 64 << 10
+// groupBytes is bolt.Options.GroupBytes of a spool alone. One with a Model beside it has more than an open group ever takes: the Model
+// knows no limit of it.
+const (
+	groupBytes         = 64 << 10
+	comparedGroupBytes = 1 << 20
+)
 
 func (l *life) open() *spool.Recovered {
 	store, found, err := bolt.Open(l.options)

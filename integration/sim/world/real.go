@@ -18,17 +18,16 @@ func (d *drawing) reals() {
 // smallestSpool is the least that spool/bolt opens with (spool.max.bytes).
 const smallestSpool = 1 << 20
 
-// OnFiles gives all hosts spool/bolt itself, compared with its model or alone. Alone its own limit counts, which is of whole
+// OnFiles gives all hosts spool/bolt itself, compared with its model or, as small ones have it anyway, alone. Alone its own limit counts, which is of whole
 // pages: a few records that stay for good, in a topic that was created anew, must not fill it.
 func (p *Plan) OnFiles(alone bool) *Plan {
 	for i := range p.Hosts {
 		h := &p.Hosts[i]
-		small := h.Alone
-		h.Real, h.Alone = !alone, alone
-		if !alone { // the model has no policies
-			h.QuotaBytes, h.DeadBytes, h.DeadBlock = 0, 0, false
+		if h.Alone { // small spools stay so: the model has no policies, and no bound for what a commit takes, which their large records meet
+			continue
 		}
-		if alone && !small {
+		h.Real, h.Alone = !alone, alone
+		if alone {
 			h.MaxBytes = max(8*h.MaxBytes, smallestSpool)
 		}
 	}
