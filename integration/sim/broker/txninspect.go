@@ -36,14 +36,14 @@ func ended(log []entry, list []Logged) {
 // End is what was decided about a transaction, by its number. The zero value: nothing yet.
 func (c *Cluster) End(serial int64) End { return c.ends[serial] }
 
-// GroupOffset is what a group has committed; 0: nothing.
-func GroupOffset(c *Cluster, group, topic string, number int32) int64 {
+// GroupOffset is what a group has committed; 0: nothing. ok is false while no coordinator of groups has read its log.
+func GroupOffset(c *Cluster, group, topic string, number int32) (offset int64, ok bool) {
 	for _, n := range c.nodes {
 		if n.alive && n.groups.ready() == protocol.None {
-			return n.groups.offsets(group, false).list[txnPart{topic, number}].offset
+			return n.groups.offsets(group, false).list[txnPart{topic, number}].offset, true
 		}
 	}
-	return 0
+	return 0, false
 }
 
 // OpenTransactions says of which partitions transactions are open, and of which transactional ids, but for some ids.

@@ -148,7 +148,7 @@ func (w *World) quiet() bool {
 	if !w.clientsDone() {
 		return false
 	}
-	if len(openTransactions(w)) > 0 {
+	if len(openTransactions(w)) > 0 || !inputs(w) {
 		return false
 	}
 	for _, h := range w.hosts {
@@ -163,7 +163,9 @@ func (w *World) quiet() bool {
 func (w *World) judge() []check.Violation {
 	out := roomless(w)
 	w.hist.Open = openTransactions(w)
-	inputs(w)
+	if !inputs(w) {
+		out = append(out, check.Violation{Law: "simulator", Text: "no coordinator of groups at the end"})
+	}
 	for _, h := range w.hosts {
 		h.end(check.Stopped, false, "the run is over")
 		hosted, found := h.inspect()

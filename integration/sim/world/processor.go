@@ -175,11 +175,17 @@ func (p *processor) process() processed {
 	return u
 }
 
-// inputs notes how far the groups of all processors came.
-func inputs(w *World) {
+// inputs notes how far the groups of all processors came, and reports whether their coordinator could say so.
+func inputs(w *World) bool {
 	for _, c := range w.clients {
-		if c.processor != nil {
-			w.hist.Inputs[c.id].Committed = broker.GroupOffset(w.cluster, c.processor.group(), c.processor.input(), 0)
+		if c.processor == nil {
+			continue
 		}
+		at, ok := broker.GroupOffset(w.cluster, c.processor.group(), c.processor.input(), 0)
+		if !ok {
+			return false
+		}
+		w.hist.Inputs[c.id].Committed = at
 	}
+	return true
 }
