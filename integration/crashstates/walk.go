@@ -27,8 +27,8 @@ type Plan struct {
 
 // The plans.
 var (
-	Exhaustive      = Plan{All: true, Units: 18}
-	ExhaustiveAfter = Plan{All: true, Units: 18, After: true}
+	Exhaustive      = Plan{All: true, Units: 24}
+	ExhaustiveAfter = Plan{All: true, Units: 24, After: true}
 	Mixed           = Plan{Units: 8, Changes: 6, Samples: 8}
 	MixedAfter      = Plan{Units: 8, Changes: 6, Samples: 8, After: true}
 )
