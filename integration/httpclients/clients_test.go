@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/spoold/spoold/integration/freeport"
+	"github.com/spoold/spoold/integration/poll"
 	"github.com/spoold/spoold/integration/proc"
 )
 
@@ -159,4 +160,44 @@ func TestCurlAsTheDocumentationOfV2AndV3HasIt(t *testing.T) {
 	if got := r.read(t, "lines", 3); len(got) != 3 {
 		t.Errorf("%q", got)
 	}
+}
+
+// What a client generated from Confluent's description (kafkarestv3) sends of a record, and what it looks at.
+func TestARecordOfV3ArrivesWithEverythingItHas(t *testing.T) {
+	r := start(t)
+	const v3 = "Content-Type: application/json"
+	topic := r.url + "/kafka/v3/clusters/any/topics/whole"
+	post := []string{"-X", "POST", "-H", v3, "-H", "Accept: application/json, text/html"}
+	records := topic + "/records?wait=acked"
+	curl(t, "", `"key":{"type":"STRING","size":1},"value":{"type":"BINARY","size":3}}`, append(post, "--data",
+		`{"partition_id":1,"headers":[{"name":"h","value":"aGk="},{"name":"none"}],"key":{"type":"STRING","data":"k"},"value":{"type":"BINARY","data":"AAH/"},"timestamp":"2023-11-14T22:13:20.123Z"}`, records)...)
+	if !poll.Within(10*time.Second, func() bool { // the topic was made by the first record
+		res, err := http.Get(topic)
+		if err == nil {
+			_ = res.Body.Close()
+		}
+		return err == nil && res.StatusCode == http.StatusOK
+	}) {
+		t.Fatal("the topic is not known 10 s after a record of it was acked")
+	}
+	curl(t, "", `"error_code":40402`, append(post, "--data", `{"partition_id":9999,"value":{"type":"JSON","data":1}}`, records)...)
+	curl(t, `{"value":{"type":"STRING","data":"`+strings.Repeat("x", 2<<20)+`"}}`, `"error_code":413`, append(post, "--data", "@-", records)...)
+	curl(t, "", `"error_code":422`, append(post, "--data", `{"value":{"type":"AVRO","data":"x"}}`, records)...)
+	curl(t, "", `"partitions_count":3`, topic)
+	curl(t, "", `"partition_id":2`, topic+"/partitions")
+	curl(t, "", `"error_code":40401`, r.url+"/v3/clusters/any/topics/nothing")
+	cl, err := kgo.NewClient(kgo.SeedBrokers(r.broker), kgo.ConsumeTopics("whole"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for _, got := range cl.PollFetches(ctx).Records() {
+		if have := fmt.Sprintf("%d %s %q %q %q", got.Partition, got.Timestamp.UTC().Format(time.RFC3339Nano), got.Key, got.Value, got.Headers); have != `1 2023-11-14T22:13:20.123Z "k" "\x00\x01\xff" [{"h" "hi"} {"none" ""}]` {
+			t.Errorf("%s", have)
+		}
+		return
+	}
+	t.Errorf("nothing is there: %v", ctx.Err())
 }

@@ -1,10 +1,10 @@
 package httpin
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/spoold/spoold"
 )
@@ -41,103 +41,33 @@ func replyJSON(w http.ResponseWriter, contentType string, v any) *fault {
 	return nil
 }
 
-// link is how v3 names related things.
-type link struct {
-	Related string `json:"related"`
-}
-
-type metaV3 struct {
-	Self string  `json:"self"`
-	Next *string `json:"next,omitempty"`
-}
-
-type clusterV3 struct {
-	Kind       string `json:"kind"`
-	Metadata   metaV3 `json:"metadata"`
-	ClusterID  string `json:"cluster_id"`
-	Controller *link  `json:"controller"`
-	Topics     link   `json:"topics"`
-}
-
-type topicV3 struct {
-	Kind              string `json:"kind"`
-	Metadata          metaV3 `json:"metadata"`
-	ClusterID         string `json:"cluster_id"`
-	TopicName         string `json:"topic_name"`
-	IsInternal        bool   `json:"is_internal"`
-	ReplicationFactor int    `json:"replication_factor"` // 0: not known here
-	PartitionsCount   int32  `json:"partitions_count"`
-}
-
-type listV3 struct {
-	Kind     string `json:"kind"`
-	Metadata metaV3 `json:"metadata"`
-	Data     any    `json:"data"`
-}
-
-// base is where v3's paths begin, as the client spelt it.
-func base(r *http.Request) string {
-	scheme := "http://"
-	if r.TLS != nil {
-		scheme = "https://"
-	}
-	at := scheme + r.Host
-	if strings.HasPrefix(r.URL.Path, prefixV3+"/") {
-		at += prefixV3
-	}
-	return at + "/v3/clusters"
-}
-
-func (h catalog) describeCluster(r *http.Request) clusterV3 {
-	id := h.clusterID()
-	self := base(r) + "/" + id
-	return clusterV3{Kind: "KafkaCluster", Metadata: metaV3{Self: self}, ClusterID: id, Topics: link{self + "/topics"}}
-}
-
-func (h catalog) clusters(_ *parse, w http.ResponseWriter, r *http.Request) *fault {
-	return replyJSON(w, plainJSON, listV3{"KafkaClusterList", metaV3{Self: base(r)}, []clusterV3{h.describeCluster(r)}})
-}
-
-func (h catalog) cluster(p *parse, w http.ResponseWriter, r *http.Request) *fault {
-	if id := h.clusterID(); p.vars[0] != id {
-		return faultf(404, 404, "Cluster %q is not the one that records are delivered to, which is %s", clip(p.vars[0]), id)
-	}
-	return replyJSON(w, plainJSON, h.describeCluster(r))
-}
-
 // visible are the topics that the principal may send to.
 func (h catalog) visible(p *parse) []Topic {
 	return slices.DeleteFunc(h.sink.Topics(), func(t Topic) bool { return p.maySend(t.Name) != nil })
 }
 
-func (h catalog) find(p *parse, name string) (Topic, *fault) {
-	for _, t := range h.visible(p) {
-		if t.Name == name {
-			return t, nil
+// find is a topic that the principal may send to. If no records for it were sent, or if it is not known yet how many partitions it
+// has, the cluster is asked.
+func (h catalog) find(p *parse, r *http.Request, name string) (Topic, *fault) {
+	t := Topic{Name: name}
+	listed := false
+	for _, v := range h.sink.Topics() {
+		if v.Name == name {
+			t, listed = v, true
 		}
 	}
-	return Topic{}, faultf(404, 40401, "Topic %q is not known here: one is known once records for it have been sent", clip(name))
-}
-
-func (h catalog) describeTopic(r *http.Request, t Topic) topicV3 {
-	id := h.clusterID()
-	return topicV3{Kind: "KafkaTopic", Metadata: metaV3{Self: base(r) + "/" + id + "/topics/" + t.Name}, ClusterID: id, TopicName: t.Name, PartitionsCount: t.Partitions}
-}
-
-func (h catalog) topicsV3(p *parse, w http.ResponseWriter, r *http.Request) *fault {
-	list := []topicV3{}
-	for _, t := range h.visible(p) {
-		list = append(list, h.describeTopic(r, t))
+	switch {
+	case badTopic(name) != "" || p.maySend(name) != nil:
+		return t, faultf(404, 40401, "Topic %q is not known here", clip(name))
+	case t.Partitions > 0:
+		return t, nil
 	}
-	return replyJSON(w, plainJSON, listV3{"KafkaTopicList", metaV3{Self: base(r) + "/" + h.clusterID() + "/topics"}, list})
-}
-
-func (h catalog) topicV3(p *parse, w http.ResponseWriter, r *http.Request) *fault {
-	t, f := h.find(p, p.vars[1])
-	if f != nil {
-		return f
+	ctx, cancel := context.WithTimeout(r.Context(), h.cfg.AdmitTimeout)
+	defer cancel()
+	if t.Partitions = h.sink.Partitions(ctx, name); t.Partitions == 0 && !listed {
+		return t, faultf(404, 40401, "Topic %q is not known here: no records for it were sent, and the cluster has none of that name or does not answer", clip(name))
 	}
-	return replyJSON(w, plainJSON, h.describeTopic(r, t))
+	return t, nil
 }
 
 func (h catalog) topicNames(p *parse, w http.ResponseWriter, _ *http.Request) *fault {
@@ -163,16 +93,16 @@ func partitionsOf(t Topic) []partitionV2 {
 	return list
 }
 
-func (h catalog) topic(p *parse, w http.ResponseWriter, _ *http.Request) *fault {
-	t, f := h.find(p, p.vars[0])
+func (h catalog) topic(p *parse, w http.ResponseWriter, r *http.Request) *fault {
+	t, f := h.find(p, r, p.vars[0])
 	if f != nil {
 		return f
 	}
 	return replyJSON(w, v2JSON, map[string]any{"name": t.Name, "configs": struct{}{}, "partitions": partitionsOf(t)})
 }
 
-func (h catalog) partitions(p *parse, w http.ResponseWriter, _ *http.Request) *fault {
-	t, f := h.find(p, p.vars[0])
+func (h catalog) partitions(p *parse, w http.ResponseWriter, r *http.Request) *fault {
+	t, f := h.find(p, r, p.vars[0])
 	if f != nil {
 		return f
 	}
