@@ -17,7 +17,7 @@ import (
 
 var (
 	seedFlag     = flag.Uint64("disk.seed", 0, "run the random program of this seed only")
-	programsFlag = flag.Int("disk.programs", 200, "how many random programs, at least")
+	programsFlag = flag.Int("disk.programs", 120, "how many random programs, at least")
 )
 
 func TestSpoolBoltDoesWhatItsModelDoesInRandomPrograms(t *testing.T) {
@@ -187,6 +187,9 @@ func (p *program) append() {
 // again sends a key once more, at times with something else.
 func (p *program) again() {
 	old := p.keyed[p.IntN(len(p.keyed))]
+	if p.one(2) {
+		old = p.keyed[len(p.keyed)-1-p.IntN(min(8, len(p.keyed)))] // whose key is not forgotten yet
+	}
 	if p.one(3) {
 		old = &bolt.BatchInput{Scope: old.Scope, Key: old.Key, Records: p.batch().Records}
 	}
@@ -224,6 +227,9 @@ func (p *program) begin() {
 	p.real.Begin(writes, now)
 	p.twin.Begin(writes, now)
 	p.busy, p.dirty = true, false
+	for p.one(2) && len(p.keyed) > 0 { // keys that the commit may carry to another segment
+		p.again()
+	}
 }
 
 func (p *program) finish() {
