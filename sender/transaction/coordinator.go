@@ -21,7 +21,7 @@ const (
 	reqProgress   // OffsetFetch
 	reqDescribe   // DescribeTransactions
 	reqEvidence   // Fetch, of the decided transaction's records
-	reqMarkers    // DescribeProducers
+	reqMarkers    // DescribeProducers, ListOffsets
 	reqMarkerLog  // Fetch, of the records of a transaction whose marker was looked for
 	reqBrokerView // DescribeTransactions, for people
 	reqGroup      // whether a group's offsets are marked
@@ -35,8 +35,11 @@ type request struct {
 	m       *txn.Machine
 	flights []*flight
 	places  []*place
-	joined  bool   // reqMarkers, reqGroup: the coordinator was done with what was before
+	look    *leaderLook
+	joined  bool   // reqGroup: the coordinator was done with what was before
 	begun   uint64 // reqFind, reqProgress, reqDescribe: which start asked
+
+	debugger bool // reqMarkers: it asks where the log ends
 }
 
 // request puts r on the list of effects, behind what the view wanted before.

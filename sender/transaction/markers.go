@@ -11,8 +11,8 @@ import (
 // those of partitions that have no leader at that moment, and says nothing of it. The next marker of the same producer id there
 // then ends both transactions as one: records that were aborted become visible, or committed ones are lost.
 //
-// So nothing is written to a partition before its leader says that nothing of ours is open there, and what was committed
-// leaves the spool only when all of its markers were seen. A marker that is missing is written by a transaction that
+// So nothing is written to a partition before its leader says that nothing of ours is open there, and that its log up to there is
+// replicated; what was committed leaves the spool only when all of its markers were seen so. A marker that is missing is written by a transaction that
 // carries nothing and has the same outcome, see heal.go.
 
 // sight is what is known of the markers in one place.
@@ -38,6 +38,8 @@ type place struct {
 	later  bool       // a transaction behind it is open there
 	listed bool       // in markers.open
 	asked  bool
+	open   bool  // its leader has shown that a transaction of ours is open there
+	shown  shown // where the marker stands at the latest, if its leader showed one
 	looks  int
 	askAt  int64
 	heals  int
@@ -81,7 +83,7 @@ func (s *markers) want(x *place) {
 	case s.unsupported:
 		x.sight = seen
 	default:
-		x.listed, x.looks, x.askAt, s.stir = true, 0, 0, true
+		x.listed, x.looks, x.askAt, x.open, x.shown, s.stir = true, 0, 0, false, shown{}, true
 		s.open = append(s.open, x)
 	}
 }
@@ -149,7 +151,7 @@ func (s *markers) look() {
 	s.open = kept
 	for _, b := range s.view.Brokers() {
 		if places := ask[b.ID]; len(places) > 0 {
-			s.describeProducers(b.ID, places)
+			s.askLeader(b.ID, places)
 		}
 	}
 	for _, x := range gone {
@@ -167,65 +169,19 @@ func (s *markers) later(at int64) {
 	}
 }
 
-func (s *markers) describeProducers(broker int32, places []*place) {
-	r := kmsg.NewPtrDescribeProducersRequest()
-	at := make(map[string]int)
-	for _, x := range places {
-		x.asked = true
-		topic := x.part.lane.topic
-		i, ok := at[topic]
-		if !ok {
-			i = len(r.Topics)
-			at[topic] = i
-			t := kmsg.NewDescribeProducersRequestTopic()
-			t.Topic = topic
-			r.Topics = append(r.Topics, t)
-		}
-		r.Topics[i].Partitions = append(r.Topics[i].Partitions, x.part.id)
-	}
-	s.request(sender.Request{Kind: sender.KindControl, Broker: broker, Message: r, MaxVersion: -1},
-		&request{kind: reqMarkers, places: places, joined: s.joined()})
-}
-
 // joined reports whether the coordinator is done with all transactions of ours but the one at hand.
 func (s *markers) joined() bool { return s.sending != nil && s.m.Joined() }
 
-// answered takes what a leader says about who has transactions open.
-func (s *markers) answered(q *request, resp sender.Response) {
-	s.stir = true
-	if resp.Unsupported {
-		s.unsupported = true
-	}
-	r, ok := resp.Message.(*kmsg.DescribeProducersResponse)
-	found := make(map[protocol.TopicPartition]*kmsg.DescribeProducersResponseTopicPartition, len(q.places))
-	if ok && resp.Err == nil {
-		for i := range r.Topics {
-			for j := range r.Topics[i].Partitions {
-				p := &r.Topics[i].Partitions[j]
-				found[protocol.TopicPartition{Topic: r.Topics[i].Topic, Partition: p.Partition}] = p
-			}
-		}
-	}
-	for _, x := range q.places {
-		x.asked = false
-		switch p := found[x.part.tp()]; {
-		case x.sight != unseen || s.stop != nil:
-		case s.unsupported:
-			s.see(x)
-		case p == nil:
-			s.failed(x)
-		default:
-			s.described(x, p, q.joined)
-		}
-	}
-}
-
-func (s *markers) described(x *place, p *kmsg.DescribeProducersResponseTopicPartition, joined bool) {
+func (s *markers) described(x *place, p *kmsg.DescribeProducersResponseTopicPartition, log shownLog, joined bool) {
 	switch code := protocol.ErrorCode(p.ErrorCode); {
 	case code.Class() == protocol.Authorization:
 		if l := x.part.lane; l.remote.ReportOnce(code) {
 			s.event(sender.TopicTrouble{Topic: l.topic, Code: code,
 				Message: "this principal may write but not read the topic: grant READ, so that spoold can see whether the broker has marked the end of each transaction"})
+		}
+		if x.open { // the right was taken away meanwhile: a marker more does no harm, a missing one does
+			s.stillOpen(x, joined)
+			return
 		}
 		s.see(x)
 		return
@@ -233,17 +189,23 @@ func (s *markers) described(x *place, p *kmsg.DescribeProducersResponseTopicPart
 		s.failed(x)
 		return
 	}
-	id := s.starter.identity().ID
+	id, later := s.starter.identity().ID, false
 	for i := range p.ActiveProducers {
 		if a := &p.ActiveProducers[i]; a.CurrentTxnStartOffset >= 0 && protocol.ProducerID(a.ProducerID) == id {
 			if x.of == nil || x.first < 0 || a.CurrentTxnStartOffset <= x.first {
+				if x.shown.told { // it was cut off
+					x.shown, x.looks = shown{}, 0
+				}
 				s.stillOpen(x, joined)
 				return
 			}
-			x.later = true // of a former process: it had seen the end of x.of there, and its own transaction was aborted
+			later = true // of a former process: it had seen the end of x.of there, and its own transaction was aborted
 		}
 	}
-	s.closed(x)
+	if s.replicated(x, log) {
+		x.later = later
+		s.closed(x)
+	}
 }
 
 func (s *markers) failed(x *place) {
@@ -255,6 +217,7 @@ func (s *markers) failed(x *place) {
 // stillOpen: a transaction of ours is open in x. Its marker is on its way, or missing.
 func (s *markers) stillOpen(x *place, joined bool) {
 	x.looks++
+	x.open = true
 	if joined || s.sending == nil && s.ending == nil && x.looks >= looksBetween {
 		s.lose(x)
 		return

@@ -22,6 +22,7 @@ type marks struct {
 	timeout bool  // the next transaction that carries nothing is aborted by the coordinator
 	anew    byte  // how often each topic was created anew
 	start   int64 // not 0: offset of the first record of what is open
+	behind  int64 // how much of a log is not replicated
 	undone  bool  // the log says that what is asked for was aborted
 }
 
@@ -68,6 +69,25 @@ func (w *world) producers(q *kmsg.DescribeProducersRequest) *kmsg.DescribeProduc
 				a.CurrentTxnStartOffset = max(10, w.marks.start)
 			}
 			rp.ActiveProducers = append(rp.ActiveProducers, a)
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		out.Topics = append(out.Topics, rt)
+	}
+	return out
+}
+
+// offsets says where a log ends, and how much of it is replicated: what is new may not be at first.
+func (w *world) offsets(q *kmsg.ListOffsetsRequest) *kmsg.ListOffsetsResponse {
+	out := kmsg.NewPtrListOffsetsResponse()
+	for _, t := range q.Topics {
+		rt := kmsg.NewListOffsetsResponseTopic()
+		rt.Topic = t.Topic
+		for _, p := range t.Partitions {
+			rp := kmsg.NewListOffsetsResponseTopicPartition()
+			rp.Partition, rp.Offset = p.Partition, 20
+			if q.ReplicaID == consumerID {
+				rp.Offset -= w.marks.behind
+			}
 			rt.Partitions = append(rt.Partitions, rp)
 		}
 		out.Topics = append(out.Topics, rt)
@@ -251,6 +271,24 @@ func TestWithoutTheRightToReadTheAnswerOfEndTxnCounts(t *testing.T) {
 	w.run()
 	if w.committed != 80 || len(w.disk.Unconfirmed) > 0 {
 		t.Fatalf("%d committed, unconfirmed %v", w.committed, w.disk.Unconfirmed)
+	}
+}
+
+// It is not taken for the marker that the right to read the topic is gone, where the leader has shown that the transaction is open.
+func TestARightThatIsTakenAwayShowsNoMarker(t *testing.T) {
+	for _, version := range []int16{1, 2} {
+		w := lostMarker(t, version)
+		w.longest = 1 << 30
+		for w.s.markers.open[0].looks == 0 {
+			if !w.step() {
+				w.pass(5)
+			}
+		}
+		w.marks.denied = true
+		w.run()
+		if w.committed != 3 || w.s.markers.healed != 1 || len(w.marks.hangs) > 0 {
+			t.Errorf("version %d: %d committed, %d markers written, missing %v", version, w.committed, w.s.markers.healed, w.marks.hangs)
+		}
 	}
 }
 

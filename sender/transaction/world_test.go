@@ -307,6 +307,8 @@ func (w *world) answer(r *sender.Request) sender.Response {
 		resp.Message = out
 	case *kmsg.DescribeProducersRequest:
 		resp.Message = w.producers(q)
+	case *kmsg.ListOffsetsRequest:
+		resp.Message = w.offsets(q)
 	case *kmsg.FetchRequest:
 		resp.Message = w.log(q)
 	case nil:

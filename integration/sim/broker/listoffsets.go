@@ -22,7 +22,7 @@ func (n *node) listOffsets(m *kmsg.ListOffsetsRequest) kmsg.Response {
 			if m.GetVersion() < 4 { // KIP-320
 				epoch = -1
 			}
-			p.ErrorCode = int16(n.offset(rt.Topic, rp, epoch, &p))
+			p.ErrorCode = int16(n.offset(m.ReplicaID, rt.Topic, rp, epoch, &p))
 			out.Partitions = append(out.Partitions, p)
 		}
 		resp.Topics = append(resp.Topics, out)
@@ -30,9 +30,12 @@ func (n *node) listOffsets(m *kmsg.ListOffsetsRequest) kmsg.Response {
 	return resp
 }
 
+// debugger is the replica id of whoever may ask any replica, and is told where its log ends (ListOffsetsRequest.DEBUGGING_REPLICA_ID).
+const debugger = -2
+
 // offset is Partition.fetchOffsetForTimestamp for a client: the latest is the high watermark, and not known while
-// it lags behind the beginning of the leader's reign (KIP-207).
-func (n *node) offset(name string, rp *kmsg.ListOffsetsRequestTopicPartition, epoch int32, out *kmsg.ListOffsetsResponseTopicPartition) protocol.ErrorCode {
+// it lags behind the beginning of the leader's reign (KIP-207). A debugger is told the end of the log.
+func (n *node) offset(replica int32, name string, rp *kmsg.ListOffsetsRequestTopicPartition, epoch int32, out *kmsg.ListOffsetsResponseTopicPartition) protocol.ErrorCode {
 	if !n.c.may(Describe, name) {
 		return protocol.TopicAuthorizationFailed
 	}
@@ -40,7 +43,7 @@ func (n *node) offset(name string, rp *kmsg.ListOffsetsRequestTopicPartition, ep
 	if v == nil {
 		return protocol.UnknownTopicOrPartition
 	}
-	r, code := n.local(v, rp.Partition, epoch, true)
+	r, code := n.local(v, rp.Partition, epoch, replica != debugger)
 	switch {
 	case code != protocol.None:
 		return code
@@ -51,6 +54,8 @@ func (n *node) offset(name string, rp *kmsg.ListOffsetsRequestTopicPartition, ep
 		}
 	case rp.Timestamp != raw.Latest:
 		return protocol.UnsupportedVersion // nobody here asks by time
+	case replica == debugger:
+		out.Offset, out.LeaderEpoch = r.end(), r.epoch
 	case r.epochStart > r.hw:
 		return protocol.OffsetNotAvailable
 	default:

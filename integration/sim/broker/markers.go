@@ -43,19 +43,6 @@ func (k *txnCoordinator) markLater(n *node, t *coordinated, p txnPart, ms int64)
 	})
 }
 
-// inSomeLog reports whether a replica has the marker of a transaction: it may be cut off there, because it was not replicated, and is
-// not lost then. Whoever had asked that leader has seen it.
-func inSomeLog(c *Cluster, serial int64, p txnPart) bool {
-	for _, n := range c.nodes {
-		for _, r := range n.order {
-			if r.topic.name == p.topic && r.number == p.number && slices.ContainsFunc(r.log, func(e entry) bool { return e.marker != noMarker && e.serial == serial }) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // slower is how much longer than at first the end of a transaction waits for its next try: nobody may be there to lead or to
 // replicate, perhaps all night and the next day: a try each second is half a million steps then. It ends where the time-out's does.
 func (t *coordinated) slower() int64 {
@@ -76,7 +63,7 @@ func (k *txnCoordinator) markOne(n *node, t *coordinated, p txnPart) {
 	}
 	leader := v.parts[p.number].leader
 	if leader < 0 {
-		if n.c.cfg.LosesMarkers && !inSomeLog(n.c, t.serial, p) {
+		if n.c.cfg.LosesMarkers {
 			n.c.logf("coordinator %d: the marker of %s-%d is dropped: nobody leads it", n.id, p.topic, p.number)
 			k.unmark(n, t, p)
 			return

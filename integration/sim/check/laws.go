@@ -115,7 +115,7 @@ func (f *facts) look() {
 			e := &l.Entries[k]
 			switch at := (sight{l, e.Offset, e.Of}); {
 			case e.Record < 0 || e.Record >= len(f.seen):
-			case e.Unread && e.visible():
+			case e.Unread && (e.visible() || e.Of.Commit): // whatever ends it in the log then
 				unread[e.Record] = at
 			case e.visible():
 				f.seen[e.Record] = append(f.seen[e.Record], at)

@@ -36,7 +36,7 @@ package that shares no code with the product. Each has at least 200 records, 5 f
 
 // notCovered is what no seed can show.
 var notCovered = []string{
-	"Kafka transactions: a coordinator that goes on with a decision that was not replicated yet, as Kafka's does when it begins, and loses it: the cluster commits a part of the transaction and aborts the rest, and spoold parks it; a marker that spoold has seen, that was not replicated, is cut off, and is lost then as Kafka 4.3.1 loses markers; and consumer groups with members, whose offsets carry a generation",
+	"Kafka transactions: a coordinator that goes on with a decision that was not replicated yet, as Kafka's does when it begins, and loses it: the cluster commits a part of the transaction and aborts the rest, and spoold parks it; and consumer groups with members, whose offsets carry a generation",
 	"a topic of which spoold has no READ, whose log is emptied and whose broker is killed while a batch of it is in doubt: the broker forgets, and spoold cannot ask",
 	"records of a follower that were never replicated, below a log start that its new leader has raised since: Kafka may keep their sequences, and takes a second copy for a duplicate",
 	"unclean leader elections, and records in topics that somebody deletes: not promised",
