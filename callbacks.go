@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// SendFunc is Send with a callback: f is told once what Delivery.Acked would say.
+// SendFunc is Send with a callback: f is called once with what Delivery.Acked would return.
 // Callbacks run one after the other on a goroutine of their own, those of one partition in
 // order; a slow one delays the others and, once callbacks.max are outstanding, SendFunc
 // itself, which waits at most max.block.ms (ErrFull). After a crash f is gone, and its record is
-// delivered all the same: Hooks.BatchAcked tells. If SendFunc returns an error, f is not
+// delivered all the same: Hooks.BatchAcked reports it. If SendFunc returns an error, f is not
 // called. Safe for concurrent use.
 func (p *Producer) SendFunc(ctx context.Context, r Record, f func(Ack, error)) error {
 	if p.plain {
@@ -196,7 +196,7 @@ func (c *callbacks) call(w callback) {
 	w.f(w.ack, w.err)
 }
 
-// close tells what is outstanding and ends the goroutine.
+// close calls what is outstanding and ends the goroutine.
 func (c *callbacks) close() {
 	c.once.Do(func() { close(c.quit) })
 	c.ended.Wait()

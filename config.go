@@ -13,7 +13,7 @@ import (
 )
 
 // Config is what an operator says. Each field has one key in the table of
-// config_keys.go, which knows its type, range, default and help; Set goes
+// config_keys.go, which has its type, range, default and help; Set goes
 // by that key. DefaultConfig is where to start: in a zero Config most values are
 // out of range, and Validate says so.
 type Config struct {

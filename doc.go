@@ -9,7 +9,7 @@
 //   - spooled: on our disk, synced. The record survives a kill, a kernel crash and
 //     power loss on a disk that honours flush. Delivery.Spooled waits for it.
 //   - acked: on all in-sync replicas of the cluster (acks=all), not in a client's
-//     memory. Delivery.Acked waits for it and tells partition, offset and timestamp.
+//     memory. Delivery.Acked waits for it and returns partition, offset and timestamp.
 //   - pending: spooled and not yet acked. It will be delivered, by this process or
 //     by the next one that opens the same spool.
 //
@@ -30,7 +30,7 @@
 //	…
 //	err = p.Close(ctx)
 //
-// Open needs no cluster: records for topics it has never heard of are taken, and
+// Open needs no cluster: records for topics that are new to it are taken, and
 // partitioned when the cluster appears. Send copies the record before it returns;
 // it waits only while the spool is full (max.block.ms). A Delivery is a value, and
 // nothing per record is kept for deliveries that nobody holds.

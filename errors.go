@@ -18,7 +18,7 @@ var (
 	// ErrFull: no room in the spool within max.block.ms or the context. Nothing was taken.
 	ErrFull = errors.New("the spool is full")
 	// ErrUnknown: the disk failed while the record was on its way to it. It may be
-	// spooled or not; the next Open knows, and delivers it if it is. With
+	// spooled or not; the next Open finds out, and delivers it if it is. With
 	// Batch.Key it can be sent again without risk.
 	ErrUnknown = errors.New("outcome unknown")
 	// ErrTooLarge: the record is over max.request.size, or a batch over what one commit holds.

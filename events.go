@@ -134,7 +134,7 @@ type EpochBumped struct {
 }
 
 // CopyUnchecked: a start went on although not all leaders had said within request.timeout.ms
-// what they know of the producer id of the start before. If this spool is an older copy, that
+// what they have of the producer id of the start before. If this spool is an older copy, that
 // may be noticed late, or never.
 type CopyUnchecked struct {
 	Unasked int // partitions that pending records may go to and whose leader did not answer

@@ -331,7 +331,7 @@ func TestEveryEventReachesItsHook(t *testing.T) {
 		{sender.Recovery{Pending: 1, Seals: 2, Partitions: 3}, Recovery{Pending: 1, Seals: 2, Partitions: 3}},
 	} {
 		got = nil
-		h.tell(e.in, 0)
+		h.call(e.in, 0)
 		if len(got) != 1 || got[0] != e.want {
 			t.Errorf("%+v reached hooks as %+v, want %+v", e.in, got, e.want)
 		}

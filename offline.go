@@ -8,8 +8,8 @@ import (
 )
 
 // Inspect reads the spool at path without a Producer: nothing is changed, and no cluster is
-// needed. SpoolLimitBytes is 0: the limit is the configuration's, not the spool's. Ages are told by the
-// records' timestamps. A *LockedError: a process has it, which can tell more
+// needed. SpoolLimitBytes is 0: the limit is the configuration's, not the spool's. Ages are counted from the
+// records' timestamps. A *LockedError: a process has it, which can report more
 // (Producer.Status). Otherwise the errors are those of Open.
 func Inspect(path string) (*Status, error) {
 	in, err := bolt.Look(path)

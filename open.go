@@ -14,7 +14,7 @@ import (
 
 // Open opens the spool, or makes it, and begins to deliver what is in it. It needs no
 // cluster. The error is a *ConfigError (all faults joined), a *LockedError, ErrForeign,
-// a *VersionError, a *CorruptError (nothing was sent), or the file system's; ExitCode tells
+// a *VersionError, a *CorruptError (nothing was sent), or the file system's; ExitCode returns
 // them apart. Close the Producer when done.
 func Open(cfg Config, env Env) (*Producer, error) {
 	return openWith(cfg, env, func(s *bolt.Store) loop.Store { return s }, reopenPause)

@@ -56,7 +56,7 @@ func (p *Producer) Done() <-chan struct{} { return p.life.done }
 
 // Err is why the Producer stopped by itself: nil while it runs and after Close. It is
 // an ErrUnknown after a failure of the disk, an ErrForeign when somebody else used its identity
-// (a copied or rolled-back spool), or what ExitCode knows besides.
+// (a copied or rolled-back spool), or what else ExitCode has a code for.
 func (p *Producer) Err() error { return p.life.reason() }
 
 // Flush waits until everything that was sent before the call has been acked or

@@ -25,7 +25,7 @@ func (r *RepairReport) Incomplete() bool { return r.Lost+r.InDoubt+r.DeadLetters
 
 // Repair makes a new spool in the directory to, which must not be there, of all that can be vouched for of the one in from, which is
 // not changed. copied is called with the bytes that were copied and all there are. A *CorruptError: the spool's state is damaged, and
-// nobody knows what was delivered: nothing is made then. A *LockedError: a process has the spool. It blocks on the disk.
+// it cannot be known what was delivered: nothing is made then. A *LockedError: a process has the spool. It blocks on the disk.
 func Repair(from, to string, copied func(done, all int64)) (*RepairReport, error) {
 	made, err := bolt.Repair(from, to, copied)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/spoold/spoold/spool/bolt"
 )
 
-// Send spools one record and returns at once; Delivery tells when it is durable and when
+// Send spools one record and returns at once; Delivery reports when it is durable and when
 // it is acked. The record's bytes are copied. Records of one goroutine for one
 // topic-partition are delivered in the order of their Sends.
 //
@@ -169,7 +169,7 @@ func (p *Producer) afterRefusal(ctx context.Context, e *engine, err error) error
 		return public(err)
 	}
 	select {
-	case <-e.replaced: // by another engine, or by none: current tells
+	case <-e.replaced: // by another engine, or by none: current returns it
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)

@@ -198,7 +198,7 @@ func (p *Producer) status(s *loop.Snapshot) *Status {
 	known := make([]bool, len(s.Lanes))
 	for i := range s.Core.Topics {
 		t := &s.Core.Topics[i]
-		if int(t.Lane) < len(s.Lanes) { // else another commit is on its way: it is told with its counters
+		if int(t.Lane) < len(s.Lanes) { // else another commit is on its way: it is reported with its counters
 			known[t.Lane] = true
 			st.Topics = append(st.Topics, topicStatus(t, s, since))
 		}
@@ -231,7 +231,7 @@ func (st *Status) finish(gaps []bolt.Gap) {
 	}
 }
 
-// topicStatus puts together what the sender knows of a topic and what the spool has counted.
+// topicStatus puts together what the sender has of a topic and what the spool has counted.
 func topicStatus(t *sender.TopicStatus, s *loop.Snapshot, since int64) TopicStatus {
 	ts := TopicStatus{Topic: t.Topic, State: t.State, Detail: t.Detail, Trouble: t.Trouble, PartitionCount: t.PartitionCount,
 		Partitions: make([]PartitionStatus, 0, len(t.Partitions))}

@@ -108,7 +108,7 @@ func (t *telemetry) run() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), telemetryGoodbye)
 	defer cancel()
-	_, _ = t.push(ctx, sub, true) // nobody is left to be told that it failed
+	_, _ = t.push(ctx, sub, true) // nobody is left to whom the failure could be reported
 }
 
 // cancelAtQuit has cancel called when the Producer is closed, until the result is called.

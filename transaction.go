@@ -72,7 +72,7 @@ func (p *Producer) Begin(ctx context.Context) (*Transaction, error) {
 
 // Send adds a record to the transaction; its bytes are copied. It waits for the disk where the transaction
 // does not fit into memory, and for room there as Producer.Send does. ErrTooLarge: the record is over what is
-// taken, or a transaction with SendOffsets is, or what is kept to tell interceptors of its records is over
+// taken, or a transaction with SendOffsets is, or what is kept for interceptors of its records is over
 // unit.memory.bytes; ErrInvalidRecord: it can never be delivered, or is for one topic more than the 256 that a
 // transaction may have; ErrFull: the open transactions together hold unit.staged.bytes on the disk, or that is
 // full. After an error the transaction is as before. ErrTransactionOver, ErrClosed.
@@ -83,7 +83,7 @@ func (t *Transaction) Send(ctx context.Context, r Record) error {
 // Commit ends the transaction: it returns once the transaction is on the local disk, synced, from where
 // it is delivered whatever happens; one with SendOffsets returns once it was committed on the cluster, or was
 // aborted (ErrAborted), or ctx has ended meanwhile (ErrUnknown: ask Commitment; one that was not decided on by
-// then is aborted). Commitment tells when the Kafka transaction that carries it was committed. With an error the transaction stays open and Commit may be called again, unless the error is ErrAborted,
+// then is aborted). Commitment reports when the Kafka transaction that carries it was committed. With an error the transaction stays open and Commit may be called again, unless the error is ErrAborted,
 // ErrUnknown (the disk failed, it may be spooled or not) or ErrTransactionOver.
 func (t *Transaction) Commit(ctx context.Context) (Commitment, error) {
 	t.mu.Lock()
@@ -129,7 +129,7 @@ func (t *Transaction) Commit(ctx context.Context) (Commitment, error) {
 }
 
 // Abort ends the transaction: none of its records is spooled. Aborting twice is no error;
-// ErrTransactionOver: it was committed, or its Commitment tells what became of it.
+// ErrTransactionOver: it was committed, or its Commitment has what became of it.
 func (t *Transaction) Abort(context.Context) error { return t.end("aborted") }
 
 func (t *Transaction) end(how string) error {

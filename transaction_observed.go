@@ -10,7 +10,7 @@ import (
 	"github.com/spoold/spoold/protocol"
 )
 
-// observedRecord is a record of an open transaction, of which interceptors or a tracer are told what becomes of it.
+// observedRecord is a record of an open transaction, for which interceptors or a tracer get what becomes of it.
 type observedRecord struct {
 	ack    Acknowledgement
 	traced func(Delivery, error) // nil: no tracer

@@ -116,10 +116,10 @@ func (t *Transaction) commitOnline(ctx context.Context) (Commitment, error) {
 		t.over = fmt.Sprintf("aborted: %s", o.End().Why)
 	case ctx.Err() != nil:
 		o.Cancel() // if it was not decided on, it is aborted now
-		err = fmt.Errorf("%w: Committed of its Commitment tells it later: %w", ErrUnknown, context.Cause(ctx))
+		err = fmt.Errorf("%w: Committed of its Commitment returns it later: %w", ErrUnknown, context.Cause(ctx))
 		fallthrough
 	default:
-		t.over = "committed or aborted, its Commitment tells which"
+		t.over = "committed or aborted, its Commitment has which"
 	}
 	return c, err
 }

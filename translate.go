@@ -35,7 +35,7 @@ func (o *observer) event(event sender.Event) {
 	case sender.RecordDeadLettered:
 		o.meter.note(&sent{deadLetter: 1})
 	}
-	o.hooks.tell(event, latency)
+	o.hooks.call(event, latency)
 }
 
 // produced counts a Produce request and passes it to its hook. The loop's goroutine calls it.
@@ -44,9 +44,9 @@ func (o *observer) produced(s loop.Produced) {
 	call(o.hooks, o.hooks.ProduceRequest, ProduceRequest(s))
 }
 
-// tell passes an event of the sender to its hook, in this package's own type. A hook that
+// call passes an event of the sender to its hook, in this package's own type. A hook that
 // panics is reported through Panicked.
-func (h *Hooks) tell(event sender.Event, latency time.Duration) {
+func (h *Hooks) call(event sender.Event, latency time.Duration) {
 	switch e := event.(type) {
 	case sender.BatchAcked:
 		call(h, h.BatchAcked, BatchAcked{

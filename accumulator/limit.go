@@ -8,7 +8,7 @@ type sizeLimit struct {
 	growAt   int64 // Age
 	refusals int
 	refused  int  // the size of the last batch that was refused
-	said     int  // the topic's own setting as it was told last; 0: never
+	said     int  // the topic's own setting as it was given last; 0: never
 	wanted   bool // the topic's own setting would help: nobody was asked for it since the last refusal
 }
 

@@ -1,4 +1,4 @@
-// Package otel turns what a Producer tells through its hooks, and its status, into
+// Package otel turns what a Producer reports through its hooks, and its status, into
 // OpenTelemetry metrics, and serves them to Prometheus.
 //
 // Promise: a hook costs a few atomic additions and never blocks; labels are bounded

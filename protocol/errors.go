@@ -8,14 +8,14 @@ import (
 // Class says what a producer does about an ErrorCode.
 type Class uint8
 
-// Classes. Fatal is also what a code gets that we do not know: a broker that
+// Classes. Fatal is also what a code gets that is not in the table: a broker that
 // says something new is not taken for one that says "try again".
 const (
 	// Fatal: nothing that this producer can do makes it better.
 	Fatal Class = iota
 	// Success: no error.
 	Success
-	// Duplicate: the batch is there, its offset is not told.
+	// Duplicate: the batch is there, its offset is not given.
 	Duplicate
 	// Retriable: the same request to the same broker, after a back-off.
 	Retriable
@@ -24,13 +24,13 @@ const (
 	// Refused: the batch itself is refused, now and later.
 	Refused
 	// Misfit: not these records are at fault but how we send or where: a setting of
-	// the topic or of ours. Wait, try again slowly, tell the operator.
+	// the topic or of ours. Wait, try again slowly, report it to the operator.
 	Misfit
-	// Authorization: a right is missing; wait, try again slowly, tell the operator.
+	// Authorization: a right is missing; wait, try again slowly, report it to the operator.
 	Authorization
 	// OutOfOrder: the broker's view of our sequences is not ours.
 	OutOfOrder
-	// Fenced: the broker knows a newer epoch of this producer id.
+	// Fenced: the broker has a newer epoch of this producer id.
 	Fenced
 	// Abortable: the open transaction can only be aborted.
 	Abortable

@@ -44,7 +44,7 @@ type ProducerEpoch int16
 // MaxProducerEpoch is the last epoch that a batch may carry.
 const MaxProducerEpoch ProducerEpoch = 32767
 
-// ProducerIdentity is how a broker knows a producer.
+// ProducerIdentity is how a broker identifies a producer.
 type ProducerIdentity struct {
 	ID    ProducerID
 	Epoch ProducerEpoch

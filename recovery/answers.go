@@ -22,7 +22,7 @@ func (r *Resolver) Described(now spool.Time, n Named) {
 		r.absent()
 	case n.Epoch > int32(r.f.Identity.Epoch):
 		r.finish(Step{Do: Stop, Detail: fmt.Sprintf(
-			"the leader knows producer id %d at epoch %d, this spool only used %d", r.f.Identity.ID, n.Epoch, r.f.Identity.Epoch)})
+			"the leader has producer id %d at epoch %d, this spool only used %d", r.f.Identity.ID, n.Epoch, r.f.Identity.Epoch)})
 	case n.Epoch < int32(r.f.Identity.Epoch):
 		r.olderEpoch(n)
 	default:
@@ -45,7 +45,7 @@ func (r *Resolver) absent() {
 func (r *Resolver) olderEpoch(n Named) {
 	if r.f.Settled != protocol.NoSequence {
 		r.park(spool.ParkLogWentBack, fmt.Sprintf(
-			"the leader knows epoch %d, but epoch %d was acked up to sequence %d", n.Epoch, r.f.Identity.Epoch, r.f.Settled))
+			"the leader has epoch %d, but epoch %d was acked up to sequence %d", n.Epoch, r.f.Identity.Epoch, r.f.Settled))
 		return
 	}
 	r.phase = sending
@@ -58,7 +58,7 @@ func (r *Resolver) sameEpoch(n Named) {
 		base = r.batches[0].Base
 	}
 	if n.LastSequence < 0 {
-		r.park(spool.ParkUnexpectedState, "the leader knows our epoch, but no sequence")
+		r.park(spool.ParkUnexpectedState, "the leader has our epoch, but no sequence")
 		return
 	}
 	ahead := base.Distance(n.LastSequence.Next(1)) // records of ours in the log, from base on
@@ -139,7 +139,7 @@ func (r *Resolver) TailRead(now spool.Time, t Tail) {
 	case len(r.batches) == 0:
 		r.phase = sending
 	case found > 0:
-		r.phase = asking // it may have arrived after the leader was asked, and then the leader knows us
+		r.phase = asking // it may have arrived after the leader was asked, and then the leader has state of us
 	case r.cutOff(t):
 	default:
 		r.notFound(now)
@@ -262,7 +262,7 @@ func (r *Resolver) notFound(now spool.Time) {
 		r.phase = sending
 	case !r.inside(now, b):
 		r.park(spool.ParkOutsideMargin, fmt.Sprintf(
-			"batch at sequence %d is not in the log and cannot be sent again: %s, and the broker could not tell a late copy", b.Base, r.outside(now, b)))
+			"batch at sequence %d is not in the log and cannot be sent again: %s, and the broker could not recognize a late copy", b.Base, r.outside(now, b)))
 	case r.f.Settled != protocol.NoSequence && m.Inside(r.f.LastMaxTimestamp):
 		r.park(spool.ParkStateForgotten, fmt.Sprintf(
 			"the leader has forgotten producer %v, which it acked up to sequence %d less than %d minutes ago", r.f.Identity, r.f.Settled, r.f.MarginMs/60_000))
@@ -290,7 +290,7 @@ func (r *Resolver) Resent(code protocol.ErrorCode, offset protocol.Offset, lost 
 		r.park(spool.ParkUnexpectedState, fmt.Sprintf(
 			"batch at sequence %d is refused as %v, and we may not ask the leader why (READ on the topic is missing)", b.Base, class))
 	case class == protocol.Fenced:
-		r.phase = pausing // the question tells who has the higher epoch
+		r.phase = pausing // the answer shows who has the higher epoch
 	case r.named >= 0:
 		// It is in the log: a refusal of a further copy proves nothing (S2).
 		r.refused = true

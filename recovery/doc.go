@@ -4,7 +4,7 @@
 //
 // Promise: a batch is settled only when it is known to be below the high
 // watermark; it is sent again only under its own identity, one at a time, and
-// only while the broker can tell a duplicate; where neither can be known the
+// only while the broker can recognize a duplicate; where neither can be known the
 // partition is parked. It never guesses, and it is the same machine at a start and
 // while running.
 //

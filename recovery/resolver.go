@@ -27,7 +27,7 @@ type Batch struct {
 
 func (b *Batch) last() protocol.Sequence { return b.Base.Last(int(b.Count)) }
 
-// Facts are what the machine knows of the partition.
+// Facts are what the machine has of the partition.
 type Facts struct {
 	Identity         protocol.ProducerIdentity
 	Next             protocol.Sequence // after the last sealed

@@ -110,7 +110,7 @@ func BlockDirectory(b []byte, number uint64) ([]BlockSection, error) {
 	return ParseBlockDirectory(b[:BlockHeader], b[len(b)-blockFooter-tailLen:], len(b), number)
 }
 
-// BlockTail tells from a block's last bytes (at least 12) how many bytes
+// BlockTail finds from a block's last bytes (at least 12) how many bytes
 // the directory and the footer take together.
 func BlockTail(end []byte) int {
 	if len(end) < blockFooter {
@@ -126,7 +126,7 @@ func ParseBlockDirectory(header, tail []byte, size int, number uint64) ([]BlockS
 		return nil, fmt.Errorf("%w: it does not begin like one", errBlock)
 	}
 	if header[3] != blockVersion {
-		return nil, fmt.Errorf("%w: version %d, this program knows %d", errBlock, header[3], blockVersion)
+		return nil, fmt.Errorf("%w: version %d, this program reads %d", errBlock, header[3], blockVersion)
 	}
 	if len(tail) < blockFooter {
 		return nil, fmt.Errorf("%w: footer cut short", errBlock)

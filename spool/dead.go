@@ -19,7 +19,7 @@ type Mark struct {
 	Bytes  int64  // of the entry
 }
 
-// Gone tells which entries of a lane are needed no more: they have left, and are not dead letters.
+// Gone says which entries of a lane are needed no more: they have left, and are not dead letters.
 type Gone struct {
 	settled *Set
 	dead    deadSet
@@ -91,7 +91,7 @@ func (c *chunk) each(yield func(offset uint16)) {
 	}
 }
 
-// Gone tells which entries of the lane are needed no more. It changes with the state.
+// Gone says which entries of the lane are needed no more. It changes with the state.
 func (st *State) Gone(id LaneID) Gone { return Gone{st.lanes[id].settled, st.lanes[id].dead} }
 
 // DeadLetters is how many there are.

@@ -1,6 +1,6 @@
 package spool
 
-// Time is the moment that pure code is told. Timers, ages and margins go by Age;
+// Time is the moment that pure code is given. Timers, ages and margins go by Age;
 // Wall is for people and for records that carry no timestamp.
 type Time struct {
 	Wall int64 // ms since 1970; may jump either way
@@ -22,7 +22,7 @@ type NewLane struct {
 	Topic string
 }
 
-// Committed is what one spool commit made durable, as the core is told.
+// Committed is what one spool commit made durable, as the core receives it.
 type Committed struct {
 	Writes   uint64 // every Write with an ID up to this one is durable
 	Lanes    []NewLane

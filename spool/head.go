@@ -54,7 +54,7 @@ func DecodeHead(b []byte) (Head, error) {
 		return h, fmt.Errorf("%w: checksum of the head", errValue)
 	}
 	if b[3] < oldestVersion || b[3] > FormatVersion {
-		return h, fmt.Errorf("%w: the spool has version %d, this program knows %d to %d", ErrFormatVersion, b[3], oldestVersion, FormatVersion)
+		return h, fmt.Errorf("%w: the spool has version %d, this program reads %d to %d", ErrFormatVersion, b[3], oldestVersion, FormatVersion)
 	}
 	d := dec{b: b[4 : len(b)-4], what: "head"}
 	h = Head{

@@ -330,7 +330,7 @@ func DecodeKeys(number uint64, b []byte) ([]KeyRecord, []Mark, error) {
 	d := dec{b: b[:len(b)-4], what: "block of idempotency keys"}
 	version := d.byte()
 	if version != keyBlockVersion && version != keysWithoutMark {
-		return nil, nil, fmt.Errorf("%w: idempotency keys of version %d, this program knows %d", errBlock, version, keyBlockVersion)
+		return nil, nil, fmt.Errorf("%w: idempotency keys of version %d, this program reads %d", errBlock, version, keyBlockVersion)
 	}
 	n := d.upTo(uint64(len(d.b)) / 26)
 	keys := make([]KeyRecord, 0, n)

@@ -10,7 +10,7 @@ import (
 	"github.com/spoold/spoold/protocol"
 )
 
-// State is everything a spool knows apart from its records and its idempotency
+// State is everything a spool stores apart from its records and its idempotency
 // keys. In memory it is this struct; on disk, pairs of key and value
 // (statecodec.go). Every method that changes it adds the pairs that change
 // to Changes. Not safe for concurrent use.

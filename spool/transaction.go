@@ -16,7 +16,7 @@ type Transaction struct {
 	Fenced   string // not "": another producer has the transactional id, why we think so
 	FencedBy string // id of the other spool, if it is one
 	Decision Decision
-	// Parked are decided transactions of which nobody can tell whether they were committed, the oldest first: an operator has
+	// Parked are decided transactions of which it cannot be known whether they were committed, the oldest first: an operator has
 	// to say so. Their records stay, and so does what lies behind them in their lanes.
 	Parked []Decision
 	// Unconfirmed are transactions that were committed, as their coordinator says, and whose markers were not seen in all logs yet,
@@ -36,13 +36,13 @@ type Decision struct {
 	EndVersion int16  // of EndTxn: a copy in another version is answered wrongly
 	Key        string // topic on whose partition 0 the transaction has its progress
 	DecidedAt  int64  // wall clock, ms
-	Park       Park   // nobody can tell the outcome: an operator has to
+	Park       Park   // the outcome cannot be known: an operator has to
 	// Cut says up to where the transaction reaches in each lane that it has records of.
 	Cut        []CutLane
 	Partitions []DecidedPartition
 }
 
-// noTransaction is what a spool knows that never had a transactional id.
+// noTransaction is what a spool has that never had a transactional id.
 var noTransaction = Transaction{Identity: protocol.NoIdentity, Decision: Decision{Identity: protocol.NoIdentity}}
 
 // Open reports whether the outcome is not known.

@@ -67,7 +67,7 @@ type PartitionState struct {
 	LastOffset       protocol.Offset
 	LastMaxTimestamp int64 // of the last acked batch, ms; meaningful if Settled or LastOffset says so
 	Park             Park  // zero: not parked
-	// LeaderEpoch is the highest that was heard of: who leads in an older one is not believed.
+	// LeaderEpoch is the highest that was received: who leads in an older one is not believed.
 	LeaderEpoch int32
 }
 
@@ -92,7 +92,7 @@ const (
 	ParkRefused         = "hole"             // refused for good, and what follows cannot be renumbered safely; spools hold this value
 	ParkUnexpectedState = "unexpected-state" // the broker names a sequence that no batch of ours ends at
 	ParkDamaged         = "damaged"          // a batch in doubt has lost records to damage of the spool, and is not seen in the log
-	ParkOutcomeUnknown  = "outcome-unknown"  // nobody can tell what became of a decided transaction
+	ParkOutcomeUnknown  = "outcome-unknown"  // it cannot be known what became of a decided transaction
 )
 
 // Facts are what the choice of partitions depends on besides the record

@@ -17,7 +17,7 @@ import (
 //	rest      body
 //
 // So the unit goes wherever its entries go, under their checksum, and whoever reads any lane of it
-// from its first entry knows all of it. The unit's other entries are ordinary ones. All of a unit
+// from its first entry has all of it. The unit's other entries are ordinary ones. All of a unit
 // leaves the spool at the same moment, so the first that is left of a lane always begins a unit.
 
 // KindUnit is the kind byte of a unit's first record in a lane.

@@ -3,7 +3,7 @@ package txn
 import "github.com/spoold/spoold/protocol"
 
 // A transaction may carry nothing and still end others: when it ends, its coordinator writes a marker in each partition that it
-// was told of, and a marker ends whatever its producer id has open there.
+// was given, and a marker ends whatever its producer id has open there.
 
 // Announce has the transaction's end marked in a partition that nothing is written to, under both versions.
 func (c *contents) Announce(tp protocol.TopicPartition) {

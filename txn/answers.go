@@ -17,7 +17,7 @@ type Reply struct {
 	Message kmsg.Response // nil: no answer came
 	Written bool          // without an answer: the broker may have got the request
 	Lost    string        // why no answer came
-	// Unsupported: the broker does not know the request in the version that is needed.
+	// Unsupported: the broker does not support the request in the version that is needed.
 	Unsupported bool
 }
 
@@ -121,7 +121,7 @@ func (m *Machine) act(now int64, k Kind, code protocol.ErrorCode, detail string)
 	a := actOn(k, code)
 	if a == proceed {
 		m.begun = m.begun || m.maybe
-		if m.retryAt = 0; k != FindCoordinator { // which tells nothing of what it was asked for
+		if m.retryAt = 0; k != FindCoordinator { // whose answer says nothing of what it was asked for
 			m.attempts = 0
 		}
 		return

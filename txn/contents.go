@@ -10,7 +10,7 @@ import (
 	"github.com/spoold/spoold/protocol"
 )
 
-// contents are the partitions and offsets of a transaction, and how far the coordinators know of them.
+// contents are the partitions and offsets of a transaction, and how far the coordinators have them.
 type contents struct {
 	partitions map[protocol.TopicPartition]bool // false: to be announced
 	adding     []protocol.TopicPartition        // in the AddPartitions under way
@@ -81,7 +81,7 @@ func (c *contents) commitOffsets(id string, who protocol.ProducerIdentity) kmsg.
 	return q
 }
 
-// partitionsAdded takes the answer to AddPartitionsToTxn. some: the coordinator knows of one of them now.
+// partitionsAdded takes the answer to AddPartitionsToTxn. some: the coordinator has one of them now.
 func (c *contents) partitionsAdded(r *kmsg.AddPartitionsToTxnResponse) (worst protocol.ErrorCode, detail string, some bool) {
 	missing := slices.Clone(c.adding)
 	for i := range r.Topics {

@@ -5,7 +5,7 @@
 // transaction: it goes out when every partition and every offset was added, and when nothing was
 // added it does not go out at all. A transaction that was asked to commit is never aborted by the
 // machine, and the other way round. A state that table "legal" does not allow is a bug and panics.
-// What an answer leaves open is told as such (Outcome Open, Doubtful) and never guessed.
+// What an answer leaves open is returned as such (Outcome Open, Doubtful) and never guessed.
 //
 // Assumption: requests of one transactional id come from one machine at a time. Another one takes
 // the id over with InitProducerId, and this one ends in FatalError with cause Fenced.

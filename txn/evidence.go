@@ -9,7 +9,7 @@ import (
 )
 
 // When the progress of a decided transaction is gone, because its offset has expired or its group was deleted, the log can
-// still tell: the transaction's own records are there, and beside them which transactions were aborted.
+// still show it: the transaction's own records are there, and beside them which transactions were aborted.
 
 // Evidence judges what a read_committed Fetch from the offset of a transaction's first record in a partition brought: whether
 // the transaction was committed, or was not. NothingNew: it has not ended yet, ask again. Unknown: its records are not

@@ -284,7 +284,7 @@ func (m *Machine) Abort() {
 	}
 }
 
-// endEmpty ends a transaction that the coordinator knows nothing of.
+// endEmpty ends a transaction that the coordinator has nothing of.
 func (m *Machine) endEmpty(o Outcome) {
 	if !m.begun {
 		m.outcome, m.retryAt = o, 0
@@ -353,7 +353,7 @@ func (m *Machine) next() Kind {
 	return 0
 }
 
-// Forget says that a Produce request was refused because the coordinator does not know the producer id.
+// Forget says that a Produce request was refused because the coordinator has no such producer id.
 func (m *Machine) Forget(code protocol.ErrorCode, detail string) { m.fatal(Forgotten, code, detail) }
 
 // Deny says that a Produce request was refused because a right on the transactional id is missing.

@@ -9,7 +9,7 @@ import (
 )
 
 // Each transaction carries its own number, its ordinal: as a consumer offset that is committed
-// inside it, under a group of our own. So whoever reads that offset knows whether the transaction
+// inside it, under a group of our own. So that offset shows whether the transaction
 // was committed, for as long as the cluster keeps the offset.
 
 // GroupID is the group that a transactional id's progress is kept under.
@@ -41,7 +41,7 @@ func spoolOf(metadata string) string {
 	return id
 }
 
-// Known is what a spool knows about its own transactions.
+// Known is what a spool has stored about its own transactions.
 type Known struct {
 	SpoolID  string
 	TookOver string // other spools whose progress is accepted, separated by spaces; AnySpool: all
@@ -90,10 +90,10 @@ type Verdict uint8
 
 // Verdicts.
 const (
-	NothingNew   Verdict = iota // nothing against what the spool knows
+	NothingNew   Verdict = iota // nothing against what the spool has stored
 	WasCommitted                // the decided transaction committed
 	NotCommitted                // it did not
-	Unknown                     // nothing that could tell is left
+	Unknown                     // nothing that could show it is left
 	Foreign                     // another spool, or another program, has used the transactional id
 	Copy                        // this spool did so itself: what we have is an older copy of it
 )

@@ -56,16 +56,16 @@ type Cause uint8
 // Causes.
 const (
 	NoCause Cause = iota
-	// Fenced: the coordinator knows a newer epoch. Another producer has taken the id, or the
-	// coordinator has aborted the transaction for its time-out: DescribeTransactions tells.
+	// Fenced: the coordinator has a newer epoch. Another producer has taken the id, or the
+	// coordinator has aborted the transaction for its time-out: DescribeTransactions shows it.
 	Fenced
-	// Forgotten: the coordinator does not know the producer id any more.
+	// Forgotten: the coordinator has forgotten the producer id.
 	Forgotten
 	// Denied: a right is missing.
 	Denied
 	// BadTimeout: transaction.timeout.ms is above what the broker allows.
 	BadTimeout
-	// Unsupported: the broker does not know the request.
+	// Unsupported: the broker does not support the request.
 	Unsupported
 	// Unexpected: an answer that should not come in this state, or a code that is not known.
 	Unexpected
@@ -84,8 +84,8 @@ const (
 	NotEnded Outcome = iota
 	Committed
 	Aborted
-	// Open: the coordinator's answer tells nothing. Only the offsets that the transaction
-	// carried, or its records, can tell.
+	// Open: the coordinator's answer says nothing. Only the offsets that the transaction
+	// carried, or its records, can show it.
 	Open
 )
 

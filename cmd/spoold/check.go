@@ -76,7 +76,7 @@ func repairCommand(w *world) *cli.Command {
 			"Example: the daemon ends with exit code 65, and is stopped:\n\n   spoold repair /var/lib/spoold -o /var/lib/spoold.new",
 		Description: "SPOOL is not changed. All records, keys and dead letters whose checksums hold are in NEW, which must not be there yet, with what is\n" +
 			"known of their delivery; what is lost is printed range by range and counted as lost. Never start a daemon on SPOOL again once\n" +
-			"one has run on NEW: records would be sent twice. If the state of the spool is damaged, nobody knows what was delivered, and\n" +
+			"one has run on NEW: records would be sent twice. If the state of the spool is damaged, it cannot be known what was delivered, and\n" +
 			"nothing is made. NEW is used with --adopt-spool, once, where it has been moved to another place.\n" +
 			"Exit code 0: nothing is lost; 1: NEW is made, and something is lost; 65: it cannot be repaired; 73: NEW is there already; 75: a daemon\n" +
 			"has SPOOL. --json prints one object: kept, lost, in_doubt, dead_letters_lost, damaged (path, what, kept, lost), gaps.",

@@ -20,7 +20,7 @@ func demoCommand(w *world) *cli.Command {
 		UsageText: "spoold demo [--records N] [--kills N] [--seed N] [--keep] [--bootstrap-server HOST:PORT] [--transactional-id ID] [--json]\n\n" +
 			"Example: three kills, two of them with batches on the wire:\n\n   spoold demo --kills 3",
 		Description: "Nothing is needed but this program: the broker is embedded, the network is loopback, the daemon is a process of its own\n" +
-			"and is really killed. What was sent is kept apart from what spoold knows and is compared with the topic, read back by\n" +
+			"and is really killed. What was sent is kept apart from what spoold counts and is compared with the topic, read back by\n" +
 			"another client. With --transactional-id each request is a transaction of two records, delivered in Kafka transactions, and the\n" +
 			"reader sees committed ones only. Exits 1 if a record was lost, duplicated or reordered, or a transaction is half visible.",
 		Flags: []cli.Flag{

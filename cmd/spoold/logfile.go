@@ -19,7 +19,7 @@ type logFile struct {
 	now    *timberjack.Logger
 	config daemonConfig
 	spare  io.Writer
-	told   time.Time // when a failure was last told
+	said   time.Time // when a failure was last reported
 }
 
 // logMode lets the group read the log.
@@ -64,8 +64,8 @@ func (f *logFile) Write(line []byte) (int, error) {
 	if err == nil {
 		return n, nil
 	}
-	if now := time.Now(); now.Sub(f.told) >= time.Minute {
-		f.told = now
+	if now := time.Now(); now.Sub(f.said) >= time.Minute {
+		f.said = now
 		fmt.Fprintf(f.spare, "spoold: the log goes to standard error, because log.file %s cannot be written: %v\n", f.config.LogFile, err)
 	}
 	return f.spare.Write(line)

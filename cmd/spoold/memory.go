@@ -26,7 +26,7 @@ func (s *settings) http() httpin.Config {
 // look through; they are many under load, and Go's own 100 would have as much garbage beside them.
 const collectAt = 50
 
-// limitMemory tells the runtime, unless the operator did (GOMEMLIMIT, GOGC).
+// limitMemory sets the limits of the runtime, unless the operator did (GOMEMLIMIT, GOGC).
 func (d *daemon) limitMemory() {
 	if d.w.env("GOGC") == "" {
 		debug.SetGCPercent(collectAt)

@@ -240,7 +240,7 @@ func (d *produceDirs) acked() (n uint64) {
 	return n
 }
 
-// deadLettered counts what the cluster refused: as it is told, for the counters say it only when it
+// deadLettered counts what the cluster refused: as it is reported, for the counters have it only when it
 // is on disk.
 func (d *produceDirs) deadLettered() (n uint64) {
 	d.each(func(now *spoold.Status, base spoold.Status) { n += now.DeadLettered - base.DeadLettered })

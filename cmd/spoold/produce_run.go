@@ -29,7 +29,7 @@ type produceRun struct {
 	begin time.Time
 	sent  atomic.Uint64
 
-	progress atomic.Pointer[follow.Follower] // while a file is read: it knows what was sent
+	progress atomic.Pointer[follow.Follower] // while a file is read: it counts what was sent
 	skipped  int64                           // records that were too long
 	keep     *follow.Keeper                  // takes one
 

@@ -24,7 +24,7 @@ type settings struct {
 
 	faults []error
 	broken bool              // the file could not be read as what it is: what is missing may stand in it
-	faulty map[string]bool   // by name: told already
+	faulty map[string]bool   // by name: reported already
 	spelt  map[string]string // by name: how the present layer spells it
 	once   bool              // the present layer may hold each key once
 }
@@ -76,7 +76,7 @@ func (s *settings) set(key, value, source string) {
 	s.source[name] = source
 }
 
-// name is the key's proper spelling, and whether the daemon alone knows it.
+// name is the key's proper spelling, and whether the daemon alone has it.
 func (s *settings) name(key string) (name string, ofDaemon bool) {
 	if name, ok := spoold.KeyOf(key); ok {
 		return name, false

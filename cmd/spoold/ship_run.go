@@ -65,7 +65,7 @@ func (r *shipRun) run(ctx context.Context) error {
 	return errors.Join(coded(err), r.say(d, f.Stats()))
 }
 
-// bindFollow adds what a follower needs to know of the spool and of this host.
+// bindFollow adds what a follower needs of the spool and of this host.
 func bindFollow(o *follow.Options, cfg *spoold.Config, topic string, log *slog.Logger) {
 	o.Report = logFollow(log)
 	o.KeepDir = tooLongDir(cfg.SpoolPath)

@@ -73,7 +73,7 @@ func spoolDir(w *world, c *cli.Context) (string, error) {
 }
 
 // look asks the daemon on dir, or reads the spool itself when none runs: then pid is 0, and the
-// limit is known only if a configuration file tells it.
+// limit is known only if a configuration file has it.
 func look(c *cli.Context, dir string) (*spoold.Status, int, error) {
 	s, pid, err := lookAt(c.Context, dir)
 	if file := c.String("config"); err == nil && pid == 0 && file != "" {

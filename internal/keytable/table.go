@@ -145,7 +145,7 @@ func (t *Table[C]) Set(c *C, key, value string) (warning string, fault error) {
 	return "", errors.New(r.Note)
 }
 
-// Get is a key's value as text that Set takes, but for secrets. It knows keys that work, by any spelling.
+// Get is a key's value as text that Set takes, but for secrets. It finds keys that work, by any spelling.
 func (t *Table[C]) Get(c *C, key string) (string, bool) {
 	r := t.byName[key]
 	if r == nil || r.Effect != Works {

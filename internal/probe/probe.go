@@ -87,7 +87,7 @@ func Ask(ctx context.Context, o conn.Options, bootstrap, topics []string) (*Clus
 
 // ID is the cluster's id, as the first bootstrap server that answers has it.
 func ID(ctx context.Context, o conn.Options, bootstrap []string) (string, error) {
-	errs := []error{errors.New("no bootstrap server tells the cluster's id")}
+	errs := []error{errors.New("no bootstrap server gives the cluster's id")}
 	for _, addr := range bootstrap {
 		a, cn := connect(ctx, o, addr, -1)
 		if a.Err != nil {

@@ -95,7 +95,7 @@ func snappyBlock(dst, src []byte) []byte {
 // encoder holds twice.
 const zstdWindow = 1 << 20
 
-// One pool for each level that an encoder tells apart.
+// One pool for each level that an encoder distinguishes.
 var (
 	gzipWriters  [10]sync.Pool // 0: the default
 	lz4Writers   [10]sync.Pool // 0: fast

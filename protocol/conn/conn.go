@@ -41,7 +41,7 @@ var ErrClosed = errors.New("closed")
 // ErrQueueFull says that the request was not taken: too many wait already.
 var ErrQueueFull = fmt.Errorf("%d requests wait to be written", maxQueue)
 
-// Done is told how a request ended: the response, or why there is none. written
+// Done receives how a request ended: the response, or why there is none. written
 // with an error: a byte of the request may have left this host. It is called on
 // a goroutine of the connection and must not block for long, nor wait for
 // another request of this connection.
@@ -75,7 +75,7 @@ type Conn struct {
 	maxBytes              int
 	timeout               time.Duration // of requests that bring none
 
-	wake       chan struct{} // tells the writer that queue is not empty
+	wake       chan struct{} // signals the writer that queue is not empty
 	closing    chan struct{} // closed by the first shut
 	writerDone chan struct{}
 	done       chan struct{} // closed when both goroutines are through and every done was called
@@ -85,7 +85,7 @@ type Conn struct {
 	queue  []*call   // not begun, oldest first
 	flight []*call   // being written, or written and not answered; oldest first
 	err    error     // why it ended
-	told   bool      // the broker has answered a request since Dial
+	served bool      // the broker has answered a request since Dial
 }
 
 // call is a request on its way.
@@ -154,7 +154,7 @@ func (c *Conn) Version(key, most int16) (int16, bool) { return c.versions.best(k
 // counts from when it is written.
 func (c *Conn) Do(req kmsg.Request, timeout time.Duration, done Done) {
 	if v, ok := c.versions.best(req.Key(), req.GetVersion()); !ok || v != req.GetVersion() {
-		err := fmt.Errorf("broker %s does not know version %d of %s", c.addr, req.GetVersion(), kmsg.NameForKey(req.Key()))
+		err := fmt.Errorf("broker %s does not support version %d of %s", c.addr, req.GetVersion(), kmsg.NameForKey(req.Key()))
 		go done(nil, false, err)
 		return
 	}
@@ -191,7 +191,7 @@ func (c *Conn) enqueue(q *call) {
 }
 
 // Close ends the connection; requests that are not answered fail with err (nil:
-// ErrClosed). It does not wait: Done tells when every done was called.
+// ErrClosed). It does not wait: the channel of Done is closed when every done was called.
 func (c *Conn) Close(err error) {
 	if err == nil {
 		err = ErrClosed
@@ -199,7 +199,7 @@ func (c *Conn) Close(err error) {
 	c.shut(err)
 }
 
-// Done is closed when the connection has ended and every request was told.
+// Done is closed when the connection has ended and every request was answered.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
 // Err is why the connection ended; nil while it has not.

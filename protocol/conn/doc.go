@@ -9,10 +9,10 @@
 // Requests are pipelined: Do and Produce only queue. One goroutine writes, one
 // reads; both end with the connection. A request that is not answered in its
 // time closes the connection, because Kafka answers in order: what is behind it
-// would wait as long, and an answer that comes later could not be told apart from silence.
+// would wait as long, and an answer that comes later could not be distinguished from silence.
 //
 // Who owns what: the writer goroutine owns the socket's writing half and the
-// encoders; the reader goroutine owns the reading half and tells
-// every answer (a request that failed before it was begun may be told elsewhere);
+// encoders; the reader goroutine owns the reading half and reports
+// every answer (a request that failed before it was begun may be reported elsewhere);
 // Conn.mu guards the queue, what is in flight, and the state.
 package conn

@@ -23,7 +23,7 @@ const (
 	maxHello = 256 << 10
 )
 
-// versions are the ranges that a broker told, by API key.
+// versions are the ranges that a broker supports, by API key.
 type versions []versionRange
 
 type versionRange struct{ min, max int16 }
@@ -198,7 +198,7 @@ func (c *Conn) helloError(err error, got []byte) error {
 	switch {
 	case len(got) > 0:
 		return c.notKafka(got)
-	case c.encrypted && isAlert(err): // TLS 1.3 tells of a client's certificate only after the handshake
+	case c.encrypted && isAlert(err): // TLS 1.3 reports a client's certificate only after the handshake
 		return tlsError(c.addr, err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &NotKafkaError{Addr: c.addr, Err: err,

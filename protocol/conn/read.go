@@ -27,7 +27,7 @@ func (c *Conn) read() {
 	close(c.done)
 }
 
-// readOne reads one answer and tells whoever waits for it. buf is reused for
+// readOne reads one answer and reports it to whoever waits for it. buf is reused for
 // answers of which the decoder keeps nothing.
 func (c *Conn) readOne(r *bufio.Reader, buf []byte) ([]byte, error) {
 	var head [8]byte
@@ -89,16 +89,16 @@ func (c *Conn) answered(q *call) error {
 		c.wrote.Wait()
 	}
 	if c.err != nil {
-		return c.err // q stays in flight, and is told with the others
+		return c.err // q stays in flight, and is answered with the others
 	}
 	c.flight = pop(c.flight)
-	c.told = true
+	c.served = true
 	c.setReadDeadline()
 	return nil
 }
 
 // setReadDeadline makes the reader give up when the first of the requests in flight is
-// due. Nothing in flight: wait for ever, to hear the broker close. mu is held.
+// due. Nothing in flight: wait for ever, to notice that the broker closes. mu is held.
 func (c *Conn) setReadDeadline() {
 	var first time.Time
 	for _, q := range c.flight {
@@ -106,7 +106,7 @@ func (c *Conn) setReadDeadline() {
 			first = q.deadline
 		}
 	}
-	_ = c.nc.SetReadDeadline(first) // fails only on a closed connection, which the next read tells
+	_ = c.nc.SetReadDeadline(first) // fails only on a closed connection, which the next read reports
 }
 
 // tellAll fails what is left, in order. The writer has ended.
@@ -125,7 +125,7 @@ func (c *Conn) readError(doing string, err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	lost := &LostError{Addr: c.addr, Doing: doing, Err: err}
-	if !c.told && !c.identified {
+	if !c.served && !c.identified {
 		lost.Hint = "does this listener want SASL (security.protocol)?"
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {

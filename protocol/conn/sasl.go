@@ -39,7 +39,7 @@ func (c *Conn) login(ctx context.Context, m Mechanism, ask exchange) error {
 	}
 	version, ok := c.versions.best(saslAuthenticateKey, -1)
 	if !ok {
-		return &SecurityError{Addr: c.addr, What: "it knows no SaslAuthenticate request: is it older than Kafka 1.0?"}
+		return &SecurityError{Addr: c.addr, What: "it supports no SaslAuthenticate request: is it older than Kafka 1.0?"}
 	}
 	for done, round := false, 0; ; round++ {
 		req := kmsg.NewPtrSASLAuthenticateRequest()
@@ -79,7 +79,7 @@ func (c *Conn) renew(began time.Time, lifetimeMillis int64) {
 func (c *Conn) handshake(ctx context.Context, mechanism string, ask exchange) error {
 	version, ok := c.versions.best(saslHandshakeKey, 1)
 	if !ok || version < 1 {
-		return &SecurityError{Addr: c.addr, What: "it knows no SaslHandshake request of version 1: is it older than Kafka 1.0?"}
+		return &SecurityError{Addr: c.addr, What: "it supports no SaslHandshake request of version 1: is it older than Kafka 1.0?"}
 	}
 	req := kmsg.NewPtrSASLHandshakeRequest()
 	req.Version, req.Mechanism = version, mechanism

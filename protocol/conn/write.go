@@ -75,7 +75,7 @@ func (w *writer) next() (*call, bool) {
 	}
 }
 
-// launch puts q behind what is in flight, not begun: it is told in its turn if the connection ends here. mu is held.
+// launch puts q behind what is in flight, not begun: it is answered in its turn if the connection ends here. mu is held.
 func (w *writer) launch(q *call) {
 	w.c.flight = append(w.c.flight, q)
 	q.writing = true
@@ -94,7 +94,7 @@ func (w *writer) send(q *call) {
 		if err != nil && c.err == nil {
 			c.flight = c.flight[:len(c.flight)-1] // the newest: nobody else appends
 		} else {
-			err = nil // the reader tells it, with the others
+			err = nil // the reader reports it, with the others
 		}
 		c.wrote.Broadcast()
 		c.mu.Unlock()

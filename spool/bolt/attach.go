@@ -13,7 +13,7 @@ import (
 // answers keeps who holds tickets of which entries, and what they are to be answered. It is under mu.
 type answers struct{ *Store }
 
-// Resolve tells those who hold tickets of the entries. Called by the loop, after
+// Resolve answers those who hold tickets of the entries. Called by the loop, after
 // it received the commit of the entries.
 func (s *Store) Resolve(d *spool.Delivery) {
 	s.mu.Lock()
@@ -76,7 +76,7 @@ func (s *answers) publish(g *group) {
 	}
 }
 
-// settleAttached tells repeats of earlier processes' batches what a Write says of their
+// settleAttached answers repeats of earlier processes' batches what a Write says of their
 // entries: the loop's Resolve may have come before they attached. Under mu.
 func (s *answers) settleAttached(w *spool.Write) {
 	for i := range w.Settle {

@@ -59,7 +59,7 @@ func bootTime() int64 {
 	return ts.Nano() / int64(time.Millisecond)
 }
 
-// bootID tells one boot of the kernel from another; zero where it cannot be known. A process sees only one.
+// bootID distinguishes one boot of the kernel from another; zero where it cannot be known. A process sees only one.
 var bootID = sync.OnceValue(func() (id [16]byte) {
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

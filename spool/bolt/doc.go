@@ -22,7 +22,7 @@
 // where blocks are. mu is taken before view, never after.
 //
 // Each responsibility has a type: committer (one commit after the other), space (what the files
-// may own), rewriter (what is left of older segments), deadLetters, answers (who is told what), opening.
+// may own), rewriter (what is left of older segments), deadLetters, answers (who gets which answer), opening.
 // All of them share the Store.
 //
 // # A commit
@@ -31,5 +31,5 @@
 // Writes to the state in memory, and writes in one bbolt transaction: the block, the changed pairs
 // of the state, deletes of blocks that are settled wholly, and the head. Nobody learns of
 // any of it before the sync. If the transaction fails, nothing in memory is believed any more: the
-// Store is poisoned, and only a new start tells what is true.
+// Store is poisoned, and only a new start finds what is true.
 package bolt

@@ -148,7 +148,7 @@ func shortage(err error) bool {
 }
 
 // fullWrite reports whether a commit failed for want of room, in a write: a sync that failed
-// leaves behind what nobody knows.
+// leaves behind what is not known.
 func fullWrite(err error) bool {
 	var p *os.PathError
 	return errors.As(err, &p) && p.Op == "write" && noSpace(err)

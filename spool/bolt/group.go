@@ -45,7 +45,7 @@ type section struct {
 	buf   []byte // room for a block's header, then entries
 }
 
-// lane is what appending needs to know of a topic. Guarded by Store.mu.
+// lane is what appending needs of a topic. Guarded by Store.mu.
 type lane struct {
 	id    spool.LaneID
 	topic string
@@ -61,7 +61,7 @@ type lane struct {
 }
 
 // Append puts a record into the open group and returns at once, unless the spool is full or closed.
-// The Ticket tells when it is on disk. ErrFull comes only when ctx ends.
+// The Ticket is answered when it is on disk. ErrFull comes only when ctx ends.
 // Safe for concurrent use.
 func (s *Store) Append(ctx context.Context, topic string, ts int64, partition int32, key, value []byte, headers []spool.Header) (Ticket, error) {
 	t, _, err := s.AppendStamped(ctx, topic, ts, partition, key, value, headers)
@@ -269,13 +269,13 @@ func (g *group) addSection(l *lane) {
 	g.sections = append(g.sections, sect)
 }
 
-// wake tells an idle committer that there is work. Under mu.
+// wake signals an idle committer that there is work. Under mu.
 func (s *Store) wake() {
 	if s.idle {
 		s.idle = false
 		select {
 		case s.kick <- struct{}{}:
-		default: // it is told already
+		default: // the signal is there already
 		}
 	}
 }

@@ -114,7 +114,7 @@ func (x *index) settle(lane spool.LaneID, sp spool.Span, settled spool.Gone, gon
 	return gone
 }
 
-// sweep gives the blocks all of whose entries have left without settle being told.
+// sweep gives the blocks all of whose entries have left without a call of settle.
 func (x *index) sweep(state *spool.State) []*block {
 	var gone []*block
 	for _, id := range slices.Sorted(maps.Keys(x.lanes)) {

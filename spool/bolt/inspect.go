@@ -186,7 +186,7 @@ func (in *Inspection) read(number uint64, want imageParts) (*image, error) {
 	return readFile(in.dir, number, want)
 }
 
-// listed tells which entries of a segment count: what was carried out of an older one is in another by now.
+// listed says which entries of a segment count: what was carried out of an older one is in another by now.
 func (in *Inspection) listed(number uint64) func(spool.LaneID, spool.Index) bool {
 	for _, info := range in.found.state.Segments() {
 		if info.Number == number {

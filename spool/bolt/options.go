@@ -115,7 +115,7 @@ var (
 	// ErrForeign: the spool was made on another machine, or is a copy.
 	ErrForeign = errors.New("the spool was made on another host or file system, or is a copy of one; if the original is gone, run spoold serve --adopt-spool on it once")
 	// ErrDeadLettered is what Acked says of a record that was moved to the
-	// dead letters when nobody knows the reason any more.
+	// dead letters when the reason is not known any more.
 	ErrDeadLettered = errors.New("the record was moved to the dead letters")
 	// ErrLost is what Acked says of a record that damage to the disk has taken.
 	ErrLost = spool.ErrLost
@@ -159,7 +159,7 @@ func (e *VersionError) Unwrap() error { return e.Err }
 
 // SpaceError says that a commit found the disk full in spite of all precautions.
 // The outcome of its records, and of those behind them, is unknown; a new
-// Open tells. It is also ErrPoisoned.
+// Open reports. It is also ErrPoisoned.
 type SpaceError struct{ Err error }
 
 func (e *SpaceError) Error() string        { return fmt.Sprintf("commit: %v", e.Err) }

@@ -41,7 +41,7 @@ type rewrite struct {
 	former   []formerDead   // not nil: dead letters that the state kept, and no segment's remains
 }
 
-// upkeep is what the committer knows of a segment that may have to be rewritten.
+// upkeep is what the committer keeps of a segment that may have to be rewritten.
 type upkeep struct {
 	pending int       // entries that had not left, when it was looked at last
 	since   time.Time // how long that is so

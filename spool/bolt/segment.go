@@ -119,7 +119,7 @@ func openBolt(path string, mmapSize int64, fl *Faults) (*bbolt.DB, *os.File, err
 }
 
 // onFile names the file in an error of the system that does not: bbolt hands on bare error
-// numbers. Callers tell a failure of the disk by its *os.PathError.
+// numbers. Callers recognize a failure of the disk by its *os.PathError.
 func onFile(op, path string, err error) error {
 	var named *os.PathError
 	var errno unix.Errno

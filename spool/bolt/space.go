@@ -26,7 +26,7 @@ const (
 	fileSlack    = 64 << 10 // of which a file's size says nothing
 )
 
-// space knows what the files own and what they may own, and makes room ahead. The committer owns what is not under mu.
+// space counts what the files own and what they may own, and makes room ahead. The committer owns what is not under mu.
 type space struct {
 	*Store
 	hardCap      int   // bytes in a group, at most, unless one batch is larger

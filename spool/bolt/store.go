@@ -70,7 +70,7 @@ type Store struct {
 	begin    sync.Mutex     // held where such work begins
 }
 
-// Commit tells what one spool commit made durable.
+// Commit says what one spool commit made durable.
 type Commit struct {
 	spool.Committed
 	Err     error // not nil: the outcome is unknown, and this is the last one
@@ -107,7 +107,7 @@ func (s *Store) Commits() <-chan *Commit { return s.commits }
 func (s *Store) Now() spool.Time { return s.clock.now() }
 
 // Aged is one above the last entry of a lane that was committed, with all before it, when the spool clock showed before or
-// earlier, as far as Options.AgeEvery tells; 0: none was.
+// earlier, as far as Options.AgeEvery shows; 0: none was.
 func (s *Store) Aged(lane spool.LaneID, before int64) spool.Index {
 	s.view.RLock()
 	defer s.view.RUnlock()

@@ -10,7 +10,7 @@ import (
 	"github.com/spoold/spoold/spool"
 )
 
-// staging is what the Store knows of staged units.
+// staging is what the Store keeps of staged units.
 type staging struct {
 	*Store
 	units unitTable
@@ -100,7 +100,7 @@ func (s *staging) commit(g *group, u *StagedUnit, b *BatchInput) (Tickets, error
 	return t, nil
 }
 
-// stagedSections tell the core of the entries that a staged unit's commit adds to their lanes: to be read from the disk.
+// stagedSections are the entries that a staged unit's commit adds to their lanes: to be read from the disk.
 func (g *group) stagedSections() (out []spool.Section) {
 	if g.unitCommit == nil {
 		return nil

@@ -108,10 +108,10 @@ func metaSum(raw []byte) uint64 {
 	return h.Sum64()
 }
 
-// tornBeside tells a torn meta page from a damaged one, given the valid one. The page of a
+// tornBeside distinguishes a torn meta page from a damaged one, given the valid one. The page of a
 // commit that was cut off is a mixture of its bytes and of those two commits before. The
 // constant fields of both are equal, so a torn page has them right. And a
-// page that is one byte away from a commit newer than the valid one was whole once: somebody was told
+// page that is one byte away from a commit newer than the valid one was whole once: somebody got the answer
 // of that commit, and to fall back behind it would lose his records. (A write that is cut off one byte before its
 // end would look the same; disks write more at once.)
 func (m *meta) tornBeside(valid *meta) error {

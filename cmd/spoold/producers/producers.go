@@ -140,7 +140,7 @@ func fetch(c *conn.Conn, topic string, number int32, from protocol.Offset) ([]by
 	req := kmsg.NewPtrFetchRequest()
 	version, ok := c.Version(req.Key(), 12)
 	if !ok {
-		return nil, errors.New("producers: the broker knows no Fetch")
+		return nil, errors.New("producers: the broker supports no Fetch")
 	}
 	req.Version, req.ReplicaID, req.MaxBytes, req.SessionEpoch = version, -1, 8<<20, -1
 	p := kmsg.NewFetchRequestTopicPartition()

@@ -190,7 +190,7 @@ func (s *SASL) option(module, name, value string) error {
 		}
 		s.Token.Lifetime = time.Duration(seconds) * time.Second
 	default:
-		return fmt.Errorf("has the option %s, which %s does not know here", name, module)
+		return fmt.Errorf("has the option %s, which %s does not have here", name, module)
 	}
 	return nil
 }

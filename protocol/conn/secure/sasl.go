@@ -37,7 +37,7 @@ type OAuth struct {
 	Secret     string
 	Scope      string
 	URLEncode  bool              // client id and secret, before they are put together (RFC 6749)
-	Extensions map[string]string // told to the broker beside the token
+	Extensions map[string]string // sent to the broker beside the token
 	Authority  Store             // of the token endpoint's certificate; empty: the system's
 	// Certificates are those of the authority as PEM text, in place of Authority.
 	Certificates string

@@ -114,7 +114,7 @@ func answer(w http.ResponseWriter, err error) {
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // nobody is left to tell if the client is gone
+	_ = json.NewEncoder(w).Encode(v) // nobody reads it if the client is gone
 }
 
 // ResolveRequest is an operator's decision.

@@ -20,7 +20,7 @@ type Visitor struct {
 // operator marks the context of somebody who may decide things.
 type operator struct{}
 
-// Guard lets those to next whom enter knows. Health and readiness are open to everybody. With a nil enter everybody may look,
+// Guard lets those to next whom enter accepts. Health and readiness are open to everybody. With a nil enter everybody may look,
 // and nobody decide things.
 func Guard(enter func(*http.Request) Visitor, next http.Handler) http.Handler {
 	if enter == nil {
@@ -58,7 +58,7 @@ func Guard(enter func(*http.Request) Visitor, next http.Handler) http.Handler {
 const exitPermission = 77
 
 // ByRight has those who may decide things answered by operate, and others by read. A web page of another origin cannot decide
-// things in the name of somebody whose browser knows a password.
+// things in the name of somebody whose browser keeps a password.
 func ByRight(read, operate http.Handler) http.Handler {
 	operate = http.NewCrossOriginProtection().Handler(operate)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

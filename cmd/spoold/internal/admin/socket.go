@@ -112,7 +112,7 @@ func notAllowed(dir string, err error) error {
 }
 
 // ofOwner says whether the daemon is of the user whose spool it is: a socket that somebody else put there is not to be
-// believed, nor told anything.
+// believed, nor given anything.
 func ofOwner(c net.Conn, dir string) error {
 	uid, known, err := peer(c)
 	if err != nil {

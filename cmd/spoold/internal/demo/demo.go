@@ -139,7 +139,7 @@ func (p *play) openCluster(ctx context.Context) (stop func() error, err error) {
 	return func() error { b.Close(); return nil }, nil
 }
 
-// perform is the story, in the order in which it is told.
+// perform is the story, in the order in which it is printed.
 func (p *play) perform(ctx context.Context) error {
 	third := p.o.Records / 3
 	if err := p.start(ctx); err != nil {

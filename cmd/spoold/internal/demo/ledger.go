@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// ledger is what was sent, as the clients know it. Each client sends one record
+// ledger is what was sent, as the clients counted it. Each client sends one record
 // after another, under a key of its own: so its records are in one partition, in the order of their numbers.
 type ledger struct {
 	topic   string

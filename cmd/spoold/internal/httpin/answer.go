@@ -75,5 +75,5 @@ func appendError(out []byte, code int, err error) []byte {
 
 func reply(w http.ResponseWriter, body []byte) {
 	w.Header()["Content-Type"] = contentType
-	_, _ = w.Write(body) // nobody is left to tell if the client is gone
+	_, _ = w.Write(body) // nobody reads it if the client is gone
 }

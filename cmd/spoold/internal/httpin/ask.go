@@ -89,7 +89,7 @@ func queryOf(r *http.Request) (url.Values, *fault) {
 // maxKey is the longest Idempotency-Key. Keys are kept for a day, by the hundred thousand.
 const maxKey = 255
 
-// send hands the batch on, and waits for room in the spool no longer than it is told.
+// send hands the batch on, and waits for room in the spool no longer than it may.
 func (h *Handler) send(ctx context.Context, batch spoold.Batch, wait time.Duration) (Deliveries, *fault) {
 	admit, cancel := context.WithTimeoutCause(ctx, wait, errNoRoom)
 	defer cancel()

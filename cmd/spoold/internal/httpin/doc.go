@@ -10,5 +10,5 @@
 // bounded: by connections, by the size of a body, by a budget that all large bodies share, and by
 // the number of requests that may wait for acks.
 //
-// The package decides nothing about delivery: it needs a Sink, and knows of no other ingress.
+// The package decides nothing about delivery: it needs a Sink, and uses no other ingress.
 package httpin

@@ -51,7 +51,7 @@ func (f *fault) write(w http.ResponseWriter) {
 		h.Set("Accept-Encoding", encodings)
 	}
 	w.WriteHeader(f.status)
-	_, _ = w.Write(f.body()) // nobody is left to tell if the client is gone
+	_, _ = w.Write(f.body()) // nobody reads it if the client is gone
 }
 
 // text is the message as a JSON string.

@@ -8,7 +8,7 @@ import (
 )
 
 // cursor walks JSON that json.Valid has accepted: so it needs no error for
-// syntax, and only tells values apart. It must not be given anything else.
+// syntax, and only finds where values begin and end. It must not be given anything else.
 type cursor struct {
 	b []byte
 	i int

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Timeouts of a connection. A client that is slower than this is told 408, or
+// Timeouts of a connection. A client that is slower than this is answered 408, or
 // just closed while it still sends its header.
 const (
 	headerTimeout = 10 * time.Second

@@ -100,7 +100,7 @@ func DecodePosition(id uint64, b []byte) (*Position, error) {
 		return nil, fmt.Errorf("%w: it has %d bytes", errPosition, len(b))
 	}
 	if b[0] != positionVersion {
-		return nil, fmt.Errorf("%w: it has version %d, this program knows %d", errPosition, b[0], positionVersion)
+		return nil, fmt.Errorf("%w: it has version %d, this program reads %d", errPosition, b[0], positionVersion)
 	}
 	p := &Position{ID: id, Gzip: b[1]&1 != 0, Ignored: b[1]&2 != 0, MidLine: b[1]&4 != 0, OfLog: b[1]&8 != 0, Cut: b[1]&16 != 0}
 	b = b[2:]

@@ -67,7 +67,7 @@ type Options struct {
 	Remember int // 1000
 	// MaxOpen bounds open files. Others are opened when there is something to read.
 	MaxOpen int // 512
-	// Report is told what happens. It must not block.
+	// Report is called with what happens. It must not block.
 	Report func(Event)
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// watcher is told of changes in directories, as a hint: files are looked at from time to time anyway, for not every file
+// watcher receives changes in directories, as a hint: files are looked at from time to time anyway, for not every file
 // system notifies, and a queue may overflow.
 type watcher struct {
 	notify *fsnotify.Watcher // nil: only polling
