@@ -11,13 +11,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/log"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
 	"github.com/spoold/spoold/integration/freeport"
@@ -90,67 +87,33 @@ func (d *daemon) post(topic string, n int) {
 	}
 }
 
-// browser is one tab, with what its console said.
-type browser struct {
-	ctx context.Context
+// browser is one tab, whose faults end the test.
+type browser struct{ *Tab }
 
-	mu     sync.Mutex
-	errors []string
-}
-
-func newBrowser(t *testing.T, width, height int) *browser {
-	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true), chromedp.WindowSize(width, height))
-	alloc, cancel := chromedp.NewExecAllocator(context.Background(), opts...)
+func newBrowser(t *testing.T, width, height int) browser {
+	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second+*watched)
 	t.Cleanup(cancel)
-	ctx, cancel := chromedp.NewContext(alloc)
-	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 90*time.Second+*watched)
-	t.Cleanup(cancel)
-	b := &browser{ctx: ctx}
-	chromedp.ListenTarget(ctx, func(ev any) {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		switch ev := ev.(type) {
-		case *runtime.EventExceptionThrown:
-			b.errors = append(b.errors, ev.ExceptionDetails.Error())
-		case *runtime.EventConsoleAPICalled:
-			b.errors = append(b.errors, fmt.Sprintf("console.%s", ev.Type))
-		case *log.EventEntryAdded:
-			if ev.Entry.Level == log.LevelError {
-				b.errors = append(b.errors, ev.Entry.Text+" "+ev.Entry.URL)
-			}
-		}
-	})
+	b := browser{Open(ctx, width, height)}
+	t.Cleanup(b.Close)
 	return b
 }
 
-func (b *browser) do(t *testing.T, actions ...chromedp.Action) {
+func (b browser) do(t *testing.T, actions ...chromedp.Action) {
 	t.Helper()
-	if err := chromedp.Run(b.ctx, actions...); err != nil {
-		t.Fatalf("%v; console: %v", err, b.console())
+	if err := b.Do(actions...); err != nil {
+		t.Fatal(err)
 	}
 }
 
 // until waits for a condition in the page.
-func (b *browser) until(t *testing.T, what, condition string) {
+func (b browser) until(t *testing.T, what, condition string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
-	defer cancel()
-	if err := chromedp.Run(ctx, chromedp.Poll(condition, nil, chromedp.WithPollingInterval(50*time.Millisecond))); err != nil {
-		var body string
-		_ = chromedp.Run(b.ctx, chromedp.Text("body", &body))
-		t.Fatalf("the page does not show %s: %v\n%s\nconsole: %v", what, err, body, b.console())
+	if err := b.Until(what, condition); err != nil {
+		t.Fatal(err)
 	}
 }
 
-func (b *browser) console() []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return append([]string{}, b.errors...)
-}
-
-func (b *browser) shoot(t *testing.T, name string) {
+func (b browser) shoot(t *testing.T, name string) {
 	if *shots == "" {
 		return
 	}
@@ -182,7 +145,7 @@ func TestPageLoadsUpdatesAndSurvivesARestart(t *testing.T) {
 	b.do(t, chromedp.Click(`#topics button`))
 	b.until(t, "a topic's partitions", `document.querySelectorAll("#topics tr.parts").length >= 1`)
 	b.shoot(t, "desktop.png")
-	if errs := b.console(); len(errs) > 0 {
+	if errs := b.Console(); len(errs) > 0 {
 		t.Errorf("the console has errors: %v", errs)
 	}
 
@@ -192,7 +155,7 @@ func TestPageLoadsUpdatesAndSurvivesARestart(t *testing.T) {
 	b.until(t, "the restarted daemon", `document.getElementById("link").textContent === "link up"`)
 	b.until(t, "the counters of before", `document.getElementById("accepted").textContent === "8 records"`)
 	var broken []string
-	for _, e := range b.console() {
+	for _, e := range b.Console() {
 		if !strings.Contains(e, "/events") && !strings.Contains(e, "/api/history") { // while nothing listened
 			broken = append(broken, e)
 		}

@@ -3,18 +3,13 @@
 package page
 
 import (
-	"bytes"
 	"flag"
 	"fmt"
-	"io"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -22,22 +17,10 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/spoold/spoold/integration/freeport"
+	"github.com/spoold/spoold/integration/proc"
 )
 
 var watched = flag.Duration("watched", 20*time.Second, "how long a daemon is watched by everybody")
-
-// collector counts what an OTLP receiver is sent.
-type collector struct{ metrics, traces atomic.Int64 }
-
-func (c *collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	_, _ = io.Copy(io.Discard, r.Body)
-	switch r.URL.Path {
-	case "/v1/metrics":
-		c.metrics.Add(1)
-	case "/v1/traces":
-		c.traces.Add(1)
-	}
-}
 
 // use is what the daemon takes at one moment.
 type use struct{ anonymous, descriptors, goroutines int }
@@ -55,49 +38,23 @@ func most(list []use) (m use) {
 }
 
 // sample scrapes, as Prometheus does, and looks at the process.
-func (d *daemon) sample() (u use) {
+func (d *daemon) sample() use {
 	d.t.Helper()
-	r, err := http.Get("http://" + d.admin + "/metrics")
+	goroutines, err := Goroutines(d.t.Context(), d.admin)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	defer r.Body.Close()
-	text, err := io.ReadAll(r.Body)
+	u, err := proc.Use(d.cmd.Process.Pid)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	u.goroutines = d.number(text, "\ngo_goroutines ")
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	u.anonymous = d.number(status, "\nRssAnon:")
-	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", d.cmd.Process.Pid))
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	u.descriptors = len(fds)
-	return u
-}
-
-// number is what stands behind a name.
-func (d *daemon) number(text []byte, name string) int {
-	d.t.Helper()
-	_, rest, _ := bytes.Cut(text, []byte(name))
-	fields := strings.Fields(string(rest[:min(len(rest), 40)]))
-	if len(fields) > 0 {
-		if n, err := strconv.Atoi(fields[0]); err == nil {
-			return n
-		}
-	}
-	d.t.Fatalf("no %q", strings.TrimSpace(name))
-	return 0
+	return use{int(u.Anon >> 10), u.Descriptors, goroutines}
 }
 
 // A page in Chromium, a scraper and an OTLP receiver look at a daemon that takes records without a pause: what it takes
 // of memory, descriptors and goroutines does not grow with time.
 func TestWatchedDaemonStaysAsItIs(t *testing.T) {
-	var c collector
+	var c Receiver
 	receiver := httptest.NewServer(&c)
 	defer receiver.Close()
 	broker := newDaemon(t)
@@ -131,14 +88,14 @@ func TestWatchedDaemonStaysAsItIs(t *testing.T) {
 	b.until(t, "the records", `Number(document.getElementById("accepted").textContent.replace(/\D/g, "")) >= `+strconv.Itoa(sent))
 	third := len(uses) / 3
 	middle, last := most(uses[third:2*third]), most(uses[2*third:])
-	t.Logf("%d records in %v, %d exports of metrics, %d of traces; middle third: %v; last third: %v", sent, *watched, c.metrics.Load(), c.traces.Load(), middle, last)
+	t.Logf("%d records in %v, %d exports of metrics, %d of traces; middle third: %v; last third: %v", sent, *watched, c.Metrics.Load(), c.Traces.Load(), middle, last)
 	if last.anonymous > middle.anonymous*5/4+8<<10 || last.descriptors > middle.descriptors+5 || last.goroutines > middle.goroutines+10 {
 		t.Errorf("it grows: %v in the middle third, %v in the last", middle, last)
 	}
-	if c.metrics.Load() < 3 || c.traces.Load() < 3 {
-		t.Errorf("the receiver got %d exports of metrics and %d of traces", c.metrics.Load(), c.traces.Load())
+	if c.Metrics.Load() < 3 || c.Traces.Load() < 3 {
+		t.Errorf("the receiver got %d exports of metrics and %d of traces", c.Metrics.Load(), c.Traces.Load())
 	}
-	if errs := b.console(); len(errs) > 0 {
+	if errs := b.Console(); len(errs) > 0 {
 		t.Errorf("the console has errors: %v", errs)
 	}
 }

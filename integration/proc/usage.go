@@ -2,8 +2,10 @@ package proc
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -49,6 +51,21 @@ func Use(pid int) (Usage, error) {
 		return u, err
 	}
 	return u, nil
+}
+
+// Switches is how often all threads of a process have gone to sleep so far: it grows when one of them has run.
+func Switches(pid int) (int64, error) {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil || len(files) == 0 {
+		return 0, fmt.Errorf("proc: process %d has no threads: %w", pid, cmp.Or(err, os.ErrNotExist))
+	}
+	sum := int64(0)
+	for _, name := range files {
+		if status, err := os.ReadFile(name); err == nil { // a thread may have ended
+			sum += field(status, "voluntary_ctxt_switches:")
+		}
+	}
+	return sum, nil
 }
 
 // field is the number behind a name in a file of lines; 0 if it is not there.

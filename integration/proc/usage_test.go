@@ -56,3 +56,19 @@ func TestUseOfAProcessThatIsGoneIsAnError(t *testing.T) {
 		t.Errorf("Use() = %+v, nil for a process that does not exist", u)
 	}
 }
+
+func TestSwitchesGrowWhenAThreadSleeps(t *testing.T) {
+	before, err := Switches(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		<-time.After(time.Millisecond)
+	}
+	if after, err := Switches(os.Getpid()); err != nil || after <= before {
+		t.Errorf("Switches went from %d to %d, %v", before, after, err)
+	}
+	if n, err := Switches(1 << 30); err == nil {
+		t.Errorf("Switches of no process = %d", n)
+	}
+}

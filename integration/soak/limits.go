@@ -12,18 +12,22 @@ type Limits struct {
 	Disk        int64 // bytes of the spool's files
 	Descriptors int
 	Threads     int
+	Routines    int // goroutines
 }
 
 // Grow makes each at least what it is in o.
 func (l *Limits) Grow(o Limits) {
 	l.Anon, l.Disk = max(l.Anon, o.Anon), max(l.Disk, o.Disk)
-	l.Descriptors, l.Threads = max(l.Descriptors, o.Descriptors), max(l.Threads, o.Threads)
+	l.Descriptors, l.Threads, l.Routines = max(l.Descriptors, o.Descriptors), max(l.Threads, o.Threads), max(l.Routines, o.Routines)
 }
 
 // Check says what is over its limit, or what a status must never show.
 func (l *Limits) Check(s *Sample) error {
 	if s.Disk > l.Disk {
 		return fmt.Errorf("soak: the spool's files occupy %d bytes, the limit is %d", s.Disk, l.Disk)
+	}
+	if s.Routines > l.Routines {
+		return fmt.Errorf("soak: there are %d goroutines, the limit is %d", s.Routines, l.Routines)
 	}
 	if u := s.Use; u != nil {
 		switch {
@@ -72,6 +76,7 @@ func (h *History) Check(s *Sample) error {
 type Peaks struct {
 	Anon, File, Disk, SpoolBytes int64
 	Descriptors, Threads         int
+	Routines                     int
 	Pending                      uint64
 	Oldest                       float64
 	Keys, Segments               int
@@ -82,7 +87,7 @@ type Peaks struct {
 // Add takes one more sample.
 func (p *Peaks) Add(s *Sample) {
 	p.Samples++
-	p.Disk = max(p.Disk, s.Disk)
+	p.Disk, p.Routines = max(p.Disk, s.Disk), max(p.Routines, s.Routines)
 	if u := s.Use; u != nil {
 		p.Anon, p.File = max(p.Anon, u.Anon), max(p.File, u.File)
 		p.Descriptors, p.Threads = max(p.Descriptors, u.Descriptors), max(p.Threads, u.Threads)

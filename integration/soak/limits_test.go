@@ -13,7 +13,7 @@ func status() *crash.Status { return &crash.Status{Accepted: 10, Acked: 8, Pendi
 
 // The oracle itself: each violation must be seen, and nothing else.
 func TestEachViolationInASampleIsSeen(t *testing.T) {
-	limits := Limits{Anon: 100, Disk: 100, Descriptors: 10, Threads: 10}
+	limits := Limits{Anon: 100, Disk: 100, Descriptors: 10, Threads: 10, Routines: 10}
 	parked := status()
 	parked.Topics = []crash.TopicStatus{{Topic: "t", State: "parked", Detail: "why"}}
 	dead := status()
@@ -29,6 +29,7 @@ func TestEachViolationInASampleIsSeen(t *testing.T) {
 		{"too much memory", Sample{Use: &proc.Usage{Anon: 101}}, "anonymous memory is 101"},
 		{"too many descriptors", Sample{Use: &proc.Usage{Descriptors: 11}}, "11 descriptors"},
 		{"too many threads", Sample{Use: &proc.Usage{Threads: 11}}, "11 threads"},
+		{"too many goroutines", Sample{Routines: 11}, "11 goroutines"},
 		{"an answer before the record was there", Sample{Answered: 11, Status: status()}, "told that 11"},
 		{"a parked topic", Sample{Status: parked}, "t: why"},
 		{"a dead letter", Sample{Status: dead}, "1 records are dead-lettered"},

@@ -151,6 +151,7 @@ func (r *rig) report() {
 	run.NotCovered = []string{
 		"more than one broker down at a time", "unclean leader elections", "a daemon and brokers on different machines",
 	}
+	r.onlookers.report(r)
 	if r.t.Failed() {
 		run.Violations = max(1, f.sum.Lost+f.sum.Duplicated+f.sum.Reordered+f.sum.Changed+f.sum.Strayed)
 	}

@@ -27,6 +27,7 @@ var (
 	timeFlag    = flag.Duration("time", 15*time.Second, "how long trouble is made at least; from 5 minutes on it is a long run")
 	brokersFlag = flag.Int("brokers", 3, "how many brokers")
 	outFlag     = flag.String("out", "", "folder for samples, trouble and logs, in the repository; default: one that is removed")
+	watchedFlag = flag.Bool("watched", false, "a page in Chromium, a scraper and an OTLP receiver look at the daemon")
 )
 
 // A run from here on takes its time: longer outages, rolling restarts, several epochs.
@@ -58,8 +59,11 @@ type rig struct {
 	pace    *crash.Pace
 	book    *Book
 	watch   *Watch
-	trace   *Log
-	lanes   lanes
+
+	onlookers *onlookers // nil: nobody looks
+
+	trace *Log
+	lanes lanes
 
 	requestTimeout time.Duration // of the daemon, in this epoch
 	maxSegment     int64         // spool.segment.bytes, in this epoch
@@ -91,7 +95,7 @@ func newRig(t *testing.T) *rig {
 	if r.seed == 0 {
 		r.seed = uint64(time.Now().UnixNano())
 	}
-	command := fmt.Sprintf("go test -tags crash -count=1 -v -timeout 0 ./integration/soak -time %v -brokers %d -seed %d", *timeFlag, *brokersFlag, r.seed)
+	command := fmt.Sprintf("go test -tags crash -count=1 -v -timeout 0 ./integration/soak -time %v -brokers %d -watched=%v -seed %d", *timeFlag, *brokersFlag, *watchedFlag, r.seed)
 	t.Logf("seed %d; again: %s", r.seed, command)
 	r.proof = proof.Begin("soak", "Real processes in trouble, for long", command)
 	var stop context.CancelFunc
@@ -118,6 +122,9 @@ func newRig(t *testing.T) *rig {
 	r.must(err)
 	t.Cleanup(r.cleanUp)
 	r.open()
+	if *watchedFlag {
+		r.onlookers = look(r)
+	}
 	return r
 }
 
@@ -166,6 +173,9 @@ func (r *rig) limits() Limits {
 		// Each of GOMAXPROCS has one, and each call that blocks in the kernel: the committer's sync, the reader's, four
 		// encoders' at most, and Go's own. More than that is a leak.
 		Threads: 24,
+		// 100 at rest. A client's connection has two while a request is read, and so have those that its patience has left behind; a
+		// broker's has three.
+		Routines: 100 + 6*r.clients() + 9*r.cluster.Brokers(),
 	}
 }
 

@@ -15,6 +15,7 @@ type Sample struct {
 	Answered uint64        // records that clients were told are spooled, before Status was asked
 	Use      *proc.Usage   // nil: no process runs
 	Status   *crash.Status // nil: it did not answer
+	Routines int           // goroutines; 0: it was not asked, or did not answer
 	Disk     int64         // bytes that the spool's files occupy
 	Device   int64         // bytes that were written to its disk so far
 	Trouble  string        // what is on
@@ -47,6 +48,12 @@ var columns = []column{
 	{"file_bytes", used(func(u *proc.Usage) int64 { return u.File })},
 	{"descriptors", used(func(u *proc.Usage) int { return u.Descriptors })},
 	{"threads", used(func(u *proc.Usage) int { return u.Threads })},
+	{"goroutines", func(s *Sample) string {
+		if s.Routines == 0 {
+			return ""
+		}
+		return strconv.Itoa(s.Routines)
+	}},
 	{"written_bytes", used(func(u *proc.Usage) int64 { return u.Written })},
 	{"cpu_ms", used(func(u *proc.Usage) int64 { return u.CPU.Milliseconds() })},
 	{"trouble", func(s *Sample) string { return s.Trouble }},

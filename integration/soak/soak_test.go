@@ -107,9 +107,10 @@ func (r *rig) begin() error {
 		}
 		r.book.Once(Stop)
 	}
+	r.onlookers.configure(keys)
 	r.watch.Begin(epoch, r.limits())
 	r.daemon.Keys = keys
-	if err := r.killer.Start(r.ctx); err != nil {
+	if err := errors.Join(r.killer.Start(r.ctx), r.onlookers.open(r.daemon.Admin)); err != nil {
 		return err
 	}
 	r.mu.Lock()
@@ -226,7 +227,7 @@ func (r *rig) settle() error {
 	if want := r.answered(); st.Accepted != want || st.Acked != want {
 		wrong = fmt.Errorf("soak: accepted %d, acked %d, and clients were told of %d", st.Accepted, st.Acked, want)
 	}
-	if err := r.replay(); err != nil {
+	if err := errors.Join(r.onlookers.check(st.Acked), r.replay()); err != nil {
 		return errors.Join(wrong, err)
 	}
 	for _, t := range r.topics {

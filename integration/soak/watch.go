@@ -23,10 +23,11 @@ type Watch struct {
 	Daemon   *crash.Daemon
 	Book     *Book
 	Interval time.Duration
-	Answered func() uint64         // records that clients were told are spooled
-	Written  func() (int64, error) // to the spool's disk
-	Out      io.Writer             // samples.csv
-	Fail     func(error)           // is told the first violation
+	Answered func() uint64                                     // records that clients were told are spooled
+	Written  func() (int64, error)                             // to the spool's disk
+	Out      io.Writer                                         // samples.csv
+	Scrape   func(context.Context) (goroutines int, err error) // nil: nobody scrapes
+	Fail     func(error)                                       // is told the first violation
 
 	history History
 
@@ -96,6 +97,11 @@ func (w *Watch) sample(ctx context.Context) (Sample, Limits, error) {
 	}
 	if err == nil {
 		s.Status = st
+	}
+	if w.Scrape != nil {
+		if n, err := w.Scrape(ask); err == nil { // a daemon that does not answer is no violation
+			s.Routines = n
+		}
 	}
 	return s, limits, nil
 }
