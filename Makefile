@@ -61,7 +61,7 @@ power:
 ship:
 	go test -tags crash -count=1 -v -timeout 60m ./integration/ship -kills $(KILLS) -logs 8
 soak:
-	go test -tags crash -count=1 -v -timeout 0 ./integration/soak -time $(SOAK) -out .cache/soak; was=$$?; cd integration/plot && go run . -in ../../.cache/soak -out ../../.cache/soak/soak.png && exit $$was
+	go test -tags crash -count=1 -v -timeout 0 ./integration/soak -time $(SOAK) -watched -out .cache/soak; was=$$?; cd integration/plot && go run . -in ../../.cache/soak -out ../../.cache/soak/soak.png && exit $$was
 # The batches of Kafka's own Java producer that tests read.
 golden:
 	go run ./integration/oracle/golden

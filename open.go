@@ -87,8 +87,14 @@ func (env Env) withDefaults(cfg *Config) Env {
 	return env
 }
 
+// release is the version that a program was built as; set by the linker, "" where it is the module's.
+var release string
+
 // Version is this module's version, as the program was built with it.
 func Version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

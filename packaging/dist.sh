@@ -15,7 +15,12 @@ NFPM=github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
 SBOM=github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 
 rm -rf dist
-mkdir -p dist
+mkdir -p dist/words
+
+go build -o dist/words/run ./cmd/spoold # the one that runs here says what all have in common
+dist/words/run man | gzip -9n >dist/words/spoold.1.gz
+for shell in bash zsh fish; do dist/words/run completion $shell >dist/words/$shell; done
+rm dist/words/run
 
 licenses() { # licenses BINARY: the licence text of each module that is linked in
 	cat <(printf 'spoold\n\n') LICENSE
@@ -34,7 +39,7 @@ licenses() { # licenses BINARY: the licence text of each module that is linked i
 for ARCH in amd64 arm64; do
 	export ARCH
 	out=dist/linux-$ARCH
-	CGO_ENABLED=0 GOOS=linux GOARCH=$ARCH go build -trimpath -ldflags '-s -w' -o "$out/spoold" ./cmd/spoold
+	CGO_ENABLED=0 GOOS=linux GOARCH=$ARCH go build -trimpath -ldflags "-s -w -X github.com/spoold/spoold.release=$VERSION" -o "$out/spoold" ./cmd/spoold
 	if [ $ARCH = amd64 ]; then
 		licenses "$out/spoold" >dist/licenses.txt
 		go run "$SBOM" bin -json -licenses -version "v$VERSION" -output dist/sbom.json "$out/spoold"

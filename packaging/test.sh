@@ -38,7 +38,11 @@ eval "$(shown dpkg)" >"$work/install.log"
 said "installed $deb"
 [ "$(stat -c '%U %a' /var/lib/spoold)" = "spoold 700" ] || fail "the state directory is not spoold's alone"
 [ "$(stat -c '%U:%G %a' /etc/spoold/spoold.yaml)" = "root:spoold 640" ] || fail "the configuration is not readable by root and spoold alone"
-spoold version
+version=$(dpkg-query -W -f '${Version}' spoold)
+spoold version | grep -F "spoold $version " || fail "the package is $version, and the program says $(spoold version)"
+dpkg-deb --fsys-tarfile "$deb" | tar -xO --wildcards '*/man1/spoold.1.gz' | gunzip | grep '^.TH spoold 1' >/dev/null || fail "there is no manual page, which the unit names"
+packaging/completion.sh >"$work/completion.log" 2>&1 || fail "completion: $(cat "$work/completion.log")"
+said "bash, zsh and fish complete what the package brings"
 for file in prometheus/alerts.yml prometheus/kafka-producer.rules.yml grafana/spoold.json; do
 	[ -s "/usr/share/spoold/$file" ] || fail "the package lacks /usr/share/spoold/$file"
 done
@@ -95,9 +99,25 @@ wait $listener
 grep -q STOPPING=1 "$work/states.log" || fail "STOPPING=1 was not sent"
 
 echo '# changed by the operator' >>/etc/spoold/spoold.yaml
-dpkg -i "$deb" >>"$work/install.log" 2>&1
-grep -q 'changed by the operator' /etc/spoold/spoold.yaml || fail "an upgrade overwrote the configuration"
-said "an upgrade keeps the configuration"
+# A record that no cluster has is in the spool while the package is changed: for a later version, which is this one under another
+# number, and back.
+kill $broker
+wait $broker || true
+broker=
+as_spoold spoold produce -b 127.0.0.1:9092 -t kept --timeout 1s --spool /var/lib/spoold/produced <<<'kept' >"$work/produce.log" 2>&1 &
+wait $! && fail "a record was acked with no cluster"
+before=$(find /var/lib/spoold -type f -exec sha256sum {} + | sort)
+cp -a "$deb" "$work/first.deb"
+dpkg-deb -R "$deb" "$work/later"
+sed -i "s/^Version: .*/Version: $version.later/" "$work/later/DEBIAN/control"
+dpkg-deb -b "$work/later" "$work/later.deb" >>"$work/install.log"
+for package in later first; do
+	dpkg -i "$work/$package.deb" >>"$work/install.log" 2>&1 || fail "$package.deb does not install over the other"
+	grep -q 'changed by the operator' /etc/spoold/spoold.yaml || fail "the configuration was overwritten"
+	[ "$(find /var/lib/spoold -type f -exec sha256sum {} + | sort)" = "$before" ] || fail "the spool was touched"
+done
+[ "$(dpkg-query -W -f '${Version}' spoold)" = "$version" ] || fail "it is still the later version"
+said "an upgrade and a downgrade keep configuration and spool"
 dpkg --remove spoold >>"$work/install.log" 2>&1
 [ ! -e /usr/bin/spoold ] || fail "the binary is still there"
 dpkg --purge spoold >"$work/purge.log" 2>&1

@@ -39,7 +39,7 @@ func manCommand(w *world) *cli.Command {
 			if err := noArgs(c); err != nil {
 				return err
 			}
-			page, err := newApp(w).ToMan()
+			page, err := newApp(w).ToManWithSection(1)
 			if err != nil {
 				return err
 			}
@@ -156,17 +156,18 @@ func bashCompletion(w io.Writer, list []completed) {
 		"complete -o filenames -F _spoold spoold\n")
 }
 
+// Not path: in zsh that is PATH.
 func zshCompletion(w io.Writer, list []completed) {
-	fmt.Fprint(w, "#compdef spoold\n_spoold() {\n  local path= word\n  for word in \"${words[@]:1:CURRENT-2}\"; do\n    case \"$path $word\" in\n")
+	fmt.Fprint(w, "#compdef spoold\n_spoold() {\n  local above= word\n  for word in \"${(@)words[2,CURRENT-1]}\"; do\n    case \"$above $word\" in\n")
 	for _, c := range list {
 		above, name := "", c.path
 		if at := strings.LastIndexByte(c.path, ' '); at >= 0 {
 			above, name = c.path[:at], c.path[at+1:]
 		}
-		fmt.Fprintf(w, "      %q) path=%q ;;\n", above+" "+name, c.path)
+		fmt.Fprintf(w, "      %q) above=%q ;;\n", above+" "+name, c.path)
 	}
 	quote := func(s string) string { return "'" + strings.NewReplacer("'", `'\''`, ":", `\:`).Replace(s) + "'" }
-	fmt.Fprint(w, "    esac\n  done\n  local -a found\n  case \"$path\" in\n    \"\") found=(")
+	fmt.Fprint(w, "    esac\n  done\n  local -a found\n  case \"$above\" in\n    \"\") found=(")
 	for _, c := range list {
 		if !strings.Contains(c.path, " ") {
 			fmt.Fprintf(w, " %s", quote(c.path)+":"+quote(c.usage))
@@ -183,11 +184,13 @@ func zshCompletion(w io.Writer, list []completed) {
 		}
 		fmt.Fprint(w, " ) ;;\n")
 	}
-	fmt.Fprint(w, "  esac\n  _describe spoold found\n  [[ ${words[CURRENT]} != -* && -n $path ]] && _files\n}\ncompdef _spoold spoold\n")
+	fmt.Fprint(w, "  esac\n  _describe spoold found && return\n  [[ ${words[CURRENT]} != -* && -n $above ]] && _files\n}\n"+
+		// As a file in fpath it is the body of the function when that is first called; sourced, it only defines it.
+		"if [[ ${funcstack[1]} = _spoold ]]; then _spoold \"$@\"; else compdef _spoold spoold; fi\n")
 }
 
 func fishCompletion(w io.Writer, list []completed) {
-	quote := func(s string) string { return "'" + strings.ReplaceAll(s, "'", `\'`) + "'" }
+	quote := func(s string) string { return "'" + strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(s) + "'" }
 	fmt.Fprint(w, "# fish completion for spoold\n")
 	for _, c := range list {
 		above, name := "", c.path
