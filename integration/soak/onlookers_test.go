@@ -33,6 +33,14 @@ func look(r *rig) *onlookers {
 	return o
 }
 
+// descriptors is how many connections they may have: six of a browser, one each of the scraper and two exporters, and as many that end.
+func (o *onlookers) descriptors() int {
+	if o == nil {
+		return 0
+	}
+	return 2 * (6 + 1 + 2)
+}
+
 // configure has the daemon export everything.
 func (o *onlookers) configure(keys map[string]string) {
 	if o == nil {

@@ -102,7 +102,7 @@ func (r *rig) idle() error {
 	}
 	// Standard streams, poller, lock, listeners: 16. Each segment, each client's idle connection and ours, each broker's
 	// connection, one of them ending.
-	if most := 16 + st.Segments + r.clients() + 2 + 2*r.cluster.Brokers(); u.Descriptors > most {
+	if most := 16 + st.Segments + r.clients() + 2 + 2*r.cluster.Brokers() + r.onlookers.descriptors(); u.Descriptors > most {
 		return fmt.Errorf("soak: at rest, %d descriptors are open, want at most %d", u.Descriptors, most)
 	}
 	return nil

@@ -169,7 +169,7 @@ func (r *rig) limits() Limits {
 		Disk: maxSpool + 2*segment + 2*(2*httpBody+3<<20),
 		// 16 as in idle, a file for each segment of a spool that is full, and for each client a connection and two that its
 		// patience has left behind. A broker has a connection, one that is dialled and one that ends.
-		Descriptors: 16 + int(maxSpool/r.maxSegment) + 3*r.clients() + 3*r.cluster.Brokers(),
+		Descriptors: 16 + int(maxSpool/r.maxSegment) + 3*r.clients() + 3*r.cluster.Brokers() + r.onlookers.descriptors(),
 		// Each of GOMAXPROCS has one, and each call that blocks in the kernel: the committer's sync, the reader's, four
 		// encoders' at most, and Go's own. More than that is a leak.
 		Threads: 24,
