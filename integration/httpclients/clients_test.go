@@ -18,6 +18,7 @@ import (
 	"github.com/spoold/spoold/integration/freeport"
 	"github.com/spoold/spoold/integration/poll"
 	"github.com/spoold/spoold/integration/proc"
+	"github.com/spoold/spoold/integration/venv"
 )
 
 // rig is `spoold serve --dev` in a process of its own.
@@ -80,27 +81,8 @@ func (r *rig) read(t *testing.T, topic string, n int) []string {
 	return got
 }
 
-// python is an interpreter with the client's packages. They are kept beside Kafka's jars.
-func python(t *testing.T) string {
-	t.Helper()
-	venv, err := filepath.Abs(filepath.Join("..", "..", ".cache", "clients", "venv"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	interpreter := filepath.Join(venv, "bin", "python")
-	if exec.Command(interpreter, "-c", "import kafka_bridge_client").Run() == nil {
-		return interpreter
-	}
-	for _, args := range [][]string{{"python3", "-m", "venv", venv}, {interpreter, "-m", "pip", "install", "-q", "kafka-bridge-client==0.7.1"}} {
-		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %v\n%s", args, err, out)
-		}
-	}
-	return interpreter
-}
-
 func TestAClientOfStrimzisBridgeWorksAsItIs(t *testing.T) {
-	interpreter, r := python(t), start(t)
+	interpreter, r := venv.With(t, "kafka-bridge-client", "0.7.1", "kafka_bridge_client"), start(t)
 	if out, err := exec.Command(interpreter, filepath.Join("testdata", "bridge.py"), r.url).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -121,10 +121,11 @@ function row(into, t) {
   for (const p of t.partitions) {
     const sub = make('tr', undefined, 'parts'), td = make('td');
     td.colSpan = 7;
-    td.textContent = p === null ? 'nothing was sent to any partition yet'
+    const what = p === null ? 'nothing was sent to any partition yet'
       : `partition ${p.partition}: ${p.state}, leader ${p.leader < 0 ? 'unknown' : p.leader}, ${p.in_flight} batches in flight, ` +
         `${number(p.in_doubt)} records in doubt, last acked offset ${p.last_offset < 0 ? 'none' : number(p.last_offset)}` +
         (p.park_reason ? `, parked: ${p.park_reason}` : '') + (p.detail ? ` (${p.detail})` : '');
+    td.append(make('span', what));
     sub.append(td);
     into.append(sub);
   }
@@ -167,16 +168,19 @@ function showWarning(w) {
 let history = null, range = 'hour', plots = [];
 const style = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-function plot(id, series, data, format) {
+function plot(id, series, data, format, incrs) {
   const at = el(id), axis = {stroke: style('--dim'), grid: {stroke: style('--line'), width: 1}, ticks: {stroke: style('--line')}};
   at.replaceChildren();
   return new uPlot({
     width: Math.max(200, at.clientWidth), height: 190, cursor: {y: false},
     series: [{}, ...series.map(([label, color, dash]) => ({label, stroke: style(color), width: 2, dash, value: (u, v) => v == null ? '' : format(v)}))],
-    axes: [axis, {...axis, size: 62, values: (u, vs) => vs.map(format)}],
-    scales: {x: {range: () => [Date.now() / 1000 - (range === 'hour' ? 3600 : 86400), Date.now() / 1000]}, y: {range: (u, lo, hi) => [0, hi > 0 ? hi * 1.05 : 1]}},
+    axes: [axis, {...axis, size: 62, ...(incrs && {incrs}), values: (u, vs) => vs.map(format)}],
+    scales: {x: {range: () => [Date.now() / 1000 - (range === 'hour' ? 3600 : 86400), Date.now() / 1000]}, y: {range: (u, lo, hi) => [0, hi > 0 ? Math.max(hi * 1.05, incrs ? 4 : 0) : incrs ? 4 : 1]}},
   }, data, at);
 }
+
+// Steps of an axis that counts, and of one that has bytes.
+const counts = [...Array(16).keys()].flatMap(e => [1, 2, 5].map(m => m * 10 ** e)), sizes = [...Array(44).keys()].map(e => 2 ** e);
 
 function drawPlots() {
   if (!history) return;
@@ -184,8 +188,8 @@ function drawPlots() {
   for (const p of plots) p.destroy();
   plots = [
     plot('plot-rates', [['accepted', '--accent'], ['acked', '--good', [6, 4]]], [x, column('accepted'), column('acked')], v => rate(v)),
-    plot('plot-pending', [['pending', '--warn']], [x, column('pending')], v => number(Math.round(v))),
-    plot('plot-bytes', [['bytes', '--accent']], [x, column('bytes')], bytes),
+    plot('plot-pending', [['pending', '--warn']], [x, column('pending')], v => number(Math.round(v)), counts),
+    plot('plot-bytes', [['bytes', '--accent']], [x, column('bytes')], bytes, sizes),
   ];
 }
 
