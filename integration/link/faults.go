@@ -27,8 +27,8 @@ type faults struct {
 	log     func(Decision)
 	numbers int // of connections since Begin
 	counts  Counts
-	buried  []captured // of connections that are gone, for ReplayAll
-	bytes   int        // in buried
+	ended   []captured // of connections that are gone, for ReplayAll
+	bytes   int        // in ended
 	waiting int        // zombies on their way
 	answers map[string]int
 	aim     aim
@@ -58,8 +58,8 @@ type captured struct {
 
 // What is kept for ReplayAll: the last.
 const (
-	maxBuried      = 400
-	maxBuriedBytes = 32 << 20
+	maxEnded      = 400
+	maxEndedBytes = 32 << 20
 )
 
 // Begin begins a new run: counts and numbers start again, nothing of the run before is replayed.
@@ -68,7 +68,7 @@ func (l *Link) Begin(seed uint64, mix Mix, log func(Decision)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.faults.seed, l.faults.mix, l.faults.log = seed, mix, log
-	l.faults.numbers, l.faults.counts, l.faults.buried, l.faults.bytes = 0, Counts{}, nil, 0
+	l.faults.numbers, l.faults.counts, l.faults.ended, l.faults.bytes = 0, Counts{}, nil, 0
 	l.faults.answers = make(map[string]int)
 	l.cutLocked()
 }
@@ -101,11 +101,11 @@ func (l *Link) bury(c *frames) {
 		return // of a run before
 	}
 	for _, z := range c.kept {
-		f.buried = append(f.buried, z)
+		f.ended = append(f.ended, z)
 		f.bytes += len(z.f)
-		for len(f.buried) > maxBuried || f.bytes > maxBuriedBytes {
-			f.bytes -= len(f.buried[0].f)
-			f.buried = f.buried[1:]
+		for len(f.ended) > maxEnded || f.bytes > maxEndedBytes {
+			f.bytes -= len(f.ended[0].f)
+			f.ended = f.ended[1:]
 		}
 	}
 	for _, z := range c.walking {

@@ -136,7 +136,7 @@ func (l *Link) AwaitZombies(ctx context.Context) error {
 // harshest of late arrivals, after everything else. It returns how many were answered what.
 func (l *Link) ReplayAll(ctx context.Context) (map[string]int, error) {
 	l.mu.Lock()
-	list := l.faults.buried
+	list := l.faults.ended
 	l.mu.Unlock()
 	answers := make(map[string]int)
 	for _, z := range list {

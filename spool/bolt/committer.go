@@ -89,7 +89,7 @@ func (s *committer) run() {
 		if c.Err != nil {
 			return
 		}
-		if err := s.rewriter.tend(c.Stats.Rotated); err != nil {
+		if err := s.rewriter.look(c.Stats.Rotated); err != nil {
 			s.fault(err)
 			return
 		}
@@ -133,11 +133,11 @@ func (s *committer) take() (*work, error) {
 		s.idle = true
 		short := s.space.full != nil || s.space.noGrant != nil || s.space.wanted > s.space.granted
 		s.mu.Unlock()
-		tend := s.rewriter.lookAt
-		if short && (tend == 0 || tend > spacePoll) {
-			tend = spacePoll
+		pause := s.rewriter.lookAt
+		if short && (pause == 0 || pause > spacePoll) {
+			pause = spacePoll
 		}
-		woken := s.waitForWork(wait, tend)
+		woken := s.waitForWork(wait, pause)
 		s.mu.Lock()
 		short = short || s.space.wanted > s.space.granted
 		again := s.rewriter.again
@@ -146,7 +146,7 @@ func (s *committer) take() (*work, error) {
 		if !short && woken && !again {
 			continue
 		}
-		look := s.rewriter.tend
+		look := s.rewriter.look
 		if s.opt.RewriteAfter < 0 {
 			look = s.space.checkSpace
 		}
@@ -158,9 +158,9 @@ func (s *committer) take() (*work, error) {
 
 // waitForWork waits until somebody has work, and reports whether it was that, or until one of two times has passed that
 // are not 0.
-func (s *committer) waitForWork(wait, tend time.Duration) (woken bool) {
-	if wait == 0 || tend > 0 && tend < wait {
-		wait = tend
+func (s *committer) waitForWork(wait, again time.Duration) (woken bool) {
+	if wait == 0 || again > 0 && again < wait {
+		wait = again
 	}
 	var timer <-chan time.Time
 	if wait > 0 {
@@ -222,7 +222,7 @@ func (s *committer) swap() *group {
 	g := s.open
 	s.committing = g
 	s.open = s.newGroup()
-	s.letIn()
+	s.wakeWaiters()
 	return g
 }
 

@@ -171,7 +171,7 @@ func (s *Store) waitForRoom(ctx context.Context, size int, why error) error {
 		s.mu.Lock()
 		if s.space.big -= big; big > 0 {
 			s.space.wanted, s.space.granted = 0, 0 // others ask again
-			s.letIn()
+			s.wakeWaiters()
 		}
 		why = s.space.stillFull(size, why)
 		s.mu.Unlock()

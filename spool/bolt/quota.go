@@ -286,8 +286,8 @@ func (s *quotas) Quotas() map[string]QuotaUse {
 	return out
 }
 
-// letInAll wakes those who wait for quotas at the end. Under mu.
-func (s *quotas) letInAll() {
+// wakeAll wakes those who wait for quotas at the end. Under mu.
+func (s *quotas) wakeAll() {
 	if s.opt.Quota == nil || s.err == nil && !s.closing {
 		return
 	}

@@ -22,14 +22,14 @@ const (
 // rewriter carries what is left of older segments into newer ones. The committer owns what is not under mu.
 type rewriter struct {
 	*Store
-	lookAt  time.Duration // when tend is to be called again if there is no commit; 0: not at all
+	lookAt  time.Duration // when look is to be called again if there is no commit; 0: not at all
 	reading atomic.Bool   // a segment is measured, or its remains are read
 
 	// Under mu.
 	rewritten    *rewrite // a part of a segment's remains, to be carried by the next commit
 	rotateNow    bool     // the next commit begins a new segment
 	measurements []measurement
-	again        bool // the background has done something: tend is to look
+	again        bool // the background has done something: look is to look
 }
 
 // rewrite is a part of what is left of a segment.
@@ -50,9 +50,9 @@ type upkeep struct {
 	measuredAt int // -1: not measured
 }
 
-// tend looks after each commit, and from time to time, whether there is room, and whether an old
+// look looks after each commit, and from time to time, whether there is room, and whether an old
 // segment is to be rewritten. The error is one of the disk.
-func (s *rewriter) tend(always bool) error {
+func (s *rewriter) look(always bool) error {
 	if err := s.space.checkSpace(always); err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (s *rewriter) tend(always bool) error {
 	return nil
 }
 
-// lookAgain: tend is to be called again, though there may be no commit.
+// lookAgain: look is to be called again, though there may be no commit.
 func (s *rewriter) lookAgain() {
 	if s.opt.RewriteAfter >= 0 {
 		s.lookAt = max(s.opt.RewriteAfter, time.Millisecond)
@@ -103,8 +103,8 @@ func (s *rewriter) nextRewrite(full bool) (best *sealed, measure bool) {
 	now := time.Now()
 	var bestShare float64
 	for _, x := range s.sealed {
-		if x.pending != x.tend.pending || x.tend.since.IsZero() {
-			x.tend.pending, x.tend.since = x.pending, now
+		if x.pending != x.upkeep.pending || x.upkeep.since.IsZero() {
+			x.upkeep.pending, x.upkeep.since = x.pending, now
 			s.lookAgain()
 			if !full {
 				continue
@@ -113,14 +113,14 @@ func (s *rewriter) nextRewrite(full bool) (best *sealed, measure bool) {
 		if x.pending == 0 || len(x.open) > 0 || x.unreadable.Load() || x.info.Damaged { // a damaged file is kept: carrying gives no room back
 			continue
 		}
-		rests := now.Sub(x.tend.since) >= s.opt.RewriteAfter
+		rests := now.Sub(x.upkeep.since) >= s.opt.RewriteAfter
 		if !full && !rests {
 			s.lookAgain()
 			continue
 		}
-		m := x.tend.measuredAt
+		m := x.upkeep.measuredAt
 		stale := m < 0 && (x.pending < x.entries() || x.wasted) || x.pending < m && (rests || x.pending <= m-m/16)
-		if !stale && (m < 0 || 2*x.tend.held > x.bytes) {
+		if !stale && (m < 0 || 2*x.upkeep.held > x.bytes) {
 			continue // more than half of it is needed
 		}
 		if share := float64(x.heldBytes()) / float64(max(x.bytes, 1)); best == nil || share < bestShare {
@@ -142,8 +142,8 @@ func (x *sealed) entries() int {
 // heldBytes guesses from counts what the entries that have not left take. Committer only.
 func (x *sealed) heldBytes() int64 {
 	bytes, entries := x.info.Bytes, x.entries()
-	if x.tend.measuredAt >= 0 {
-		bytes, entries = x.tend.held, x.tend.measuredAt
+	if x.upkeep.measuredAt >= 0 {
+		bytes, entries = x.upkeep.held, x.upkeep.measuredAt
 	}
 	return int64(float64(bytes) * float64(x.pending) / float64(max(entries, 1)))
 }
@@ -168,7 +168,7 @@ func (s *rewriter) startRewrite(x *sealed, full, quiet bool) {
 	if full || quiet {
 		step = rewriteStep
 	}
-	if step = min(step, int(x.tend.held)+1); !s.roomToCarry(int64(step), full) {
+	if step = min(step, int(x.upkeep.held)+1); !s.roomToCarry(int64(step), full) {
 		return
 	}
 	s.inBackground(x, func() error {
@@ -206,8 +206,8 @@ func (x *sealed) heldAtMost() int64 {
 	switch {
 	case x.pending == 0:
 		return 0
-	case x.tend.measuredAt >= 0 && 2*x.tend.held <= x.bytes:
-		return x.tend.held
+	case x.upkeep.measuredAt >= 0 && 2*x.upkeep.held <= x.bytes:
+		return x.upkeep.held
 	}
 	return x.info.Bytes
 }
@@ -226,7 +226,7 @@ func (s *rewriter) takeMeasurements() {
 	s.measurements = nil
 	s.mu.Unlock()
 	for _, m := range list {
-		m.x.tend.held, m.x.tend.measuredAt = m.held, m.pending
+		m.x.upkeep.held, m.x.upkeep.measuredAt = m.held, m.pending
 	}
 }
 
@@ -259,9 +259,9 @@ func (s *rewriter) roomToCarry(step int64, full bool) bool {
 func (x *sealed) carried(rw *rewrite) {
 	x.info.Extents = slices.Clone(rw.rest)
 	x.dirty = true
-	x.tend.held = max(x.tend.held-int64(len(rw.bytes)), 0)
+	x.upkeep.held = max(x.upkeep.held-int64(len(rw.bytes)), 0)
 	x.count()
-	x.tend.pending, x.tend.measuredAt = x.pending, x.pending // it goes on at once
+	x.upkeep.pending, x.upkeep.measuredAt = x.pending, x.pending // it goes on at once
 }
 
 func addIndex(spans []spool.Span, i spool.Index) []spool.Span {

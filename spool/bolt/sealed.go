@@ -18,7 +18,7 @@ import (
 type sealed struct {
 	info    spool.SegmentInfo
 	bytes   int64  // that the file owns on the disk
-	tend    upkeep // committer only
+	upkeep  upkeep // committer only
 	pending int    // entries that are needed: they have not left, or are dead letters
 	dirty   bool   // pending is to be counted again
 	state   *spool.State
@@ -39,7 +39,7 @@ type sealed struct {
 
 func newSealed(dir string, info spool.SegmentInfo, state *spool.State, units *unitTable) *sealed {
 	x := &sealed{info: info, state: state, units: units, path: segmentPath(dir, info.Number), dirty: true, bytes: info.Bytes}
-	x.tend.measuredAt = -1
+	x.upkeep.measuredAt = -1
 	if st, err := os.Lstat(segmentFile(dir, info.Number)); err == nil {
 		x.bytes = st.Size()
 	}

@@ -246,14 +246,14 @@ func (s *space) dropNext() {
 // checkSpace decides whether records are taken. The committer calls it after each commit, and
 // while the spool is full, from time to time. The error is one of the disk.
 func (s *space) checkSpace(always bool) error {
-	why, grant, noGrant, broken := s.noRoom(always)
+	why, grant, noGrant, broken := s.shortage(always)
 	if broken != nil {
 		return broken
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.full != nil && why == nil || grant > s.granted {
-		s.letIn()
+		s.wakeWaiters()
 	}
 	s.full, s.noGrant = why, noGrant
 	if noGrant == nil {
@@ -302,8 +302,8 @@ func (s *space) roomForNotes(notes []Note) error {
 	return nil
 }
 
-// noRoom says why no more records can be taken, or nil, and how large a batch of its own group may be.
-func (s *space) noRoom(always bool) (why error, grant int, noGrant, broken error) {
+// shortage says why no more records can be taken, or nil, and how large a batch of its own group may be.
+func (s *space) shortage(always bool) (why error, grant int, noGrant, broken error) {
 	s.mu.Lock()
 	wanted, refused, full := s.wanted, s.refused, s.full != nil
 	s.mu.Unlock()

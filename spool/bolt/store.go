@@ -153,7 +153,7 @@ func (s *Store) Close(ctx context.Context) error {
 	s.mu.Lock()
 	if !s.closing {
 		s.closing = true
-		s.letIn()
+		s.wakeWaiters()
 		s.wake()
 	}
 	s.mu.Unlock()
@@ -174,14 +174,14 @@ func (s *Store) Close(ctx context.Context) error {
 	return s.err
 }
 
-// letIn wakes those who wait for room. Under mu.
-func (s *Store) letIn() {
+// wakeWaiters wakes those who wait for room. Under mu.
+func (s *Store) wakeWaiters() {
 	if s.roomy != nil {
 		close(s.roomy)
 		s.roomy = nil
 	}
 	s.turns.callFirst()
-	s.quotas.letInAll()
+	s.quotas.wakeAll()
 }
 
 // shutdown lets go of everything; the committer calls it last.
@@ -189,7 +189,7 @@ func (s *Store) shutdown() {
 	s.work.Wait()
 	s.mu.Lock()
 	s.closing, s.over = true, true
-	s.letIn()
+	s.wakeWaiters()
 	why := ErrClosed
 	if s.err != nil {
 		why = s.err
@@ -258,6 +258,6 @@ func (s *Store) poison(err error) error {
 	if s.err == nil {
 		s.err = err
 	}
-	s.letIn()
+	s.wakeWaiters()
 	return s.err
 }
