@@ -5,45 +5,58 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/spoold/spoold/integration/sim/broker"
+	sim "github.com/spoold/spoold/integration/sim/world"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/spool"
 )
 
-// original delivers some records without keys to a topic of six partitions, and has a few more that wait for their batch. It
-// gives its disk as it is now: what the original sends from here on, a copy holds as pending, and would send to other partitions.
-func original(t *testing.T, seed uint64, delivered, waiting int) (w *world, copied *modelSpool) {
-	w = newWorld(seed, 2)
-	w.topics, w.keys = []string{"a"}, 0
-	w.cluster.create("a", 6)
-	cfg := scenarioCfg
-	cfg.LingerMs, cfg.BatchSize, cfg.Seed = 50, 1000, seed
+// spread is a host and a topic of several partitions on two brokers.
+func spread(seed uint64, partitions int, cfg sender.Config) *world {
+	w := newWorld(broker.Config{Seed: seed, Brokers: 2})
+	w.topics = []string{"a"}
+	w.Cluster.CreateTopic("a", partitions, 1, broker.TopicConfig{})
+	cfg.Seed = seed
 	w.start(cfg)
-	w.run(20)
-	w.produce(delivered)
-	w.delivered(t)
+	w.run(30)
+	return w
+}
+
+// original delivers some records without keys to a topic of six partitions, and has a few more that wait for their batch. It
+// returns its disk as it is then: what the original sends from there on, a copy holds as pending, and would send to other partitions.
+func original(t *testing.T, seed uint64, delivered, waiting int) (w *world, copied *sim.Saved) {
+	t.Helper()
+	cfg := scenarioCfg
+	cfg.LingerMs, cfg.BatchSize = 50, 1000
+	w = spread(seed, 6, cfg)
+	w.acked(t, delivered)
 	w.produce(waiting)
 	w.run(10)
-	return w, w.disk.clone()
+	return w, w.Save()
 }
 
 // copied has the original deliver everything, and puts the copy in its place. Found by the simulated world.
 func copied(t *testing.T, seed uint64) *world {
+	t.Helper()
 	w, c := original(t, seed, 3, 40)
-	if len(c.recovered().Seals) > 0 {
+	if len(c.Recovered().Seals) > 0 {
 		t.Fatalf("seed %d: the copy has something in doubt", seed)
 	}
 	w.delivered(t)
-	w.disk, w.seen = c, nil
+	w.PutBack(c)
+	w.Sent = nil
 	return w
 }
 
-func (w *world) untilStopped(t *testing.T, seed uint64) {
+func (w *world) noticed(t *testing.T, seed uint64) {
 	t.Helper()
 	w.run(5000)
 	var stopped *sender.StoppedError
-	if !errors.As(w.fatal, &stopped) {
-		t.Fatalf("seed %d: the copy was not noticed: %v", seed, w.fatal)
+	if !errors.As(w.Stopped(), &stopped) {
+		w.fail(t, "seed %d: the copy was not noticed: %v", seed, w.Stopped())
 	}
 	w.check(t)
 }
@@ -51,8 +64,8 @@ func (w *world) untilStopped(t *testing.T, seed uint64) {
 // sentNothingNew wants all that was sent to be under the former start's producer id.
 func (w *world) sentNothingNew(t *testing.T, seed uint64, former protocol.ProducerIdentity) {
 	t.Helper()
-	for _, r := range w.seen {
-		if id := r.Batches[0].Identity; id.ID != former.ID {
+	for _, c := range w.Sent {
+		if id := c.Batches[0].Identity; id.ID != former.ID {
 			t.Fatalf("seed %d: the copy sent something as %v before it was noticed", seed, id)
 		}
 	}
@@ -61,107 +74,110 @@ func (w *world) sentNothingNew(t *testing.T, seed uint64, former protocol.Produc
 func TestACopyIsNoticedBeforeItSendsWhatTheOriginalHasSent(t *testing.T) {
 	for seed := uint64(1); seed <= 30; seed++ {
 		w := copied(t, seed)
-		w.crash(scenarioCfg)
-		w.untilStopped(t, seed)
+		w.start(scenarioCfg)
+		w.noticed(t, seed)
 	}
 }
 
-// A start that ends between two steps leaves to the next one what it takes to notice the copy.
+// A start that ends between two steps leaves to the next one what it takes to notice the copy. What it noticed itself may not
+// have become durable.
 func TestACopyIsNoticedHoweverOftenItsStartIsInterrupted(t *testing.T) {
 	for seed := uint64(1); seed <= 30; seed++ {
 		w := copied(t, seed)
 		for range 4 {
 			w.crash(scenarioCfg)
-			for range w.rng.IntN(30) {
-				w.step()
+			for n := w.rng.IntN(40); n > 0 && w.Stopped() == nil; n-- {
+				w.Step()
 			}
-			w.fatal = nil // nor was that it had noticed made durable
 		}
 		w.crash(scenarioCfg)
-		w.untilStopped(t, seed)
+		w.noticed(t, seed)
 	}
 }
 
-// What a topic's partitions are may not be told at a start.
+// It may be forbidden at a start to describe the topic.
 func TestACopyIsNoticedWhereTheTopicMayNotBeDescribedAtItsStart(t *testing.T) {
 	for seed := uint64(1); seed <= 30; seed++ {
 		w := copied(t, seed)
-		w.cluster.hidden = true
-		w.crash(scenarioCfg)
+		w.Cluster.Deny(broker.Describe, "a", true)
+		w.start(scenarioCfg)
 		w.run(200)
 		w.crash(scenarioCfg)
 		w.run(200)
-		w.cluster.hidden = false
-		w.untilStopped(t, seed)
+		w.Cluster.Deny(broker.Describe, "a", false)
+		w.noticed(t, seed)
 	}
 }
 
-// The broker that is asked first may not have heard of all partitions, and tell of none that the original went on with.
-// Found by the simulated world.
+// The broker that is asked first may lack partitions that the original went on with. Found by the simulated world.
 func TestACopyIsNoticedWhereAStaleBrokerShowsFewerPartitions(t *testing.T) {
 	cases := 0
 	for seed := uint64(1); cases < 30; seed++ {
 		if seed > 200 {
-			t.Fatalf("only %d of %d seeds have a partition that the broker does not tell of", cases, seed-1)
+			t.Fatalf("only %d of %d seeds have a partition that the broker does not show", cases, seed-1)
 		}
 		w, c := original(t, seed, 2000, 8)
-		parts := w.cluster.topics["a"].parts
-		var before []int
-		for _, p := range parts {
-			before = append(before, len(p.log))
+		var before [6]int
+		for p := range before {
+			before[p] = len(w.batches(int32(p)))
 		}
 		w.delivered(t)
-		for w.cluster.few = 0; len(parts[w.cluster.few].log) == before[w.cluster.few]; w.cluster.few++ {
+		few := 0
+		for len(w.batches(int32(few))) == before[few] {
+			few++
 		}
-		if w.cluster.few == 0 || c.recovered().Seals != nil {
+		found := c.Recovered()
+		if few == 0 || len(found.Seals) > 0 {
 			continue
 		}
 		cases++
-		w.disk, w.seen = c, nil
-		former := c.recovered().Former
-		w.crash(scenarioCfg)
+		w.PutBack(c)
+		w.Sent = nil
+		w.editTopics(everyBroker, func(t *kmsg.MetadataResponseTopic) { t.Partitions = t.Partitions[:min(few, len(t.Partitions))] })
+		w.start(scenarioCfg)
 		w.run(200)
-		w.cluster.few = 0
-		w.untilStopped(t, seed)
-		w.sentNothingNew(t, seed, former)
+		w.Edit = nil
+		w.noticed(t, seed)
+		w.sentNothingNew(t, seed, found.Former)
 	}
 }
 
-// The broker that is asked first may not have heard of a topic that was made after it was cut off from the others, and the copy
+// The broker that is asked first may lack a topic that was made after it was cut off from the others, and the copy
 // is older than all that was sent there. Found by the simulated world.
 func TestACopyIsNoticedWhereAStaleBrokerTellsOfNoTopicAtItsStart(t *testing.T) {
 	for seed := uint64(1); seed <= 40; seed++ {
 		w, _ := original(t, seed, 3, 0)
-		w.cluster.create("b", 6)
+		w.Cluster.CreateTopic("b", 6, 1, broker.TopicConfig{})
 		w.topics = []string{"b"}
 		w.produce(2) // the original uses one of the partitions
 		w.run(10)
-		c := w.disk.clone()
+		c := w.Save()
 		w.delivered(t)
-		w.disk, w.seen = c, nil
-		former := c.recovered().Former
-		w.cluster.unheard = 1 + int32(seed%2)
+		w.PutBack(c)
+		w.Sent = nil
+		stale := int32(seed % 2)
+		w.editTopics(func(from int32) bool { return from == stale }, func(t *kmsg.MetadataResponseTopic) {
+			t.ErrorCode, t.TopicID, t.Partitions = int16(protocol.UnknownTopicOrPartition), [16]byte{}, nil
+		})
 		cfg := scenarioCfg
 		cfg.Seed = 100 + seed // so that it takes another one
-		w.crash(cfg)
-		w.run(int64(seed) * 5) // whoever is asked first
-		w.cluster.unheard = 0
-		w.untilStopped(t, seed)
-		w.sentNothingNew(t, seed, former)
+		w.start(cfg)
+		w.run(int64(seed) * 5) // whichever is asked first
+		w.Edit = nil
+		w.noticed(t, seed)
+		w.sentNothingNew(t, seed, c.Recovered().Former)
 	}
 }
 
-// A topic that no broker has heard of does not hold up the others.
+// A topic that no broker has does not hold up the others.
 func TestATopicThatIsNotThereDelaysAStartByNoMoreThanASecondWord(t *testing.T) {
 	for seed := uint64(1); seed <= 20; seed++ {
 		w, _ := original(t, seed, 3, 20)
-		w.topics = []string{"gone"}
-		w.produce(1)
+		w.Append(record("gone", "gone"))
 		w.run(10)
-		w.topics = []string{"a"}
 		w.crash(scenarioCfg)
 		w.run(500)
-		if n := w.pending(); n != 1 {
+		if n := w.Pending(); n != 1 {
 			t.Fatalf("seed %d: %d records are pending after half a second, want the one of the missing topic alone", seed, n)
 		}
 	}
@@ -169,96 +185,91 @@ func TestATopicThatIsNotThereDelaysAStartByNoMoreThanASecondWord(t *testing.T) {
 
 // A leader that never answers does not hold up the others for ever.
 func TestTheCloneCheckWaitsForALeaderNoLongerThanForARequest(t *testing.T) {
-	w := newWorld(1, 2)
-	w.topics, w.keys = []string{"a"}, 8
-	w.cluster.create("a", 2)
 	cfg := scenarioCfg
 	cfg.RequestTimeoutMs = 1000
-	w.start(cfg)
-	w.run(20)
-	w.produce(20)
-	w.delivered(t)
+	seed := uint64(1)
+	w := spread(seed, 2, cfg)
+	for w.Cluster.Leader("a", 0) == w.Cluster.Leader("a", 1) {
+		seed++
+		w = spread(seed, 2, cfg)
+	}
+	w.keys = 8
+	w.acked(t, 20)
 	w.run(50)
 	w.drop = func(int32, sender.Request) bool { return true }
 	w.produce(20)
 	w.run(10)
-	w.drop = nil
-	silent := w.cluster.topics["a"].parts[1].leader
-	w.hold = func(b int32, _ sender.Request) bool { return b == silent }
-	former := w.disk.recovered().Former
+	former := w.Recovered().Former
+	w.Kill()
+	silent := w.Cluster.Leader("a", 1)
+	w.drop, w.hold = nil, func(b int32, _ sender.Request) bool { return b == silent }
 	anew := func() bool {
-		return slices.ContainsFunc(w.seen, func(r sender.Request) bool { return r.Batches[0].Identity.ID != former.ID })
+		return slices.ContainsFunc(w.Sent, func(c sim.Copy) bool { return c.Batches[0].Identity.ID != former.ID })
 	}
-	w.crash(cfg)
+	w.start(cfg)
 	w.produce(20)
 	w.run(900)
 	if anew() {
 		t.Fatal("something new was sent before all leaders had been asked")
 	}
-	w.run(1000)
+	w.run(4000) // the silent one may be asked for a producer id, too
 	if !anew() {
-		t.Fatal("nothing new is sent to the leader that answers")
+		w.fail(t, "nothing new is sent to the leader that answers")
 	}
-	if !slices.Contains(w.told, sender.Event(sender.CopyUnchecked{Unasked: 1})) {
-		t.Errorf("told %v, want that one partition was not asked", w.told)
+	if !slices.Contains(w.Events, sender.Event(sender.CopyUnchecked{Unasked: 1})) {
+		t.Errorf("reported %v, want that one partition was not asked", w.Events)
 	}
 }
 
 // A refused record raises a partition's epoch, and the next start stays with that producer id there, so as to shut out what was
 // sent under the former epoch. That is no way past the clone check. Found by the simulated world.
-func TestNothingIsSentUnderARaisedEpochBeforeTheRollCallIsOver(t *testing.T) {
+func TestNothingIsSentUnderARaisedEpochBeforeTheCloneCheck(t *testing.T) {
 	cases := 0
 	for seed := uint64(1); cases < 20; seed++ {
 		if seed > 200 {
 			t.Fatalf("only %d of %d seeds have a raised epoch that nothing was sent under", cases, seed-1)
 		}
-		w := newWorld(seed, 2)
-		w.topics, w.keys = []string{"a"}, 0
-		w.cluster.create("a", 6)
 		cfg := scenarioCfg
-		cfg.LingerMs, cfg.RequestTimeoutMs, cfg.BatchSize, cfg.Seed = 50, 2000, 1000, seed
-		w.start(cfg)
-		w.run(20)
-		w.produce(3)
-		w.delivered(t)
-		w.cluster.topics["a"].refuse = always(protocol.InvalidRecord)
-		w.produce(1)
-		w.delivered(t)
-		w.cluster.topics["a"].refuse = nil
+		cfg.LingerMs, cfg.RequestTimeoutMs, cfg.BatchSize = 50, 2000, 1000
+		w := spread(seed, 6, cfg)
+		w.acked(t, 3)
+		w.configure(func(c *broker.TopicConfig) { c.Refuse = all })
+		w.acked(t, 1)
+		w.configure(func(c *broker.TopicConfig) { c.Refuse = nil })
 		w.produce(40)
 		w.run(10)
-		rec := w.disk.recovered()
+		rec := w.Recovered()
 		k := slices.IndexFunc(rec.Partitions, func(p spool.PartitionState) bool {
 			return p.Identity.Epoch > 0 && p.Settled == protocol.NoSequence
 		})
 		if k < 0 || len(rec.Seals) > 0 {
 			continue
 		}
-		parts := w.cluster.topics["a"].parts
-		raised := parts[rec.Partitions[k].Partition].leader
-		if !slices.ContainsFunc(parts, func(p *modelPartition) bool { return p.leader != raised }) {
+		raised := w.Cluster.Leader("a", rec.Partitions[k].Partition)
+		others := false
+		for p := range int32(6) {
+			others = others || w.Cluster.Leader("a", p) != raised
+		}
+		if !others {
 			continue
 		}
 		cases++
-		w.hold = func(b int32, _ sender.Request) bool { return b != raised }
-		w.seen = nil
-		w.crash(cfg)
+		w.Kill()
+		w.hold, w.Sent = func(b int32, _ sender.Request) bool { return b != raised }, nil
+		w.start(cfg)
 		w.run(1000)
-		if len(w.seen) > 0 {
-			t.Fatalf("seed %d: sent as %v before all leaders had been asked", seed, w.seen[0].Batches[0].Identity)
+		if len(w.Sent) > 0 {
+			t.Fatalf("seed %d: sent as %v before all leaders had been asked", seed, w.Sent[0].Batches[0].Identity)
 		}
 	}
 }
 
-// A broker that is cut off from the others goes on saying that it leads. What metadata has told of later reigns is known after a
-// start, also where nothing was sent since. Found by the simulated world.
+// A broker that is cut off from the others goes on saying that it leads. A start has what metadata said of later reigns,
+// also where nothing was sent since. Found by the simulated world.
 func TestAStartRemembersTheReignThatMetadataToldOfLast(t *testing.T) {
-	w, p := scenario(2)
-	w.produce(3)
-	w.delivered(t)
-	w.cluster.failOver(p)
+	w := scenario(2)
+	w.acked(t, 3)
+	w.Cluster.Move("a", 0, 1-w.Cluster.Leader("a", 0))
 	w.run(310_000) // longer than metadata.max.age.ms
-	w.until(t, "a write of the reign", func() bool {
-		return w.disk.recovered().Partitions[0].LeaderEpoch == p.epoch
-	})
+	w.until(t, "a write of the reign", func() bool { return w.partition().LeaderEpoch == 1 })
 }

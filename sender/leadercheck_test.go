@@ -9,17 +9,14 @@ import (
 	"github.com/spoold/spoold/spool"
 )
 
-// wentBack is a host whose partition has lost what was acked last, as after an unclean leader election.
-func wentBack(t *testing.T) (*world, *modelPartition) {
-	w, p := scenario(2)
-	w.produce(1)
-	w.delivered(t)
-	w.produce(1)
-	w.delivered(t)
-	p.log = p.log[:1]
-	p.hw = p.end()
-	p.rebuild(5)
-	return w, p
+// wentBack is a host whose partition has lost what was acked last, as after an unclean leader election; and who leads it.
+func wentBack(t *testing.T) (*world, int32) {
+	w := scenario(2)
+	w.acked(t, 1)
+	w.acked(t, 1)
+	w.until(t, "replication", w.Cluster.Quiet)
+	w.Cluster.Lose("a", 0, 1)
+	return w, w.Cluster.Leader("a", 0)
 }
 
 func restart(w *world) {
@@ -31,29 +28,29 @@ func restart(w *world) {
 
 // A leader that is cut off from the others is not the only one to be believed. Found by the simulated world.
 func TestAnotherBrokerIsAskedWhoLeadsBeforeAPartitionIsParked(t *testing.T) {
-	w, p := wentBack(t)
-	leader, other := 0, 0 // how often the leader was asked for its producers, and then another broker for metadata
+	w, leader := wentBack(t)
+	asked, others := 0, 0 // how often the leader was asked for its producers, and then another broker for metadata
 	w.drop = func(b int32, r sender.Request) bool {
 		switch r.Message.(type) {
 		case *kmsg.DescribeProducersRequest:
-			leader++
+			asked++
 		case *kmsg.MetadataRequest:
-			if leader > 0 && b != p.leader && !w.parkOf().Parked() {
-				other++
+			if asked > 0 && b != leader && !w.parkOf().Parked() {
+				others++
 			}
 		}
 		return false
 	}
 	restart(w)
 	w.until(t, "a park", func() bool { return w.parkOf().Reason == spool.ParkLogWentBack })
-	if leader < 2 || other == 0 {
-		t.Errorf("parked, and the leader was asked %d times, another broker %d times", leader, other)
+	if asked < 2 || others == 0 {
+		t.Errorf("parked, and the leader was asked %d times, another broker %d times", asked, others)
 	}
 }
 
 func TestAPartitionIsParkedAfterAWhileWhereNoOtherBrokerAnswers(t *testing.T) {
-	w, p := wentBack(t)
-	w.drop = func(b int32, _ sender.Request) bool { return b != p.leader }
+	w, leader := wentBack(t)
+	w.drop = func(b int32, _ sender.Request) bool { return b != leader }
 	restart(w)
 	w.run(2500)
 	if w.parkOf().Parked() {

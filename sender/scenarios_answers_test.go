@@ -2,142 +2,167 @@ package sender_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/spoold/spoold/integration/sim/broker"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
+	"github.com/spoold/spoold/spool/bolt"
 )
 
+func all([]byte) bool { return true }
+
+func bad(v []byte) bool { return strings.HasPrefix(string(v), "bad") }
+
 func TestS21ARefusedResendOfABatchThatIsInTheLogIsDelivered(t *testing.T) {
-	refusals := map[string]func(*modelTopic, *modelPartition){
-		"max.message.bytes was lowered":              func(t *modelTopic, _ *modelPartition) { t.maxLen = 1 },
-		"message.timestamp.before.max.ms has passed": func(t *modelTopic, _ *modelPartition) { t.refuse = always(protocol.InvalidTimestamp) },
-		"the topic became compacted":                 func(t *modelTopic, _ *modelPartition) { t.refuse = always(protocol.InvalidRecord) },
+	refusals := map[string]func(*broker.TopicConfig){
+		"max.message.bytes was lowered":              func(c *broker.TopicConfig) { c.MaxMessageBytes = 70 },
+		"message.timestamp.before.max.ms has passed": func(c *broker.TopicConfig) { c.Before = 1 },
+		"the topic became compacted":                 func(c *broker.TopicConfig) { c.Compact = true },
+		"a policy of the broker is new":              func(c *broker.TopicConfig) { c.Refuse = all },
 	}
 	for name, refuse := range refusals {
-		w, p := scenario(1)
-		w.doubt(t, p, 1)
-		refuse(w.cluster.topics["a"], p)
-		w.crash(scenarioCfg)
+		w := scenario(1)
+		w.doubt(t, 1)
+		w.Kill()
+		w.configure(refuse)
+		w.start(scenarioCfg)
 		w.delivered(t)
-		if len(w.disk.dead[0]) != 0 || len(p.log) != 2 {
-			t.Errorf("%s: %d dead letters, %d batches in the log; want 0 and 2", name, len(w.disk.dead[0]), len(p.log))
+		if n := len(w.log()); w.dead() != 0 || n != 2 {
+			t.Errorf("%s: %d dead letters, %d batches in the log; want 0 and 2", name, w.dead(), n)
 		}
 	}
 }
 
-func always(code protocol.ErrorCode) func([]byte) protocol.ErrorCode {
-	return func([]byte) protocol.ErrorCode { return code }
-}
-
+// Every replica was restarted since the batches came, so that the next leader has state of one batch of the producer.
 func TestS22AFailOverAfterARestartIsResolvedByTheLastSequence(t *testing.T) {
-	w, p := scenario(3)
-	p.fresh = false // every replica was restarted while idle
-	w.doubt(t, p, 5)
-	w.cluster.failOver(p)
-	for _, c := range w.conns {
-		w.cut(c)
-	}
-	w.delivered(t)
-	for _, b := range p.log {
-		if b.id.Epoch != 0 {
-			t.Errorf("batch %+v: the epoch was raised", b)
+	w := scenario(3)
+	w.doubt(t, 5)
+	leader := w.Cluster.Leader("a", 0)
+	for id := range int32(3) {
+		if id != leader {
+			w.restartBroker(t, id)
 		}
 	}
-	if len(p.log) != 6 {
-		t.Errorf("%d batches in the log, want 6", len(p.log))
+	w.Cluster.Kill(leader)
+	w.delivered(t)
+	w.inFirstEpoch(t)
+	if n := len(w.log()); n != 6 {
+		t.Errorf("%d batches in the log, want 6", n)
 	}
+}
+
+// lagging is a scenario whose followers can be kept from fetching without leaving the ISR: what the leader appends then is not replicated.
+func lagging() (w *world, leader int32, lag func(bool)) {
+	w = scenarioOf(broker.Config{Brokers: 3, Lag: hour}, broker.TopicConfig{MinISR: 2})
+	leader = w.Cluster.Leader("a", 0)
+	return w, leader, func(lag bool) {
+		for id := range int32(3) {
+			if id != leader {
+				w.Cluster.Slow(id, lag)
+			}
+		}
+	}
+}
+
+// appended waits until the leader has appended what was sent last, replicated or not.
+func (w *world) appended(t *testing.T) {
+	t.Helper()
+	w.until(t, "a batch", func() bool { return len(w.Sent) > 0 })
+	b := &w.Sent[len(w.Sent)-1].Batches[0]
+	w.until(t, "its arrival", func() bool { return w.Cluster.Appended(w.id("a"), 0, b.Identity, b.Base) })
 }
 
 func TestS33ABatchThatOnlyTheLeaderHasIsNotSettledByTheQuestion(t *testing.T) {
-	w, p := scenario(3)
-	w.produce(1)
-	w.delivered(t)
-	p.isr, w.cluster.noRefuse = false, true // appended at the leader, not replicated
-	w.hold = isProduce
+	w, leader, lag := lagging()
+	w.acked(t, 1)
+	w.run(20)
+	lag(true)
+	w.hold, w.Sent = isProduce, nil
 	w.produce(3)
-	w.until(t, "its arrival", func() bool { return len(p.log) == 2 && p.hw == 1 })
+	w.appended(t)
+	if n := len(w.log()); n != 1 {
+		t.Fatalf("%d batches are replicated, want 1", n)
+	}
+	w.Sent = nil
 	w.crash(scenarioCfg)
-	w.until(t, "the re-send", func() bool { return len(w.seen) >= 3 })
-	if w.pending() == 0 {
+	w.until(t, "the re-send", func() bool { return len(w.Sent) > 0 })
+	w.run(50)
+	if w.Pending() == 0 {
 		t.Fatal("settled while it was on one replica only")
 	}
-	w.cluster.failOver(p) // and the leader dies with it
+	w.Cluster.Kill(leader)
+	lag(false)
 	w.hold = nil
-	for _, c := range w.conns {
-		w.cut(c)
-	}
 	w.delivered(t)
 }
 
 func TestS41WithoutTheRightToAskOneIsInFlightAndStatusSaysSo(t *testing.T) {
-	w := newWorld(1, 1)
-	w.topics, w.keys = []string{"a"}, 0
-	w.cluster.create("a", 1)
-	w.cluster.noAsk = true
+	w := newWorld(broker.Config{Seed: 1})
+	w.topics = []string{"a"}
+	w.Cluster.CreateTopic("a", 1, 1, broker.TopicConfig{})
+	w.Cluster.Deny(broker.Read, "a", true)
 	w.start(scenarioCfg)
 	most := 0
 	for range 8 {
 		w.produce(20)
-		w.run(10)
-		out := 0
-		for _, c := range w.conns {
-			for _, r := range c.waiting {
-				out += len(r.Batches)
-			}
+		for range 10 {
+			w.run(1)
+			most = max(most, w.Unanswered())
 		}
-		most = max(most, out)
 	}
 	w.delivered(t)
-	if most > 1 {
+	if most != 1 {
 		t.Errorf("%d batches were in flight, want 1", most)
 	}
-	if p := w.s.Status(w.now).Topics[0].Partitions[0]; p.MayAsk {
+	if w.status().Partitions[0].MayAsk {
 		t.Error("status does not say that the right to ask is missing")
 	}
 }
 
 func TestS42AGapStaysAndTheRestGoesOnInTheNextEpoch(t *testing.T) {
-	w, p := scenario(1)
-	w.produce(1)
-	w.delivered(t)
-	w.cluster.topics["a"].names = true
-	w.cluster.topics["a"].refuse = func(v []byte) protocol.ErrorCode {
-		if string(v[:2]) == "no" {
-			return protocol.InvalidRecord
-		}
-		return protocol.None
-	}
+	w := scenario(1)
+	w.acked(t, 1)
+	w.configure(func(c *broker.TopicConfig) { c.Refuse, c.Named = bad, true })
+	var list []bolt.RecordInput
 	for n := range 5 {
-		w.records = append(w.records, rec{topic: "a", value: fmt.Appendf(nil, "no%d", n), ts: w.now.Wall})
+		list = append(list, record("a", fmt.Sprint("bad", n)))
 	}
-	w.produce(20)
+	w.Append(append(list, w.records(20)...)...)
 	w.delivered(t)
-	if len(w.disk.dead[0]) != 5 {
-		t.Errorf("%d dead letters, want 5", len(w.disk.dead[0]))
+	if w.dead() != 5 {
+		t.Errorf("%d dead letters, want 5", w.dead())
 	}
-	last := p.log[len(p.log)-1]
-	if last.id.Epoch != 1 {
-		t.Errorf("the rest went out under %v, want epoch 1", last.id)
+	log := w.log()
+	if id := log[len(log)-1].Identity; id.Epoch != 1 {
+		t.Errorf("the rest went out under %v, want epoch 1", id)
 	}
-	if p.log[1].base != 0 {
-		t.Errorf("the next epoch began at sequence %d", p.log[1].base)
+	if log[1].Base != 0 {
+		t.Errorf("the next epoch began at sequence %d", log[1].Base)
 	}
 }
 
+// The answer to the first batch is that it was not replicated in time. The second one is acked.
 func TestS49AnAckThatOvertakesIsSettledByTheTail(t *testing.T) {
-	w, p := scenario(1)
-	w.produce(1)
-	w.delivered(t)
-	p.isr = false
-	w.cluster.noRefuse = true // what comes is appended, and times out
+	w, _, lag := lagging()
+	cfg := scenarioCfg
+	cfg.RequestTimeoutMs = 600 // the broker gives up after five sixths of it
+	w.crash(cfg)
+	w.acked(t, 1)
+	w.run(20)
+	lag(true)
+	w.Sent = nil
 	w.produce(5)
-	w.until(t, "the first to be appended", func() bool { return len(p.log) == 2 })
+	w.appended(t)
+	w.run(550)
 	w.produce(5)
-	p.isr = true
+	lag(false)
 	w.delivered(t)
-	if len(p.log) != 3 && len(p.log) != 2 {
-		t.Errorf("%d batches in the log", len(p.log))
+	if n := len(w.log()); n != 3 {
+		t.Errorf("%d batches in the log, want 3", n)
 	}
 	if w.parkOf().Parked() {
 		t.Errorf("parked: %+v", w.parkOf())
@@ -146,119 +171,114 @@ func TestS49AnAckThatOvertakesIsSettledByTheTail(t *testing.T) {
 
 func TestARefusedBatchOfWhichALateCopyTurnsUpIsDelivered(t *testing.T) {
 	for _, arrives := range []bool{true, false} {
-		w, _ := scenario(1)
-		w.calm = true
+		w := scenario(1)
+		w.acked(t, 1)
+		w.drop, w.Sent = isProduce, nil
 		w.produce(1)
-		w.delivered(t)
-		topic := w.cluster.topics["a"]
-		w.drop = isProduce
-		w.seen = nil
-		w.produce(1)
-		w.until(t, "the first copy", func() bool { return len(w.seen) > 0 })
-		late := w.seen[0]
-		w.run(5)
+		w.until(t, "the first copy", func() bool { return len(w.Sent) > 0 })
+		late := w.Sent[0]
+		w.configure(func(c *broker.TopicConfig) { c.Refuse = all })
 		w.drop = nil
-		topic.refuse = always(protocol.InvalidRecord)
-		w.until(t, "the refusal of the second copy", func() bool {
-			return w.disk.parts[[2]int64{0, 0}].Identity.Epoch == 1
-		})
-		if w.pending() != 1 || len(w.disk.dead[0]) != 0 {
-			t.Fatalf("pending %d, dead letters %d before anything is known; want 1 and 0", w.pending(), len(w.disk.dead[0]))
+		w.until(t, "the refusal of the second copy", func() bool { return w.partition().Identity.Epoch == 1 })
+		if w.Pending() != 1 || w.dead() != 0 {
+			t.Fatalf("pending %d, dead letters %d before anything is known; want 1 and 0", w.Pending(), w.dead())
 		}
-		topic.refuse = nil
+		w.configure(func(c *broker.TopicConfig) { c.Refuse = nil })
 		if arrives {
-			_, _ = w.cluster.serve(0, late)
-		}
-		if !arrives {
+			w.Arrive(&late)
+			w.run(5)
+		} else {
 			w.crash(scenarioCfg) // what is undecided survives a start
 		}
-		w.produce(1)
-		w.delivered(t)
+		w.acked(t, 1)
 		want := map[bool]int{true: 0, false: 1}[arrives]
-		if len(w.disk.dead[0]) != want {
-			t.Errorf("late copy arrives: %v: %d dead letters, want %d", arrives, len(w.disk.dead[0]), want)
+		if w.dead() != want {
+			t.Errorf("late copy arrives: %v: %d dead letters, want %d", arrives, w.dead(), want)
 		}
 	}
+}
+
+// otherID has brokers say that topic a has another id than it has.
+func (w *world) otherID() {
+	w.editTopics(everyBroker, func(t *kmsg.MetadataResponseTopic) { t.TopicID[3] ^= 0xff })
 }
 
 func TestOneStaleAnswerAboutATopicParksNothing(t *testing.T) {
-	w, p := scenario(1)
-	w.produce(1)
-	w.delivered(t)
-	topic := w.cluster.topics["a"]
-	right := topic.id
-	w.drop = isProduce
-	w.seen = nil
+	w := scenario(1)
+	w.acked(t, 1)
+	w.drop, w.Sent = isProduce, nil
 	w.produce(2)
-	w.until(t, "a copy that is lost", func() bool { return len(w.seen) > 0 })
-	topic.id[3] ^= 0xff // a broker that has not heard answers
+	w.until(t, "a copy that is lost", func() bool { return len(w.Sent) > 0 })
+	answers := 0
+	w.otherID()
+	edit := w.Edit
+	w.Edit = func(from int32, m kmsg.Response) {
+		if r, ok := m.(*kmsg.MetadataResponse); ok && len(r.Topics) > 0 {
+			if answers++; answers == 1 {
+				edit(from, m)
+			}
+		}
+	}
+	w.until(t, "a stale answer", func() bool { return answers > 0 })
 	w.run(4)
-	topic.id = right
 	w.drop = nil
 	w.delivered(t)
-	if w.parkOf().Parked() || len(p.log) != 2 {
-		t.Errorf("parked: %+v; %d batches in the log", w.parkOf(), len(p.log))
+	if n := len(w.log()); w.parkOf().Parked() || n != 2 {
+		t.Errorf("parked: %+v; %d batches in the log", w.parkOf(), n)
 	}
 }
 
+// The leader is restarted. It comes back as a follower without what it had not flushed, and answers for its own replica
+// while metadata still names it.
 func TestAFollowerThatLagsIsNotTakenForALogThatWentBack(t *testing.T) {
-	w, p := scenario(2)
+	w := scenario(2)
+	w.acked(t, 2)
+	w.drop, w.Sent = isProduce, nil
 	w.produce(2)
-	w.delivered(t)
-	w.drop, w.seen = isProduce, nil
-	w.produce(2)
-	w.until(t, "a batch in doubt", func() bool { return len(w.seen) > 0 })
-	// The leader is restarted: it comes back as a follower without what it had not
-	// flushed, and answers for its own replica while metadata still names it.
-	old := p.leader
-	state := p.state
-	p.state = map[int64]*modelProducer{}
-	for id, st := range state {
-		behind := *st
-		first := behind.window[0]
-		first.base, first.count = 0, 1
-		behind.window = []modelBatch{first}
-		p.state[id] = &behind
+	w.until(t, "a batch in doubt", func() bool { return len(w.Sent) > 0 })
+	asked := 0
+	w.Edit = func(_ int32, m kmsg.Response) {
+		switch r := m.(type) {
+		case *kmsg.DescribeProducersResponse:
+			asked++
+			for i := range r.Topics[0].Partitions[0].ActiveProducers {
+				r.Topics[0].Partitions[0].ActiveProducers[i].LastSequence = 0
+			}
+		case *kmsg.ListOffsetsResponse:
+			r.Topics[0].Partitions[0].ErrorCode = int16(protocol.NotLeaderOrFollower)
+		}
 	}
-	w.cluster.deposed = true
 	w.run(60)
-	w.drop = nil
-	p.state, p.leader, p.epoch = state, 1-old, p.epoch+1
-	w.cluster.deposed = false
+	w.Edit, w.drop = nil, nil
+	w.Cluster.Move("a", 0, 1-w.Cluster.Leader("a", 0))
 	w.delivered(t)
-	if w.parkOf().Parked() {
-		t.Errorf("parked: %+v", w.parkOf())
+	if asked == 0 || w.parkOf().Parked() {
+		t.Errorf("asked %d times, parked: %+v", asked, w.parkOf())
 	}
 }
 
 func TestS08AnEpochIsRaisedOnDiskBeforeAnythingGoesOutUnderIt(t *testing.T) {
 	delivered := 0
 	for crashAt := range 24 {
-		w, _ := scenario(1)
-		w.cluster.topics["a"].refuse = func(v []byte) protocol.ErrorCode {
-			if string(v) == "bad" {
-				return protocol.InvalidRecord
-			}
-			return protocol.None
-		}
-		w.produce(2)
-		w.records = append(w.records, rec{topic: "a", value: []byte("bad"), ts: w.now.Wall})
-		w.produce(10)
+		w := scenario(1)
+		w.configure(func(c *broker.TopicConfig) { c.Refuse = bad })
+		list := append(w.records(2), record("a", "bad"))
+		w.Append(append(list, w.records(10)...)...)
 		w.run(int64(4 + crashAt)) // before, at and after the refusal is written
 		used := map[string]string{}
-		for _, r := range w.seen {
-			for _, b := range r.Batches {
-				key := fmt.Sprint(b.Identity, b.Base)
-				if prev, ok := used[key]; ok && prev != string(b.Records()) && b.Base != 0 {
-					t.Errorf("crash at %d: %s was given to other records", crashAt, key)
-				}
-				used[key] = string(b.Records())
+		for _, c := range w.Sent {
+			b := &c.Batches[0]
+			key := fmt.Sprint(b.Identity, b.Base)
+			if prev, ok := used[key]; ok && prev != string(b.Records()) && b.Base != 0 {
+				t.Errorf("crash at %d: %s was given to other records", crashAt, key)
 			}
+			used[key] = string(b.Records())
 		}
 		w.crash(scenarioCfg)
 		// Where a copy of what was refused is unanswered and the leader has no state, an operator is asked.
-		w.until(t, "an end", func() bool { return w.pending() == 0 || w.parkOf().Reason == spool.ParkRefused })
-		if w.pending() == 0 {
+		w.until(t, "an end", func() bool { return w.Pending() == 0 || w.parkOf().Reason == spool.ParkRefused })
+		if w.Pending() == 0 {
+			w.check(t)
 			delivered++
 		}
 	}

@@ -68,3 +68,14 @@ func (c *Cluster) Move(name string, number int32, to int32) bool {
 	c.controller.publish(p.change())
 	return true
 }
+
+// Lose has all replicas of a partition end at an offset, as after an unclean election of one that had no more: what was acked
+// above is gone, and of producers they know what the rest of the log says.
+func (c *Cluster) Lose(name string, number int32, end int64) {
+	key := replicaKey{c.controller.topic(name).id, number}
+	for _, n := range c.nodes {
+		if r := n.replicas[key]; r != nil {
+			r.cut(end)
+		}
+	}
+}

@@ -234,6 +234,7 @@ func (h *host) carry(e *sender.Effects) {
 			h.w.tell("host %d: %T%+v", h.id, ev, ev)
 		}
 	}
+	h.w.stage.report(e.Events)
 	for _, ev := range e.Events {
 		if _, ok := ev.(sender.CopyUnchecked); ok {
 			h.w.event(check.Event{Kind: check.Unchecked, Host: h.id})

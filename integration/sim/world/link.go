@@ -39,6 +39,7 @@ type written struct {
 	resp     kmsg.Response
 	lose     bool // its answer is lost, and the connection with it
 	drop     bool // it never arrives, and the connection ends
+	hold     bool // it is not answered
 	again    bool // it arrives once more, so much later
 	againMs  int64
 	at       int64 // when it was written
@@ -172,9 +173,15 @@ func (h *host) any(r sender.Request) {
 			tell(nil, errors.New("connection refused"))
 			return
 		}
+		if h.w.stage.decide(seed, r) != Serve {
+			conn.Close(false)
+			tell(nil, errEnded)
+			return
+		}
 		conn.Receive(h.message(r), func(resp kmsg.Response) {
 			h.after(h.net.Int64N(3), func() {
 				conn.Close(false)
+				h.w.stage.edit(seed, resp)
 				tell(resp, nil)
 			})
 		})
@@ -190,6 +197,11 @@ func (h *host) any(r sender.Request) {
 // write puts a request on the wire.
 func (l *link) write(r sender.Request) {
 	h, w := l.h, l.h.w
+	fate := w.stage.decide(l.broker, r)
+	if fate == Refuse {
+		h.fail1(r, errEnded, 0)
+		return
+	}
 	s := &written{r: r, msg: h.message(r), at: w.ag.Now()}
 	l.waiting = append(l.waiting, s)
 	if r.Kind == sender.KindProduce {
@@ -212,6 +224,7 @@ func (l *link) write(r sender.Request) {
 			w.tell("host %d to %d: %d %s", h.id, l.broker, r.ID, describeMessage(s.msg))
 		}
 	}
+	w.stage.wrote(l.broker, s, fate)
 	at := max(w.ag.Now()+h.net.Int64N(4), l.lastIn, l.hung)
 	l.lastIn = at
 	h.after(at-w.ag.Now(), func() { l.arrive(s) })
@@ -269,6 +282,10 @@ func (l *link) arrive(s *written) {
 	s.arrived = true
 	l.conn.Receive(s.msg, func(resp kmsg.Response) {
 		l.double(s, resp)
+		w.stage.edit(l.broker, resp)
+		if s.hold {
+			return
+		}
 		if s.lose {
 			h.after(h.net.Int64N(3), func() { l.lost("cut") })
 			return

@@ -42,6 +42,7 @@ type World struct {
 	spooled  int   // records
 	steps    int
 	resolved int
+	stage    *Stage // nil: it is drawn what happens
 }
 
 // Result is what came of a run.
