@@ -64,7 +64,7 @@ func TestNothingIsSettledForALaterBatchInTheLogOfAnotherTopic(t *testing.T) {
 // first one. There is no room in the log for those before. Found by the simulated world.
 func TestNothingIsSettledForALaterBatchOfAForgottenProducer(t *testing.T) {
 	w, late := threeInDoubt(t, broker.Config{})
-	w.Cluster.Lose("a", 0, 5)
+	broker.Lose(w.Cluster, "a", 0, 5)
 	w.Cluster.Retain("a", 0, 0)
 	w.restartBroker(t, 0)
 	w.Arrive(late)
@@ -76,7 +76,7 @@ func TestNothingIsSettledForALaterBatchOfAForgottenProducer(t *testing.T) {
 // broker without news of it said where the former one ends. Found by the simulated world: it was asked for ever.
 func TestALogThatEndsBelowWhereItIsToBeReadParks(t *testing.T) {
 	w, _ := threeInDoubt(t, broker.Config{})
-	w.Cluster.Lose("a", 0, 0)
+	broker.Lose(w.Cluster, "a", 0, 0)
 	w.parksAll(t, spool.ParkLogWentBack)
 }
 

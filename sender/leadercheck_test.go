@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/spoold/spoold/integration/sim/broker"
 	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/spool"
 )
@@ -15,7 +16,7 @@ func wentBack(t *testing.T) (*world, int32) {
 	w.acked(t, 1)
 	w.acked(t, 1)
 	w.until(t, "replication", w.Cluster.Quiet)
-	w.Cluster.Lose("a", 0, 1)
+	broker.Lose(w.Cluster, "a", 0, 1)
 	return w, w.Cluster.Leader("a", 0)
 }
 

@@ -71,7 +71,7 @@ func (c *Cluster) Move(name string, number int32, to int32) bool {
 
 // Lose has all replicas of a partition end at an offset, as after an unclean election of one that had no more: what was acked
 // above is gone, and of producers they know what the rest of the log says.
-func (c *Cluster) Lose(name string, number int32, end int64) {
+func Lose(c *Cluster, name string, number int32, end int64) {
 	key := replicaKey{c.controller.topic(name).id, number}
 	for _, n := range c.nodes {
 		if r := n.replicas[key]; r != nil {
