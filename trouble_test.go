@@ -27,7 +27,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-func TestAFullSpoolRefusesAfterMaxBlockAndTakesAgainWhenItHasDrained(t *testing.T) {
+func TestAFullSpoolRefusesAfterMaxBlockUntilItHasDrained(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "t"))
 	c.link.down()
@@ -282,7 +282,8 @@ func TestALargerMaxRequestSizeTakesLargerRecords(t *testing.T) {
 	}
 }
 
-func TestARecordThatTheBrokerFindsTooLargeIsADeadLetterAndHoldsNobodyUp(t *testing.T) {
+// It does not hold up the records behind it.
+func TestARecordTooLargeForTheBrokerIsADeadLetter(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "t"), kfake.BrokerConfigs(map[string]string{"message.max.bytes": "10000"}))
 	p := c.open(t, t.TempDir())

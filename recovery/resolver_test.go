@@ -220,7 +220,7 @@ func TestAnotherProducersBatchesInTheTailProveNothing(t *testing.T) {
 }
 
 // An original cut a batch in two that its copy has in doubt as one, and others wrote in between. Found by the simulated world.
-func TestABatchWhosePiecesDoNotStandSideBySideIsSettledWithoutAPlace(t *testing.T) {
+func TestABatchInPiecesThatAreApartIsSettledWithoutAPlace(t *testing.T) {
 	for _, tt := range []struct {
 		second protocol.Offset
 		want   protocol.Offset
@@ -250,7 +250,7 @@ func TestACopyIsNoticedByWhatTheLogHoldsBeyondItsSeals(t *testing.T) {
 }
 
 // What is known over one connection may be forgotten when the next one comes, and nobody may be asked.
-func TestWithoutTheRightToAskAnOldBatchIsNotSentAgainOnWhatAFormerConnectionShowed(t *testing.T) {
+func TestWithoutTheRightToAskAFormerConnectionProvesNothing(t *testing.T) {
 	r := New(facts(10, 2), batches(10, 2, nil))
 	later := spool.Time{Wall: now.Wall + 30*hourMs, Age: now.Age + 30*hourMs}
 	r.Next(now)
@@ -270,7 +270,7 @@ func TestWithoutTheRightToAskAnOldBatchIsNotSentAgainOnWhatAFormerConnectionShow
 
 // The broker remembers a producer by the last batch that it appended, which may be one behind with older records. Found by
 // the simulated world.
-func TestWithoutTheRightToAskNothingIsSentAgainThatAnOlderOneBehindItMayHaveMadeForgotten(t *testing.T) {
+func TestWithoutTheRightToAskTheOldestBatchDecides(t *testing.T) {
 	old := func(i int, b *Batch) {
 		if i == 1 {
 			b.MaxTimestamp = now.Wall - 21*hourMs

@@ -177,7 +177,8 @@ func TestFactsThatNoPendingRecordNeedsAreForgotten(t *testing.T) {
 	}
 }
 
-func TestLoadingAStateWithoutOneOfItsPairsIsAnErrorOrOnlyLessOfTheSame(t *testing.T) {
+// What is given is a part of the whole state, and nothing else.
+func TestLoadingAStateWithoutOneOfItsPairsFailsOrGivesLess(t *testing.T) {
 	_, changes := testState(t)
 	m := pairs(changes)
 	for k, v := range m {

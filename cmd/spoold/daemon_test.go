@@ -181,7 +181,8 @@ func values(t *testing.T, broker, topic string, n int) []string {
 	return got
 }
 
-func TestDaemonTakesRecordsWithNoClusterInSightAndDeliversThemLaterOnce(t *testing.T) {
+// Each of them is delivered once.
+func TestDaemonTakesRecordsWithoutAClusterAndDeliversThemLater(t *testing.T) {
 	spool := filepath.Join(t.TempDir(), "spool")
 	away := startDaemon(t, spool, "-b", "127.0.0.1:1")
 	if code, text := away.post(t, "/topics/orders", "k1", `{"records":[{"value":1},{"value":2}]}`); code != 200 || !strings.Contains(text, `"offset":-1`) {

@@ -57,7 +57,7 @@ func TestASecondSignalEndsAtOnceAndLosesNothing(t *testing.T) {
 }
 
 // A file size limit makes every further write of the child fail, as a disk without room does.
-func TestADaemonWhoseDiskTakesNoMoreSaysSoAndGoesOnWhenItDoesAgain(t *testing.T) {
+func TestADaemonSaysThatItsDiskTakesNoMoreAndGoesOnLater(t *testing.T) {
 	t.Parallel()
 	spool := filepath.Join(t.TempDir(), "spool")
 	d := startChild(t, spool, "-b", "127.0.0.1:1")
@@ -177,7 +177,8 @@ func copyFile(t *testing.T, to string) {
 	}
 }
 
-func TestWhatEndedProducesLeftInSeveralDirectoriesIsDeliveredFirstAndOnce(t *testing.T) {
+// It may lie in several directories.
+func TestWhatEndedProducesLeftIsDeliveredFirstAndOnce(t *testing.T) {
 	broker := startForgetful(t)
 	broker.drop.Store(true)
 	home := t.TempDir()

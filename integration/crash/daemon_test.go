@@ -11,7 +11,7 @@ import (
 
 // The promise under SIGKILL: 0 lost, 0 duplicated, 0 reordered per partition, byte for byte,
 // whenever the daemon dies, also while it recovers from the death before.
-func TestNothingIsLostDoubledOrReorderedWhenTheDaemonIsKilledUnderLoad(t *testing.T) {
+func TestPromiseHoldsWhenTheDaemonIsKilledUnderLoad(t *testing.T) {
 	r := newRig(t, setup{brokers: 1, think: 40 * time.Millisecond, records: 4})
 	r.start()
 	r.load.Run(r.ctx)

@@ -39,7 +39,7 @@ var lives = []map[string]string{
 
 // The promise over TLS, with passwords, with another codec and mechanism in each life, and batches that the topic is too small for
 // half of the time, so that they are cut in pieces, also while the daemon dies.
-func TestNothingIsLostOverTLSWhileBatchesAreSplitAndTheDaemonIsKilled(t *testing.T) { testSecure(t, 1) }
+func TestNothingIsLostOverTLSWhileTheDaemonIsKilled(t *testing.T) { testSecure(t, 1) }
 
 func TestNothingIsLostOverTLSWhileThreeBrokersFailOver(t *testing.T) { testSecure(t, 3) }
 

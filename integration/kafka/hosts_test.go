@@ -31,8 +31,8 @@ func sendEach(t *testing.T, p *spoold.Producer, topic string, n int, change func
 	return list
 }
 
-// A compacted topic refuses records without a key, and names each with its reason.
-func TestRecordsWithoutAKeyAreDeadLettersWithTheirOwnReasonAndGoToTheirTopic(t *testing.T) {
+// A compacted topic refuses records without a key, and names each with its reason. They go to the dead letter topic.
+func TestRecordsWithoutAKeyAreDeadLettersWithTheirOwnReason(t *testing.T) {
 	c := kafka.Run(t, kafka.Options{})
 	if err := c.CreateTopic(t.Context(), "t", 1, map[string]string{"cleanup.policy": "compact"}); err != nil {
 		t.Fatal(err)
@@ -141,7 +141,7 @@ func TestTheSizeThatATopicTakesIsLearnt(t *testing.T) {
 }
 
 // Records expire while the cluster is away, and a batch in doubt does not before it is resolved.
-func TestRecordsExpireWhileTheBrokerIsAwayAndWhatIsInDoubtIsResolved(t *testing.T) {
+func TestRecordsExpireWhileTheBrokerIsAway(t *testing.T) {
 	c := kafka.Run(t, kafka.Options{})
 	if err := c.CreateTopic(t.Context(), "t", 1, nil); err != nil {
 		t.Fatal(err)

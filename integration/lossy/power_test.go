@@ -36,7 +36,7 @@ func seed(t *testing.T) uint64 {
 
 // The promise under power cuts: 0 lost, 0 duplicated, 0 reordered per partition, byte for byte, whenever
 // the power is cut, also while the daemon recovers from the cut before, and after a disk that failed.
-func TestNothingIsLostDoubledOrReorderedWhenThePowerIsCutUnderLoad(t *testing.T) {
+func TestPromiseHoldsWhenThePowerIsCutUnderLoad(t *testing.T) {
 	first := seed(t)
 	cluster(t) // its start is not counted
 	run := proof.Begin("power-cuts", "Power cuts of the real daemon on a lossy file system", "make power")

@@ -116,7 +116,7 @@ func TestARateOfAProcessEndsWithIt(t *testing.T) {
 	}
 }
 
-func TestAPictureIsMadeOfAShortHistoryAndOfOneInWhichNothingHappened(t *testing.T) {
+func TestAPictureIsMadeOfAShortHistoryAndOfAnEmptyOne(t *testing.T) {
 	for name, fill := range map[string]string{"something": "5", "nothing": "0", "no answer": ""} {
 		h := made(t, 61, func(row map[string]string, _ int) {
 			for _, column := range []string{"pending", "disk_bytes", "spool_bytes", "file_bytes", "anon_bytes", "descriptors", "threads", "cpu_ms", "device_bytes"} {

@@ -104,7 +104,7 @@ func TestHistoriesAreLongAndEveryKindOfFaultComesToPass(t *testing.T) {
 }
 
 // What makes a history long enough makes none too short, and touches none that is long by far.
-func TestAskingForAWholeHistoryChangesOnlyThoseThatWouldBeTooShort(t *testing.T) {
+func TestAskingForAWholeHistoryChangesOnlyTheShortOnes(t *testing.T) {
 	short, mended := 0, 0
 	for seed := uint64(1); seed <= 150; seed++ {
 		p := world.Draw(seed)

@@ -46,7 +46,8 @@ func TestTheBookKnowsWhatWasOnAndWhen(t *testing.T) {
 	})
 }
 
-func TestADeckDealsEachCardOnceBeforeAnyAgainAndRepeatsItselfFromItsSeed(t *testing.T) {
+// The same seed gives the same order.
+func TestADeckDealsEachCardOnceBeforeAnyIsDealtAgain(t *testing.T) {
 	deal := func(seed uint64) []int {
 		d := NewDeck(rand.New(rand.NewPCG(seed, 0)), 0, 1, 2, 3, 4, 5, 6, 7)
 		var out []int

@@ -18,7 +18,7 @@ import (
 
 // The whole promise, for as long as one likes: nothing is lost, doubled, reordered, changed or parked, everything
 // stays inside its limits, and what piled up drains when trouble ends.
-func TestTheDaemonInAllKindsOfTroubleKeepsItsPromiseForAsLongAsTheRunLasts(t *testing.T) {
+func TestTheDaemonKeepsItsPromiseInAllKindsOfTrouble(t *testing.T) {
 	r := newRig(t)
 	t.Cleanup(r.report)
 	watching, stop := context.WithCancel(r.ctx)

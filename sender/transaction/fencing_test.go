@@ -57,7 +57,7 @@ func TestTheCoordinatorsAbortIsAwaitedWhileNobodyReplicatesIt(t *testing.T) {
 	}
 }
 
-func TestAnotherProducersTransactionIsNotTakenForTheCoordinatorsAbort(t *testing.T) {
+func TestAnotherProducersTransactionIsNoAbortOfTheCoordinator(t *testing.T) {
 	for _, c := range []struct {
 		what    string
 		ago     int64

@@ -221,7 +221,7 @@ func TestALostAbortBehindACommitIsWrittenAsAnAbort(t *testing.T) {
 }
 
 // The next process does not know which records were in which partition: an operator has to decide.
-func TestATransactionIsParkedWhoseMarkerAFormerProcessHadWrittenWrongly(t *testing.T) {
+func TestATransactionIsParkedIfAFormerProcessMarkedItWrongly(t *testing.T) {
 	w := lostMarker(t, 2)
 	w.longest = 1 << 30
 	clear(w.marks.hangs)

@@ -71,7 +71,7 @@ func TestConcurrentRepeatsOfAKeyStoreOneBatch(t *testing.T) {
 	}
 }
 
-func TestRepeatAfterARestartAttachesToPendingRecordsAndKnowsSettledOnes(t *testing.T) {
+func TestRepeatAfterARestartFindsPendingAndSettledRecords(t *testing.T) {
 	o := tinyOptions(t.TempDir())
 	l, _ := openLoop(t, o)
 	b := keyed("k", "a", "v")
@@ -111,7 +111,8 @@ func TestRepeatAfterARestartAttachesToPendingRecordsAndKnowsSettledOnes(t *testi
 	}
 }
 
-func TestKeysAreRefusedWhenTheOldestIsYoungAndForgottenAfterTheWindow(t *testing.T) {
+// One more than there may be is refused while the oldest is young.
+func TestKeysAreForgottenAfterTheWindowAndRefusedBefore(t *testing.T) {
 	o := tinyOptions(t.TempDir())
 	var mu sync.Mutex
 	now := int64(1)

@@ -10,7 +10,8 @@ import (
 	"github.com/spoold/spoold/spool"
 )
 
-func TestATopicMoreThanTheSpoolMayHaveIsRefusedAndNothingOfItsBatchIsStored(t *testing.T) {
+// Nothing of its batch is stored.
+func TestATopicMoreThanTheSpoolMayHaveIsRefused(t *testing.T) {
 	o := tinyOptions(t.TempDir())
 	o.MaxTopics = 3
 	l, _ := openLoop(t, o)

@@ -300,7 +300,8 @@ func TestStuckRecordDoesNotHoldTheDisk(t *testing.T) {
 	l.close()
 }
 
-func TestIdleSpoolWritesNothingAndOwedSettlementsGetACommitOfTheirOwn(t *testing.T) {
+// These get a commit of their own.
+func TestIdleSpoolWritesNothingButOwedSettlements(t *testing.T) {
 	l, _ := openLoop(t, tinyOptions(t.TempDir()))
 	defer l.close()
 	if err := mustAppend(t, l.s, "a", "x").Spooled(context.Background()); err != nil {

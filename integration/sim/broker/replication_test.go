@@ -98,7 +98,7 @@ func TestADeposedLeaderThatBelievesInItselfAcksNothing(t *testing.T) {
 }
 
 // What the new leader never had may not stay in a log (KIP-101): the offsets are other records' now.
-func TestAFollowerThatComesBackTruncatesWhatTheNewLeaderDoesNotHave(t *testing.T) {
+func TestAFollowerThatComesBackCutsWhatTheNewLeaderLacks(t *testing.T) {
 	l, topic, old := three(t, broker.Config{}, 2)
 	l.fill(topic, 0, 1)
 	l.CutOff(old, true)
@@ -139,7 +139,7 @@ func TestAFollowerLeavesTheISRWhenItLagsAndJoinsWhenItHasCaughtUp(t *testing.T) 
 
 // Partition.isFollowerInSync: a new leader's high watermark may lag. A follower that has all below it may lack what was acked before, and
 // must have all from before the reign to join.
-func TestAFollowerDoesNotJoinTheISRBeforeItHasWhatTheReignBeganWith(t *testing.T) {
+func TestAFollowerJoinsTheISROnceItHasWhatTheReignBeganWith(t *testing.T) {
 	l, topic, old := three(t, broker.Config{Lag: 1000, Session: 100_000, Fetch: 200}, 1)
 	next, late := (old+1)%3, (old+2)%3
 	l.fill(topic, 0, 2)

@@ -170,7 +170,7 @@ func TestAProcessThatLivesOnAfterItsDiskHasFailedIsSeen(t *testing.T) {
 	}
 }
 
-func TestAProcessStopsForAnotherClusterOrForBeingACopyAndForNothingElse(t *testing.T) { run(t, copies) }
+func TestAProcessStopsOnlyForAnotherClusterOrAsACopy(t *testing.T) { run(t, copies) }
 
 func (s *story) stopped(host int, as Result, text string) {
 	s.tell(Event{Kind: Ended, Host: host, Result: as, Text: text})

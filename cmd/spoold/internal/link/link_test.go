@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestACutLinkBreaksConnectionsAndRefusesNewOnesUntilItIsMended(t *testing.T) {
+func TestACutLinkBreaksConnectionsAndRefusesNewOnesUntilMended(t *testing.T) {
 	echo, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
