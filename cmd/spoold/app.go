@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
@@ -43,6 +44,9 @@ func (Main) Run(ctx context.Context, args []string, stdin io.Reader, stdout, std
 	var none *spoold.NoSpoolError
 	if errors.As(err, &none) {
 		err = &exitError{codeOf(err), fmt.Errorf("%w; --spool DIR or -c FILE name another one", err)}
+	}
+	if errors.Is(err, syscall.ELOOP) {
+		err = &exitError{codeOf(err), fmt.Errorf("%w: a file of a spool must be there itself: no symbolic link is followed to it", err)}
 	}
 	sayError(stderr, err)
 	return codeOf(err)

@@ -55,7 +55,7 @@ func OpenHistory(path string) (*History, error) {
 	if path == "" {
 		return h, nil
 	}
-	info, err := os.Stat(path)
+	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return h, nil
 	}
@@ -152,16 +152,29 @@ func (h *History) save(now bool) error {
 	}
 	text, err := json.Marshal(h.Series())
 	if err == nil {
-		tmp := h.path + ".new"
-		if err = os.WriteFile(tmp, text, 0o600); err == nil {
-			err = os.Rename(tmp, h.path)
-		}
-		if err != nil {
-			_ = os.Remove(tmp) // the first error says it all
-		}
+		err = replace(h.path, text)
 	}
 	if err != nil {
 		return fmt.Errorf("the history of the status page is not saved to %s: %w", filepath.Base(h.path), err)
+	}
+	return nil
+}
+
+// replace has another content in a file. A symbolic link of its name, or of the new file's, is replaced, not followed.
+func replace(path string, text []byte) error {
+	tmp := path + ".new"
+	_ = os.Remove(tmp) // an end in the middle left it, or it is not ours: it must not be there
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("%w", err)
+	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		_ = os.Remove(tmp) // the first error says it all
+		return fmt.Errorf("%w", err)
 	}
 	return nil
 }

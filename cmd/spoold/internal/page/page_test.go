@@ -254,3 +254,30 @@ func TestLastWarningsAreKept(t *testing.T) {
 		t.Errorf("fields %v", f)
 	}
 }
+
+// Whoever may write into the spool's directory must not have the daemon write over other files.
+func TestTheHistoryFollowsNoSymbolicLink(t *testing.T) {
+	dir := t.TempDir()
+	path, other := filepath.Join(dir, "h.json"), filepath.Join(dir, "other")
+	if err := os.WriteFile(other, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{path, path + ".new"} {
+		if err := os.Symlink(other, name); err != nil {
+			t.Fatal(err)
+		}
+		_, err := OpenHistory(path)
+		if (err != nil) != (name == path) {
+			t.Errorf("OpenHistory with a link at %s: %v", filepath.Base(name), err)
+		}
+		if err := replace(path, []byte("{}")); err != nil {
+			t.Error(err)
+		}
+		if text, err := os.ReadFile(other); err != nil || string(text) != "precious" {
+			t.Errorf("with a link at %s the other file has %q, %v", filepath.Base(name), text, err)
+		}
+		if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {
+			t.Errorf("the history is %v, %v", info, err)
+		}
+	}
+}

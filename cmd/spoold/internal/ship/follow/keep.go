@@ -75,7 +75,9 @@ func NewKeeper(dir, name string) (*Keeper, error) {
 	if total+maxKeep > maxKept {
 		return nil, fmt.Errorf("keep a line that is too long: %s holds %d MiB already: look at these lines and remove them", dir, total>>20)
 	}
-	h, err := os.OpenFile(filepath.Join(dir, name+".tmp"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	temp := filepath.Join(dir, name+".tmp")
+	_ = os.Remove(temp) // an end in the middle left it; a symbolic link must not be followed
+	h, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("keep a line that is too long: %w", err)
 	}
