@@ -199,10 +199,16 @@ func (b *run) flood(ctx context.Context, r *Result) error {
 	limit, cancel := context.WithTimeout(ctx, b.Drain)
 	defer cancel()
 	if err := b.p.Flush(limit); err != nil {
+		r.Acked = perSecond(r.Records, b.p.Status().Pending, time.Since(begin))
 		return b.slow(ctx, err)
 	}
-	r.Acked = float64(r.Records) / time.Since(begin).Seconds()
+	r.Acked = perSecond(r.Records, 0, time.Since(begin))
 	return nil
+}
+
+// perSecond is the rate of those that are not pending any more.
+func perSecond(records int, pending uint64, took time.Duration) float64 {
+	return float64(records-int(min(pending, uint64(records)))) / took.Seconds()
 }
 
 func (b *run) spooled(ctx context.Context, r *Result, last spoold.Delivery, begin time.Time) error {
