@@ -2,6 +2,7 @@ package spoold
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -13,6 +14,8 @@ const (
 	countWait = time.Second
 	// countRetry is how long such a question that had no answer is not put again.
 	countRetry = 5 * time.Second
+	// countAgain is how long a partition that the cluster said a topic does not have is believed to be missing.
+	countAgain = time.Second
 	// maxAsked bounds what is kept of topics that nothing was spooled for.
 	maxAsked = 10_000
 )
@@ -28,16 +31,53 @@ func (p *Producer) PartitionCount(ctx context.Context, topic string) int32 {
 		return n
 	}
 	select {
-	case <-p.counts.ask(topic, func() int32 {
-		ctx, cancel := context.WithTimeout(context.Background(), countWait) // not that of the first who asks: others wait, too
-		defer cancel()
-		parts, _ := p.PartitionsFor(ctx, topic)
-		return int32(len(parts))
-	}):
+	case <-p.counts.askOf(p, topic):
 		n, _ = p.counts.known(s, topic)
 	case <-ctx.Done():
 	}
 	return n
+}
+
+// askOf has the cluster asked for the size of a topic, and gives what is closed when the answer is noted.
+func (c *partitionCounts) askOf(p *Producer, topic string) <-chan struct{} {
+	return c.ask(topic, func() int32 {
+		ctx, cancel := context.WithTimeout(context.Background(), countWait) // not that of the first who asks: others wait, too
+		defer cancel()
+		parts, _ := p.PartitionsFor(ctx, topic)
+		return int32(len(parts))
+	})
+}
+
+// place is the partition that r names, or that the program's Partitioner chooses. ErrInvalidRecord: the cluster says that the topic does
+// not have it. A repeat of what may be spooled already is not asked about: its answer is that of the first.
+func (c *partitionCounts) place(ctx context.Context, p *Producer, r *Record, repeat bool) (Partition, error) {
+	partition, err := p.chooser.choose(ctx, p, r)
+	if n := partition.Number(); err == nil && n > 0 && !repeat {
+		err = c.has(ctx, p, r.Topic, n)
+	}
+	return partition, err
+}
+
+// has refuses partition n of a topic that is known to have fewer and of which the cluster says so now: one may have been added
+// since metadata came. Of a topic that is not known, and while the cluster is away, it refuses nothing.
+func (c *partitionCounts) has(ctx context.Context, p *Producer, topic string, n int32) error {
+	s := p.engines.now.Load().loop.Snapshot()
+	if known, _ := c.known(s, topic); known == 0 || n < known || !s.Core.LinkUp && s.Core.LinkErr != "" {
+		return nil
+	}
+	count, ok := c.confirmed(topic)
+	if !ok {
+		select {
+		case <-c.askOf(p, topic):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		count, _ = c.confirmed(topic)
+	}
+	if count == 0 || n < count {
+		return nil
+	}
+	return fmt.Errorf("%w: topic %s has no partition %d: it has %d, numbered from 0", ErrInvalidRecord, topic, n, count)
 }
 
 // partitionCounts are how many partitions topics have. Safe for concurrent use.
@@ -49,6 +89,7 @@ type partitionCounts struct {
 	counts map[string]int32 // partitions by topic
 	asked  map[string]asked // of topics that were asked for; of asked and counts the larger one counts
 	asking map[string]chan struct{}
+	fresh  map[string]asked // what the cluster said a moment ago
 }
 
 type asked struct {
@@ -57,7 +98,7 @@ type asked struct {
 }
 
 func newPartitionCounts(maxAge time.Duration) *partitionCounts {
-	return &partitionCounts{maxAge: maxAge, asked: make(map[string]asked), asking: make(map[string]chan struct{})}
+	return &partitionCounts{maxAge: maxAge, asked: make(map[string]asked), asking: make(map[string]chan struct{}), fresh: make(map[string]asked)}
 }
 
 // known is how many partitions a topic has, or 0. ok: there is no use in asking now.
@@ -81,19 +122,38 @@ func (c *partitionCounts) known(s *loop.Snapshot, topic string) (n int32, ok boo
 
 // note keeps what the cluster said of a topic until a snapshot has it, or it is too old. 0: it did not say.
 func (c *partitionCounts) note(topic string, n int32) {
-	age := c.maxAge
+	age, again := c.maxAge, countAgain
 	if n == 0 {
-		age = countRetry
+		age, again = countRetry, countRetry
 	}
+	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, found := c.asked[topic]; !found && len(c.asked) >= maxAsked {
-		for old := range c.asked { // any one: it is asked for again
-			delete(c.asked, old)
+	keep(c.asked, topic, asked{n, now.Add(age)})
+	keep(c.fresh, topic, asked{n, now.Add(again)})
+}
+
+// keep puts an answer in place of an older one of its topic, or of any one where there are maxAsked: that is asked for again.
+func keep(answers map[string]asked, topic string, a asked) {
+	if _, found := answers[topic]; !found && len(answers) >= maxAsked {
+		for old := range answers {
+			delete(answers, old)
 			break
 		}
 	}
-	c.asked[topic] = asked{n, time.Now().Add(age)}
+	answers[topic] = a
+}
+
+// confirmed is what the cluster said a moment ago; 0: nothing. ok: there is no use in asking now.
+func (c *partitionCounts) confirmed(topic string) (n int32, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a, found := c.fresh[topic]
+	if !found || !time.Now().Before(a.until) {
+		delete(c.fresh, topic)
+		return 0, false
+	}
+	return a.n, true
 }
 
 // ask puts a question, if nobody else does, and gives what is closed when its answer is noted.

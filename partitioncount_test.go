@@ -2,11 +2,14 @@ package spoold_test
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -65,5 +68,45 @@ func TestPartitionCountDoesNotWaitForAnOutage(t *testing.T) {
 	begin := time.Now()
 	if n, took := p.PartitionCount(patient(t), "t"), time.Since(begin); n != 0 || took > time.Second/2 {
 		t.Errorf("PartitionCount = %d after %v", n, took)
+	}
+}
+
+// A record for a partition that its topic does not have is refused where the cluster says so, and taken as soon as it is added.
+func TestSendRefusesAPartitionThatItsTopicDoesNotHave(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, kfake.SeedTopics(2, "t"))
+	p := c.open(t, t.TempDir(), func(cfg *spoold.Config) { cfg.MetadataMaxAge = time.Second })
+	third := spoold.Record{Topic: "t", Partition: spoold.ToPartition(2), Value: []byte("v")}
+	sends := map[string]func() error{
+		"Send":     func() error { _, err := p.Send(patient(t), third); return err },
+		"SendFunc": func() error { return p.SendFunc(patient(t), third, func(spoold.Ack, error) {}) },
+		"SendBatch": func() error {
+			_, err := p.SendBatch(patient(t), spoold.Batch{Records: []spoold.Record{third}})
+			return err
+		},
+	}
+	send(t, p, "t", 0, 4)
+	flush(t, p)
+	eventually(t, "the partitions are counted", func() bool { return p.PartitionCount(patient(t), "t") == 2 })
+	for name, send := range sends {
+		if err := send(); !errors.Is(err, spoold.ErrInvalidRecord) || !strings.Contains(err.Error(), "topic t has no partition 2: it has 2") {
+			t.Errorf("%s = %v", name, err)
+		}
+	}
+	if n := p.Status().Accepted; n != 4 {
+		t.Errorf("%d records were taken, want 4", n)
+	}
+	c.admin(t, func(a *kadm.Client) error { _, err := a.CreatePartitions(patient(t), 1, "t"); return err })
+	eventually(t, "the added partition is known", func() bool { return sends["Send"]() == nil })
+	flush(t, p)
+	// A repeat may be of what was taken already, so it is; and nothing is refused while the cluster cannot be asked.
+	third.Partition = spoold.ToPartition(9)
+	if _, err := p.SendBatch(patient(t), spoold.Batch{Key: "k", Records: []spoold.Record{third}}); err != nil {
+		t.Errorf("SendBatch with a key = %v", err)
+	}
+	c.link.down()
+	eventually(t, "the link is down", func() bool { return p.Status().Link == "down" })
+	if _, err := p.Send(patient(t), third); err != nil {
+		t.Errorf("Send in an outage = %v", err)
 	}
 }

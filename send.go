@@ -15,7 +15,8 @@ import (
 //
 // It waits only while the spool is full, at most max.block.ms or until ctx ends: then ErrFull (with
 // the context's error), and the record was not taken. With a context that has ended already nothing is taken. ErrTooLarge, ErrInvalidRecord: it never can
-// be. ErrClosed, or ErrUnknown after a disk failure: this Producer takes no more.
+// be, or it names a partition that its topic does not have: where the number of partitions is known and too small, and the cluster can
+// be reached, that is asked for anew, which takes at most a second. Where it is not known the record is taken, and waits. ErrClosed, or ErrUnknown after a disk failure: this Producer takes no more.
 // Safe for concurrent use.
 func (p *Producer) Send(ctx context.Context, r Record) (Delivery, error) {
 	if p.plain {
@@ -33,9 +34,9 @@ func (p *Producer) send(ctx context.Context, r *Record) (Delivery, error) {
 		return Delivery{}, err
 	}
 	partition := r.Partition
-	if !p.chooser.none() {
+	if !p.chooser.none() || partition.Number() > 0 {
 		var err error
-		if partition, err = p.chooser.choose(ctx, p, r); err != nil {
+		if partition, err = p.counts.place(ctx, p, r, false); err != nil {
 			return Delivery{}, err
 		}
 	}
@@ -135,7 +136,7 @@ func (p *Producer) input(ctx context.Context, b *Batch) (*bolt.BatchInput, error
 		if err := p.rules.check(r, &clock); err != nil {
 			return nil, fmt.Errorf("record %d of %d: %w", i, len(b.Records), err)
 		}
-		partition, err := p.chooser.choose(ctx, p, r)
+		partition, err := p.counts.place(ctx, p, r, b.Key != "")
 		if err != nil {
 			return nil, fmt.Errorf("record %d of %d: %w", i, len(b.Records), err)
 		}

@@ -38,7 +38,7 @@ func (t *Transaction) accept(ctx context.Context, records []Record, seen []obser
 	for i := range records {
 		err := t.p.rules.check(&records[i], &now)
 		if err == nil {
-			partitions[i], err = t.p.chooser.choose(ctx, t.p, &records[i])
+			partitions[i], err = t.p.counts.place(ctx, t.p, &records[i], false)
 		}
 		if err != nil {
 			return fmt.Errorf("record %d of %d: %w", i, len(records), err)
