@@ -69,7 +69,9 @@ func TestEachClassOfErrorsHasOneEnd(t *testing.T) {
 		{protocol.Refused, protocol.MessageTooLarge, 1, deadLettered},
 		{protocol.Refused, protocol.InvalidRecord, 1, deadLettered},
 		{protocol.Misfit, protocol.InvalidTopicException, 1 << 20, waits},
+		{protocol.Misfit, protocol.UnsupportedForMessageFormat, 1 << 20, waits},
 		{protocol.Authorization, protocol.TopicAuthorizationFailed, 1 << 20, waits},
+		{protocol.Authorization, protocol.ClusterAuthorizationFailed, 1 << 20, waits},
 		{protocol.Fatal, protocol.UnsupportedVersion, 1 << 20, waits},
 		{protocol.Fatal, protocol.ErrorCode(9999), 2, acked}, // what nobody has heard of proves nothing: the leader is asked
 	} {

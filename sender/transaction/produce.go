@@ -23,10 +23,27 @@ func (s *producer) produce() {
 	}
 	s.turn++
 	for _, b := range s.view.Brokers() {
-		if !b.Up || s.view.Throttled(b) {
+		if !b.Up {
+			s.reach(c, b)
+			continue
+		}
+		if s.view.Throttled(b) {
 			continue
 		}
 		for b.InFlight < s.cfg.MaxInFlight && s.produceTo(c, b) {
+		}
+	}
+}
+
+// reach has a broker connected to that leads a partition with batches to send: with all connections gone at once nothing else may
+// have anything to ask it until the transaction's time is over.
+func (s *producer) reach(c *cut, b *cluster.Broker) {
+	for _, l := range c.lanes {
+		for _, p := range l.parts {
+			if leader, _ := l.remote.Leader(p.id); leader == b.ID && len(p.queue) > 0 {
+				s.view.Way(l.remote, p.id)
+				return
+			}
 		}
 	}
 }
