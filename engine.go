@@ -80,6 +80,10 @@ func (es *engines) open(receipts *bolt.Receipts) (*engine, error) {
 // groupBytes is the size at which a group of records stops gathering while a commit is under way.
 func (c *Config) groupBytes() int64 { return min(1<<20, c.segmentBytes()/16) }
 
+// groupsAndReads is how many times groupBytes the groups and the read-ahead take: two groups that wait for the loop, one that it
+// hands on, the one that is committed and the open one, each full at twice groupBytes; and the blocks that are read.
+const groupsAndReads = 14
+
 // Sizes of a segment.
 const (
 	leastSegment = 64 << 10
@@ -123,7 +127,7 @@ func (es *engines) newLoop(store loop.Store, rec *spool.Recovered) *loop.Loop {
 	codec, level := c.codec()
 	common := sender.Config{
 		BatchSize:         int(max(c.BatchSize, 1)),
-		BufferMemory:      int(c.BufferMemory - min(4*c.groupBytes(), c.BufferMemory/4)), // the rest is for groups
+		BufferMemory:      int(c.BufferMemory - min(groupsAndReads*c.groupBytes(), 7*c.BufferMemory/16)),
 		Compressed:        codec != protocol.CodecNone,
 		MaxRequestSize:    int(c.MaxRequestSize),
 		MaxInFlight:       int(c.MaxInFlight),

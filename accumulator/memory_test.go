@@ -222,3 +222,14 @@ func TestCutRecordsAreErrors(t *testing.T) {
 		t.Errorf("a record without a body: %x, %v", body, err)
 	}
 }
+
+func TestMoreThan2GiBAreCounted(t *testing.T) {
+	a := New(Config{BatchSize: 1 << 20, BufferMemory: 6 << 30})
+	a.used = 3 << 30
+	if !a.Room(3<<30) || a.Room(3<<30+1) {
+		t.Errorf("used %d of %d bytes", a.used, a.cfg.BufferMemory)
+	}
+	if buf, ok := a.buffer(100, 0, 1<<20); !ok || a.used != 3<<30+cap(buf) {
+		t.Errorf("%v, used %d", ok, a.used)
+	}
+}

@@ -226,6 +226,9 @@ func (s *committer) swap() *group {
 	return g
 }
 
+// sectionSlack is what a block has beside the entries of a full group.
+const sectionSlack = 4 << 10
+
 // newGroup is an empty group. Under mu.
 func (s *Store) newGroup() *group {
 	var g *group
@@ -234,7 +237,7 @@ func (s *Store) newGroup() *group {
 	} else {
 		g = new(group)
 	}
-	g.receipt = newReceipt()
+	g.receipt, g.most = newReceipt(), s.space.hardCap+sectionSlack
 	return g
 }
 

@@ -30,6 +30,7 @@ type group struct {
 	keyBlock *spool.KeyBlock
 	bytes    int
 	records  int
+	most     int             // bytes that a section's buffer grows to by doubling
 	joined   []byte          // where several sections become one block
 	unit     []spool.UnitRun // being appended
 
@@ -229,6 +230,7 @@ func (g *group) append(l *lane, size int, ts int64, partition int32, key, value 
 		g.addSection(l)
 	}
 	sect := l.sect
+	sect.reserve(size, g.most)
 	before := len(sect.buf)
 	if g.unit != nil && g.beginsUnit(l) {
 		sect.buf = spool.AppendUnitEntry(sect.buf, g.unit, ts, partition, key, value, headers, body)
@@ -249,6 +251,7 @@ func (g *group) appendRaw(l *lane, raw []byte) {
 	if l.group != g {
 		g.addSection(l)
 	}
+	l.sect.reserve(len(raw), g.most)
 	l.sect.buf = append(l.sect.buf, raw...)
 	l.quota.took(len(raw))
 	l.sect.count++
@@ -267,6 +270,18 @@ func (g *group) addSection(l *lane) {
 	*sect = section{lane: l, first: l.end, buf: append(sect.buf[:0], make([]byte, spool.BlockHeader)...)}
 	l.group, l.sect, l.index = g, sect, int32(len(g.sections))
 	g.sections = append(g.sections, sect)
+}
+
+// reserve makes room for size more bytes. The buffer doubles up to most and is then as large as it has to be: append would let it
+// grow by quarters, and what that leaves behind is more than all groups.
+func (sect *section) reserve(size, most int) {
+	need := len(sect.buf) + size
+	if need <= cap(sect.buf) {
+		return
+	}
+	grown := make([]byte, len(sect.buf), max(need, min(2*cap(sect.buf), most)))
+	copy(grown, sect.buf)
+	sect.buf = grown
 }
 
 // wake signals an idle committer that there is work. Under mu.

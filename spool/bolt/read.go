@@ -253,7 +253,7 @@ func (r *reading) sealedLocked(x *sealed) error {
 func (r *reading) take(f io.ReaderAt, segment uint64, c *ref, offset int64) error {
 	start := len(r.buf)
 	if cap(r.buf)-start < c.len {
-		grown := make([]byte, start, 2*(start+c.len))
+		grown := make([]byte, start, start+c.len+(start+c.len)/8)
 		copy(grown, r.buf)
 		r.buf = grown
 	}
