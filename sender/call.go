@@ -26,9 +26,10 @@ type call struct {
 
 	checked bool // the clone check is over
 	closing bool // see Closing
-	// noIdentity is why there is no producer id before the Age noIdentityUntil, for people.
+	// noIdentity is why there is no producer id before the Age noIdentityUntil, for people. denied: until a right is granted.
 	noIdentity      string
 	noIdentityUntil int64
+	denied          bool
 }
 
 func (c *call) begin(now spool.Time) {

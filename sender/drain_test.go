@@ -178,3 +178,25 @@ func TestRetriesOfDifferentProducersAreSpread(t *testing.T) {
 		t.Errorf("20 producers have %d different pauses", len(pauses))
 	}
 }
+
+// The next look is when the batch that waits longest has waited for linger.ms: one behind a broker that is away has none.
+func TestTheOldestBatchSaysWhenToLookNext(t *testing.T) {
+	d := readyDrive(t, sender.Config{LingerMs: 1000, Seed: 1}, 3)
+	later := func(ms int64) {
+		d.now.Age, d.now.Wall = d.now.Age+ms, d.now.Wall+ms
+	}
+	began := d.now.Age
+	for n := range int32(3) {
+		d.produce("a", n, 10)
+		later(200)
+	}
+	if sent := d.settleButProduce(); len(sent) != 0 || d.wakeAt != began+1000 {
+		t.Fatalf("%d requests, the next look after %d ms, want none and 1000", len(sent), d.wakeAt-began)
+	}
+	later(400)
+	d.carry(d.s.Tick(d.now))
+	sent := d.settleButProduce()
+	if len(sent) != 1 || len(sent[0].Batches) != 1 || sent[0].Batches[0].Partition != 0 || d.wakeAt != began+1200 {
+		t.Errorf("%d requests, the next look after %d ms, want 1 and 1200", len(sent), d.wakeAt-began)
+	}
+}

@@ -49,16 +49,22 @@ func (in *identify) answered(resp Response) {
 			in.noIdentity = "InitProducerId: " + resp.Err.Error()
 		}
 		in.noIdentityUntil = in.now.Age + in.backoff.After(in.attempts)
-		if code.Class() == protocol.Authorization {
+		in.denied = resp.Err == nil && code.Class() == protocol.Authorization
+		if in.denied {
 			in.noIdentityUntil = in.now.Age + max(in.backoff.After(in.attempts), 5000)
 			in.noIdentity += ": grant IDEMPOTENT_WRITE on the cluster, or WRITE on a topic"
+			for _, l := range in.lanes {
+				if l.acc.Pending() && l.remote.ReportOnce(code) {
+					in.event(TopicTrouble{Topic: l.topic, Code: code, Message: in.noIdentity})
+				}
+			}
 		}
 		in.wake(in.noIdentityUntil)
 		return
 	}
 	// Every start takes a new producer id, so that a rolled-back copy of the spool
 	// cannot give a used sequence to other records. It counts once it is durable.
-	in.attempts, in.noIdentity, in.writing = 0, "", true
+	in.attempts, in.noIdentity, in.denied, in.writing = 0, "", false, true
 	in.e.Write.Identity, in.e.Urgent = &id, true
 	in.then = append(in.then, func() {
 		in.writing, in.e.AnotherIdentity = false, false

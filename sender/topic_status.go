@@ -81,8 +81,11 @@ func (ts *topics) topicTrouble(l *lane, age int64) string {
 			": add partitions to it, or put them aside (spoold resolve " + l.topic + ":" + itoa(n) + " --dead-letter --waiting)"
 	}
 	link := ts.view.Link()
-	if !link.Up {
+	switch {
+	case !link.Up:
 		return ""
+	case ts.denied:
+		return ts.noIdentity
 	}
 	progress := max(l.since, link.Since)
 	for _, p := range l.parts {

@@ -63,6 +63,25 @@ func TestABrokerAtAnotherAddressIsDialledAtOnce(t *testing.T) {
 	}
 }
 
+// From one failure to the next the pause doubles, by a fifth more or less; a connection ends that.
+func TestAPauseBeforeDiallingDoublesUntilAConnectionOpens(t *testing.T) {
+	ls, _ := atLinks(Options{ReconnectBackoff: 100 * time.Millisecond, ReconnectMax: time.Minute}, 1)
+	about := func(n int, want int64) {
+		t.Helper()
+		if pause := ls.pace(1).notUntil - ls.now.Age; pause < want*79/100 || pause > want*121/100 {
+			t.Errorf("pause %d is %d ms, want about %d", n, pause, want)
+		}
+	}
+	for n := range 6 {
+		ls.failed(1, errors.New("refused"))
+		about(n, int64(100)<<n)
+	}
+	k := ls.open[1]
+	k.answered = true
+	ls.lost(k)
+	about(6, 100)
+}
+
 func TestAPauseBeforeDiallingStaysUnderItsLimit(t *testing.T) {
 	ls, _ := atLinks(Options{ReconnectBackoff: 50 * time.Millisecond, ReconnectMax: time.Second}, 1)
 	for range 200 {
