@@ -114,6 +114,7 @@ func TestSetRefusesWithTheKeyAndWhatToDo(t *testing.T) {
 		{"idempotency.window", "1m", "must be between 15m and"},
 		{"enable.idempotence", "false", "idempotently only"},
 		{"enable.idempotence", "maybe", "true or false"},
+		{"transaction.two.phase.commit.enable", "true", "two-phase commit is not supported"},
 		{"acks", "1", "acks=all only"},
 		{"acks", "0", "acks=all only"},
 		{"retries", "0", "must be between 1"},
@@ -171,6 +172,36 @@ func TestConflictsAreRefusedNotAdjusted(t *testing.T) {
 		tt.change(&c)
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: Validate() = %v, want %q", tt.name, err, tt.want)
+		}
+	}
+}
+
+// What is not given is what an idempotent producer needs, with a transactional.id and without, and does not conflict with what is.
+func TestWhatIsNotGivenIsWhatIdempotenceNeeds(t *testing.T) {
+	for name, given := range map[string]map[string]string{
+		"nothing":            {},
+		"transactional.id":   {"transactional.id": "t"},
+		"the other spelling": {"acks": "-1"},
+		"its own values":     {"acks": "all", "enable.idempotence": "true", "max.in.flight.requests.per.connection": "5", "retries": "2147483647"},
+		"long waits":         {"linger.ms": "200000", "request.timeout.ms": "300000"}, // delivery.timeout.ms is not given
+		"the system's sizes": {"send.buffer.bytes": "-1", "receive.buffer.bytes": "-1"},
+	} {
+		c := validConfig()
+		for key, value := range given {
+			if err := c.Set(key, value); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if err := c.Validate(); err != nil {
+			t.Errorf("%s: Validate() = %v", name, err)
+		}
+		for key, want := range map[string]string{"enable.idempotence": "true", "max.in.flight.requests.per.connection": "5", "retries": "2147483647", "client.id": "spoold"} {
+			if got, _ := c.Get(key); got != want {
+				t.Errorf("%s: %s=%s, want %s", name, key, got, want)
+			}
+		}
+		if acks, _ := c.Get("acks"); acks != "all" && acks != "-1" {
+			t.Errorf("%s: acks=%s", name, acks)
 		}
 	}
 }
