@@ -298,6 +298,27 @@ func newKeeper(cfg *Config, env *Env) (*secure.Keeper, error) {
 	return keeper, nil
 }
 
+// CheckFiles reads the certificates and credentials that the configuration names, as Open does: every fault is a *ConfigError. It connects to nobody.
+// What Validate finds wrong with these keys it does not look at.
+func (c *Config) CheckFiles() error {
+	wrong := false
+	c.checkSecurity(false, func(string, string, ...any) { wrong = true })
+	if wrong {
+		return nil
+	}
+	s, err := c.security(nil)
+	if err != nil {
+		return credentialError(err)
+	}
+	var faults []error
+	for _, part := range []secure.Settings{{TLS: s.TLS}, {SASL: s.SASL}} {
+		if _, err := secure.New(part); err != nil {
+			faults = append(faults, credentialError(err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
 func (c *Config) protection(own Mechanism) (secure.Settings, error) {
 	if own == nil {
 		return c.security(nil)

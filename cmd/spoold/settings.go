@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -153,19 +154,28 @@ func (s *settings) validate() error {
 	}
 	errs = append(errs, s.validateShip()...)
 	errs = append(errs, s.validateAccess()...)
-	for _, err := range split(s.cfg.Validate()) {
+	wrong := maps.Clone(s.faulty)
+	errs = append(errs, s.unknownBefore(s.cfg.Validate(), s.faulty, wrong)...)
+	errs = append(errs, s.unknownBefore(s.cfg.CheckFiles(), wrong, wrong)...)
+	return joinCoded(errs)
+}
+
+// unknownBefore are faults with where they came from, but for those of keys in known. It adds theirs to found.
+func (s *settings) unknownBefore(err error, known, found map[string]bool) (errs []error) {
+	for _, err := range split(err) {
 		var fault *spoold.ConfigError
 		if errors.As(err, &fault) {
-			if s.faulty[fault.Key] {
+			if known[fault.Key] {
 				continue
 			}
-			if s.source[fault.Key] != "" {
-				err = fmt.Errorf("%s: %w", s.source[fault.Key], err)
+			found[fault.Key] = true
+			if source := s.source[fault.Key]; source != "" {
+				err = fmt.Errorf("%s: %w", source, err)
 			}
 		}
 		errs = append(errs, err)
 	}
-	return joinCoded(errs)
+	return errs
 }
 
 // joinCoded joins faults of the configuration into one error with its code.
