@@ -190,8 +190,8 @@ func (qs *questions) named(p *partition, a *asking, producers []kmsg.DescribePro
 		case pid == id:
 			n = recovery.Named{Present: true, Epoch: producers[i].ProducerEpoch, LastSequence: protocol.Sequence(producers[i].LastSequence)}
 		case pid == qs.e.Former.ID && id != qs.e.Identity.ID:
-			a.foreign = "the leader knows producer id " + strconv.FormatInt(int64(pid), 10) +
-				", which this spool's former start had but never used here"
+			a.foreign = "the leader has producer id " + strconv.FormatInt(int64(pid), 10) +
+				", which this spool's former start had and never used here"
 		}
 	}
 	a.named = &n

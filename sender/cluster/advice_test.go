@@ -54,7 +54,7 @@ func TestARestoredLeaderEpochDoesNotGoBack(t *testing.T) {
 	r := newRig(t, nil)
 	a := r.Follow("a", id(1))
 	if l, e := a.Leader(3); l != -1 || e != 0 {
-		t.Errorf("leader %d, epoch %d of a partition that nobody knows", l, e)
+		t.Errorf("leader %d, epoch %d of a partition that is not known", l, e)
 	}
 	a.RestoreEpoch(0, 9)
 	r.SetPending(a, true)

@@ -95,7 +95,7 @@ func (v *View) Way(t *Topic, n int32) (w Way, o Obstacle, ok bool) {
 	if leader < 0 {
 		o := Obstacle{Why: "no leader", Hold: PassedBy}
 		if p.older {
-			o.Why = fmt.Sprintf("no leader: the broker that was asked knows only older ones than that of leader epoch %d", p.epoch)
+			o.Why = fmt.Sprintf("no leader: the broker that was asked has only older ones than that of leader epoch %d", p.epoch)
 		}
 		if v.meta.gen > 0 {
 			v.meta.want = true // Update asks, when it may

@@ -72,7 +72,7 @@ func TestATopicThatComesWhileMetadataIsAskedForIsAskedAboutThen(t *testing.T) {
 	}
 }
 
-// A broker may have created the topic a moment before it knows who leads it.
+// A broker may have created the topic a moment before it has a leader for it.
 func TestANewTopicWithoutLeaderIsAskedAboutAgainAfterABackoff(t *testing.T) {
 	r := newRig(t, nil)
 	r.metadata(r.asked())

@@ -61,7 +61,7 @@ type Answer struct {
 	Err     error
 }
 
-// New makes a View that knows of no broker.
+// New makes a View without brokers.
 func New(cfg Config) *View {
 	c := &call{}
 	v := &View{cfg: cfg, call: c, connections: connections{call: c}, id: cfg.ID, byName: make(map[string]*Topic)}

@@ -18,7 +18,7 @@ type encoding struct {
 	once   sync.Once
 	ready  chan struct{} // nil: not compressed, whoever asks first writes the header
 	batch  *accumulator.Batch
-	told   bool // the batch, of its size; the loop's alone
+	sized  bool // the batch has its size; the loop's alone
 }
 
 // bytes waits for the encoding, and makes it if nobody else does. Any goroutine.
@@ -87,14 +87,14 @@ func (en *encoder) start(b *accumulator.Batch) *encoding {
 	return e
 }
 
-// tell has the batch know how large it became, once that is known. It does not wait. The loop's goroutine.
-func (e *encoding) tell() {
-	if e.ready == nil || e.told || e.batch.Shell != e {
+// setSize gives the batch the size that it became, once that is known. It does not wait. The loop's goroutine.
+func (e *encoding) setSize() {
+	if e.ready == nil || e.sized || e.batch.Shell != e {
 		return
 	}
 	select {
 	case <-e.ready:
-		e.told = true
+		e.sized = true
 		e.batch.Encoded(len(e.out))
 	default:
 	}

@@ -34,7 +34,7 @@ func TestTheLevelReachesTheCodec(t *testing.T) {
 	}
 }
 
-// A batch is told once how large it became, when that is known, and a topic's next batches are filled by it.
+// A batch is given once the size that it became, when that is known, and a topic's next batches are filled by it.
 func TestABatchIsToldOfItsSizeOnTheWire(t *testing.T) {
 	buf := append(make([]byte, protocol.BatchHeaderSize), bytes.Repeat([]byte("again and "), 1000)...)
 	en := newEncoder(protocol.CodecLZ4, 1, 1)
@@ -42,21 +42,21 @@ func TestABatchIsToldOfItsSizeOnTheWire(t *testing.T) {
 	b := &accumulator.Batch{Buf: buf, Count: 1}
 	e := en.encode(b)
 	want := len(e.bytes())
-	if e.tell(); b.WireSize() != want || want > len(buf)/10 {
+	if e.setSize(); b.WireSize() != want || want > len(buf)/10 {
 		t.Errorf("the batch says %d bytes, want %d", b.WireSize(), want)
 	}
 	en.recycle(b)
 	again := en.encode(b)
 	b.Shell = nil
 	again.bytes()
-	if again.tell(); again.told {
-		t.Error("a batch that was given up was told")
+	if again.setSize(); again.sized {
+		t.Error("a batch that was given up got a size")
 	}
 	plain := newEncoder(protocol.CodecNone, 0, 0)
 	b = &accumulator.Batch{Buf: buf, Count: 1}
 	e = plain.encode(b)
 	e.bytes()
-	if e.tell(); b.WireSize() != len(buf) {
+	if e.setSize(); b.WireSize() != len(buf) {
 		t.Errorf("without compression the batch says %d bytes, want %d", b.WireSize(), len(buf))
 	}
 }

@@ -85,7 +85,7 @@ func (ls *links) produce(k *link, r *sender.Request) {
 			to:       protocol.ProducePartition{Topic: b.Topic, TopicID: b.TopicID, Partition: b.Partition},
 			encoding: ls.encoding(b),
 		}
-		parts[i].encoding.tell()
+		parts[i].encoding.setSize()
 	}
 	k.outstanding++
 	k.producing++
@@ -115,7 +115,7 @@ func (ls *links) done(k *link, id uint64, p *producing) conn.Done {
 			if p != nil {
 				k.producing--
 				for i := range p.parts {
-					p.parts[i].encoding.tell() // those that were not made yet when they were sent
+					p.parts[i].encoding.setSize() // those that were not made yet when they were sent
 				}
 				ls.produced(k.broker, p, resp, err)
 			}

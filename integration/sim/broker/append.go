@@ -17,7 +17,7 @@ type appended struct {
 	base    int64 // offset of the first record
 	end     int64 // one above the last: what the high watermark must reach
 	stamp   int64 // log append time; of a duplicate, its largest timestamp
-	start   int64 // log start offset, as the answer tells it
+	start   int64 // log start offset, as the answer has it
 	message string
 	bad     []badRecord
 }

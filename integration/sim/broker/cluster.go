@@ -25,7 +25,7 @@ type Config struct {
 	Learn      int64 // longest time until a broker learns what the controller decided (10)
 	Work       int64 // longest time that a request takes (2)
 	After      int64 // message.timestamp.after.max.ms as whoever makes topics may set it (TopicConfig); 0: no limit, as in Kafka 3.9
-	Combined   bool  // one process is broker and controller: with it goes what the controller knows of sessions
+	Combined   bool  // one process is broker and controller: with it goes what the controller has of sessions
 	NoELR      bool  // without eligible leader replicas (KIP-966), as in Kafka 3.9
 	// Transactions is transaction.version: 1, or 2 (KIP-890: every transaction has its own epoch). 0: there are no coordinators, and no
 	// internal topics.
@@ -91,7 +91,7 @@ type Cluster struct {
 
 	// Weather may be changed at any time.
 	Weather Weather
-	// Tell, if not nil, is told what happens.
+	// Tell, if not nil, is called with what happens.
 	Tell func(format string, args ...any)
 }
 

@@ -80,7 +80,7 @@ func TestAFrozenBrokerServesWhatItHasTakenUnlessThatIsForgotten(t *testing.T) {
 	}
 }
 
-// What a killed broker was about to answer is never heard; what it answered before came in order.
+// What a killed broker was about to answer never arrives; what it answered before came in order.
 func TestAnswersOfOneConnectionComeInOrderUntilTheBrokerIsKilled(t *testing.T) {
 	shapes := map[string]bool{}
 	for steps := range 60 {
@@ -123,7 +123,7 @@ func TestAPausedBrokerServesItsSocketsWhenItGoesOn(t *testing.T) {
 	l.Resume(0)
 	l.pass(10)
 	if got != "NONE off=0" {
-		t.Errorf("after the pause: %q; it leads still, by what it knows", got)
+		t.Errorf("after the pause: %q; it leads still, by the metadata that it has", got)
 	}
 }
 

@@ -18,7 +18,7 @@ type controller struct {
 	changes []change // the metadata log
 }
 
-// topic is one incarnation of a topic, as the controller knows it.
+// topic is one incarnation of a topic, as the controller has it.
 type topic struct {
 	name    string
 	id      protocol.TopicID
@@ -51,7 +51,7 @@ type change struct {
 	state   partitionView
 }
 
-// partitionView is what a broker knows of a partition.
+// partitionView is what a broker has of a partition.
 type partitionView struct {
 	replicas []int32
 	isr      []int32
@@ -185,7 +185,7 @@ func (d *controller) leaves(id int32) {
 	})
 }
 
-// expireSession notices in time that a broker is not heard of.
+// expireSession notices in time that a broker sends nothing.
 func (d *controller) expireSession(n *node) { d.expireSessionIn(n, d.c.cfg.Session) }
 
 func (d *controller) expireSessionIn(n *node, ms int64) {

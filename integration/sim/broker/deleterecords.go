@@ -52,7 +52,7 @@ func (n *node) deletePart(name string, number int32, offset int64) (int64, proto
 }
 
 // Retain is retention: a leader drops all but the last keep offsets below its high watermark. Unlike what DeleteRecords hides, that is gone
-// from the files, too. Followers do the same when they hear of it.
+// from the files, too. Followers do the same with their next fetch.
 func (c *Cluster) Retain(name string, number int32, keep int64) {
 	for _, n := range c.nodes {
 		v := n.views[name]

@@ -47,7 +47,7 @@ func (r *replica) activeProducers() []kmsg.DescribeProducersResponseTopicPartiti
 	return out
 }
 
-// describeConfigs knows one setting of a broker.
+// describeConfigs has one setting of a broker.
 func (n *node) describeConfigs(m *kmsg.DescribeConfigsRequest) kmsg.Response {
 	const expiration = "producer.id.expiration.ms"
 	resp := kmsg.NewPtrDescribeConfigsResponse()

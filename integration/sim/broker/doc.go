@@ -12,7 +12,7 @@
 // same order give the same answers.
 //
 // With Config.Transactions there are coordinators of transactions and groups, as leaders of two internal topics, whose logs hold all
-// that a coordinator knows: it reads them when it begins to lead. Transactions are of version 1 or 2 (KIP-890); markers are written
+// that a coordinator has: it reads them when it begins to lead. Transactions are of version 1 or 2 (KIP-890); markers are written
 // partition by partition some time after EndTxn was answered; Produce and TxnOffsetCommit are verified.
 //
 // Not in it: transactional ids that expire or come to their last epoch in EndTxn, members of groups, plain OffsetCommit, compaction, segments that roll (so no older snapshot than the last start's), damaged files (but for a snapshot), compressed batches, quotas,

@@ -57,7 +57,7 @@ func (c *Cluster) EligibleLeaders(name string, number int32) []int32 {
 // IsIdle reports whether a connection has nothing to serve.
 func (k *Conn) IsIdle() bool { return !k.busy && len(k.queue) == 0 }
 
-// DamageSnapshot spoils the newest file of what a broker knows of producers.
+// DamageSnapshot spoils the newest file of a broker's state of producers.
 func (c *Cluster) DamageSnapshot(broker int32, topic string) {
 	r := c.nodes[broker].replicas[replicaKey{c.controller.topic(topic).id, 0}]
 	r.snapshots[len(r.snapshots)-1].damaged = true

@@ -278,7 +278,7 @@ func case05(c *caseRun) {
 	c.saw("then s2+1", l.send(topic, l.seq(2, 1)))
 }
 
-// case06: what DescribeProducers tells.
+// case06: what DescribeProducers returns.
 func case06(c *caseRun) {
 	l := c.lab(broker.Config{})
 	topic := l.topic(1, broker.TopicConfig{})

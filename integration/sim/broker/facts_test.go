@@ -51,7 +51,7 @@ func outOfScope(f fact) string {
 		return later
 	case "17":
 		if !strings.HasPrefix(f.sent, "cluster id") {
-			return "ApiVersions: the model has none, whoever drives it knows its versions"
+			return "ApiVersions: the model has none, its caller chooses versions"
 		}
 	case "12":
 		if strings.Contains(f.sent, "rogress") || strings.Contains(f.sent, "TxnOffsetCommit") {

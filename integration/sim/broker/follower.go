@@ -3,7 +3,7 @@ package broker
 import "slices"
 
 // A follower asks its leader for what comes behind its own log; by that the leader learns how far it is.
-// What it asked for tells of the fetch before: a leader knows of an append one fetch later.
+// What it asks for shows what it took of the fetch before: a leader learns of an append one fetch later.
 
 const batchesPerFetch = 8 // bounds one fetch
 
@@ -71,7 +71,7 @@ func (r *replica) fetch() {
 	if r.end() < from.start { // what comes next was deleted meanwhile (AbstractFetcherThread.handleOutOfRangeError)
 		r.restart(from.start)
 	}
-	hw := from.hw // the answer has it as it was before this request told the leader anything (Partition.readRecords)
+	hw := from.hw // the answer has it as it was before this request showed the leader anything (Partition.readRecords)
 	from.fetchedBy(r.node.id, r.end())
 	before := r.end()
 	r.copyFrom(from)
@@ -98,7 +98,7 @@ func (r *replica) pokeAgain() {
 
 // agreesTo is the offset up to which this log is the leader's: what lies above was appended in a reign whose
 // end the leader has not seen (OffsetsForLeaderEpoch, KIP-101). Below the leader's log start Kafka cannot compare: its
-// follower keeps what it has there, even records that were never replicated, and knows their producers by them; or it fails,
+// follower keeps what it has there, even records that were never replicated, and makes state of their producers from them; or it fails,
 // where they overlap the leader's first batch (UnexpectedAppendOffsetException). No client can notice, so this one drops them.
 func (r *replica) agreesTo(from *replica) int64 {
 	gone := r.node.c.archive[replicaKey{r.topic.id, r.number}]

@@ -242,7 +242,7 @@ const (
 // offsetFetch gives all offsets of groups (KafkaApis.fetchAllOffsetsForGroup), or those that are asked for (fetchOffsetsForGroup).
 func (n transactional) offsetFetch(m *kmsg.OffsetFetchRequest) kmsg.Response {
 	if m.GetVersion() < asksStable || m.GetVersion() >= knowsGroups {
-		panic("broker: the model knows OffsetFetch in versions 7 to 9")
+		panic("broker: the model has OffsetFetch in versions 7 to 9")
 	}
 	resp := kmsg.NewPtrOffsetFetchResponse()
 	resp.SetVersion(m.GetVersion())

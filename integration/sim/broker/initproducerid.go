@@ -60,7 +60,7 @@ func (n *node) newPID() (int64, bool) {
 	return p.next - 1, true
 }
 
-// askForPIDs asks the controller for a block (AllocateProducerIds), again and again while it does not hear.
+// askForPIDs asks the controller for a block (AllocateProducerIds), again and again while no answer comes.
 func (n *node) askForPIDs() {
 	n.after(n.c.within(n.c.cfg.Learn), func() {
 		if n.cutOff {

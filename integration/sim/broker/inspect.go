@@ -173,7 +173,7 @@ func (c *Cluster) Appended(id protocol.TopicID, number int32, who protocol.Produ
 func (c *Cluster) String() string {
 	var out strings.Builder
 	for _, n := range c.nodes {
-		fmt.Fprintf(&out, "broker %d: alive %v paused %v registered %v leaving %v slow %v cut off %v, knows %d of %d changes\n",
+		fmt.Fprintf(&out, "broker %d: alive %v paused %v registered %v leaving %v slow %v cut off %v, has %d of %d changes\n",
 			n.id, n.alive, n.paused, n.registered, n.leaving, n.slow, n.cutOff, n.applied, len(c.controller.changes))
 	}
 	for _, t := range c.controller.topics {

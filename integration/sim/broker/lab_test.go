@@ -67,7 +67,7 @@ func (l *lab) ask(to int32, req kmsg.Request) (resp kmsg.Response) {
 	return resp
 }
 
-// to is who leads partition 0 of a topic, once there is one and it knows.
+// to is who leads partition 0 of a topic, once there is one and it has learned that.
 func (l *lab) to(topic string) int32 {
 	l.await("a leader of "+topic, func() bool { return l.Leader(topic, 0) >= 0 })
 	leader := l.Leader(topic, 0)
@@ -132,7 +132,7 @@ func outcome(p *kmsg.ProduceResponseTopicPartition) string {
 	return s
 }
 
-// known is what a broker knows of a producer on partition 0.
+// known is what a broker has of a producer on partition 0.
 func (l *lab) known(at int32, topic string, pid int64) string {
 	resp := l.ask(at, raw.DescribeProducers(topic, 0)).(*kmsg.DescribeProducersResponse)
 	return raw.Known(&resp.Topics[0].Partitions[0], pid)
@@ -210,7 +210,7 @@ func (l *lab) batches(topic string) int {
 	return strings.Count(s, " s")
 }
 
-// latest is the high watermark as ListOffsets tells it.
+// latest is the high watermark as ListOffsets returns it.
 func (l *lab) latest(topic string) string {
 	resp := l.ask(l.to(topic), raw.ListOffsets(7, topic, raw.Latest, 0)).(*kmsg.ListOffsetsResponse)
 	p := &resp.Topics[0].Partitions[0]

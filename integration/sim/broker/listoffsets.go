@@ -30,11 +30,11 @@ func (n *node) listOffsets(m *kmsg.ListOffsetsRequest) kmsg.Response {
 	return resp
 }
 
-// debugger is the replica id of whoever may ask any replica, and is told where its log ends (ListOffsetsRequest.DEBUGGING_REPLICA_ID).
+// debugger is the replica id of whoever may ask any replica, and is given where its log ends (ListOffsetsRequest.DEBUGGING_REPLICA_ID).
 const debugger = -2
 
 // offset is Partition.fetchOffsetForTimestamp for a client: the latest is the high watermark, and not known while
-// it lags behind the beginning of the leader's reign (KIP-207). A debugger is told the end of the log.
+// it lags behind the beginning of the leader's reign (KIP-207). A debugger is given the end of the log.
 func (n *node) offset(replica int32, name string, rp *kmsg.ListOffsetsRequestTopicPartition, epoch int32, out *kmsg.ListOffsetsResponseTopicPartition) protocol.ErrorCode {
 	if !n.c.may(Describe, name) {
 		return protocol.TopicAuthorizationFailed

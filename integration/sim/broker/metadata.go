@@ -8,7 +8,7 @@ import (
 	"github.com/spoold/spoold/protocol"
 )
 
-// metadata answers from what this broker knows: it may be old.
+// metadata answers from what this broker has: it may be old.
 func (n *node) metadata(m *kmsg.MetadataRequest) kmsg.Response {
 	resp := kmsg.NewPtrMetadataResponse()
 	resp.SetVersion(m.GetVersion())
@@ -49,7 +49,7 @@ func (n *node) metadataTopic(version int16, name string) kmsg.MetadataResponseTo
 	for number := range int32(len(v.parts)) {
 		s, ok := v.parts[number]
 		if !ok {
-			break // the broker has heard of a later one only
+			break // the broker has a later one only
 		}
 		p := kmsg.NewMetadataResponseTopicPartition()
 		p.Partition, p.Leader, p.LeaderEpoch = number, s.leader, -1

@@ -6,7 +6,7 @@ import (
 	"github.com/spoold/spoold/protocol"
 )
 
-// node is one broker: its process, what it knows of the cluster, and its disk.
+// node is one broker: its process, what it has of the cluster's metadata, and its disk.
 type node struct {
 	c          *Cluster
 	id         int32
@@ -16,16 +16,16 @@ type node struct {
 	registered bool  // the controller takes it for alive
 	starting   bool  // it has not registered yet, and listens to nobody
 	leaving    bool  // it is in a controlled shutdown,
-	withdrawn  bool  // and the controller knows
+	withdrawn  bool  // and the controller has been asked
 	unclean    bool  // its last life did not end in order
 	lost       int64 // when its last life ended without the controller's knowledge
 	slow       bool  // its followers do not come to fetch
-	cutOff     bool  // the controller does not hear it, nor it the controller
+	cutOff     bool  // nothing passes between it and the controller
 	cuts       int   // how often it was: what was on its way to or from other brokers may be lost then
 
 	applied  int                   // of the controller's changes
-	brokers  []int32               // those that are not fenced, as it knows
-	views    map[string]*topicView // by name: the newest incarnation that it knows
+	brokers  []int32               // those that are not fenced, by its metadata
+	views    map[string]*topicView // by name: the newest incarnation that it has
 	ids      map[[16]byte]*topicView
 	replicas map[replicaKey]*replica
 	order    []*replica // in the order of their making
@@ -117,7 +117,7 @@ func (n *node) apply(ch *change) {
 		return
 	}
 	if old, ok := v.parts[ch.number]; ok && old.version >= ch.state.version {
-		return // the leader knows already what it asked for
+		return // the leader has already what it asked for
 	}
 	v.parts[ch.number] = ch.state
 	if slices.Contains(ch.state.replicas, n.id) {

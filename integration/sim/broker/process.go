@@ -15,7 +15,7 @@ func (c *Cluster) Kill(id int32) {
 	c.controller.expireSession(n)
 }
 
-// Shutdown ends a broker in order (SIGTERM): leaderships move first, if the controller hears it, and producer state is kept in a snapshot. One that
+// Shutdown ends a broker in order (SIGTERM): leaderships move first, if the controller can be reached, and producer state is kept in a snapshot. One that
 // is paused does so when it goes on.
 func (c *Cluster) Shutdown(id int32) {
 	n := c.nodes[id]
@@ -37,7 +37,7 @@ func (c *Cluster) Shutdown(id int32) {
 
 // end is the end of a controlled shutdown.
 func (n *node) end() {
-	n.unclean = n.unclean && n.starting // the controller has not heard of it yet
+	n.unclean = n.unclean && n.starting // the controller has not received its registration yet
 	n.stop()
 	if !n.withdrawn {
 		n.lost = n.c.now()
@@ -61,7 +61,7 @@ func (n *node) stop() {
 	}
 }
 
-// Start starts a broker that is down, on its old log. It listens when it has registered and knows what was decided meanwhile
+// Start starts a broker that is down, on its old log. It listens when it has registered and has what was decided meanwhile
 // (BrokerServer.startup).
 func (c *Cluster) Start(id int32) {
 	n := c.nodes[id]
@@ -81,7 +81,7 @@ func (c *Cluster) Start(id int32) {
 	n.after(c.within(c.cfg.Learn), n.join)
 }
 
-// join has a broker be heard by the controller, and hear what it missed.
+// join registers a broker with the controller, and gives it what it missed.
 func (n *node) join() {
 	if n.cutOff {
 		return // when that ends
@@ -119,7 +119,7 @@ func (c *Cluster) Pause(id int32) {
 	}
 }
 
-// Resume lets a paused broker go on. What had reached it is served now, before it hears what was decided meanwhile.
+// Resume lets a paused broker go on. What had reached it is served now, before it receives what was decided meanwhile.
 func (c *Cluster) Resume(id int32) {
 	n := c.nodes[id]
 	if !n.alive || !n.paused {
@@ -155,7 +155,7 @@ func (c *Cluster) CutOff(id int32, off bool) {
 	}
 }
 
-// comeBack has a broker that was not heard of go on.
+// comeBack has a broker go on from which nothing came.
 func (n *node) comeBack() {
 	n.after(n.c.within(n.c.cfg.Learn), n.join)
 	for _, r := range n.order {

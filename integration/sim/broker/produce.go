@@ -9,7 +9,7 @@ import (
 	"github.com/spoold/spoold/protocol"
 )
 
-// First versions of Produce in which something is told, or done.
+// First versions of Produce in which something is returned, or done.
 const (
 	tellsLogStart = 5
 	tellsRecords  = 8 // which are refused, and why (KIP-467)

@@ -6,7 +6,7 @@ import "github.com/spoold/spoold/protocol"
 // (ProducerStateEntry.NUM_BATCHES_TO_RETAIN).
 const windowSize = 5
 
-// producer is what a replica knows of one producer id (ProducerStateEntry).
+// producer is what a replica has of one producer id (ProducerStateEntry).
 type producer struct {
 	epoch  int16
 	known  int8                   // how many of window

@@ -128,7 +128,7 @@ func (h *history) run() {
 			h.fail("not quiet 30 s after all was healed")
 		}
 	}
-	h.pass(1000) // followers hear of the last high watermark
+	h.pass(1000) // followers receive the last high watermark
 	h.agree()
 }
 

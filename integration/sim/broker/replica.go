@@ -72,11 +72,11 @@ type entry struct {
 
 func (e *entry) end() int64 { return e.offset + e.count }
 
-// follower is what a leader knows of another replica.
+// follower is what a leader has of another replica.
 type follower struct {
 	id         int32
 	replica    *replica
-	end        int64 // its log end, by its last fetch; -1: not heard of in this reign
+	end        int64 // its log end, by its last fetch; -1: it has sent none in this reign
 	caughtUp   int64 // when it last had all
 	lastFetch  int64
 	endAtFetch int64 // the leader's log end then

@@ -93,7 +93,7 @@ func TestADeposedLeaderThatBelievesInItselfAcksNothing(t *testing.T) {
 		t.Errorf("the deposed leader answers %s", o)
 	}
 	if p := answer(); p.BaseOffset != 2 {
-		t.Errorf("base offset %d with REQUEST_TIMED_OUT: Kafka tells where it was appended, 2", p.BaseOffset)
+		t.Errorf("base offset %d with REQUEST_TIMED_OUT: Kafka returns where it was appended, 2", p.BaseOffset)
 	}
 }
 
@@ -117,7 +117,7 @@ func TestAFollowerThatComesBackCutsWhatTheNewLeaderLacks(t *testing.T) {
 		t.Errorf("the old leader's log: %+v", r.Batches)
 	}
 	if s := l.known(old, topic, 1); s != "epoch 0 lastSeq 1 txnStart -1 coordEpoch -1" {
-		t.Errorf("what it knows of the producer whose batch was cut off: %s", s)
+		t.Errorf("what it has of the producer whose batch was cut off: %s", s)
 	}
 }
 
@@ -157,7 +157,7 @@ func TestAFollowerJoinsTheISROnceItHasWhatTheReignBeganWith(t *testing.T) {
 	}
 	l.Move(topic, 0, next)
 	l.Slow(old, true) // which would tell the next leader with its fetches
-	l.await("a leader that knows", func() bool { return l.of2(topic, next).Leads })
+	l.await("a leader that has learned it", func() bool { return l.of2(topic, next).Leads })
 	l.Slow(late, false)
 	l.await("the late one in sync", func() bool {
 		in, has := slices.Contains(l.isr(topic), late), l.of2(topic, late).End
@@ -180,7 +180,7 @@ func TestAnIdleFollowerStaysInTheISR(t *testing.T) {
 	}
 }
 
-// Where it leads nothing and is in no ISR there is nothing to decide, and the others hear of it all the same.
+// Where it leads nothing and is in no ISR there is nothing to decide, and the others receive it all the same.
 func TestABrokerThatHasShutDownIsListedNoMore(t *testing.T) {
 	l := newLab(t, broker.Config{Brokers: 3})
 	l.Shutdown(2)
@@ -254,7 +254,7 @@ func TestAKilledEligibleReplicaIsOnlyElectedIfItLedLast(t *testing.T) {
 	}
 }
 
-// KIP-207: a new leader's high watermark may lie behind what its predecessor told. It says so, instead of telling an end of the log
+// KIP-207: a new leader's high watermark may lie behind what its predecessor returned. It says so, instead of returning an end of the log
 // that goes back.
 func TestANewLeaderDoesNotTellTheEndOfTheLogBeforeItKnows(t *testing.T) {
 	l, topic, old := three(t, broker.Config{Lag: 10_000, Session: 10_000, Fetch: 200}, 1)
@@ -262,14 +262,14 @@ func TestANewLeaderDoesNotTellTheEndOfTheLogBeforeItKnows(t *testing.T) {
 	l.await("a quiet cluster", l.Quiet)
 	l.pass(1000)
 	next := (old + 1) % 3
-	l.fill(topic, 2, 1) // acked, but followers hear of the high watermark with their next fetch
+	l.fill(topic, 2, 1) // acked, but followers receive the high watermark with their next fetch
 	if l.of2(topic, next).HW >= 4 {
-		t.Fatal("the follower has heard of the high watermark already: choose another seed")
+		t.Fatal("the follower has the high watermark already: choose another seed")
 	}
 	if !l.Move(topic, 0, next) {
 		t.Fatal("not moved")
 	}
-	l.await("a leader that knows", func() bool { return l.of2(topic, next).Leads })
+	l.await("a leader that has learned it", func() bool { return l.of2(topic, next).Leads })
 	ask := func() int16 {
 		r := l.ask(next, raw.ListOffsets(7, topic, raw.Latest, 0)).(*kmsg.ListOffsetsResponse)
 		return r.Topics[0].Partitions[0].ErrorCode

@@ -17,7 +17,7 @@ type calls struct{ *node }
 // transactional is a broker as it serves requests of transactions and groups.
 type transactional struct{ *node }
 
-// send has another broker do something, or this one. false: it is known not to hear.
+// send has another broker do something, or this one. false: it cannot be reached.
 func (n calls) send(to int32, do func(*node)) bool {
 	m := n.c.nodes[to]
 	if m != n.node && (n.cutOff || m.cutOff) || !m.alive || m.starting {
@@ -64,7 +64,7 @@ func (n calls) ask(to int32, do func(m *node, answer func(protocol.ErrorCode, in
 	n.after(patienceMs, func() { once(protocol.NetworkException, 0) })
 }
 
-// leads is who leads a partition of an internal topic, as this broker knows; noLeader: nobody.
+// leads is who leads a partition of an internal topic, by this broker's metadata; noLeader: nobody.
 func (n calls) leads(topic string) int32 {
 	v := n.views[topic]
 	if v == nil {
@@ -101,7 +101,7 @@ func (n transactional) handleTransactional(req kmsg.Request, reply func(kmsg.Res
 	return true
 }
 
-// apiVersions tells the finalized features; versions of requests are the caller's to know.
+// apiVersions returns the finalized features; versions of requests are the caller's to choose.
 func (n transactional) apiVersions(m *kmsg.ApiVersionsRequest) kmsg.Response {
 	resp := kmsg.NewPtrApiVersionsResponse()
 	resp.SetVersion(m.GetVersion())

@@ -202,7 +202,7 @@ func (d *drawing) faults() {
 			continue
 		case !d.one(2), m.kind == Foreign && !d.one(3):
 			continue
-		case m.kind == Restore && (!d.one(3) || d.nights): // after a night nobody knows the producer id any more
+		case m.kind == Restore && (!d.one(3) || d.nights): // after a night no broker has the producer id any more
 			continue
 		case m.kind == Recreate && (!d.one(5) || d.restores): // what a copy does to a topic that is another one is not promised
 			continue
@@ -303,12 +303,12 @@ func (d *drawing) topicFault(f *Fault, t *Topic) {
 	case Retain:
 		f.D = d.Int64N(40) // how much is kept
 		d.allowed[spool.ParkTailUnreadable] = true
-		d.allowed[spool.ParkStateForgotten] = true // a broker that starts with an emptied log knows no producer
+		d.allowed[spool.ParkStateForgotten] = true // a broker that starts with an emptied log has no producer
 	case Recreate:
 		d.allowed[spool.ParkTopicRecreated] = true
-		// Questions go by name: asked before metadata tells, the new topic knows nothing of what the former one acked.
+		// Questions go by name: asked before metadata shows it, the new topic has nothing of what the former one acked.
 		d.allowed[spool.ParkStateForgotten] = true
-		// By name, the new topic takes what was meant for the former; and a broker that has not heard of it may tell a spool
+		// By name, the new topic takes what was meant for the former; and a broker that does not have it yet may send a spool
 		// that has where the former one ends.
 		d.allowed[spool.ParkLogWentBack] = true
 	case LowerMax:

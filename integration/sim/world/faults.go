@@ -235,7 +235,7 @@ func (h *host) restore() bool {
 		}
 	}
 	h.records, h.bound, h.left = s.records, s.bound, s.left
-	for _, c := range h.w.clients { // nothing is known of what a copy knows of keys
+	for _, c := range h.w.clients { // nothing is known of the keys that a copy has
 		if c.h == h {
 			c.past = nil
 		}

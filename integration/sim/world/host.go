@@ -86,7 +86,7 @@ type savedDay struct {
 	bound   bool         // to the cluster
 }
 
-// waiter is told when its group is durable, or not.
+// waiter is called when its group is durable, or not.
 type waiter struct {
 	op   int
 	tell func(check.Result)
@@ -282,7 +282,7 @@ func (h *host) wakeAt(age int64) {
 	})
 }
 
-// deliver tells callers what became of their records.
+// deliver reports to callers what became of their records.
 func (h *host) deliver(list []spool.Delivery) {
 	for i := range list {
 		d := &list[i]

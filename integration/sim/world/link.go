@@ -163,7 +163,7 @@ func (h *host) any(r sender.Request) {
 			return
 		}
 		answered = true
-		h.heard(resp)
+		h.received(resp)
 		h.carry(h.core.Handle(h.now(), sender.Response{ID: r.ID, Message: resp, Err: err}))
 	}
 	h.after(1+h.net.Int64N(4), func() {
@@ -308,7 +308,7 @@ func (l *link) answer() {
 		if h.w.trace.want {
 			h.w.tell("host %d from %d: answer to %d: %s", h.id, l.broker, s.r.ID, outcome(s.resp))
 		}
-		h.heard(s.resp)
+		h.received(s.resp)
 		h.carry(h.core.Handle(h.now(), sender.Response{ID: s.r.ID, Message: s.resp}))
 	}
 }
@@ -374,7 +374,7 @@ func (h *host) message(r sender.Request) kmsg.Request {
 	return m
 }
 
-// encoded tells of a size that the batch might have when compressed, by its topic and contents: the broker goes by what it
+// encoded reports a size that the batch might have when compressed, by its topic and contents: the broker goes by what it
 // is, so that estimates are wrong in both directions.
 func encoded(b *accumulator.Batch, size int) {
 	sum := int(crc32.ChecksumIEEE(b.Records()))

@@ -98,7 +98,7 @@ type Chance struct {
 	Twice       float64 // a Produce request arrives once more, later, on a connection of its own
 	Hold        float64 // its answer takes long
 	Zombie      float64 // a request of a lost connection arrives later
-	LoseReply   float64 // a client does not hear what the host answered
+	LoseReply   float64 // a client does not receive what the host answered
 	Impatient   float64 // a client repeats before it has an answer
 }
 

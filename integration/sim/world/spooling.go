@@ -13,7 +13,7 @@ import (
 
 // The committer's half of a host's process: one commit after the other, never two at once.
 
-// take is a request of a client: its batch goes into the open group, or not. The client is told once.
+// take is a request of a client: its batch goes into the open group, or not. The client is answered once.
 func (h *host) take(op int, b *bolt.BatchInput, tell func(check.Result)) (disk.Receipt, bool) {
 	h.w.event(check.Event{Kind: check.Asked, Host: h.id, Op: op})
 	if h.closing || h.stopWith != nil || h.w.ag.Now() < h.full {
@@ -58,7 +58,7 @@ func (h *host) commit() {
 	h.after(ms, h.committed)
 }
 
-// committed is told that the disk has synced.
+// committed is called when the disk has synced.
 func (h *host) committed() {
 	if h.fail != "" {
 		h.failed()
@@ -83,7 +83,7 @@ func (h *host) committed() {
 	h.commit()
 }
 
-// answer tells clients what the disk tells its callers.
+// answer answers clients as the disk answers its callers.
 func (h *host) answer() {
 	for _, g := range h.disk.Answered() {
 		waiting := h.waiters[g]
@@ -94,7 +94,7 @@ func (h *host) answer() {
 	}
 }
 
-// failed is told that the disk has not: whether the commit is durable, nobody knows.
+// failed is called when the disk has not: whether the commit is durable is not known.
 func (h *host) failed() {
 	full := h.fail == DiskNoSpace
 	h.w.count(string(h.fail))
@@ -115,7 +115,7 @@ func (h *host) failed() {
 	h.w.ag.After(1+h.chance.Int64N(50), h.start)
 }
 
-// durable is told by the disk of a commit that is.
+// durable is called by the disk for a commit that is.
 func (h *host) durable(batches []disk.DurableBatch, writes []*spool.Write) {
 	for i := range batches {
 		b := &batches[i]

@@ -8,10 +8,10 @@ import (
 	"github.com/spoold/spoold/integration/sim/check"
 )
 
-// heard looks at an answer on its way to the core. A copy is noticed where the original went on, and only if it is told
-// of all partitions there are, and by leaders that still know the producer id that both used: a broker that is cut off from
-// its cluster may not have heard of some, and one forgets who wrote what is old. What the copy then sends again is nobody's fault.
-func (h *host) heard(resp kmsg.Response) {
+// received looks at an answer on its way to the core. A copy is noticed where the original went on, and only if it is shown
+// all partitions there are, and by leaders that still have the producer id that both used: a broker that is cut off from
+// its cluster may lack some, and one forgets who wrote what is old. What the copy then sends again is nobody's fault.
+func (h *host) received(resp kmsg.Response) {
 	if h.day == 0 {
 		return
 	}

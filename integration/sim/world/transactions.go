@@ -46,7 +46,7 @@ func (d *drawing) transactional() {
 		p.Cluster.Transactions = 2
 	}
 	p.Cluster.Scan = 50 + x.Int64N(500)
-	if p.Cluster.Transactions == 1 { // nothing tells a late copy of a request that was answered from a new one
+	if p.Cluster.Transactions == 1 { // a late copy of a request that was answered looks as a new one does
 		p.Chance.Twice = 0
 	}
 	for i := range p.Hosts {

@@ -90,7 +90,7 @@ type book struct {
 
 var books = sync.Pool{New: func() any { return &book{events: make([]check.Event, 0, 4096), records: make([]check.Record, 0, 512)} }}
 
-// RunTraced is Run, with every line of the trace told.
+// RunTraced is Run, with every line of the trace reported.
 func RunTraced(p *Plan, tell func(line string)) *Result { return run(p, true, tell) }
 
 func run(p *Plan, traced bool, tell func(line string)) (r *Result) {
