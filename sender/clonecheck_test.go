@@ -80,22 +80,26 @@ func TestACopyIsNoticedBeforeItSendsWhatTheOriginalHasSent(t *testing.T) {
 }
 
 // A start that ends between two steps leaves to the next one what it takes to notice the copy. What it noticed itself may not
-// have become durable.
+// have become durable. One of the leaders is slow to answer.
 func TestACopyIsNoticedHoweverOftenItsStartIsInterrupted(t *testing.T) {
 	for seed := uint64(1); seed <= 30; seed++ {
 		w := copied(t, seed)
+		slow := int32(seed % 2)
 		for range 4 {
+			w.Cluster.Pause(slow)
 			w.crash(scenarioCfg)
-			for n := w.rng.IntN(40); n > 0 && w.Stopped() == nil; n-- {
-				w.Step()
-			}
+			w.run(w.rng.Int64N(60))
+			w.Cluster.Resume(slow)
 		}
+		w.Cluster.Pause(slow)
 		w.crash(scenarioCfg)
+		w.run(50)
+		w.Cluster.Resume(slow)
 		w.noticed(t, seed)
 	}
 }
 
-// It may be forbidden at a start to describe the topic.
+// It may be forbidden at a start to describe the topic. Once it is allowed, one of the leaders is slow to answer.
 func TestACopyIsNoticedWhereTheTopicMayNotBeDescribedAtItsStart(t *testing.T) {
 	for seed := uint64(1); seed <= 30; seed++ {
 		w := copied(t, seed)
@@ -105,6 +109,9 @@ func TestACopyIsNoticedWhereTheTopicMayNotBeDescribedAtItsStart(t *testing.T) {
 		w.crash(scenarioCfg)
 		w.run(200)
 		w.Cluster.Deny(broker.Describe, "a", false)
+		w.Cluster.Pause(int32(seed % 2))
+		w.run(100)
+		w.Cluster.Resume(int32(seed % 2))
 		w.noticed(t, seed)
 	}
 }
