@@ -15,7 +15,7 @@ func newCore(id string, common sender.Config, timeoutMs int64, rec *spool.Recove
 	if id != "" && !inDoubt(rec) {
 		return transaction.New(transactionConfig(common, id, timeoutMs, false), rec)
 	}
-	if id == "" && (rec.Transaction.Decision.Open() || len(rec.Transaction.Parked)+len(rec.Transaction.Unconfirmed) > 0) {
+	if t := &rec.Transaction; id == "" && (t.Decision.Open() || len(t.Parked)+len(t.Unconfirmed) > 0 || t.ID != "" && t.Fenced == "") {
 		return transaction.New(transactionConfig(common, rec.Transaction.ID, timeoutMs, true), rec)
 	}
 	common.FinishOnly = id != ""

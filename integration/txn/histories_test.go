@@ -245,6 +245,32 @@ func TestAnotherIdOrModeEndsWhatIsInDoubtFirst(t *testing.T) {
 	}
 }
 
+// A host ends inside a transaction, and the next start has another transactional id, or none. It ends what is open under the former one:
+// readers of committed records would wait for its time-out of a minute.
+func TestAnotherIdOrModeEndsWhatIsOpenFirst(t *testing.T) {
+	h := newHistory(t, 2, nil)
+	for _, id := range []string{"invoices", ""} {
+		p := h.open(nil, spoold.Env{})
+		h.units(p, 10)
+		h.flush(p)
+		h.outage(p, produce, link.DropAnswer)
+		h.end(p)
+		h.heal()
+		if got := h.state(); got != "Ongoing" {
+			t.Fatalf("the transaction is %s, want one that is open", got)
+		}
+		began := time.Now()
+		q := h.open(map[string]string{"transactional.id": id}, spoold.Env{})
+		if !poll.Within(20*time.Second, func() bool { return h.state() == "CompleteAbort" }) {
+			t.Fatalf("under transactional id %q the former one's transaction is still %s", id, h.state())
+		}
+		t.Logf("under transactional id %q it has ended after %v", id, time.Since(began).Round(time.Millisecond))
+		h.flush(q)
+		h.end(q)
+	}
+	h.l.verify(t, h.c)
+}
+
 // One topic may not be written to. Its units wait, and with them what stands behind them; all others go on.
 func TestATopicWithoutTheRightHoldsOnlyItsUnitsUp(t *testing.T) {
 	h := newHistory(t, 2, map[string]string{

@@ -172,13 +172,10 @@ func (s *Sender) Start(now spool.Time) *sender.Effects {
 		r.Partitions = len(s.known.Decision.Partitions)
 	}
 	s.event(r)
-	if s.known.ID != s.cfg.ID && !s.known.Decision.Open() && len(s.known.Parked)+len(s.known.Unconfirmed) == 0 {
-		if s.known.ID != "" {
-			s.audit("transactional.id was %q, is now %q", s.known.ID, s.cfg.ID)
-		}
-		s.known.ID = s.cfg.ID
-		s.known.KeyTopic, s.known.TookOver = "", ""
-		s.put()
+	if s.starter.leaving() && (s.known.ID == "" || s.known.Fenced != "") { // nothing of ours is open
+		was := s.starter.phase
+		s.starter.change()
+		s.starter.phase = was
 	}
 	return s.end()
 }

@@ -215,6 +215,10 @@ func (s *starter) broken() {
 		}
 		s.after(max(s.cfg.RetryBackoffMaxMs, 5000), detail)
 	case txn.Denied, txn.Unsupported:
+		if s.leaving() {
+			s.abandon(detail)
+			return
+		}
 		s.after(max(s.cfg.RetryBackoffMaxMs, 5000), detail)
 	default:
 		s.failed(detail)
@@ -264,6 +268,10 @@ func (s *starter) refusedAtStart(what string, code protocol.ErrorCode) {
 		detail += ": grant WRITE and DESCRIBE on transactional id " + s.known.ID
 	}
 	if code.Class() == protocol.Authorization || code == protocol.GroupAuthorizationFailed {
+		if s.leaving() {
+			s.abandon(detail)
+			return
+		}
 		s.after(max(s.cfg.RetryBackoffMaxMs, 5000), detail)
 		if s.trial.told != detail {
 			s.trial.told = detail
@@ -290,6 +298,8 @@ func (s *starter) onProgress(r *kmsg.OffsetFetchResponse) {
 	}
 	if s.phase == looking {
 		switch v, why := txn.Early(k, list); {
+		case v == txn.Foreign && s.leaving():
+			s.abandon(why) // whoever has the id now has ended what was open
 		case v == txn.Foreign:
 			s.fence(why, txn.Owner(k, list))
 		case v == txn.Copy:
@@ -352,25 +362,17 @@ func (s *starter) decided() {
 
 // go_ ends the start procedure: transactions are begun from now on.
 func (s *starter) go_() {
-	if len(s.known.Parked) > 0 && (s.cfg.Finish || s.known.ID != s.cfg.ID) {
+	if len(s.known.Parked) > 0 && s.former() {
 		s.phase = parked // under another id, or none, nobody could ask for it any more
 		return
 	}
-	if len(s.markers.waiting) > 0 && (s.cfg.Finish || s.known.ID != s.cfg.ID) {
+	if len(s.markers.waiting) > 0 && s.former() {
 		s.phase, s.onlyEnd = running, true
 		s.markers.start()
 		return
 	}
-	if s.cfg.Finish {
-		s.audit("transactional.id was %q, now there is none", s.known.ID)
-		s.stop = sender.ErrFinished
-		return
-	}
-	if s.known.ID != s.cfg.ID {
-		s.audit("transactional.id was %q, is now %q", s.known.ID, s.cfg.ID)
-		s.known.ID, s.known.KeyTopic, s.known.TookOver = s.cfg.ID, "", ""
-		s.put()
-		s.restart()
+	if s.former() {
+		s.change()
 		return
 	}
 	s.phase = running

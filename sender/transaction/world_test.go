@@ -41,6 +41,8 @@ type world struct {
 	marks      marks
 	given      map[sequence]spool.Index // which record got a sequence
 	unreadable string                   // a topic without READ: no offset is committed for it
+	inits      []string                 // transactional ids that were initialised
+	denied     string                   // a transactional id that may not be
 	others     []string                 // other spools that have progress under the id
 }
 
@@ -250,6 +252,12 @@ func (w *world) answer(r *sender.Request) sender.Response {
 		resp.Message = w.othersProgress()
 	case *kmsg.InitProducerIDRequest:
 		out := kmsg.NewPtrInitProducerIDResponse()
+		w.inits = append(w.inits, *q.TransactionalID)
+		if w.denied == *q.TransactionalID {
+			out.ErrorCode = int16(protocol.TransactionalIDAuthorizationFailed)
+			resp.Message = out
+			break
+		}
 		if w.longest > 0 && q.TransactionTimeoutMillis > w.longest {
 			out.ErrorCode = int16(protocol.InvalidTransactionTimeout)
 			resp.Message = out
