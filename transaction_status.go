@@ -34,7 +34,8 @@ type TransactionStatus struct {
 	// the last transaction; then "ready", "in transaction", "committing", "aborting", …; or "fenced", or "parked" if the transactional id was changed with
 	// a transaction parked.
 	State       string  `json:"state"`
-	Version     int16   `json:"version"`     // transaction.version that runs: 1 or 2; 0: not known yet
+	Version     int16   `json:"version"`     // of the protocol that runs: 1 or 2; 0: not known yet
+	Finalized   int16   `json:"finalized"`   // transaction.version of the cluster: with 0, as with 1, version 1 runs
 	Coordinator int32   `json:"coordinator"` // broker; -1: not known
 	Producer    string  `json:"producer"`    // producer id/epoch
 	Ordinal     uint64  `json:"ordinal"`     // of the last transaction that was decided
@@ -87,7 +88,7 @@ func (st *Status) transaction(t *sender.TransactionStatus) {
 	}
 	st.Committed = min(t.Committed, st.Acked) // both count when they are on disk
 	st.Transaction = &TransactionStatus{
-		ID: t.ID, State: t.State, Version: t.Version, Coordinator: t.Coordinator, Producer: identityText(t.Identity), Ordinal: t.Ordinal,
+		ID: t.ID, State: t.State, Version: t.Version, Finalized: t.Finalized, Coordinator: t.Coordinator, Producer: identityText(t.Identity), Ordinal: t.Ordinal,
 		Open: t.Open, OpenSeconds: float64(t.OpenMs) / 1000, Records: t.Records, InDoubt: t.InDoubt,
 		Unconfirmed: t.Unconfirmed, MarkersMissing: t.Missing, MarkersWritten: t.Written,
 		Parked: t.Parked, ParkReason: t.Park.Reason, Fenced: t.Fenced, Detail: firstOf(t.Park.Detail, t.Detail),

@@ -73,7 +73,8 @@ type Status struct {
 type TransactionStatus struct {
 	ID          string
 	State       string
-	Version     int16 // transaction.version that runs; 0: not known yet
+	Version     int16 // of the protocol that runs, 1 or 2; 0: not known yet
+	Finalized   int16 // transaction.version of the cluster, which is 0 where 1 runs, too
 	Coordinator int32 // broker; -1: not known
 	Identity    protocol.ProducerIdentity
 	Ordinal     uint64 // of the last transaction that was decided

@@ -97,7 +97,11 @@ func describeTxn(w *world, asJSON bool, t *spoold.TransactionStatus) error {
 	}
 	line("transactional", "%s", t.ID)
 	line("state", "%s", t.State)
-	if t.Version > 0 {
+	switch {
+	case t.Version == 0:
+	case t.Finalized < t.Version:
+		line("version", "%d, as the cluster has transaction.version %d", t.Version, t.Finalized)
+	default:
 		line("version", "transaction.version %d", t.Version)
 	}
 	if t.Coordinator >= 0 {

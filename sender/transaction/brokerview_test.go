@@ -3,7 +3,10 @@ package transaction
 import (
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/sender"
 )
 
 func TestTheCoordinatorIsAskedForItsViewOnlyAfterAChange(t *testing.T) {
@@ -31,5 +34,22 @@ func TestTheCoordinatorIsAskedForItsViewOnlyAfterAChange(t *testing.T) {
 	w.run()
 	if later(); w.s.Status(w.now).Transaction.Broker.At == at {
 		t.Errorf("it was not asked again after another transaction")
+	}
+}
+
+// A cluster without transaction.version, or with 0, has the protocol of version 1: the status has both.
+func TestWhatTheClusterHasFinalizedIsShownBesideWhatRuns(t *testing.T) {
+	for finalized, runs := range map[int16]int16{0: 1, 1: 1, 2: 2} {
+		w := newWorld(t, 1, 1, "a")
+		r := kmsg.NewPtrApiVersionsResponse()
+		if finalized > 0 {
+			f := kmsg.NewApiVersionsResponseFinalizedFeature()
+			f.Name, f.MaxVersionLevel = "transaction.version", finalized
+			r.FinalizedFeatures = append(r.FinalizedFeatures, f)
+		}
+		w.s.starter.onVersions(sender.Response{Message: r})
+		if st := w.s.Status(w.now).Transaction; st.Version != runs || st.Finalized != finalized {
+			t.Errorf("finalized is %d: the status says that %d runs and %d is finalized", finalized, st.Version, st.Finalized)
+		}
 	}
 }

@@ -270,10 +270,13 @@ func (s *starter) onVersions(resp sender.Response) {
 		s.view.Want() // it says, too, whether any broker can be reached
 		return
 	}
-	s.version, s.versionsTries = txn.V1, 0
+	s.version, s.finalized, s.versionsTries = txn.V1, 0, 0
 	for _, f := range r.FinalizedFeatures {
-		if f.Name == "transaction.version" && f.MaxVersionLevel >= txn.V2 {
-			s.version = txn.V2
+		if f.Name == "transaction.version" {
+			s.finalized = f.MaxVersionLevel
 		}
+	}
+	if s.finalized >= txn.V2 {
+		s.version = txn.V2
 	}
 }

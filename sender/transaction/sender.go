@@ -82,7 +82,8 @@ type starter struct {
 	versionsAt    int64 // Age at which transaction.version was asked for last
 	versionsTries int   // in vain
 	versionsNext  int64 // Age before which it is not asked for again
-	version       int16 // finalized; 0: not known yet
+	version       int16 // that the cluster has finalized calls for; 0: not known yet
+	finalized     int16 // what it has
 }
 
 // reader admits units to the cut that is being filled, and puts their records into batches.
@@ -208,13 +209,18 @@ func (s *Sender) Closing(now spool.Time) *sender.Effects {
 	return s.end()
 }
 
-// markingMs is how long markers are looked for while closing.
-const markingMs = 1000
+// How long is waited while closing: for markers, and for a cluster that cannot be reached. What is open there the next start ends.
+const (
+	markingMs     = 1000
+	unreachableMs = 1000
+)
 
 // Busy reports whether a transaction is open or being ended, while closing.
 func (s *Sender) Busy() bool {
-	marking := len(s.markers.waiting) > 0 && s.now.Age < s.closedAt+markingMs
-	return s.stop == nil && (s.sending != nil || s.ending != nil || marking || len(s.writes) > 0 && s.urgent) && s.starter.phase == running
+	waited := s.now.Age - s.closedAt
+	marking := len(s.markers.waiting) > 0 && waited < markingMs
+	ending := (s.sending != nil || s.ending != nil) && (waited < unreachableMs || s.view.Link().Up)
+	return s.stop == nil && (ending || marking || len(s.writes) > 0 && s.urgent) && s.starter.phase == running
 }
 
 // Splits is how many batches were refused and are sent again as single records.
@@ -274,8 +280,8 @@ func (s *Sender) progress() {
 		s.runner.run()
 		s.producer.produce()
 		s.markers.look()
-		if s.closing && len(s.markers.waiting) > 0 && s.now.Age < s.closedAt+markingMs {
-			s.wake(s.closedAt + markingMs)
+		if s.closing && s.now.Age < s.closedAt+markingMs {
+			s.wake(s.closedAt + markingMs) // see Busy
 		}
 	}
 	s.starter.coordinate()

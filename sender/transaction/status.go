@@ -30,7 +30,7 @@ func (s *Sender) Status(now spool.Time) sender.Status {
 
 func (s *Sender) transaction(now spool.Time) *sender.TransactionStatus {
 	t := &sender.TransactionStatus{
-		ID: s.cfg.ID, State: phaseNames[s.starter.phase], Version: s.starter.version, Coordinator: -1, Identity: s.known.Identity,
+		ID: s.cfg.ID, State: phaseNames[s.starter.phase], Version: s.starter.version, Finalized: s.starter.finalized, Coordinator: -1, Identity: s.known.Identity,
 		Ordinal: s.known.Decision.Ordinal, Committed: s.known.Committed, Park: s.known.Decision.Park, Fenced: s.known.Fenced, Detail: s.starter.trial.detail,
 		InDoubt: s.known.Decision.Open() && s.ending == nil,
 	}
