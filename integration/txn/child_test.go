@@ -70,6 +70,9 @@ func childMain() error {
 	if err != nil {
 		return err
 	}
+	if os.Getenv("PIPELINE") != "" {
+		return pipelineMain(p)
+	}
 	from, _ := strconv.Atoi(os.Getenv("FROM"))
 	count, _ := strconv.Atoi(os.Getenv("COUNT"))
 	ctx := context.Background()
@@ -141,6 +144,8 @@ func startChild(t *testing.T, set map[string]string, from, count int, env ...str
 type ledger struct {
 	spooled map[int]bool
 	next    int // number of the next unit that nobody has tried
+
+	unordered bool // several producers made the records
 }
 
 // collect takes what the child has said, until it has ended.

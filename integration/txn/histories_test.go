@@ -25,6 +25,7 @@ type history struct {
 	c   *kafka.Cluster
 	l   *ledger
 	set map[string]string
+	own string // what its transactional ids end with
 }
 
 const (
@@ -33,11 +34,43 @@ const (
 )
 
 func newHistory(t *testing.T, version int, props map[string]string) *history {
-	h := &history{t: t, l: &ledger{spooled: map[int]bool{}, next: 1}}
-	h.c = clusterOf(t, kafka.Options{Faults: true, Props: props, FormatArgs: []string{"-f", fmt.Sprint("transaction.version=", version)}})
+	return historyOn(t, linked(t, version, props))
+}
+
+// linked is one broker behind a link.
+func linked(t *testing.T, version int, props map[string]string) *kafka.Cluster {
+	return clusterOf(t, kafka.Options{Faults: true, Props: props, FormatArgs: []string{"-f", fmt.Sprint("transaction.version=", version)}})
+}
+
+// historyOn begins on a broker that has nothing of the history.
+func historyOn(t *testing.T, c *kafka.Cluster) *history {
+	h := &history{t: t, c: c, l: &ledger{spooled: map[int]bool{}, next: 1}}
 	h.set = settings(t, h.c)
 	h.set["request.timeout.ms"] = "3000"
 	return h
+}
+
+// several has histories follow each other on one broker, each with topics and transactional ids of its own.
+func several(t *testing.T, c *kafka.Cluster, names []string, f func(h *history, k int)) {
+	for k, name := range names {
+		t.Run(name, func(t *testing.T) {
+			for _, topic := range topics {
+				if k == 0 {
+					break
+				}
+				if err := c.DeleteTopic(t.Context(), topic); err != nil {
+					t.Fatal(err)
+				}
+				if err := c.CreateTopic(t.Context(), topic, 3, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			h := historyOn(t, c)
+			h.own = fmt.Sprint("-", k)
+			h.set["transactional.id"] += h.own
+			f(h, k)
+		})
+	}
 }
 
 func (h *history) link() *link.Link { return h.c.Links()[0] }
@@ -136,7 +169,7 @@ func (h *history) state() (state string) {
 		return err.Error()
 	}
 	listed.Each(func(x kadm.ListedTransaction) {
-		if x.TxnID == "orders" {
+		if x.TxnID == "orders"+h.own {
 			state = x.State
 		}
 	})
@@ -186,63 +219,70 @@ func TestATimeoutDuringAnOutageIsNotTakenForAnotherProducer(t *testing.T) {
 // A clone of the host begins while the original is inside a transaction. Nobody can tell which of both is the right one; one
 // of them is fenced, and each unit arrives once.
 func TestACloneInsideATransactionDeliversEachUnitOnce(t *testing.T) {
-	for _, api := range []int16{produce, endTxn} {
-		for _, fault := range []link.Fault{link.DropRequest, link.DropAnswer} {
-			t.Run(fmt.Sprint("API ", api, " ", fault), func(t *testing.T) {
-				h := newHistory(t, 2, nil)
-				p := h.open(nil, spoold.Env{})
-				h.units(p, 20)
-				h.flush(p)
-				h.outage(p, api, fault)
-				clone := t.TempDir()
-				if out, err := exec.Command("cp", "-a", h.set["spool.path"]+"/.", clone).CombinedOutput(); err != nil {
-					t.Fatalf("%v: %s", err, out)
-				}
-				q := h.open(map[string]string{"spool.path": clone, "bootstrap.servers": h.c.Direct()}, spoold.Env{
-					AdoptSpool: true, Dial: direct(h.c)})
-				h.flush(q)
-				h.heal()
-				// The first that has to take the id anew fences the other, which notices when it has something to send, and keeps that.
-				fenced := func(st *spoold.Status) bool { return st.Transaction.State == "fenced" || st.State != "running" }
-				h.units(p, 1)
-				h.until(p, "the original's end", func(st *spoold.Status) bool { return fenced(st) || st.Pending == 0 })
-				if !fenced(p.Status()) {
-					h.units(q, 1)
-					h.until(q, "the clone's end", fenced)
-				}
-				delete(h.l.spooled, h.l.next-1)
-				h.end(p)
-				h.end(q)
-				h.l.verify(t, h.c)
-			})
-		}
+	apis, faults := []int16{produce, produce, endTxn, endTxn}, []link.Fault{link.DropRequest, link.DropAnswer, link.DropRequest, link.DropAnswer}
+	var names []string
+	for k := range apis {
+		names = append(names, fmt.Sprint("API ", apis[k], " ", faults[k]))
 	}
+	several(t, linked(t, 2, nil), names, func(h *history, k int) { h.clone(apis[k], faults[k]) })
+}
+
+func (h *history) clone(api int16, fault link.Fault) {
+	t := h.t
+	p := h.open(nil, spoold.Env{})
+	h.units(p, 20)
+	h.flush(p)
+	h.outage(p, api, fault)
+	clone := t.TempDir()
+	if out, err := exec.Command("cp", "-a", h.set["spool.path"]+"/.", clone).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	q := h.open(map[string]string{"spool.path": clone, "bootstrap.servers": h.c.Direct()}, spoold.Env{
+		AdoptSpool: true, Dial: direct(h.c)})
+	h.flush(q)
+	h.heal()
+	// The first that has to take the id anew fences the other, which notices when it has something to send, and keeps that.
+	fenced := func(st *spoold.Status) bool { return st.Transaction.State == "fenced" || st.State != "running" }
+	h.units(p, 1)
+	h.until(p, "the original's end", func(st *spoold.Status) bool { return fenced(st) || st.Pending == 0 })
+	if !fenced(p.Status()) {
+		h.units(q, 1)
+		h.until(q, "the clone's end", fenced)
+	}
+	delete(h.l.spooled, h.l.next-1)
+	h.end(p)
+	h.end(q)
+	h.l.verify(t, h.c)
 }
 
 // What is in doubt is ended in the way that it was begun, before records go in another way: without transactions, under an id, under
 // another one, and without again.
 func TestAnotherIdOrModeEndsWhatIsInDoubtFirst(t *testing.T) {
-	for _, fault := range []link.Fault{link.DropRequest, link.DropAnswer} {
-		t.Run(fmt.Sprint(fault), func(t *testing.T) {
-			h := newHistory(t, 2, nil)
-			for _, step := range []struct {
-				id  string
-				api int16
-			}{{"", produce}, {"orders", endTxn}, {"invoices", produce}, {"orders", endTxn}, {"", produce}} {
-				p := h.open(map[string]string{"transactional.id": step.id}, spoold.Env{})
-				h.units(p, 10)
-				h.flush(p)
-				h.outage(p, step.api, fault)
-				h.end(p)
-				h.heal()
+	faults := []link.Fault{link.DropRequest, link.DropAnswer}
+	several(t, linked(t, 2, nil), []string{fmt.Sprint(faults[0]), fmt.Sprint(faults[1])}, func(h *history, k int) {
+		under := func(id string) map[string]string {
+			if id != "" {
+				id += h.own
 			}
-			p := h.open(map[string]string{"transactional.id": "last"}, spoold.Env{})
+			return map[string]string{"transactional.id": id}
+		}
+		for _, step := range []struct {
+			id  string
+			api int16
+		}{{"", produce}, {"orders", endTxn}, {"invoices", produce}, {"orders", endTxn}, {"", produce}} {
+			p := h.open(under(step.id), spoold.Env{})
 			h.units(p, 10)
 			h.flush(p)
+			h.outage(p, step.api, faults[k])
 			h.end(p)
-			h.l.verify(t, h.c)
-		})
-	}
+			h.heal()
+		}
+		p := h.open(under("last"), spoold.Env{})
+		h.units(p, 10)
+		h.flush(p)
+		h.end(p)
+		h.l.verify(h.t, h.c)
+	})
 }
 
 // A host ends inside a transaction, and the next start has another transactional id, or none. It ends what is open under the former one:

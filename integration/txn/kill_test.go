@@ -23,13 +23,16 @@ func seed(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(n, 1))
 }
 
-// kills is how often the tests that kill kill: TXN_KILLS, or a few.
+// kills is how often the tests that kill a process or the daemon do so: TXN_KILLS, or a few.
 func kills(few int) int {
 	if n, err := strconv.Atoi(os.Getenv("TXN_KILLS")); err == nil {
 		return n
 	}
 	return few
 }
+
+// brokerKills is how often brokers are killed, which take seconds to come back: a tenth of that.
+func brokerKills(few int) int { return max(few, kills(0)/10) }
 
 func cluster(t *testing.T, version, brokers int) *kafka.Cluster {
 	t.Helper()
@@ -110,7 +113,7 @@ func TestKillsOfBrokersLoseAndDoubleNothing(t *testing.T) {
 		rng := seed(t)
 		c := cluster(t, version, 3)
 		set, l := settings(t, c), &ledger{spooled: map[int]bool{}, next: 1}
-		for i := range kills(6) {
+		for i := range brokerKills(6) {
 			x := startChild(t, set, l.next, 1<<20, "PAUSE=2ms")
 			time.Sleep(time.Duration(200+rng.IntN(1500)) * time.Millisecond)
 			b := rng.IntN(3)
@@ -143,7 +146,7 @@ func TestAClusterThatIsKilledWholeLosesAndDoublesNothing(t *testing.T) {
 		rng := seed(t)
 		c := cluster(t, version, 3)
 		set, l := settings(t, c), &ledger{spooled: map[int]bool{}, next: 1}
-		for range kills(2) {
+		for range brokerKills(2) {
 			x := startChild(t, set, l.next, 1<<20, "PAUSE=2ms")
 			time.Sleep(time.Duration(1000+rng.IntN(1500)) * time.Millisecond)
 			for b := range 3 {
@@ -175,7 +178,7 @@ func TestKillsOfTheOneBrokerOfKafka39(t *testing.T) {
 	rng := seed(t)
 	c := clusterOf(t, kafka.Options{Version: "3.9.1"})
 	set, l := settings(t, c), &ledger{spooled: map[int]bool{}, next: 1}
-	for i := range kills(4) {
+	for i := range brokerKills(4) {
 		x := startChild(t, set, l.next, 1<<20, "PAUSE=1ms")
 		time.Sleep(time.Duration(500+rng.IntN(1500)) * time.Millisecond)
 		if err := c.Kill(0); err != nil {
