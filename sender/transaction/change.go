@@ -7,22 +7,25 @@ import (
 // Under another transactional id, or none, a start runs under the former one first: InitProducerId ends what was left open there, which
 // holds readers of committed records up until its time-out otherwise.
 
-// former reports whether the start runs under a transactional id that is not the configured one.
-func (s *starter) former() bool { return s.cfg.Finish || s.known.ID != s.cfg.ID }
+// formerID is the starter while it runs under a transactional id that is not the configured one.
+type formerID struct{ *starter }
+
+// is reports whether it does.
+func (s formerID) is() bool { return s.cfg.Finish || s.known.ID != s.cfg.ID }
 
 // leaving reports whether nothing is asked of a former id but that it ends what is open.
-func (s *starter) leaving() bool {
-	return s.former() && !s.known.Decision.Open() && len(s.known.Parked)+len(s.known.Unconfirmed) == 0
+func (s formerID) leaving() bool {
+	return s.is() && !s.known.Decision.Open() && len(s.known.Parked)+len(s.known.Unconfirmed) == 0
 }
 
 // abandon gives up ending what is open under the former id: it may not be used any more.
-func (s *starter) abandon(why string) {
+func (s formerID) abandon(why string) {
 	s.audit("what may be open under transactional id %q is left to its time-out: %s", s.known.ID, why)
 	s.change()
 }
 
 // change goes on as the configuration says.
-func (s *starter) change() {
+func (s formerID) change() {
 	if s.cfg.Finish {
 		s.audit("transactional.id was %q, now there is none", s.known.ID)
 		s.known.ID = ""

@@ -173,9 +173,9 @@ func (s *Sender) Start(now spool.Time) *sender.Effects {
 		r.Partitions = len(s.known.Decision.Partitions)
 	}
 	s.event(r)
-	if s.starter.leaving() && (s.known.ID == "" || s.known.Fenced != "") { // nothing of ours is open
+	if f := (formerID{&s.starter}); f.leaving() && (s.known.ID == "" || s.known.Fenced != "") { // nothing of ours is open
 		was := s.starter.phase
-		s.starter.change()
+		f.change()
 		s.starter.phase = was
 	}
 	return s.end()

@@ -215,8 +215,8 @@ func (s *starter) broken() {
 		}
 		s.after(max(s.cfg.RetryBackoffMaxMs, 5000), detail)
 	case txn.Denied, txn.Unsupported:
-		if s.leaving() {
-			s.abandon(detail)
+		if (formerID{s}).leaving() {
+			formerID{s}.abandon(detail)
 			return
 		}
 		s.after(max(s.cfg.RetryBackoffMaxMs, 5000), detail)
@@ -268,8 +268,8 @@ func (s *starter) refusedAtStart(what string, code protocol.ErrorCode) {
 		detail += ": grant WRITE and DESCRIBE on transactional id " + s.known.ID
 	}
 	if code.Class() == protocol.Authorization || code == protocol.GroupAuthorizationFailed {
-		if s.leaving() {
-			s.abandon(detail)
+		if (formerID{s}).leaving() {
+			formerID{s}.abandon(detail)
 			return
 		}
 		s.after(max(s.cfg.RetryBackoffMaxMs, 5000), detail)
@@ -298,8 +298,8 @@ func (s *starter) onProgress(r *kmsg.OffsetFetchResponse) {
 	}
 	if s.phase == looking {
 		switch v, why := txn.Early(k, list); {
-		case v == txn.Foreign && s.leaving():
-			s.abandon(why) // whoever has the id now has ended what was open
+		case v == txn.Foreign && (formerID{s}).leaving():
+			formerID{s}.abandon(why) // whoever has the id now has ended what was open
 		case v == txn.Foreign:
 			s.fence(why, txn.Owner(k, list))
 		case v == txn.Copy:
@@ -362,17 +362,17 @@ func (s *starter) decided() {
 
 // go_ ends the start procedure: transactions are begun from now on.
 func (s *starter) go_() {
-	if len(s.known.Parked) > 0 && s.former() {
+	if len(s.known.Parked) > 0 && (formerID{s}).is() {
 		s.phase = parked // under another id, or none, nobody could ask for it any more
 		return
 	}
-	if len(s.markers.waiting) > 0 && s.former() {
+	if len(s.markers.waiting) > 0 && (formerID{s}).is() {
 		s.phase, s.onlyEnd = running, true
 		s.markers.start()
 		return
 	}
-	if s.former() {
-		s.change()
+	if (formerID{s}).is() {
+		formerID{s}.change()
 		return
 	}
 	s.phase = running
