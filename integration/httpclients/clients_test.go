@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -21,20 +22,21 @@ import (
 	"github.com/spoold/spoold/integration/venv"
 )
 
+// built is the daemon's binary, which is the same for all tests.
+var built string
+
+func TestMain(m *testing.M) { os.Exit(proc.RunWith(m, "github.com/spoold/spoold/cmd/spoold", &built)) }
+
 // rig is `spoold serve --dev` in a process of its own.
 type rig struct{ broker, url string }
 
 func start(t *testing.T) *rig {
 	t.Helper()
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "spoold")
-	if out, err := exec.Command("go", "build", "-o", binary, "github.com/spoold/spoold/cmd/spoold").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
 	r := &rig{broker: freeport.Addr(t)}
 	addr := freeport.Addr(t)
 	r.url = "http://" + addr
-	cmd := exec.Command(binary, "serve", "--dev", "-b", r.broker, "--spool", filepath.Join(dir, "spool"), "--http", addr, "--admin", "off", "-X", "spool.min.free.bytes=1MiB")
+	cmd := exec.Command(built, "serve", "--dev", "-b", r.broker, "--spool", filepath.Join(dir, "spool"), "--http", addr, "--admin", "off", "-X", "spool.min.free.bytes=1MiB")
 	var log bytes.Buffer
 	cmd.Stderr = &log
 	p, err := proc.Start(cmd)
@@ -150,9 +152,9 @@ func TestARecordOfV3ArrivesWithEverythingItHas(t *testing.T) {
 	const v3 = "Content-Type: application/json"
 	topic := r.url + "/kafka/v3/clusters/any/topics/whole"
 	post := []string{"-X", "POST", "-H", v3, "-H", "Accept: application/json, text/html"}
-	records := topic + "/records?wait=acked"
+	url := topic + "/records?wait=acked"
 	curl(t, "", `"key":{"type":"STRING","size":1},"value":{"type":"BINARY","size":3}}`, append(post, "--data",
-		`{"partition_id":1,"headers":[{"name":"h","value":"aGk="},{"name":"none"}],"key":{"type":"STRING","data":"k"},"value":{"type":"BINARY","data":"AAH/"},"timestamp":"2023-11-14T22:13:20.123Z"}`, records)...)
+		`{"partition_id":1,"headers":[{"name":"h","value":"aGk="},{"name":"none"}],"key":{"type":"STRING","data":"k"},"value":{"type":"BINARY","data":"AAH/"},"timestamp":"2023-11-14T22:13:20.123Z"}`, url)...)
 	if !poll.Within(10*time.Second, func() bool { // the topic was made by the first record
 		res, err := http.Get(topic)
 		if err == nil {
@@ -162,9 +164,9 @@ func TestARecordOfV3ArrivesWithEverythingItHas(t *testing.T) {
 	}) {
 		t.Fatal("the topic is not known 10 s after a record of it was acked")
 	}
-	curl(t, "", `"error_code":40402`, append(post, "--data", `{"partition_id":9999,"value":{"type":"JSON","data":1}}`, records)...)
-	curl(t, `{"value":{"type":"STRING","data":"`+strings.Repeat("x", 2<<20)+`"}}`, `"error_code":413`, append(post, "--data", "@-", records)...)
-	curl(t, "", `"error_code":422`, append(post, "--data", `{"value":{"type":"AVRO","data":"x"}}`, records)...)
+	curl(t, "", `"error_code":40402`, append(post, "--data", `{"partition_id":9999,"value":{"type":"JSON","data":1}}`, url)...)
+	curl(t, `{"value":{"type":"STRING","data":"`+strings.Repeat("x", 2<<20)+`"}}`, `"error_code":413`, append(post, "--data", "@-", url)...)
+	curl(t, "", `"error_code":422`, append(post, "--data", `{"value":{"type":"AVRO","data":"x"}}`, url)...)
 	curl(t, "", `"partitions_count":3`, topic)
 	curl(t, "", `"partition_id":2`, topic+"/partitions")
 	curl(t, "", `"error_code":40401`, r.url+"/v3/clusters/any/topics/nothing")
@@ -175,11 +177,12 @@ func TestARecordOfV3ArrivesWithEverythingItHas(t *testing.T) {
 	defer cl.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	for _, got := range cl.PollFetches(ctx).Records() {
-		if have := fmt.Sprintf("%d %s %q %q %q", got.Partition, got.Timestamp.UTC().Format(time.RFC3339Nano), got.Key, got.Value, got.Headers); have != `1 2023-11-14T22:13:20.123Z "k" "\x00\x01\xff" [{"h" "hi"} {"none" ""}]` {
-			t.Errorf("%s", have)
-		}
-		return
+	records := cl.PollFetches(ctx).Records()
+	if len(records) != 1 {
+		t.Fatalf("%d records are there, want 1: %v", len(records), ctx.Err())
 	}
-	t.Errorf("nothing is there: %v", ctx.Err())
+	got := records[0]
+	if have := fmt.Sprintf("%d %s %q %q %q", got.Partition, got.Timestamp.UTC().Format(time.RFC3339Nano), got.Key, got.Value, got.Headers); have != `1 2023-11-14T22:13:20.123Z "k" "\x00\x01\xff" [{"h" "hi"} {"none" ""}]` {
+		t.Errorf("%s", have)
+	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/spoold/spoold/integration/freeport"
+	"github.com/spoold/spoold/integration/proc"
 )
 
 var shots = flag.String("shots", "", "folder for screenshots")
@@ -30,12 +31,16 @@ type daemon struct {
 	cmd                 *exec.Cmd
 }
 
+// built is the daemon's binary, which is the same for all tests.
+var built string
+
+func TestMain(m *testing.M) {
+	os.Exit(proc.RunWith(m, "github.com/spoold/spoold/cmd/spoold", &built))
+}
+
 func newDaemon(t *testing.T) *daemon {
 	d := &daemon{t: t, dir: t.TempDir(), broker: freeport.Addr(t), http: freeport.Addr(t), admin: freeport.Addr(t)}
-	d.binary = filepath.Join(d.dir, "spoold")
-	if out, err := exec.Command("go", "build", "-o", d.binary, "github.com/spoold/spoold/cmd/spoold").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	d.binary = built
 	d.start()
 	t.Cleanup(d.stop)
 	return d
