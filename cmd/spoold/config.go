@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 
@@ -88,6 +89,20 @@ func writeConfig(out io.Writer, rows []page.Setting, asJSON bool) error {
 	return t.Flush()
 }
 
+// Credentials that stand in an address: a password in front of the host, and what is behind a telling name in the query.
+var (
+	passwordInURL = regexp.MustCompile(`(://[^/?#\s:@]*:)[^/?#\s@]*@`)
+	secretInQuery = regexp.MustCompile(`(?i)([?&][^=&#\s]*(?:secret|passw|token|key|signature|sig)[^=&#\s]*=)[^&#\s]+`)
+)
+
+// withoutCredentials is a value as it may be shown.
+func withoutCredentials(value string) string {
+	if !strings.Contains(value, "://") {
+		return value
+	}
+	return secretInQuery.ReplaceAllString(passwordInURL.ReplaceAllString(value, "${1}[hidden]@"), "${1}[hidden]")
+}
+
 // rows are the keys that are set, or all of them, with their sources. Secrets are hidden.
 func (s *settings) rows(withDefaults bool) []page.Setting {
 	rows := []page.Setting{}
@@ -100,7 +115,7 @@ func (s *settings) rows(withDefaults bool) []page.Setting {
 			source = "default"
 		}
 		value, _ := s.get(key)
-		rows = append(rows, page.Setting{Key: key, Value: value, Source: source})
+		rows = append(rows, page.Setting{Key: key, Value: withoutCredentials(value), Source: source})
 	}
 	for _, sec := range s.sections() {
 		for _, k := range shipKeys {

@@ -40,3 +40,24 @@ func TestFlushCountsNothingOfSpoolsThatCannotBeRead(t *testing.T) {
 		}
 	}
 }
+
+// Secrets have keys of their own, but an address can have one in it, too.
+func TestAddressesAreShownWithoutTheirCredentials(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]string{
+		"http://user:planted@host:4318/v1":                  "http://user:[hidden]@host:4318/v1",
+		"https://idp/token?client_secret=planted&scope=a#b": "https://idp/token?client_secret=[hidden]&scope=a#b",
+		"https://idp/token?scope=a&sig=planted":             "https://idp/token?scope=a&sig=[hidden]",
+		"https://host:4318/a@b?monkeys=3":                   "https://host:4318/a@b?monkeys=[hidden]",
+		"unix:/run/a:b@c":                                   "unix:/run/a:b@c",
+	} {
+		if got := withoutCredentials(value); got != want {
+			t.Errorf("%s is shown as %s, want %s", value, got, want)
+		}
+	}
+	code, out, errs := run(t, "", "config", "print", "-X", "otel.exporter.otlp.endpoint=http://user:planted@host:4318",
+		"-X", "sasl.oauthbearer.token.endpoint.url=https://id:planted@idp/token?client_secret=planted")
+	if strings.Contains(out+errs, "planted") || !strings.Contains(out, "user:[hidden]@host:4318") {
+		t.Errorf("config print: code %d\n%s%s", code, out, errs)
+	}
+}
