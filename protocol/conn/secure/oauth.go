@@ -177,7 +177,11 @@ type tokenError struct {
 func (e *tokenError) Error() string {
 	var answer *oauth2.RetrieveError
 	if !errors.As(e.err, &answer) {
-		return fmt.Sprintf("the token endpoint %s gives no token: %v", e.address, e.err)
+		reason := e.err
+		if asked := (*url.Error)(nil); errors.As(reason, &asked) {
+			reason = asked.Err // without the address, whose query may hold a secret
+		}
+		return fmt.Sprintf("the token endpoint %s gives no token: %v", e.address, reason)
 	}
 	text := fmt.Sprintf("the token endpoint %s answers", e.address)
 	if answer.Response != nil {

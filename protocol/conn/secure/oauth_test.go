@@ -47,3 +47,15 @@ func TestATokenEndpointIsTrustedByItsAuthority(t *testing.T) {
 		})
 	}
 }
+
+// The address of a token endpoint may hold a secret; what is said of one that does not answer has none.
+func TestATokenEndpointThatIsAwayIsNamedWithoutItsSecrets(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	address := strings.Replace(server.URL, "http://", "http://id:planted@", 1) + "/token?client_secret=planted"
+	server.Close()
+	m := &mechanism{s: SASL{Mechanism: "OAUTHBEARER", Token: OAuth{URL: address, ClientID: "id", Secret: "planted", Timeout: time.Second}}, files: &files{}}
+	_, _, err := m.Authenticate(t.Context(), "host")
+	if err == nil || strings.Contains(err.Error(), "planted") || !strings.Contains(err.Error(), "/token gives no token") || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("%v", err)
+	}
+}
