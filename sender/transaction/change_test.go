@@ -44,16 +44,20 @@ func TestAFormerIDThatIsNotOursAnyMoreHoldsNothingUp(t *testing.T) {
 	w := changed(t, false)
 	w.others = []string{"another"}
 	w.s.starter.restart()
-	for range 200 {
-		if w.s.known.ID == "id" {
-			break
-		}
+	w.untilChanged()
+	if len(w.inits) > 0 || w.s.known.ID != "id" {
+		t.Errorf("initialised were %q, the id is %q", w.inits, w.s.known.ID)
+	}
+	w = changed(t, false)
+	for len(w.inits) == 0 {
 		if !w.step() {
 			w.pass(20)
 		}
 	}
-	if len(w.inits) > 0 || w.s.known.ID != "id" {
-		t.Errorf("initialised were %q, the id is %q", w.inits, w.s.known.ID)
+	w.others = []string{"another"} // it comes between
+	w.untilChanged()
+	if w.s.known.ID != "id" || w.s.known.Fenced != "" {
+		t.Errorf("the id is %q, and another spool has fenced it: %s", w.s.known.ID, w.s.known.Fenced)
 	}
 	w = changed(t, false)
 	w.denied = "former"
@@ -61,6 +65,18 @@ func TestAFormerIDThatIsNotOursAnyMoreHoldsNothingUp(t *testing.T) {
 	w.run()
 	if !slices.Equal(w.inits, []string{"former", "id"}) || w.committed != 3 {
 		t.Errorf("initialised were %q, %d records are committed", w.inits, w.committed)
+	}
+}
+
+// untilChanged lets a lot happen, until the configured id is the spool's.
+func (w *world) untilChanged() {
+	for range 200 {
+		if w.s.known.ID == "id" {
+			return
+		}
+		if !w.step() {
+			w.pass(20)
+		}
 	}
 }
 

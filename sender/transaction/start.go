@@ -328,6 +328,8 @@ func (s *starter) onProgress(r *kmsg.OffsetFetchResponse) {
 		return
 	}
 	switch {
+	case v == txn.Foreign && (formerID{s}).leaving():
+		s.go_() // what was open has ended
 	case v == txn.Foreign:
 		s.fence(why, txn.Owner(k, list))
 	case v == txn.Copy:
