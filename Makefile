@@ -54,7 +54,7 @@ inject:
 	CRASH_SECONDS=5400 go test -tags crash -count=1 -v -timeout 2h ./integration/inject
 # Seeds that are those of the commit: what CI finds is found again.
 crash-ci:
-	CRASH_SEED=$$(printf '%d' 0x$$(git rev-parse HEAD | cut -c1-12)) go test -tags crash -count=1 -v -timeout 20m -p 1 ./integration/crash ./integration/crashstates ./integration/inject ./integration/lossy ./integration/soak ./integration/ship
+	CRASH_SEED=$$(printf '%d' 0x$$(git rev-parse HEAD | cut -c1-12)) go test -tags crash -count=1 -v -timeout 20m -p 1 ./integration/crash ./integration/crashstates ./integration/inject ./integration/lossy ./integration/soak ./integration/ship ./integration/wallclock
 	cd integration/plot && go test ./...
 power:
 	go test -tags crash -count=1 -v -timeout 60m ./integration/lossy -cuts 1000

@@ -133,3 +133,33 @@ func TestAgesGoOnOverARestart(t *testing.T) {
 		t.Errorf("dropped after %v", took)
 	}
 }
+
+// A caller's timestamp may be of any time: after a start, and offline, a record has waited no longer than its spool is old, and with
+// spool.max.age as long as it has.
+func TestAnOldTimestampIsNoAgeAfterAStart(t *testing.T) {
+	for _, age := range []time.Duration{0, time.Hour} {
+		c := newCluster(t, kfake.SeedTopics(1, "t"))
+		c.link.down()
+		dir := t.TempDir()
+		p := c.open(t, dir, aging(age))
+		r := spoold.Record{Topic: "t", Value: []byte("v"), Timestamp: time.Now().AddDate(-1, 0, 0)}
+		if _, err := p.SendBatch(t.Context(), spoold.Batch{Records: []spoold.Record{r}}); err != nil {
+			t.Fatal(err)
+		}
+		closeNow(t, p)
+		st, err := spoold.Inspect(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check := func(when string, st *spoold.Status) {
+			if got := st.OldestAgeSeconds; got < 0 || got > 60 || st.Pending != 1 || st.Topics[0].OldestAgeSeconds != got {
+				t.Errorf("spool.max.age %v, %s: %d pending, the oldest for %v s, the topic's for %v s", age, when, st.Pending, got, st.Topics[0].OldestAgeSeconds)
+			}
+		}
+		check("offline", st)
+		p = c.open(t, dir, aging(age))
+		eventually(t, "the age", func() bool { return p.Status().OldestAgeSeconds > 0 })
+		check("after a start", p.Status())
+		closeNow(t, p)
+	}
+}

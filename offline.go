@@ -9,8 +9,8 @@ import (
 
 // Inspect reads the spool at path without a Producer: nothing is changed, and no cluster is
 // needed. SpoolLimitBytes is 0: the limit is the configuration's, not the spool's. Ages are counted from the
-// records' timestamps. A *LockedError: a process has it, which can report more
-// (Producer.Status). Otherwise the errors are those of Open.
+// records' timestamps, unless spool.max.age is set, and are never more than the spool's own. A *LockedError: a
+// process has it, which can report more (Producer.Status). Otherwise the errors are those of Open.
 func Inspect(path string) (*Status, error) {
 	in, err := bolt.Look(path)
 	if err != nil {
@@ -38,7 +38,7 @@ func Inspect(path string) (*Status, error) {
 		ts := offlineTopic(&rec.Lanes[i], rec)
 		if ts.Pending > 0 {
 			ts.Bytes = use[i].Bytes
-			ts.OldestAgeSeconds = max(st.Time.Sub(time.UnixMilli(use[i].Oldest)).Seconds(), 0)
+			ts.OldestAgeSeconds = use[i].Waited.Seconds()
 			st.OldestAgeSeconds = max(st.OldestAgeSeconds, ts.OldestAgeSeconds)
 		}
 		st.Topics = append(st.Topics, ts)

@@ -46,6 +46,10 @@ func (m *Machine) Answered(e *Env, b *Sealed, a Answer) (refresh bool) {
 		if !success {
 			m.note(b)
 		}
+		if place, heals := m.healsWhole(e, b); heals && !success && m.resolver.Early() {
+			m.waitInDoubt(e, b, place, m.Lane.Topic)
+			return refresh
+		}
 		m.resolver.Resent(a.Code, a.Offset, a.Lost || !success && appended)
 		return refresh
 	}

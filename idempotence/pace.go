@@ -81,5 +81,8 @@ func (p *pace) waitForDeadRoom(e *Env, b *Sealed, topic string) {
 	p.slow(e)
 }
 
+// WaitsForTime reports whether a record was refused for a timestamp that is taken later, since the last ack.
+func (p *pace) WaitsForTime() bool { return p.healing > 0 }
+
 // WaitsForDeadRoom reports whether a record was refused for good and waits for room for dead letters.
 func (p *pace) WaitsForDeadRoom() bool { return p.deadRoom }

@@ -78,7 +78,19 @@ func (t *target) heals(e *Env, b *Sealed, place int32) bool {
 		e.Damage = err
 		return false
 	}
-	return stamp > e.Now.Wall-staleMs
+	return stamp > e.Now.Wall-staleMs || protocol.TimestampAhead(b.why(place), stamp)
+}
+
+// healsWhole reports whether time heals all that was refused of b, and the place of the first such record.
+func (t *target) healsWhole(e *Env, b *Sealed) (place int32, heals bool) {
+	if b.code != protocol.InvalidTimestamp || b.Batch == nil {
+		return 0, false
+	}
+	bad := b.badRecords()
+	if len(bad) == 0 {
+		bad = b.allRecords()
+	}
+	return bad[0], len(t.forGood(e, b, bad)) == 0
 }
 
 // forGood leaves, of the refused records of b, those that time does not heal.

@@ -56,7 +56,7 @@ func (m *Metrics) Watch(peek func() *spoold.Status) error {
 		lost:         b.total("spoold.lost.records", "Records that damage to the disk has taken since the spool was created, by topic."),
 		expired:      b.total("spoold.dropped.records", "Records dropped by policy since the spool was created, by topic."),
 
-		oldest:      b.float("spoold.spool.oldest_record.age", "Age of the oldest pending record; what an earlier process spooled counts from the record's timestamp."),
+		oldest:      b.float("spoold.spool.oldest_record.age", "Age of the oldest pending record; what an earlier process spooled counts from the record's timestamp, and from no earlier than the spool was made."),
 		committing:  b.float("spoold.spool.commit.running", "How long the spool commit under way has taken; it grows on a disk that hangs."),
 		inFlight:    b.gauge("spoold.requests.in_flight", "{request}", "Requests to brokers that wait for an answer."),
 		waiting:     b.gauge("spoold.send.waiting", "{caller}", "Callers of Send that wait for room in the spool."),

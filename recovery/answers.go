@@ -308,6 +308,17 @@ func (r *Resolver) Resent(code protocol.ErrorCode, offset protocol.Offset, lost 
 	}
 }
 
+// Early takes the answer to Resend where it is a refusal that time heals, as of a record that is ahead of the broker's clock. It reports
+// whether the batch is to be sent again later, after the same questions: so it is where the leader has no state that would keep out
+// another copy. Else the answer is one for Resent.
+func (r *Resolver) Early() bool {
+	if r.phase != sending || len(r.batches) == 0 || r.named >= 0 || r.known || !r.batches[0].Doubtful {
+		return false
+	}
+	r.phase = pausing
+	return true
+}
+
 // acked: batch i was answered; the answer waited for the high watermark, so all
 // before it are replicated too.
 func (r *Resolver) acked(i int, offset protocol.Offset) {

@@ -118,6 +118,35 @@ func TestRecordsAheadOfTheBrokersClockWaitAndAreDelivered(t *testing.T) {
 	}
 }
 
+// A host whose clock is three hours ahead stamps what the broker takes in two hours, when the stamps are old by this host's clock, as they
+// are at once where that clock jumps on. What the broker calls ahead is delivered all the same, and what it calls too old is not waited for.
+func TestWhatTheBrokerCallsAheadWaitsWhateverThisHostsClockShows(t *testing.T) {
+	for _, step := range []int64{0, 12 * hour} {
+		w := scenarioOf(broker.Config{}, broker.TopicConfig{After: hour, Worded: true})
+		w.Shift(3 * hour)
+		w.produce(10)
+		w.run(30_000)
+		w.Shift(step)
+		w.run(90 * 60_000)
+		if w.dead() > 0 || w.parkOf().Parked() || w.Pending() != 10 {
+			t.Fatalf("step %d: %d dead letters, park %+v, %d pending", step, w.dead(), w.parkOf(), w.Pending())
+		}
+		w.crash(scenarioCfg) // the broker knows no producer: nothing was ever acked
+		w.run(1_000)
+		if s := w.status(); !strings.Contains(s.Trouble, "ahead of the broker's clock") {
+			t.Errorf("step %d: trouble after a start: %q", step, s.Trouble)
+		}
+		w.run(hour)
+		w.delivered(t)
+	}
+	w := scenarioOf(broker.Config{}, broker.TopicConfig{Before: hour, Worded: true})
+	w.Shift(-2 * hour)
+	w.produce(1)
+	w.run(30_000)
+	w.Shift(2 * hour)
+	w.until(t, "a dead letter", func() bool { return w.dead() == 1 })
+}
+
 // ahead spools five records, the second of which is too far ahead of the broker's clock.
 func ahead() *world {
 	w := scenarioOf(broker.Config{}, broker.TopicConfig{After: hour})

@@ -91,7 +91,7 @@ func (ts *topics) topicTrouble(l *lane, age int64) string {
 	for _, p := range l.parts {
 		progress = max(progress, p.Progress)
 		stuck := age-max(p.since, p.Progress, link.Since) >= stuckAfter
-		if p.active && p.Phase() != idempotence.Parked && p.Detail != "" && (p.RefusedForNow() || p.WaitsForDeadRoom() || stuck) {
+		if p.active && p.Phase() != idempotence.Parked && p.Detail != "" && (p.RefusedForNow() || p.WaitsForTime() || p.WaitsForDeadRoom() || stuck) {
 			return "partition " + itoa(p.ID) + ": " + p.Detail
 		}
 		if stuck && p.RefusedMaybe() > 0 { // others of the topic may leave meanwhile

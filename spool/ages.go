@@ -3,6 +3,7 @@ package spool
 import (
 	"fmt"
 	"slices"
+	"sort"
 )
 
 // AgeMark says how old entries of a lane are: those from First up to the next mark's First were committed at Age (spool
@@ -66,6 +67,16 @@ func (x *ages) Aged(id LaneID, before int64) (end Index) {
 		}
 	}
 	return end
+}
+
+// Waited is for how many ms the entry of a lane at first has waited, at now. aged is what Aged says of the lane: where marks are kept, it is
+// told by them, and no more than it is. Else it is told by the entry's timestamp. That may be a caller's, of any time, or of a clock that was
+// wrong: no entry has waited for longer than its spool is old.
+func Waited(now Time, first Index, aged func(before int64) Index, stamp int64) int64 {
+	if aged(now.Age) <= first {
+		return min(max(now.Wall-stamp, 0), now.Age)
+	}
+	return now.Age - int64(sort.Search(int(now.Age), func(before int) bool { return aged(int64(before)) > first })) // it was committed then, or before
 }
 
 // pruneAges forgets marks under which nothing waits.

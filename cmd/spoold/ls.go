@@ -23,7 +23,8 @@ func lsCommand(w *world) *cli.Command {
 			"Example: what is still to be delivered, whether a daemon runs on it or not:\n\n   spoold ls --spool /var/lib/spoold",
 		Description: "PENDING is accepted and neither acked nor put aside, on disk: an ack counts when it is written down. BYTES is what pending\n" +
 			"records take, about. OLDEST is the age of the oldest pending record: what an\n" +
-			"earlier process spooled, or where no daemon runs, counts from the record's timestamp. --json prints an array with one object for each\n" +
+			"earlier process spooled, or where no daemon runs, counts from the record's timestamp (with spool.max.age, from when it\n" +
+			"was spooled), and from no earlier than the spool was made. --json prints an array with one object for each\n" +
 			"topic: topic, accepted, acked, pending, dead_lettered, dead_letters (held now, the column DEAD), expired, lost, gaps, bytes, oldest_age_seconds, state,\n" +
 			"partitions, and of topics with a quota quota_bytes, quota_used_bytes and quota_full. --all lists the spools\n" +
 			"that produce, ship and serve made for this user in its state directory, not those of --spool or spool.path: spool, command, topic, cluster_id, bootstrap_servers, pid, pending,\n" +

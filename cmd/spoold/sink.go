@@ -19,6 +19,8 @@ type sink struct {
 	mu      sync.Mutex
 	looked  time.Time // when the status was looked at
 	linkUp  bool
+	linkWhy string
+	trouble map[string]string // by topic
 	cluster string
 	topics  []httpin.Topic
 }
@@ -32,10 +34,13 @@ func (s *sink) look() {
 		return
 	}
 	st := s.p.Peek()
-	s.looked, s.linkUp, s.cluster = time.Now(), st.Link == "up", st.ClusterID
+	s.looked, s.linkUp, s.linkWhy, s.cluster, s.trouble = time.Now(), st.Link == "up", st.LinkError, st.ClusterID, map[string]string{}
 	s.topics = make([]httpin.Topic, len(st.Topics))
 	for i := range st.Topics {
 		s.topics[i] = httpin.Topic{Name: st.Topics[i].Topic, Partitions: st.Topics[i].PartitionCount}
+		if why := st.Topics[i].Trouble; why != "" {
+			s.trouble[st.Topics[i].Topic] = why
+		}
 	}
 	slices.SortFunc(s.topics, func(a, b httpin.Topic) int { return strings.Compare(a.Name, b.Name) })
 }
@@ -73,6 +78,19 @@ func (s *sink) RetryAfter() int {
 		return retryDraining
 	}
 	return retryAway
+}
+
+// Waits says why records of a topic cannot leave now; "": they can, as far as is known.
+func (s *sink) Waits(topic string) string {
+	s.look()
+	defer s.mu.Unlock()
+	switch {
+	case s.linkUp:
+		return s.trouble[topic]
+	case s.linkWhy == "":
+		return "the cluster is not reached"
+	}
+	return "the cluster is not reached: " + s.linkWhy
 }
 
 func (s *sink) SendBatch(ctx context.Context, b spoold.Batch) (httpin.Deliveries, error) {

@@ -60,8 +60,14 @@ type Recovery struct {
 
 // Build builds the daemon into dir.
 func Build(ctx context.Context, root, dir string) (string, error) {
+	return BuildWith(ctx, root, dir)
+}
+
+// BuildWith is Build with flags for go build.
+func BuildWith(ctx context.Context, root, dir string, flags ...string) (string, error) {
 	bin := filepath.Join(dir, "daemon-under-test") // no name that a broad kill on a shared machine would hit
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", bin, "./cmd/spoold")
+	args := append(append([]string{"build"}, flags...), "-o", bin, "./cmd/spoold")
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("crash: build the daemon: %w\n%s", err, out)

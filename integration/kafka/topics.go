@@ -114,6 +114,15 @@ type Record = kgo.Record
 // Scan reads a topic from its start up to where it ends now, as another client
 // sees it, and calls f with each record, in offset order within a partition.
 func (c *Cluster) Scan(ctx context.Context, topic string, f func(*Record) error) error {
+	return c.scan(ctx, topic, f)
+}
+
+// ScanCommitted is Scan without the records of transactions that were aborted. None may be open.
+func (c *Cluster) ScanCommitted(ctx context.Context, topic string, f func(*Record) error) error {
+	return c.scan(ctx, topic, f, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+}
+
+func (c *Cluster) scan(ctx context.Context, topic string, f func(*Record) error, how ...kgo.Opt) error {
 	ends, err := c.adm.ListEndOffsets(ctx, topic)
 	if err == nil {
 		err = ends.Error()
@@ -141,8 +150,8 @@ func (c *Cluster) Scan(ctx context.Context, topic string, f func(*Record) error)
 	for _, b := range c.brokers {
 		seeds = append(seeds, b.internal)
 	}
-	reader, err := kgo.NewClient(kgo.SeedBrokers(seeds...), kgo.KeepControlRecords(),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))
+	reader, err := kgo.NewClient(append(how, kgo.SeedBrokers(seeds...), kgo.KeepControlRecords(),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))...)
 	if err != nil {
 		return fmt.Errorf("kafka: reader: %w", err)
 	}

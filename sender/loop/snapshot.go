@@ -62,21 +62,22 @@ func (l *Loop) publish() {
 // agedLanes bounds how many lanes are looked into at a start.
 const agedLanes = 64
 
-// ageBacklog marks what an earlier process spooled with the age of its first record's
-// timestamp: when it was committed is not kept.
+// ageBacklog marks what an earlier process spooled with the age of its first record.
 func (l *Loop) ageBacklog() {
 	looked := 0
 	for id, lane := range l.progress.lanes {
-		if l.core.Settled(id) >= lane.end {
+		first := l.core.Settled(id)
+		if first >= lane.end {
 			continue
 		}
-		age := l.now.Age
+		stamp := l.now.Wall
 		if looked++; looked <= agedLanes {
-			if at, ok := l.firstTimestamp(id, l.core.Settled(id)); ok {
-				age -= max(0, l.now.Wall-at)
+			if at, ok := l.firstTimestamp(id, first); ok {
+				stamp = at
 			}
 		}
-		lane.mark(age)
+		aged := func(before int64) spool.Index { return l.store.Aged(id, before) }
+		lane.mark(l.now.Age - spool.Waited(l.now, first, aged, stamp))
 	}
 }
 

@@ -36,6 +36,7 @@ type lane struct {
 	detail  string
 	retryAt int64 // Age: the topic is not tried before, because of detail
 	retries int
+	early   early
 	held    spool.Index // nothing up to here is sent: a parked transaction has it; 0: none has
 	heldWhy string
 	parked  string             // why an operator has to decide on its next unit; "": nobody has
@@ -263,10 +264,13 @@ func (s *reader) admit(l *lane, i spool.Index, e *spool.Entry) bool {
 			l.why = cutFull
 			return false
 		}
-		if s.now.Age < x.retryAt || !s.writable(x) {
+		early := x.early.holds(&r, s.now.Age)
+		if s.now.Age < x.retryAt || early > 0 || !s.writable(x) {
 			l.why, l.waitFor = noTopic, x
-			l.retryAt = max(l.retryAt, x.retryAt)
-			if x != l {
+			l.retryAt = max(l.retryAt, x.retryAt, early)
+			if early > 0 {
+				l.detail = x.early.why
+			} else if x != l {
 				l.detail = fmt.Sprintf("the transaction has records for topic %s, too, which cannot be written to", x.topic)
 			}
 			s.wake(max(l.retryAt, s.now.Age+s.cfg.RetryBackoffMaxMs))

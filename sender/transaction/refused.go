@@ -18,14 +18,14 @@ type deadUnit struct {
 
 // refused: the cluster does not take a batch, now or later. Its transaction is aborted; the whole
 // unit of each record that is to blame goes to the dead letters, and the rest goes again. Where
-// nobody says which record it is, each goes in a batch of its own next time.
+// nobody says which record it is, each goes in a batch of its own next time. What is ahead of the broker's clock waits.
 func (s *runner) refused(f *flight, a answer, detail string) {
 	l := f.part.lane
 	switch {
 	case f.cut.online != nil: // it is not spooled: its client learns why
 	case len(a.bad) > 0 || f.batch.Count == 1:
 		for n, i := range f.batch.Indexes {
-			if f.batch.Count == 1 || contains(a.bad, int32(n)) {
+			if bad := f.batch.Count == 1 || contains(a.bad, int32(n)); bad && !s.comesEarly(f, int32(n), i, &a, detail) {
 				f.cut.dead = append(f.cut.dead, deadUnit{
 					runs: f.cut.unitOf(l.id, i), lane: l.id, index: i, partition: f.part.id, code: a.code, message: a.code.Refusal(a.message),
 				})

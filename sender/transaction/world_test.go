@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/spoold/spoold/accumulator"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/spool"
@@ -44,6 +45,8 @@ type world struct {
 	inits      []string                 // transactional ids that were initialised
 	denied     string                   // a transactional id that may not be
 	others     []string                 // other spools that have progress under the id
+	dead       int                      // letters
+	refuse     func(*accumulator.Batch, *kmsg.ProduceResponseTopicPartition) bool
 }
 
 func newWorld(t *testing.T, seed uint64, version int16, topics ...string) *world {
@@ -171,6 +174,7 @@ func (w *world) step() bool {
 		if x.Transaction != nil {
 			w.disk = *x.Transaction
 		}
+		w.dead += len(x.DeadLetters)
 		for _, st := range x.Settle {
 			for _, sp := range st.Spans {
 				w.settled[st.Lane] += sp.Len()
@@ -208,13 +212,15 @@ func (w *world) answer(r *sender.Request) sender.Response {
 			if b.Identity.Epoch != protocol.ProducerEpoch(w.epoch) {
 				w.t.Fatalf("a batch under epoch %d, the coordinator is at %d", b.Identity.Epoch, w.epoch)
 			}
-			w.open[b.Topic] += int(b.Count)
-			w.written(b.Topic)
-			w.once(b)
 			rt := kmsg.NewProduceResponseTopic()
 			rt.Topic = b.Topic
 			rp := kmsg.NewProduceResponseTopicPartition()
 			rp.Partition, rp.BaseOffset = b.Partition, 10
+			if w.refuse == nil || !w.refuse(b, &rp) {
+				w.open[b.Topic] += int(b.Count)
+				w.written(b.Topic)
+				w.once(b)
+			}
 			rt.Partitions = append(rt.Partitions, rp)
 			out.Topics = append(out.Topics, rt)
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spoold/spoold/integration/poll"
 	"github.com/spoold/spoold/spool"
 	"golang.org/x/sys/unix"
 )
@@ -223,4 +224,25 @@ func TestLackOfDescriptorsIsWaitedFor(t *testing.T) {
 	if _, err := l.s.Append(context.Background(), "a", 1, -1, nil, value, nil); err != nil {
 		t.Errorf("with descriptors again: %v", err)
 	}
+}
+
+// A segment of the usual size that has taken 24 MiB, of which nothing is needed any more, is left for a small one once the spool is quiet.
+func TestADrainedSegmentIsLeftForASmallOne(t *testing.T) {
+	o := tinyOptions(t.TempDir())
+	o.SegmentBytes, o.MaxBytes, o.GroupBytes, o.RewriteAfter = defaultSegmentBytes, 2<<30, 1<<20, time.Millisecond
+	l, _ := openLoop(t, o)
+	value := strings.Repeat("x", 1<<20)
+	for range 24 {
+		if err := mustAppend(t, l.s, "a", value).Spooled(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.settle("a", spool.Span{First: 0, End: 24})
+	if !poll.Until(func() bool { _, err := os.Stat(segmentPath(o.Path, 1)); return errors.Is(err, os.ErrNotExist) }) {
+		t.Errorf("it is still there: %+v", l.s.Stats())
+	}
+	if n := ownedOnDisk(t, o.Path); n >= 48<<20 {
+		t.Errorf("the files own %d bytes", n)
+	}
+	l.close()
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/spoold/spoold/spool"
 )
@@ -86,13 +87,15 @@ func (x *sealed) addBytes(out []int64) {
 // LaneUse is what a lane's pending records take.
 type LaneUse struct {
 	Bytes  int64
-	Oldest int64 // timestamp of the first of them, ms; only if there are any
+	Oldest int64         // timestamp of the first of them, ms; only if there are any
+	Waited time.Duration // for how long that has waited, see spool.Waited
 }
 
 // Use says what the pending records of each lane take, by LaneID. It reads the structure
 // of every segment.
 func (in *Inspection) Use() ([]LaneUse, error) {
-	st := in.found.state
+	o := (&Options{}).withDefaults()
+	st, now := in.found.state, newClock(&o, in.found.head).now()
 	out := make([]LaneUse, st.Lanes())
 	first := make([]spool.Index, st.Lanes())
 	for i := range first {
@@ -106,6 +109,11 @@ func (in *Inspection) Use() ([]LaneUse, error) {
 		if err := in.useOf(im, n, first, out); err != nil {
 			return nil, err
 		}
+	}
+	for i := range out {
+		id := spool.LaneID(i)
+		aged := func(before int64) spool.Index { return st.Aged(id, before) }
+		out[i].Waited = time.Duration(spool.Waited(now, first[i], aged, out[i].Oldest)) * time.Millisecond
 	}
 	return out, nil
 }

@@ -64,6 +64,12 @@ func (s *rewriter) look(always bool) error {
 	if waits || s.reading.Load() {
 		return nil
 	}
+	if s.opt.RewriteAfter >= 0 && slices.ContainsFunc(s.sealed, func(x *sealed) bool { return x.pending == 0 && len(x.open) == 0 }) {
+		s.mu.Lock()
+		s.urgent = true // the segment that was left has nothing in it: a commit takes it off the list, and its file goes
+		s.mu.Unlock()
+		return nil
+	}
 	quiet := time.Since(s.committer.busySince) >= s.opt.RewriteAfter
 	if s.space.halfDead() {
 		if s.space.next != nil && (full || quiet) {

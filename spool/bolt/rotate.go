@@ -27,11 +27,17 @@ func (s *space) rotationDue(g *group) bool {
 	return a.hwm >= seg+seg/2+fileSlack
 }
 
+// emptyBytes is what the active segment may have in use while nothing in it is needed but the state.
+const emptyBytes = 16 << 20
+
 // halfDead reports whether the active segment would be smaller if it was left: it has more than half a segment, and less
-// than half of it is needed.
+// than half of it is needed; or it has more than emptyBytes, and nothing of it is.
 func (s *space) halfDead() bool {
-	a := s.active
-	return a.hwm > s.segmentBytes()/2+fileSlack && 2*(a.liveBytes()+a.stateBytes) <= a.hwm
+	a, most := s.active, s.segmentBytes()/2
+	if a.liveBytes() == 0 {
+		most = min(most, emptyBytes)
+	}
+	return a.hwm > most+fileSlack && 2*(a.liveBytes()+a.stateBytes) <= a.hwm
 }
 
 // maybeRotate begins a new segment if it is time to. The old one

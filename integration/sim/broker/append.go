@@ -3,6 +3,8 @@ package broker
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
+	"math"
 
 	"github.com/spoold/spoold/integration/sim/raw"
 	"github.com/spoold/spoold/protocol"
@@ -124,7 +126,7 @@ func validate(b raw.Batch, cfg *TopicConfig, now int64) (newest int64, a appende
 			a.bad = append(a.bad, badRecord{int32(i), "a compacted topic takes no record without key"})
 		case !cfg.AppendTime && stamp != -1:
 			if outOfRange(cfg, now-stamp) {
-				a.bad = append(a.bad, badRecord{int32(i), "the timestamp is out of range"})
+				a.bad = append(a.bad, badRecord{int32(i), untimelyText(cfg, stamp, now)})
 				untimely = true
 			}
 		case b.Is(raw.AppendTime):
@@ -187,4 +189,19 @@ func (r *replica) place(b raw.Batch, cfg *TopicConfig, newest int64, v *verifica
 		a.stamp = newest
 	}
 	return a
+}
+
+// untimelyText is what a refusal says of a record with such a stamp.
+func untimelyText(cfg *TopicConfig, stamp, now int64) string {
+	if !cfg.Worded {
+		return "the timestamp is out of range"
+	}
+	low, high := now-cfg.Before, now+cfg.After
+	if cfg.Before == 0 {
+		low = now - math.MaxInt64
+	}
+	if cfg.After == 0 {
+		high = math.MinInt64 + now // it overflows
+	}
+	return fmt.Sprintf("Timestamp %d of message with offset 0 is out of range. The timestamp should be within [%d, %d]", stamp, low, high)
 }

@@ -11,6 +11,7 @@ type TopicConfig struct {
 	MaxMessageBytes int   // max.message.bytes; 0: 1,048,588
 	Compact         bool  // cleanup.policy=compact: every record needs a key
 	Before, After   int64 // message.timestamp.before.max.ms, …after.max.ms; 0: no limit
+	Worded          bool  // a refusal for these says in the words of Apache Kafka what is taken
 	AppendTime      bool  // message.timestamp.type=LogAppendTime
 	MinISR          int   // min.insync.replicas; 0: 1
 	// Refuse, if not nil, is a policy of the broker's own: records that it names are refused with INVALID_RECORD.

@@ -25,7 +25,7 @@ func (h *Handler) answerAcked(p *parse, w http.ResponseWriter, r *http.Request, 
 		case err == nil:
 			out = appendOffset(out, ack.Partition, ack.Offset)
 		case ctx.Err() != nil:
-			return h.notAcked(r)
+			return h.notAcked(r, p.records[0].Topic)
 		default:
 			code := refusal(err)
 			if code == 40301 || code == 40101 {

@@ -99,11 +99,11 @@ func (h *Handler) send(ctx context.Context, batch spoold.Batch, wait time.Durati
 		return d, nil
 	case errors.Is(err, spoold.ErrFull), errors.Is(err, spoold.ErrUnknown): // with their reasons
 	case ctx.Err() == nil && (errors.Is(err, errNoRoom) || errors.Is(err, context.DeadlineExceeded)):
-		return nil, faultf(429, 42901, "The spool did not take the records within %v: nothing was spooled, send again later", wait).retryAfter(h.sink.RetryAfter())
+		return nil, h.explain(faultf(429, 42901, "The spool did not take the records within %v: nothing was spooled, send again later", wait), batch.Records[0].Topic)
 	}
 	f := sendFault(err)
 	if f.code == 42901 {
-		f.retryAfter(h.sink.RetryAfter())
+		h.explain(f, batch.Records[0].Topic)
 	}
 	return nil, f
 }

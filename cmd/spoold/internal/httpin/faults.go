@@ -53,7 +53,7 @@ func sendFault(err error) *fault {
 }
 
 // notAcked is 504, 503 while stopping, or 499 if the client went away: in any case the records are spooled.
-func (h *Handler) notAcked(r *http.Request) *fault {
+func (h *Handler) notAcked(r *http.Request, topic string) *fault {
 	const do = "the records are spooled and will be delivered: do not send them again, except with the same Idempotency-Key"
 	switch {
 	case h.closed.Load():
@@ -61,7 +61,19 @@ func (h *Handler) notAcked(r *http.Request) *fault {
 	case r.Context().Err() != nil:
 		return faultf(499, 499, "The client closed the connection before the cluster answered; %s", do)
 	}
-	return faultf(504, 50003, "Not all was acked within %v (spoold status says why); %s", h.cfg.AckTimeout, do)
+	why := " (spoold status says why)"
+	if text := h.sink.Waits(topic); text != "" {
+		why = ": " + text
+	}
+	return faultf(504, 50003, "Not all was acked within %v%s; %s", h.cfg.AckTimeout, why, do)
+}
+
+// explain says beside a fault why nothing leaves the spool, and so makes no room.
+func (h *Handler) explain(f *fault, topic string) *fault {
+	if text := h.sink.Waits(topic); text != "" {
+		f.message += "; nothing leaves for topic " + topic + ": " + text
+	}
+	return f.retryAfter(h.sink.RetryAfter())
 }
 
 // refusal is Confluent's code of a record that the cluster refused for good.

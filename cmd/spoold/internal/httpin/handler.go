@@ -20,6 +20,8 @@ type Sink interface {
 	Partitions(ctx context.Context, topic string) int32
 	// RetryAfter is how many seconds a client should wait when the spool is full.
 	RetryAfter() int
+	// Waits says why records of the topic cannot leave the spool now; "": they can, as far as is known.
+	Waits(topic string) string
 	// Cluster is the cluster's id; "": it is not known yet.
 	Cluster() string
 	// Topics are the topics that are known now, by name.

@@ -25,11 +25,13 @@ type fakeSink struct {
 	keys    map[string]bool
 	err     error
 	acks    func(i int) (spoold.Ack, error) // nil: never acked
-	count   int32                           // of the partitions of every topic
+	waits   string
+	count   int32 // of the partitions of every topic
 }
 
 func (s *fakeSink) Partitions(context.Context, string) int32 { return s.count }
 func (s *fakeSink) RetryAfter() int                          { return 7 }
+func (s *fakeSink) Waits(string) string                      { return s.waits }
 func (s *fakeSink) Cluster() string                          { return "cluster-1" }
 func (s *fakeSink) Topics() []Topic                          { return []Topic{{"audit", 1}, {"orders", 3}} }
 
@@ -381,6 +383,7 @@ type nullSink struct{}
 
 func (nullSink) Partitions(context.Context, string) int32 { return 0 }
 func (nullSink) RetryAfter() int                          { return 1 }
+func (nullSink) Waits(string) string                      { return "" }
 func (nullSink) Cluster() string                          { return "" }
 func (nullSink) Topics() []Topic                          { return nil }
 func (nullSink) SendBatch(context.Context, spoold.Batch) (Deliveries, error) {

@@ -308,7 +308,7 @@ func (b *lineBody) settle() *fault {
 	for i := range o.records {
 		if _, err := o.d.Acked(ctx, i); err != nil {
 			if ctx.Err() != nil {
-				return b.h.notAcked(b.r)
+				return b.h.notAcked(b.r, b.t.topic)
 			}
 			return faultf(502, refusal(err), "Of the lines up to %d, record %d was refused by the cluster for good: %v", o.lines, i+1, err)
 		}

@@ -205,7 +205,7 @@ func (s *streamV3) acked(d Deliveries, i int) (partition int32, offset int64, f 
 	case err == nil:
 		return ack.Partition, ack.Offset, nil
 	case ctx.Err() != nil:
-		return 0, 0, s.h.notAcked(s.r)
+		return 0, 0, s.h.notAcked(s.r, s.t.topic)
 	}
 	return 0, 0, faultf(500, refusal(err), "The cluster refused the record for good: %v", err)
 }
