@@ -8,9 +8,15 @@
 // compared with a ledger that the daemon knows nothing of, and new topics follow. What trouble there was, and when,
 // is in trouble.csv; integration/plot draws both.
 //
+// With -watched the status page is open in Chromium all the time, an OTLP receiver gets metrics and traces, and each sample
+// scrapes /metrics: then goroutines have a limit, too, and at the end of an epoch the page must show what was acked, with no
+// error in its console.
+//
+// A test of its own has a daemon with nothing to do, which must write nothing and wake less than twice a second.
+//
 // The seed decides what happens and in which order. When it happens is up to the machine: a seed repeats the
 // same run, but not the same moment.
 //
-// The run itself is behind the build tag "crash": it needs Java 17, Maven, root (for the disk) and about
+// The run itself is behind the build tag "crash": it needs Java 17, Maven, root (for the disk), with -watched Chromium, and about
 // 20 GB under the temporary directory, and fails without.
 package soak
