@@ -151,7 +151,7 @@ func TestACopyIsNoticedWhereAStaleBrokerShowsFewerPartitions(t *testing.T) {
 
 // The broker that is asked first may lack a topic that was made after it was cut off from the others, and the copy
 // is older than all that was sent there. Found by the simulated world.
-func TestACopyIsNoticedWhereAStaleBrokerTellsOfNoTopicAtItsStart(t *testing.T) {
+func TestACopyIsNoticedWhereAStaleBrokerHasNoTopicAtItsStart(t *testing.T) {
 	for seed := uint64(1); seed <= 40; seed++ {
 		w, _ := original(t, seed, 3, 0)
 		w.Cluster.CreateTopic("b", 6, 1, broker.TopicConfig{})
@@ -273,7 +273,7 @@ func TestNothingIsSentUnderARaisedEpochBeforeTheCloneCheck(t *testing.T) {
 
 // A broker that is cut off from the others goes on saying that it leads. A start has what metadata said of later reigns,
 // also where nothing was sent since. Found by the simulated world.
-func TestAStartRemembersTheReignThatMetadataToldOfLast(t *testing.T) {
+func TestAStartRemembersTheReignThatMetadataShowedLast(t *testing.T) {
 	w := scenario(2)
 	w.acked(t, 3)
 	w.Cluster.Move("a", 0, 1-w.Cluster.Leader("a", 0))
