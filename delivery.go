@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool/bolt"
 )
 
@@ -28,17 +29,20 @@ func (d Delivery) Spooled(ctx context.Context) error {
 
 func (d Delivery) isZero() bool { return d.ticket == bolt.Ticket{} }
 
-// Acked waits until the record is on all in-sync replicas and says where. A
+// noAck is where a record is that is nowhere yet.
+var noAck = Ack{Partition: protocol.NoPartition, Offset: int64(protocol.NoOffset)}
+
+// Acked waits until the record is on all in-sync replicas and says where. With an error partition and offset are -1. A
 // *RefusedError: the cluster refused it for good, it is a dead letter now. ErrClosed: the
 // Producer was closed first; the record is spooled and the next Open delivers it. ErrUnknown
 // as for Spooled. The context's error: not acked yet; it stays spooled.
 func (d Delivery) Acked(ctx context.Context) (Ack, error) {
 	if d.isZero() {
-		return Ack{}, errNoRecord
+		return noAck, errNoRecord
 	}
 	a, err := d.ticket.Acked(ctx)
 	if err != nil {
-		return Ack{}, public(err)
+		return noAck, public(err)
 	}
 	return d.ack(a), nil
 }
@@ -46,11 +50,11 @@ func (d Delivery) Acked(ctx context.Context) (Ack, error) {
 // TryAcked is Acked without waiting; ok is false while there is no answer.
 func (d Delivery) TryAcked() (a Ack, err error, ok bool) {
 	if d.isZero() {
-		return Ack{}, errNoRecord, true
+		return noAck, errNoRecord, true
 	}
 	b, err, ok := d.ticket.Poll()
 	if !ok || err != nil {
-		return Ack{}, public(err), ok
+		return noAck, public(err), ok
 	}
 	return d.ack(b), nil, true
 }

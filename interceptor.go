@@ -33,7 +33,7 @@ type Acknowledgement struct {
 	Topic     string
 	Partition Partition // as it was asked for
 	Headers   []Header  // as they were sent
-	Ack       Ack       // where it is, if Err is nil; Offset -1 and no Timestamp for one of a Transaction that did not fit into memory or has SendOffsets
+	Ack       Ack       // where it is; partition and offset -1 if Err is not nil; Offset -1 and no Timestamp for one of a Transaction that did not fit into memory or has SendOffsets
 	Err       error     // as Delivery.Acked or Send returned it
 }
 
@@ -134,7 +134,7 @@ func (p *Producer) sendAcknowledged(ctx context.Context, r *Record, f func(Ack, 
 		}
 	})
 	if err != nil {
-		acknowledged.Err = err
+		acknowledged.Ack, acknowledged.Err = noAck, err
 		p.interceptors.onAcknowledgement(acknowledged)
 	}
 	return d, err
@@ -152,7 +152,7 @@ func (p *Producer) sendBatchAcknowledged(ctx context.Context, b *Batch) (Deliver
 	}
 	refused := func(err error) {
 		for i := range acknowledged {
-			acknowledged[i].Err = err
+			acknowledged[i].Ack, acknowledged[i].Err = noAck, err
 			p.interceptors.onAcknowledgement(acknowledged[i])
 		}
 	}

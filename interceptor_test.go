@@ -183,6 +183,11 @@ func TestARecordThatIsNotTakenIsAcknowledgedWithTheError(t *testing.T) {
 	if !errors.Is(one, ErrInvalidRecord) || !errors.Is(two, ErrInvalidRecord) {
 		t.Errorf("Send = %v, SendBatch = %v", one, two)
 	}
+	for i, a := range r.acks {
+		if a.Ack != (Ack{Partition: -1, Offset: -1}) {
+			t.Errorf("acknowledgement %d says that the record is at %+v", i, a.Ack)
+		}
+	}
 	if len(r.acks) != 3 || !errors.Is(r.acks[0].Err, ErrInvalidRecord) || !errors.Is(r.acks[1].Err, two) || len(p.callbacks.slots) != 0 {
 		t.Errorf("acknowledgements %+v", r.acks)
 	}
