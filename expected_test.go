@@ -46,7 +46,7 @@ func TestARecordLargerThanABatchGoesAlone(t *testing.T) {
 	}
 }
 
-// Who waits for room in the spool is told at once that the Producer was closed, and its record was not taken.
+// Who waits for room in the spool gets ErrClosed as soon as the Producer is closed, and its record was not taken.
 func TestSendThatWaitsForRoomIsReleasedByClose(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "t"))

@@ -14,7 +14,7 @@ const (
 	countWait = time.Second
 	// countRetry is how long such a question that had no answer is not put again.
 	countRetry = 5 * time.Second
-	// countAgain is how long a partition that the cluster said a topic does not have is believed to be missing.
+	// countAgain is how long the cluster is not asked again for a partition that a topic does not have.
 	countAgain = time.Second
 	// maxAsked bounds what is kept of topics that nothing was spooled for.
 	maxAsked = 10_000
