@@ -80,9 +80,9 @@ func (es *engines) open(receipts *bolt.Receipts) (*engine, error) {
 // groupBytes is the size at which a group of records stops gathering while a commit is under way.
 func (c *Config) groupBytes() int64 { return min(1<<20, c.segmentBytes()/16) }
 
-// groupsAndReads is how many times groupBytes the groups and the read-ahead take: two groups that wait for the loop, one that it
-// hands on, the one that is committed and the open one, each full at twice groupBytes; and the blocks that are read.
-const groupsAndReads = 14
+// groupsAndReads is how many times groupBytes all takes that is in memory beside batches: two groups that wait for the loop, one that it
+// hands on, the one that is committed and the open one, each full at twice groupBytes; the pages of the commit; and the blocks that are read.
+const groupsAndReads = 16
 
 // Sizes of a segment.
 const (
@@ -127,7 +127,7 @@ func (es *engines) newLoop(store loop.Store, rec *spool.Recovered) *loop.Loop {
 	codec, level := c.codec()
 	common := sender.Config{
 		BatchSize:         int(max(c.BatchSize, 1)),
-		BufferMemory:      int(c.BufferMemory - min(groupsAndReads*c.groupBytes(), 7*c.BufferMemory/16)),
+		BufferMemory:      int(c.BufferMemory - min(groupsAndReads*c.groupBytes(), c.BufferMemory/2)),
 		Compressed:        codec != protocol.CodecNone,
 		MaxRequestSize:    int(c.MaxRequestSize),
 		MaxInFlight:       int(c.MaxInFlight),
