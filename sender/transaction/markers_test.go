@@ -18,12 +18,13 @@ type marks struct {
 	hangs   map[string]bool // topics where a marker was lost: whether it was of a commit
 	lose    int             // of a hundred
 	lost    int
-	denied  bool  // DescribeProducers is refused
-	timeout bool  // the next transaction that carries nothing is aborted by the coordinator
-	anew    byte  // how often each topic was created anew
-	start   int64 // not 0: offset of the first record of what is open
-	behind  int64 // how much of a log is not replicated
-	undone  bool  // the log says that what is asked for was aborted
+	denied  bool               // DescribeProducers is refused
+	timeout bool               // the next transaction that carries nothing is aborted by the coordinator
+	anew    byte               // how often each topic was created anew
+	start   int64              // not 0: offset of the first record of what is open
+	behind  int64              // how much of a log is not replicated
+	debug   protocol.ErrorCode // what a debugger is answered
+	undone  bool               // the log says that what is asked for was aborted
 }
 
 // written: a record of the open transaction is in a topic. Nothing that has ended may be open there.
@@ -87,6 +88,8 @@ func (w *world) offsets(q *kmsg.ListOffsetsRequest) *kmsg.ListOffsetsResponse {
 			rp.Partition, rp.Offset = p.Partition, 20
 			if q.ReplicaID == consumerID {
 				rp.Offset -= w.marks.behind
+			} else {
+				rp.ErrorCode = int16(w.marks.debug)
 			}
 			rt.Partitions = append(rt.Partitions, rp)
 		}

@@ -23,6 +23,7 @@ type shownLog struct {
 	end, high int64 // where it ends, and where it is replicated to
 	epoch     int32 // of the leader
 	code      protocol.ErrorCode
+	refused   bool // it does not say, now or later: what it shows counts
 }
 
 // leaderLook is what the leader of some places is asked: three requests over one connection, which it answers one after the other.
@@ -113,10 +114,15 @@ func (k *leaderLook) offsets(r *kmsg.ListOffsetsResponse, debugger bool) {
 	}
 	for i, x := range k.places {
 		p, log := found[x.part.tp()], &k.logs[i]
-		switch {
-		case p == nil:
-		case p.ErrorCode != 0:
-			log.code = protocol.ErrorCode(p.ErrorCode)
+		if p == nil {
+			continue
+		}
+		code := protocol.ErrorCode(p.ErrorCode)
+		switch class := code.Class(); {
+		case class == protocol.Retriable || class == protocol.RefreshRetriable:
+			log.code = code
+		case code != protocol.None:
+			log.refused = true
 		case debugger:
 			log.end = p.Offset
 		default:
@@ -128,6 +134,8 @@ func (k *leaderLook) offsets(r *kmsg.ListOffsetsResponse, debugger bool) {
 // replicated reports whether the high watermark has passed what the leader showed first.
 func (s *markers) replicated(x *place, log shownLog) bool {
 	switch {
+	case log.refused:
+		return true
 	case log.code == protocol.OffsetNotAvailable: // a new leader's high watermark is not known yet
 	case log.code != protocol.None || log.end < 0 || log.high < 0:
 		s.failed(x)

@@ -1,6 +1,10 @@
 package transaction
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/spoold/spoold/protocol"
+)
 
 // unreplicated is a world in which a transaction of 3 records was committed, and only the leader of its partition has the marker.
 func unreplicated(t *testing.T, version int16) *world {
@@ -60,6 +64,21 @@ func TestAMarkerIsSeenOnceItIsReplicated(t *testing.T) {
 		w.run()
 		if w.s.markers.healed > 0 || w.committed != 3 {
 			t.Fatalf("version %d: %d markers were written, want none; %d records are in committed transactions, want 3", version, w.s.markers.healed, w.committed)
+		}
+	}
+}
+
+// Brokers that do not say where a log ends, perhaps because they are not Apache Kafka's, hold nothing up; those that cannot say so now do.
+func TestWhatALeaderShowsCountsWhereItDoesNotSayWhereItsLogEnds(t *testing.T) {
+	for code, goesOn := range map[protocol.ErrorCode]bool{
+		protocol.InvalidRequest: true, protocol.ClusterAuthorizationFailed: true, protocol.UnsupportedVersion: true,
+		protocol.FencedLeaderEpoch: false, protocol.NotLeaderOrFollower: false, protocol.OffsetNotAvailable: false,
+	} {
+		w := unreplicated(t, 2)
+		w.marks.debug = code
+		w.some()
+		if w.settled[0] == 3 != goesOn {
+			t.Errorf("%v: %d of 3 records have left", code, w.settled[0])
 		}
 	}
 }
