@@ -222,32 +222,37 @@ func TestARecordForATopicThatWasGoneForAWhileLeaves(t *testing.T) {
 
 func TestASpoolOfAnotherClusterIsRefusedAtTheStartWhenAsked(t *testing.T) {
 	t.Parallel()
-	one := newCluster(t, kfake.SeedTopics(1, "t"), kfake.ClusterID("one"))
-	other := newCluster(t, kfake.SeedTopics(1, "t"), kfake.ClusterID("other"))
-	dir := t.TempDir()
-	p := one.open(t, dir)
-	send(t, p, "t", 0, 1)
-	flush(t, p)
-	closeNow(t, p)
+	for _, id := range []string{"", "transactional"} {
+		with := func(cfg *spoold.Config) { cfg.TransactionalID = id }
+		one := newCluster(t, kfake.SeedTopics(1, "t"), kfake.ClusterID("one"))
+		other := newCluster(t, kfake.SeedTopics(1, "t"), kfake.ClusterID("other"))
+		dir := t.TempDir()
+		p := one.open(t, dir, with)
+		send(t, p, "t", 0, 1)
+		flush(t, p)
+		closeNow(t, p)
 
-	p, err := spoold.Open(other.config(t, dir), spoold.Env{CheckCluster: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := p.Send(patient(t), spoold.Record{Topic: "t"}); err != nil {
-		t.Logf("Send = %v", err) // it may have stopped already
-	}
-	select {
-	case <-p.Done():
-	case <-time.After(patience):
-		t.Fatal("it goes on with another cluster")
-	}
-	var foreign *spoold.ForeignClusterError
-	if err := p.Close(patient(t)); !errors.As(err, &foreign) {
-		t.Errorf("Close = %v, want a *ForeignClusterError", err)
-	}
-	if high := other.PartitionInfo("t", 0).HighWatermark; high != 0 {
-		t.Errorf("%d records were sent to the other cluster", high)
+		cfg := other.config(t, dir)
+		with(&cfg)
+		p, err := spoold.Open(cfg, spoold.Env{CheckCluster: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Send(patient(t), spoold.Record{Topic: "t"}); err != nil {
+			t.Logf("Send = %v", err) // it may have stopped already
+		}
+		select {
+		case <-p.Done():
+		case <-time.After(patience):
+			t.Fatalf("transactional.id %q: it goes on with another cluster", id)
+		}
+		var foreign *spoold.ForeignClusterError
+		if err := p.Close(patient(t)); !errors.As(err, &foreign) {
+			t.Errorf("transactional.id %q: Close = %v, want a *ForeignClusterError", id, err)
+		}
+		if high := other.PartitionInfo("t", 0).HighWatermark; high != 0 {
+			t.Errorf("transactional.id %q: %d records were sent to the other cluster", id, high)
+		}
 	}
 }
 

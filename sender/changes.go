@@ -12,8 +12,6 @@ import (
 type changes struct {
 	parts
 	feeds *feeds
-	// foreignCluster is the id of another cluster that was met last and reported, since the link was up.
-	foreignCluster string
 }
 
 // apply carries out what changed in the view of the cluster.
@@ -22,9 +20,6 @@ func (ch *changes) apply() {
 		switch c.Kind {
 		case cluster.LinkChanged:
 			ch.event(LinkChanged{Up: c.Up, Err: c.Text})
-			if c.Up {
-				ch.foreignCluster = ""
-			}
 		case cluster.ClusterBound:
 			ch.e.Write.ClusterID, ch.e.Urgent = c.Text, true
 		case cluster.ClusterForeign:
@@ -40,14 +35,10 @@ func (ch *changes) apply() {
 	}
 }
 
-// foreign: the brokers are of another cluster. That is an outage, unless a start is to end for it.
+// foreign: the brokers are of another cluster. That is an outage, which the view reports, unless a start is to end for it.
 func (ch *changes) foreign(err *ForeignClusterError) {
 	if ch.cfg.CheckCluster && ch.view.Generation() == 0 {
 		ch.stop = err
-	}
-	if ch.foreignCluster != err.Found { // the link may have been down already, for another reason
-		ch.foreignCluster = err.Found
-		ch.event(LinkChanged{Err: err.Error()})
 	}
 }
 

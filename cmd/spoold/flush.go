@@ -199,7 +199,7 @@ func flushSpool(ctx context.Context, cfg spoold.Config) (out flushed, err error)
 		return out, err
 	}
 	// The timeout is ctx's.
-	err = d.awaitAcks(ctx, time.Hour, "spoold flush delivers it")
+	err = d.awaitAcks(ctx, time.Hour, func() string { return "spoold flush" + d.flushArgs() + " delivers it" })
 	err = errors.Join(err, d.close(ctx))
 	out.Acked, out.Pending, out.DeadLettered = d.acked(), d.pending(), d.deadLettered()
 	return out, err

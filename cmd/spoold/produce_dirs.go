@@ -144,8 +144,8 @@ func (d *produceDirs) flush(ctx context.Context) error {
 }
 
 // awaitAcks waits until everything is delivered, for timeout at most, or shortly after an interrupt. then
-// says what to do if it is not.
-func (d *produceDirs) awaitAcks(ctx context.Context, timeout time.Duration, then string) error {
+// says what to do if it is not, at the end of the wait.
+func (d *produceDirs) awaitAcks(ctx context.Context, timeout time.Duration, then func() string) error {
 	wait := ctx
 	within := fmt.Sprintf("within %v", timeout)
 	if errors.Is(ctx.Err(), context.Canceled) {
@@ -167,8 +167,8 @@ func (d *produceDirs) awaitAcks(ctx context.Context, timeout time.Duration, then
 	case ctx.Err() != nil:
 		within = "in time"
 	}
-	return exitf(exitUnavailable, "the cluster did not ack %s %s: what is pending stays spooled in %s; %s%s",
-		plural(pending, "record"), within, d.where(), then, d.trouble())
+	return exitf(exitUnavailable, "the cluster did not ack %s %s: what is pending stays spooled in %s; %s%s%s",
+		plural(pending, "record"), within, d.where(), then(), d.only(), d.trouble())
 }
 
 // refusedError says so when the cluster refused records for good, or policy dropped some.
@@ -206,10 +206,32 @@ func (d *produceDirs) hasPartition(ctx context.Context, command string, r *spool
 
 // flushArgs are the arguments with which spoold flush finds these spools.
 func (d *produceDirs) flushArgs() string {
-	if d.family.exact() {
-		return " -b " + strings.Join(d.cfg.BootstrapServers, ",") + " --spool " + d.ownDir
+	servers := strings.Join(d.cfg.BootstrapServers, ",")
+	if d.owner() != "" {
+		servers = "HOST:PORT"
 	}
-	return " -b " + strings.Join(d.cfg.BootstrapServers, ",")
+	if d.family.exact() {
+		return " -b " + servers + " --spool " + d.ownDir
+	}
+	return " -b " + servers
+}
+
+// owner is the id of the cluster that the spool belongs to if the brokers are of another one, or else "".
+func (d *produceDirs) owner() (id string) {
+	d.each(func(now *spoold.Status, _ spoold.Status) {
+		if now.ClusterID != "" && strings.Contains(now.LinkError, "this spool belongs to cluster "+now.ClusterID) {
+			id = now.ClusterID
+		}
+	})
+	return id
+}
+
+// only says whose brokers must be given where these ones are another cluster's.
+func (d *produceDirs) only() string {
+	if id := d.owner(); id != "" {
+		return ", with a broker of cluster " + id
+	}
+	return ""
 }
 
 // sum is what a run came to that sent so many records. What an earlier run left is delivered first, so the first acks are

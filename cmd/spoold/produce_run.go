@@ -54,7 +54,9 @@ func (r *produceRun) stream(ctx context.Context, in io.Reader) error {
 			return err
 		}
 	}
-	return r.wait(ctx, "spoold flush"+r.dirs.flushArgs()+" delivers it, without reading the input again")
+	return r.wait(ctx, func() string {
+		return "spoold flush" + r.dirs.flushArgs() + " delivers it, without reading the input again"
+	})
 }
 
 // file sends what was not sent of a file, and waits for what was asked.
@@ -98,7 +100,7 @@ func (r *produceRun) file(ctx context.Context) error {
 	if before > 0 {
 		fmt.Fprintf(r.w.stderr, "spoold: %s was read from byte %s on: what stands before was spooled by an earlier run (--again sends all of it again)\n", r.o.file, humanize.Comma(before))
 	}
-	err = r.wait(ctx, "the same command delivers it, and goes on with the file")
+	err = r.wait(ctx, func() string { return "the same command delivers it, and goes on with the file" })
 	if err == nil && ctx.Err() != nil {
 		err = exitf(exitTemporary, "interrupted: the same command goes on with %s where this one stopped", r.o.file)
 	}
@@ -106,7 +108,7 @@ func (r *produceRun) file(ctx context.Context) error {
 }
 
 // wait waits for the acks, if they were asked for. then says what to do if they do not come.
-func (r *produceRun) wait(ctx context.Context, then string) error {
+func (r *produceRun) wait(ctx context.Context, then func() string) error {
 	var err error
 	if r.o.acked {
 		err = r.dirs.awaitAcks(ctx, r.o.timeout, then)

@@ -92,7 +92,7 @@ func (r *shipRun) work(ctx context.Context, d *produceDirs, f *follow.Follower) 
 		err = errors.Join(err, exitf(exitProblem, "%s over the limit: kept in %s", plural(uint64(n), "line"), r.follow.KeepDir))
 	}
 	if r.acked {
-		err = errors.Join(err, d.awaitAcks(ctx, r.timeout, "the same command delivers it"))
+		err = errors.Join(err, d.awaitAcks(ctx, r.timeout, func() string { return "the same command delivers it" }))
 	}
 	return err
 }

@@ -1,6 +1,8 @@
 package transaction
 
 import (
+	"errors"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/spoold/spoold/protocol"
@@ -80,6 +82,10 @@ func (s *Sender) Handle(now spool.Time, resp sender.Response) *sender.Effects {
 	delete(s.reqs, resp.ID)
 	if connect := q.kind == reqView && q.view.Message == nil; resp.Err != nil && !connect {
 		s.view.Unanswered(q.broker)
+	}
+	var foreign *sender.ForeignClusterError
+	if s.cfg.CheckCluster && s.view.Generation() == 0 && errors.As(resp.Err, &foreign) {
+		s.stop = foreign
 	}
 	switch q.kind {
 	case reqView:
