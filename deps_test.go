@@ -52,6 +52,7 @@ var edges = map[string][]string{
 	"protocol/conn/secure": {"protocol", "protocol/conn"},
 	// Ways in and what serves them do not know each other: the command wires them, and
 	// so does the demo, which is a command with its own broker, link and child.
+	"cmd/spoold/internal/accept":    {},
 	"cmd/spoold/internal/access":    {},
 	"cmd/spoold/internal/admin":     {"."},
 	"cmd/spoold/internal/demo":      {".", "cmd/spoold/internal/admin", "cmd/spoold/internal/devbroker", "cmd/spoold/internal/link"},

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 
+	"github.com/spoold/spoold/cmd/spoold/internal/accept"
 	"github.com/spoold/spoold/cmd/spoold/internal/access"
 	"github.com/spoold/spoold/cmd/spoold/internal/admin"
 	"github.com/spoold/spoold/cmd/spoold/internal/httpin"
@@ -19,7 +20,7 @@ func (d *daemon) listen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.socket = admin.Serve(ln, admin.Private(watchedProducer{d.producer, d}, d.telemetry.metrics.Handler()), d.log)
+	d.socket = admin.Serve(accept.Through(ln, "socket", d.log), admin.Private(watchedProducer{d.producer, d}, d.telemetry.metrics.Handler()), d.log)
 	if err := d.listenAdmin(ctx); err != nil {
 		return err
 	}
@@ -38,7 +39,7 @@ func (d *daemon) listenAdmin(ctx context.Context) error {
 	if err != nil {
 		return exitf(exitCannotCreate, "admin.listen: %w", err)
 	}
-	if ln, d.adminGate, err = d.protect("admin", httpin.Limit(ln, "the admin listener's limit", adminConnections), d.s.own.AdminAccess); err != nil {
+	if ln, d.adminGate, err = d.protect("admin", httpin.Limit(accept.Through(ln, "admin", d.log), "the admin listener's limit", adminConnections), d.s.own.AdminAccess); err != nil {
 		return err
 	}
 	metrics := d.telemetry.metrics.Handler()
@@ -126,7 +127,7 @@ func (d *daemon) listenHTTP(ctx context.Context) error {
 			return exitf(exitCannotCreate, "http.listen: %w", err)
 		}
 	}
-	d.limiter = httpin.Limit(ln, "http.max.connections", d.connections())
+	d.limiter = httpin.Limit(accept.Through(ln, "http", d.log), "http.max.connections", d.connections())
 	ln, gate, err := d.protect("http", d.limiter, d.s.own.HTTPAccess)
 	if err != nil {
 		return err

@@ -30,6 +30,8 @@ type finder struct {
 	links    bool                 // a path is a symbolic link: changes of its file are not notified
 	between  func()               // called between looks at two files; tests change them there
 	searched map[string]time.Time // directories whose files were all compared with missing ones, and their time of change
+	short    *FileError           // the last search met a shortage: what it found is worthless
+	before   *FileError           // the search before that did
 }
 
 // restless is how long a directory must not have changed to be listed as it is: a file that is renamed meanwhile may be
@@ -43,6 +45,7 @@ const listings = 6
 // positions: those that have another name now are looked for in their directories. unsure are the logs of which a file
 // may be missing in the list: files of them were renamed or removed between the last two listings.
 func (w *finder) find(ctx context.Context, known map[ship.FileID]string) (list []candidate, dirs []string, unsure map[string]bool) {
+	w.before, w.short = w.short, nil
 	for try := 1; ; try++ {
 		begin, before := time.Now(), list
 		list, dirs = w.list(known)
@@ -129,10 +132,7 @@ func (w *finder) list(known map[ship.FileID]string) (list []candidate, dirs []st
 	}
 	for dir := range bases {
 		watch = append(watch, dir)
-		entries, err := os.ReadDir(dir)
-		if err != nil {
-			continue
-		}
+		entries := w.entries(dir)
 		for _, e := range entries {
 			path := filepath.Join(dir, e.Name())
 			if name := ship.ParseName(path); name.Rotated() && (slices.Contains(bases[dir], name.Base) || w.wants(name.Base)) {
@@ -164,21 +164,14 @@ func (w *finder) expand() (paths, watch []string) {
 				continue
 			}
 			watch = append(watch, pattern)
-			entries, err := os.ReadDir(pattern)
-			if err != nil {
-				continue
-			}
-			for _, e := range entries {
+			for _, e := range w.entries(pattern) {
 				if !strings.HasPrefix(e.Name(), ".") {
 					paths = append(paths, filepath.Join(pattern, e.Name()))
 				}
 			}
 			continue
 		}
-		found, err := filepath.Glob(pattern)
-		if err != nil {
-			continue // the pattern was examined at the start
-		}
+		found := w.glob(pattern)
 		paths = append(paths, found...)
 		for _, path := range found {
 			watch = append(watch, filepath.Dir(path))

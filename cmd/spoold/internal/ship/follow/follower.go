@@ -39,6 +39,7 @@ type Follower struct {
 	watch    *watcher
 	scratch  []byte
 	problems map[string]error // by path: why a file could not be read
+	short    bool             // the last pass met a shortage: the next one begins with a scan, after a wait
 	before   uint64           // with Restart: positions below this ID are from before this run, and not used
 
 	now   func() time.Time
@@ -115,6 +116,9 @@ func (w *Follower) loop(ctx context.Context) error {
 		case err != nil:
 			return err
 		case progress:
+		case w.short:
+			w.wait(ctx)
+			w.short, w.watch.scan = false, true
 		case w.o.Once && fresh:
 			return nil
 		case w.o.Once:
@@ -259,4 +263,5 @@ func (w *Follower) fail(path string, err error) {
 		w.o.Report(Event{Kind: Failed, Path: path, Detail: err.Error()})
 	}
 	w.problems[path] = &FileError{path, err}
+	w.short = w.short || shortage(err)
 }

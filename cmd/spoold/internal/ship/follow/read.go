@@ -275,6 +275,9 @@ func (w *Follower) unreadable(f *file, err error) (wait bool) {
 	}
 	f.close()
 	w.fail(f.name.Path, err)
+	if shortage(err) {
+		return true
+	}
 	if w.o.Once {
 		f.done = true
 	}

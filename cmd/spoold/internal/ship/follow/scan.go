@@ -26,6 +26,14 @@ func (w *Follower) scan(ctx context.Context) error {
 		return err
 	}
 	list, dirs, unsure := w.find.find(ctx, w.known())
+	short, before := w.find.short, w.find.before
+	if before != nil && (short == nil || short.Path != before.Path) {
+		delete(w.problems, before.Path)
+	}
+	if short != nil { // all files stay as they are until their directories can be listed
+		w.fail(short.Path, short.Err)
+		return nil
+	}
 	w.watch.dirs(dirs)
 	w.watch.links = w.find.links
 	for _, f := range w.files {
@@ -175,6 +183,9 @@ func (w *Follower) unplaced(c *candidate, err error) {
 		w.watch.scan = true
 		w.blocked[c.name.Base] = true
 		return
+	}
+	if shortage(err) {
+		w.blocked[c.name.Base] = true
 	}
 	w.fail(c.name.Path, err)
 }
