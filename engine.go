@@ -222,8 +222,8 @@ const reopenPause = 5 * time.Second
 func (es *engines) reopen(opened time.Time, err error, receipts *bolt.Receipts) (*engine, error) {
 	p := es.p
 	for as[*SpaceError](err) || errors.Is(err, sender.ErrFinished) || p.cfg.SpoolCorrupt != "stop" && es.suspects.add(err) {
-		if errors.Is(err, sender.ErrFinished) {
-			opened = time.Time{}
+		if !as[*SpaceError](err) {
+			opened = time.Time{} // this happens once, or once for each segment
 		}
 		if lived := time.Since(opened); lived < es.pause {
 			t := time.NewTimer(es.pause - lived)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/spool"
 	"github.com/spoold/spoold/spool/bolt"
 )
 
@@ -103,6 +104,23 @@ func TestAFullDiskInACommitOpensTheSpoolAgainInTheSameProducer(t *testing.T) {
 	if st := p.Status(); st.Accepted != 2 || st.Pending != 2 || st.State != "running" {
 		t.Errorf("Status = %+v, want 2 accepted and running", st)
 	}
+	if err := p.Close(closed()); err != nil {
+		t.Errorf("Close = %v", err)
+	}
+}
+
+// A damaged segment is set aside once: there is nothing to wait for, however short the spool was open.
+func TestASpoolWithADamagedSegmentIsOpenedAgainAtOnce(t *testing.T) {
+	p, stores := offline(t)
+	p.engines.pause = time.Hour
+	spoolOne(t, p)
+	(<-stores).fail <- &spool.CorruptError{Segment: 1, Block: spool.NoBlock, What: "a test says so"}
+	select {
+	case <-stores:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the spool was not opened again")
+	}
+	spoolOne(t, p)
 	if err := p.Close(closed()); err != nil {
 		t.Errorf("Close = %v", err)
 	}
