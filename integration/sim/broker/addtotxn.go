@@ -16,6 +16,8 @@ type who struct {
 	pid   int64
 	epoch int16
 	v2    bool // by a request of KIP-890
+	// first is the sequence of the first batch for a partition; nil: offsets, which have none.
+	first map[txnPart]int32
 }
 
 // add is TransactionCoordinator.handleAddPartitionsToTransaction. It also gives the number of the transaction.
@@ -179,7 +181,7 @@ func (n transactional) check(w who, parts []txnPart, tries int, then func(*verif
 			v.code[p] = protocol.InvalidProducerEpoch
 			continue
 		}
-		v.token[p] = transactions{r}.beginVerifying(w.pid, w.v2)
+		v.token[p] = transactions{r}.beginVerifying(w, w.first[p])
 		ask = append(ask, p)
 	}
 	if len(ask) == 0 {
@@ -220,19 +222,27 @@ func (n transactional) askCoordinator(w who, parts []txnPart, then func(protocol
 type verifying struct {
 	number int64
 	v2     bool // it was begun by a request of KIP-890
+	// No batch is taken that begins behind the lowest sequence of the epoch that was to be verified.
+	epoch  int16
+	lowest int32
 }
 
 // beginVerifying gives the number under which a producer is verified; a marker in between ends it. One that was not used up goes on
-// as it was begun.
-func (r transactions) beginVerifying(pid int64, v2 bool) int64 {
+// as it was begun (ProducerStateManager.maybeCreateVerificationStateEntry).
+func (r transactions) beginVerifying(w who, first int32) int64 {
 	if r.verifying == nil {
 		r.verifying = map[int64]verifying{}
 	}
-	if r.verifying[pid].number == 0 {
+	v := r.verifying[w.pid]
+	if v.number == 0 {
 		r.verified++
-		r.verifying[pid] = verifying{r.verified, v2}
+		v = verifying{r.verified, w.v2, w.epoch, first}
 	}
-	return r.verifying[pid].number
+	if w.epoch > v.epoch || w.epoch == v.epoch && first < v.lowest {
+		v.epoch, v.lowest = w.epoch, first
+	}
+	r.verifying[w.pid] = v
+	return v.number
 }
 
 // inTransaction says whether a batch of a transaction may be appended now (UnifiedLog.analyzeAndValidateProducerState).

@@ -115,10 +115,13 @@ func (r *replica) order(e *entry) protocol.ErrorCode {
 	if p := r.producers[e.pid]; p != nil {
 		epoch, last = p.epoch, p.lastSequence()
 	}
+	v, verified := r.verifying[e.pid]
 	switch {
 	case e.pepoch < epoch:
 		return protocol.InvalidProducerEpoch
 	case epoch == noEpoch && e.v2 && e.base != 0: // a transaction of KIP-890 begins with the first sequence
+		return protocol.OutOfOrderSequenceNumber
+	case verified && e.base > v.lowest: // an earlier batch was to be verified, and has not come
 		return protocol.OutOfOrderSequenceNumber
 	case epoch == noEpoch: // no state: any sequence is taken
 		return protocol.None

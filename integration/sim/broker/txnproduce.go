@@ -15,7 +15,7 @@ const (
 
 // partsOf is who produces in a transaction, and to which partitions.
 func (n transactional) partsOf(m *kmsg.ProduceRequest) (w who, parts []txnPart) {
-	w = who{id: *m.TransactionID, v2: m.GetVersion() >= addsPartition}
+	w = who{id: *m.TransactionID, v2: m.GetVersion() >= addsPartition, first: map[txnPart]int32{}}
 	for i := range m.Topics {
 		name := m.Topics[i].Topic
 		if m.GetVersion() >= byID {
@@ -29,7 +29,9 @@ func (n transactional) partsOf(m *kmsg.ProduceRequest) (w who, parts []txnPart) 
 				continue
 			}
 			w.pid, w.epoch = b.PID(), b.PEpoch()
-			parts = append(parts, txnPart{name, m.Topics[i].Partitions[j].Partition})
+			p := txnPart{name, m.Topics[i].Partitions[j].Partition}
+			w.first[p] = b.Sequence()
+			parts = append(parts, p)
 		}
 	}
 	return w, parts
