@@ -94,6 +94,28 @@ func series(n int, bad func(int) bool) (list []string) {
 	return list
 }
 
+// The last one's message was once that of all.
+func TestEachOfSeveralRefusedRecordsHasItsOwnMessage(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, kfake.SeedTopics(1, "t"))
+	refusing(c, "t", true)
+	p := c.open(t, t.TempDir())
+	defer closeNow(t, p)
+	sendOnceUp(t, c, p, "t", series(100, func(i int) bool { return i >= 50 && i%10 == 0 })...)
+	flush(t, p)
+	eventually(t, "the counters", func() bool { st := p.Status(); return st.DeadLettered == 5 && st.Acked == 95 })
+	seen := map[string]bool{}
+	for _, d := range p.DeadLetters(spoold.DeadLetterFilter{}, -1) {
+		if seen[d.Message] || !strings.HasSuffix(d.Message, " is bad") {
+			t.Errorf("record %d: %q, which another one has, or which is of none", d.Index, d.Message)
+		}
+		seen[d.Message] = true
+	}
+	if len(seen) != 5 {
+		t.Errorf("messages %v, want five", seen)
+	}
+}
+
 func TestARefusedRecordAmongAHundredCostsAFewRequests(t *testing.T) {
 	t.Parallel()
 	for _, named := range []bool{true, false} {

@@ -112,6 +112,22 @@ func TestWhatIsNotAKafkaBrokerIsNamedAsSuch(t *testing.T) {
 	eventually(t, "the status says what answers", func() bool { return strings.Contains(p.Status().LinkError, "HTTP") })
 }
 
+// Of several addresses that cannot be used, the last one's error once stood for all.
+func TestEachBootstrapServerIsNamedWithItsOwnError(t *testing.T) {
+	t.Parallel()
+	cfg := spoold.DefaultConfig()
+	cfg.BootstrapServers, cfg.SpoolPath, cfg.SpoolMinFreeBytes = []string{"one:1", "two:2"}, t.TempDir(), 0
+	p, err := spoold.Open(cfg, spoold.Env{Dial: func(_ context.Context, _, addr string) (net.Conn, error) { return nil, errors.New("no way to " + addr) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeNow(t, p)
+	eventually(t, "both are named", func() bool {
+		text := p.Status().LinkError
+		return strings.Contains(text, "connect to one:1: no way to one:1") && strings.Contains(text, "connect to two:2: no way to two:2")
+	})
+}
+
 func TestRecoveredRecordsAreToldByHooks(t *testing.T) {
 	c := newCluster(t, kfake.SeedTopics(1, "t"))
 	dir := t.TempDir()

@@ -140,3 +140,23 @@ func TestFiveAnswersOutOfOrderInARowAreTaken(t *testing.T) {
 		})
 	}
 }
+
+// A batch of 20 seconds whose records are old was once called too old itself.
+func TestAParkSaysWhichTimeIsOutsideTheMargin(t *testing.T) {
+	for _, tt := range []struct {
+		change func(i int, b *Batch)
+		says   string
+	}{
+		{func(_ int, b *Batch) { b.SealedAge, b.MaxTimestamp = now.Age-20_000, now.Wall-30*hourMs }, "the timestamp of its newest record is 108000 s off this host's clock"},
+		{func(_ int, b *Batch) { b.SealedAge, b.MaxTimestamp = now.Age-30*hourMs, now.Wall }, "it was made 108000 s ago"},
+	} {
+		r := New(facts(10, 1), batches(10, 1, tt.change))
+		r.Next(now)
+		r.Described(now, Named{})
+		r.Next(now)
+		r.TailRead(now, Tail{})
+		if s := r.Next(now); s.Reason != spool.ParkOutsideMargin || !strings.Contains(s.Detail, tt.says) {
+			t.Errorf("%+v, want it parked because %s", s, tt.says)
+		}
+	}
+}

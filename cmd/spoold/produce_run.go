@@ -299,8 +299,7 @@ func (r *produceRun) showProgress() (stop func()) {
 	var bar *progressbar.ProgressBar
 	if isTerminal(r.w.stderr) {
 		every = 200 * time.Millisecond
-		bar = progressbar.NewOptions64(-1, progressbar.OptionSetWriter(r.w.stderr), progressbar.OptionClearOnFinish(),
-			progressbar.OptionSetElapsedTime(true))
+		bar = newBar(r.w.stderr)
 	}
 	done, gone := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -332,6 +331,11 @@ func (r *produceRun) showProgress() (stop func()) {
 		}
 	}()
 	return func() { close(done); <-gone }
+}
+
+// newBar shows that something goes on: how much there is to be done is not known.
+func newBar(to io.Writer) *progressbar.ProgressBar {
+	return progressbar.NewOptions64(-1, progressbar.OptionSetWriter(to), progressbar.OptionClearOnFinish(), progressbar.OptionSetElapsedTime(true))
 }
 
 // wasClosed reports whether the program was started without this file. The runtime puts the null device in its place, open for

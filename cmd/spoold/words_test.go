@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 )
@@ -59,5 +60,25 @@ func TestAddressesAreShownWithoutTheirCredentials(t *testing.T) {
 		"-X", "sasl.oauthbearer.token.endpoint.url=https://id:planted@idp/token?client_secret=planted")
 	if strings.Contains(out+errs, "planted") || !strings.Contains(out, "user:[hidden]@host:4318") {
 		t.Errorf("config print: code %d\n%s%s", code, out, errs)
+	}
+}
+
+// A bar of a total that is not known once ended with "8/-", and left that on the terminal.
+func TestProgressShowsNoTotalAndLeavesNothing(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	bar := newBar(&out)
+	for range 3 {
+		bar.Describe("8 spooled, 7 acked")
+		if err := bar.Add(1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := bar.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(out.String(), "\r")
+	if text := out.String(); !strings.Contains(text, "8 spooled, 7 acked") || strings.Contains(text, "/-") || strings.Contains(text, "%") || strings.TrimSpace(lines[len(lines)-1]) != "" {
+		t.Errorf("written: %q", text)
 	}
 }
