@@ -60,8 +60,9 @@ func (k *txnCoordinator) endTxn(n *node, m *kmsg.EndTxnRequest, reply func(kmsg.
 // end says what EndTxn comes to, or that it is to be carried out (TransactionCoordinator.endTransaction).
 func (t *coordinated) end(m *kmsg.EndTxnRequest) (code protocol.ErrorCode, change bool) {
 	v2 := m.GetVersion() >= bumpsEpoch
-	// Of one that has ended already, in the same way or the other: its epoch was the one before.
-	again := v2 && t.state != ongoing && m.ProducerEpoch == t.epoch-1
+	// Of one that has ended already, in the same way or the other: its epoch was the one before. Where the epoch was raised by
+	// InitProducerId since, nothing is remembered of it.
+	again := v2 && t.state != ongoing && t.state != empty && m.ProducerEpoch == t.epoch-1
 	switch {
 	case m.ProducerEpoch != t.epoch && !again:
 		return protocol.ProducerFenced, false
