@@ -272,14 +272,18 @@ func (g *group) addSection(l *lane) {
 	g.sections = append(g.sections, sect)
 }
 
-// reserve makes room for size more bytes. The buffer doubles up to most and is then as large as it has to be: append would let it
-// grow by quarters, and what that leaves behind is more than all groups.
+// reserve makes room for size more bytes. The buffer doubles up to most, which is what all groups but those of one large batch take:
+// append would let it grow by quarters, and what that leaves behind is more than all groups. A larger one grows by quarters.
 func (sect *section) reserve(size, most int) {
 	need := len(sect.buf) + size
 	if need <= cap(sect.buf) {
 		return
 	}
-	grown := make([]byte, len(sect.buf), max(need, min(2*cap(sect.buf), most)))
+	room := min(2*cap(sect.buf), most)
+	if need > room {
+		room = need + need/4
+	}
+	grown := make([]byte, len(sect.buf), room)
 	copy(grown, sect.buf)
 	sect.buf = grown
 }
