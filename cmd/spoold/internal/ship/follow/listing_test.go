@@ -78,3 +78,53 @@ func TestAPatternFindsWhatFilepathGlobFinds(t *testing.T) {
 		}
 	}
 }
+
+// A single run does not end, or give a file up, for want of a descriptor.
+func TestASingleRunWaitsForDescriptors(t *testing.T) {
+	for _, pattern := range []string{"*.log", "a.log"} { // the directory, or the file itself, cannot be opened
+		r := newRig(t, 1, pattern)
+		r.write("a.log", "one\ntwo\n")
+		var was syscall.Rlimit
+		r.do(syscall.Getrlimit(syscall.RLIMIT_NOFILE, &was))
+		none := was
+		none.Cur = 0
+		failed := 0
+		r.options.Once, r.options.Single, r.options.Poll = true, pattern == "a.log", time.Millisecond
+		r.options.Report = func(e Event) {
+			if e.Kind == Failed {
+				failed++
+				r.do(syscall.Setrlimit(syscall.RLIMIT_NOFILE, &was))
+			}
+		}
+		w, err := New(r.options, r.store)
+		r.do(err)
+		r.do(syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none))
+		err = w.Run(t.Context())
+		r.do(syscall.Setrlimit(syscall.RLIMIT_NOFILE, &was))
+		if want := []string{"one", "two"}; err != nil || failed != 1 || !slices.Equal(r.store.values, want) {
+			t.Errorf("%s: Run = %v with %d faults and records %q, want %q after one", pattern, err, failed, r.store.values, want)
+		}
+	}
+}
+
+func TestAFileThatLacksADescriptorIsNotGivenUp(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		wait bool
+	}{{syscall.EMFILE, true}, {syscall.EACCES, false}} {
+		r := newRig(t, 1, "a.log")
+		r.options.Once = true
+		r.write("a.log", "one\n")
+		r.start()
+		r.w.watch.scan = true
+		r.pass()
+		for _, f := range r.w.files {
+			if wait := r.w.unreadable(f, tt.err); wait != tt.wait || f.done == tt.wait || r.w.short != tt.wait {
+				t.Errorf("%v: the log waits %v, the file is given up %v, a shortage %v", tt.err, wait, f.done, r.w.short)
+			}
+		}
+		if len(r.w.files) != 1 {
+			t.Errorf("%d files are followed", len(r.w.files))
+		}
+	}
+}
