@@ -155,7 +155,7 @@ func (h *history) outage(p *spoold.Producer, api int16, fault link.Fault) {
 // ends is where the logs of all topics end, added up; -1: it cannot be asked.
 func (h *history) ends() (sum int64) {
 	list, err := h.c.Admin().ListEndOffsets(h.t.Context(), topics...)
-	if err != nil {
+	if err != nil || list.Error() != nil {
 		return -1
 	}
 	list.Each(func(o kadm.ListedOffset) { sum += o.Offset })

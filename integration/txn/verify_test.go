@@ -13,7 +13,23 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/spoold/spoold/integration/kafka"
+	"github.com/spoold/spoold/integration/poll"
 )
+
+// listed asks for the offsets of all topics until every leader has answered: a broker may have started an instant before.
+func listed(ctx context.Context, t *testing.T, ask func(context.Context, ...string) (kadm.ListedOffsets, error)) (list kadm.ListedOffsets) {
+	t.Helper()
+	var err error
+	if !poll.Within(60*time.Second, func() bool {
+		if list, err = ask(ctx, topics...); err == nil {
+			err = list.Error()
+		}
+		return err == nil
+	}) {
+		t.Fatal(err)
+	}
+	return list
+}
 
 // verify reads all topics as read_committed and compares with the ledger: each spooled unit once and
 // whole, any other one wholly or not at all, per partition in the order of units; and no transaction
@@ -22,10 +38,7 @@ func (l *ledger) verify(t *testing.T, c *kafka.Cluster) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 120*time.Second)
 	defer cancel()
-	high, err := c.Admin().ListEndOffsets(ctx, topics...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	high := listed(ctx, t, c.Admin().ListEndOffsets)
 	// The answer of EndTxn comes before the markers are in the logs, so the last stable offset may follow a little later.
 	var stable kadm.ListedOffsets
 	open := func(o kadm.ListedOffset) bool {
@@ -35,9 +48,7 @@ func (l *ledger) verify(t *testing.T, c *kafka.Cluster) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for waited := 0; ; waited++ {
-		if stable, err = c.Admin().ListCommittedOffsets(ctx, topics...); err != nil {
-			t.Fatal(err)
-		}
+		stable = listed(ctx, t, c.Admin().ListCommittedOffsets)
 		hangs := false
 		high.Each(func(o kadm.ListedOffset) { hangs = hangs || open(o) })
 		if !hangs || waited == 600 {
