@@ -40,6 +40,8 @@ func ExitCode(err error) int {
 		return ExitTemporary // a full disk passes
 	case as[*LockedError](err), errors.Is(err, ErrFull), errors.Is(err, ErrKeyWindow), errors.Is(err, ErrTooManyTopics):
 		return ExitTemporary
+	case errors.Is(err, syscall.ENOTDIR):
+		return ExitCantCreate
 	case errors.Is(err, fs.ErrPermission):
 		return ExitPermission
 	case errors.Is(err, ErrUnknown):

@@ -48,6 +48,9 @@ func (Main) Run(ctx context.Context, args []string, stdin io.Reader, stdout, std
 	if errors.Is(err, syscall.ELOOP) {
 		err = &exitError{codeOf(err), fmt.Errorf("%w: a file of a spool must be there itself: no symbolic link is followed to it", err)}
 	}
+	if errors.Is(err, syscall.ENOTDIR) {
+		err = &exitError{codeOf(err), fmt.Errorf("%w: a spool is a directory, and so is all above it", err)}
+	}
 	sayError(stderr, err)
 	return codeOf(err)
 }

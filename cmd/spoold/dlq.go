@@ -109,12 +109,8 @@ func askDaemon[T any](w *world, c *cli.Context, live func(context.Context, *admi
 	client := admin.NewClient(dir)
 	defer client.Close()
 	out, err := live(c.Context, client)
-	var f *admin.Failure
-	switch {
-	case errors.Is(err, admin.ErrNoDaemon):
+	if errors.Is(err, admin.ErrNoDaemon) {
 		return offline(dir)
-	case errors.As(err, &f):
-		return none, &exitError{f.Exit, err}
 	}
 	return out, err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/cmd/spoold/internal/admin"
 )
 
 // Exit codes, as in sysexits(3). status has its own.
@@ -31,7 +32,7 @@ var exitMeanings = []struct {
 	{exitProblem, "a check found a problem, or a run was interrupted", "read what it says"},
 	{exitUsage, "the command line is wrong", "the message names the nearest flag or command; `spoold help COMMAND`"},
 	{exitCorrupt, "the spool is damaged, of a newer version, or not what it meets: moved, copied, or of another cluster", "nothing was sent; `spoold check`, and [operating.md](operating.md)"},
-	{exitUnavailable, "the cluster did not answer in time", "what is spooled stays; `spoold doctor`, then the same command or `spoold flush`"},
+	{exitUnavailable, "the cluster, or the daemon of --url, did not answer in time", "what is spooled stays; `spoold doctor`, then the same command or `spoold flush`"},
 	{exitBug, "a bug of spoold", "`spoold support-bundle`, and report it"},
 	{exitCannotCreate, "a file, directory, socket or address cannot be created or listened on", "the message names it"},
 	{exitIO, "reading or writing failed; on the spool's disk nothing in memory is believed any more", "start again; if it comes again, replace the disk"},
@@ -67,6 +68,14 @@ func codeOf(err error) int {
 	var coded *exitError
 	if errors.As(err, &coded) {
 		return coded.code
+	}
+	var refused *admin.Failure
+	if errors.As(err, &refused) {
+		return refused.Exit
+	}
+	var remote *admin.RemoteError
+	if errors.As(err, &remote) {
+		return remote.Exit
 	}
 	return spoold.ExitCode(err)
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,9 +50,9 @@ func TestCommandsAskADaemonElsewhereWithCredentials(t *testing.T) {
 		{operator, "dlq ls", 0, ""},
 		{operator, "resolve orders:0 --resend", exitUsage, "not parked"},
 		{nil, "peek orders --client-certificate " + own, 1, ""},
-		{nil, "status", statusNotRunning, "needs a name and password"},
-		{map[string]string{tokenEnv: "wrong"}, "status", statusNotRunning, "Wrong credentials"},
-		{map[string]string{userEnv: "alice", passwordEnv: "right-password"}, "status", statusNotRunning, "admin: read"},
+		{nil, "status", exitPermission, "needs a name and password"},
+		{map[string]string{tokenEnv: "wrong"}, "status", exitPermission, "Wrong credentials"},
+		{map[string]string{userEnv: "alice", passwordEnv: "right-password"}, "status", exitPermission, "admin: read"},
 		{map[string]string{userEnv: "alice", tokenEnv: "x"}, "status", exitUsage, "both set"},
 		{operator, "status --spool /x", exitUsage, "give one of them"},
 		{nil, "status --credentials " + ca + "x", exitConfig, "--credentials"},
@@ -66,5 +68,43 @@ func TestCommandsAskADaemonElsewhereWithCredentials(t *testing.T) {
 		if code == 0 || !strings.Contains(out+errs, says) || strings.Contains(out+errs, "right-password") {
 			t.Errorf("%s: code %d, %s%s", url, code, out, errs)
 		}
+	}
+}
+
+// A mistake in --url once ended as a bug of spoold, or said of a daemon that runs that it does not.
+func TestEachWayNotToReachADaemonHasItsOwnExitCode(t *testing.T) {
+	t.Parallel()
+	g, _ := startGuarded(t)
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	writeFile(t, ca, string(g.ca.PEM))
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }))
+	defer page.Close()
+	for _, tt := range []struct {
+		url          string
+		code, status int
+		says         string
+	}{
+		{"https://127.0.0.1:1", exitUnavailable, statusNotRunning, "nothing listens there"},
+		{"http://127.0.0.1:1", exitUnavailable, statusNotRunning, "nothing listens there"},
+		{g.admin, exitPermission, exitPermission, "needs a name and password"},
+		{strings.Replace(g.admin, "https", "http", 1), exitUsage, exitUsage, "use " + g.admin},
+		{strings.Replace(plain.URL, "http", "https", 1), exitUsage, exitUsage, "use " + plain.URL},
+		{plain.URL, exitUsage, exitUsage, "not the admin listener"},
+		{page.URL, exitUsage, exitUsage, "not the admin listener"},
+	} {
+		for _, cmd := range []string{"status", "ls", "peek", "export", "resolve t", "dlq ls", "txn describe"} {
+			want := tt.code
+			if cmd == "status" {
+				want = tt.status
+			}
+			if code, out, errs := asked(t, nil, append(strings.Fields(cmd), "--url", tt.url, "--ca", ca)...); code != want || !strings.Contains(errs, tt.says) {
+				t.Errorf("%s --url %s: code %d, %s%s; want %d, %s", cmd, tt.url, code, out, errs, want, tt.says)
+			}
+		}
+	}
+	if code, _, errs := asked(t, nil, "status", "--url", g.admin); code != exitConfig || !strings.Contains(errs, "--ca FILE") {
+		t.Errorf("an authority that is not known: code %d, %s", code, errs)
 	}
 }

@@ -303,12 +303,7 @@ func decide(ctx context.Context, dir string, live bool, req admin.ResolveRequest
 	if live {
 		client := admin.NewClient(dir)
 		defer client.Close()
-		r, err := client.Resolve(ctx, req)
-		var f *admin.Failure
-		if errors.As(err, &f) {
-			return r, &exitError{f.Exit, err}
-		}
-		return r, err
+		return client.Resolve(ctx, req)
 	}
 	cfg := spoold.DefaultConfig()
 	cfg.SpoolPath = dir

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -117,8 +118,13 @@ type statusView struct {
 func (v *statusView) once() error {
 	s, pid, err := look(v.c, v.dir)
 	if err != nil {
-		if errors.Is(err, fs.ErrPermission) {
-			return err // whether it runs is not known
+		var remote *admin.RemoteError
+		var refused *admin.Failure
+		switch {
+		case errors.Is(err, fs.ErrPermission), errors.As(err, &refused):
+			return err // whether it runs is not known, or it does
+		case errors.As(err, &remote) && !errors.Is(err, syscall.ECONNREFUSED):
+			return err
 		}
 		return &exitError{statusNotRunning, err}
 	}

@@ -156,12 +156,7 @@ func operate(ctx context.Context, dir string, live bool, id string, op spoold.Tr
 	if live {
 		client := admin.NewClient(dir)
 		defer client.Close()
-		err := client.OperateTransaction(ctx, op)
-		var f *admin.Failure
-		if errors.As(err, &f) {
-			return &exitError{f.Exit, err}
-		}
-		return err
+		return client.OperateTransaction(ctx, op)
 	}
 	cfg := spoold.DefaultConfig()
 	cfg.SpoolPath, cfg.TransactionalID = dir, id

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -52,7 +51,7 @@ func (c *Client) Metrics(ctx context.Context) ([]byte, error) {
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the daemon answered %s", res.Status)
+		return nil, failure(res)
 	}
 	return io.ReadAll(io.LimitReader(res.Body, maxMetrics))
 }
@@ -80,11 +79,7 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, into 
 	defer res.Body.Close()
 	pid, _ = strconv.Atoi(res.Header.Get(PIDHeader))
 	if res.StatusCode/100 != 2 {
-		var f Failure
-		if json.NewDecoder(res.Body).Decode(&f) != nil || f.Message == "" {
-			return pid, fmt.Errorf("the daemon answered %s", res.Status)
-		}
-		return pid, &f
+		return pid, failure(res)
 	}
-	return pid, json.NewDecoder(res.Body).Decode(into)
+	return pid, decoded(res, json.NewDecoder(res.Body).Decode(into))
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -51,11 +50,7 @@ func Pending(ctx context.Context, dir, topic string, yield func(*spoold.PendingR
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		var f Failure
-		if json.NewDecoder(res.Body).Decode(&f) == nil && f.Message != "" {
-			return &f
-		}
-		return fmt.Errorf("the daemon answered %s", res.Status)
+		return failure(res)
 	}
 	in := json.NewDecoder(res.Body)
 	for {
@@ -68,7 +63,7 @@ func Pending(ctx context.Context, dir, topic string, yield func(*spoold.PendingR
 			return nil
 		}
 		if err != nil {
-			return err
+			return decoded(res, err)
 		}
 		if !yield(&p) {
 			return nil

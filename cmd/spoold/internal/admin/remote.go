@@ -1,12 +1,17 @@
 package admin
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
+	"strings"
+	"syscall"
 	"time"
 )
 
@@ -49,10 +54,96 @@ func send(req *http.Request, local *http.Client) (*http.Response, error) {
 	}
 	res, err := r.client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", r.url, inner(err))
+		return nil, notReached(to, inner(err))
 	}
 	return res, nil
 }
+
+// notReached says of an error what to do about it, and which exit code it means.
+func notReached(to *url.URL, err error) error {
+	var certificate *tls.CertificateVerificationError
+	var plain tls.RecordHeaderError
+	e := &RemoteError{Exit: exitUnavailable, err: fmt.Errorf("--url: %s://%s: %w", to.Scheme, to.Host, err)}
+	switch {
+	case errors.Is(err, context.Canceled):
+	case errors.As(err, &certificate):
+		e.Exit, e.do = exitConfig, "a daemon may run there, and was not asked: give --ca FILE with the authority that its certificate is from, and the host name that it is for"
+	case errors.As(err, &plain), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
+		e.Exit, e.do = exitUsage, "what listens there has no TLS: use http://"+to.Host
+	case errors.Is(err, syscall.ECONNREFUSED):
+		e.do = "nothing listens there: see admin.listen of the daemon, and whether it runs"
+	default:
+		e.do = "whether a daemon runs there is not known"
+	}
+	return e
+}
+
+// RemoteError says why a daemon at an address did not answer as one, with the exit code that it means.
+type RemoteError struct {
+	Exit int
+	do   string
+	err  error
+}
+
+func (e *RemoteError) Error() string {
+	if e.do == "" {
+		return e.err.Error()
+	}
+	return e.err.Error() + " (" + e.do + ")"
+}
+
+func (e *RemoteError) Unwrap() error { return e.err }
+
+// Exit codes of what is no answer of a daemon.
+const (
+	exitUsage       = 64
+	exitUnavailable = 69
+	exitConfig      = 78
+)
+
+// maxFailure bounds the text of a failure that is read.
+const maxFailure = 64 << 10
+
+// failure is the error of an answer that is not 2xx.
+func failure(res *http.Response) error {
+	text, err := io.ReadAll(io.LimitReader(res.Body, maxFailure))
+	var f Failure
+	if err == nil && json.Unmarshal(text, &f) == nil && f.Message != "" {
+		if f.Exit == 0 {
+			f.Exit = exitUnavailable
+		}
+		return &f
+	}
+	at := &url.URL{Scheme: res.Request.URL.Scheme, Host: res.Request.URL.Host}
+	e := &RemoteError{Exit: exitUnavailable, err: fmt.Errorf("the daemon answered %s", res.Status)}
+	switch {
+	case !isRemote(res.Request.Context()):
+	case bytes.Contains(text, []byte("HTTP request to an HTTPS server")):
+		e.Exit, e.err, e.do = exitUsage, fmt.Errorf("--url: %s answers with TLS only", at), "use https://"+at.Host
+	case res.StatusCode/100 != 5:
+		return notDaemon(at, res.Status)
+	}
+	return e
+}
+
+// notDaemon says of an answer that it is of some other server.
+func notDaemon(at *url.URL, what string) error {
+	return &RemoteError{Exit: exitUsage, err: fmt.Errorf("--url: %s://%s is not the admin listener of a spoold daemon: it answered %s", at.Scheme, at.Host, what), do: "see admin.listen of the daemon"}
+}
+
+// decoded is an error of reading an answer.
+func decoded(res *http.Response, err error) error {
+	var syntax *json.SyntaxError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &syntax) && isRemote(res.Request.Context()):
+		return notDaemon(res.Request.URL, "what is not JSON")
+	}
+	return &RemoteError{Exit: exitUnavailable, err: fmt.Errorf("the daemon's answer ended early: %w", err)}
+}
+
+func isRemote(ctx context.Context) bool { return ctx.Value(remoteKey{}) != nil }
 
 // inner is an error without the address that the client made up for it.
 func inner(err error) error {

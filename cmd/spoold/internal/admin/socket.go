@@ -91,7 +91,7 @@ func DialUnix(ctx context.Context, dir string) (net.Conn, error) {
 	}
 	defer done()
 	c, err := new(net.Dialer).DialContext(ctx, "unix", short)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, ErrNoDaemon
 	}
 	if err != nil {
