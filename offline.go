@@ -47,6 +47,16 @@ func Inspect(path string) (*Status, error) {
 	return st, nil
 }
 
+// Preflight gives the error with which Open would refuse the spool of a configuration, as far as that is seen without a change: it
+// was made elsewhere, is damaged, of a newer version, or the disk is too small. Where there is no spool yet, only the size of the disk is
+// looked at. A *LockedError: a process has it. It blocks on the disk; any goroutine may call it.
+func Preflight(cfg *Config) error {
+	return public(bolt.Preflight(bolt.Options{
+		Path: cfg.SpoolPath, SegmentBytes: cfg.segmentBytes(), GroupBytes: int(cfg.groupBytes()), MaxBytes: cfg.SpoolMaxBytes,
+		MinFreeBytes: minFree(cfg.SpoolMinFreeBytes), StopOnDamage: cfg.SpoolCorrupt == "stop",
+	}))
+}
+
 // offlineTopic is what is known of a lane with nobody to deliver it.
 func offlineTopic(l *spool.Lane, rec *spool.Recovered) TopicStatus {
 	ts := TopicStatus{Topic: l.Topic, State: "idle", Partitions: []PartitionStatus{}}

@@ -56,6 +56,7 @@ func (s *settings) validateAccess() (errs []error) {
 		if !listens(l.addr) || s.faulty[key] {
 			continue
 		}
+		errs = append(errs, s.accessFiles(l.name, &l.o)...)
 		host, digits, err := net.SplitHostPort(l.addr)
 		ip := net.ParseIP(host)
 		port, _ := strconv.Atoi(digits) // checkListen has seen it
@@ -68,6 +69,17 @@ func (s *settings) validateAccess() (errs []error) {
 		if l.o.Certificate == "" && (l.o.Key != "" || l.o.ClientCA != "") {
 			errs = append(errs, s.located(l.name+".tls.certificate", errors.New("is not given, but "+l.name+".tls.key or "+l.name+".tls.client.ca is")))
 		}
+	}
+	return errs
+}
+
+// accessFiles are the faults of the files of a listener's users and certificates.
+func (s *settings) accessFiles(name string, o *access.Options) (errs []error) {
+	if err := o.CheckUsers(); err != nil {
+		errs = append(errs, s.located(name+".users", err))
+	}
+	if err := o.CheckCertificates(); err != nil {
+		errs = append(errs, s.located(name+".tls.certificate", err))
 	}
 	return errs
 }

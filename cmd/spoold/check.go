@@ -51,6 +51,7 @@ func check(w *world, c *cli.Context, dir string) error {
 			map[bool]string{true: "all is as it was written", false: plural(len(rep.Problems), "problem")}[len(rep.Problems) == 0])
 	}
 	if err == nil && len(rep.Problems) > 0 {
+		fmt.Fprintf(w.stderr, "spoold: spoold repair %s -o NEW makes a new spool of all that can be vouched for, and leaves this one as it is\n", dir)
 		return &exitError{code: exitProblem}
 	}
 	return err

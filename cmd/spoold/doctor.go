@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -59,11 +62,9 @@ func runDoctor(w *world, c *cli.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Context, c.Duration("timeout"))
 	defer cancel()
-	st, _, lookErr := look(c, s.cfg.SpoolPath)
-	if lookErr != nil {
-		st = &spoold.Status{} // there is no spool yet, or it is of no use here: status says why
-	}
-	r := s.examine(ctx, st, c.StringSlice("topic"), !c.Bool("no-link"))
+	st, pid, lookErr := look(c, s.cfg.SpoolPath)
+	st, host := s.found(st, pid, lookErr)
+	r := s.examine(ctx, st, host, c.StringSlice("topic"), !c.Bool("no-link"))
 	if c.Bool("json") {
 		err = json.NewEncoder(w.stdout).Encode(r)
 	} else {
@@ -75,15 +76,49 @@ func runDoctor(w *world, c *cli.Context) error {
 	return err
 }
 
+// found is what a look into the spool gave: its status, empty if there is none yet or it is of no use, and what it says of a start.
+func (s *settings) found(st *spoold.Status, pid int, looked error) (*spoold.Status, doctor.Host) {
+	var host doctor.Host
+	if looked != nil {
+		st = &spoold.Status{}
+	}
+	if pid == 0 {
+		s.preflight(&host, looked)
+	}
+	host.SpoolFull = st.SpoolFull
+	return st, host
+}
+
+// preflight finds out whether serve starts on the spool. looked is the error of a look into it.
+func (s *settings) preflight(h *doctor.Host, looked error) {
+	var locked *spoold.LockedError
+	var damage *spoold.CorruptError
+	err := spoold.Preflight(&s.cfg)
+	dir := s.cfg.SpoolPath
+	switch {
+	case errors.As(err, &locked):
+		h.Suspect, h.Remedy = err.Error()+": no daemon starts before it ends", "wait for it, or end it"
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOTDIR): // the look at the directory says so
+	case err != nil:
+		h.Refused = err
+		switch {
+		case errors.Is(err, spoold.ErrForeign):
+			h.Remedy = "put the original back, or, if it is gone: spoold serve --adopt-spool, once"
+		case errors.As(err, &damage):
+			h.Remedy = "with no daemon running: spoold repair " + dir + " -o NEW"
+		}
+	case errors.As(looked, &damage):
+		h.Suspect, h.Remedy = looked.Error()+": serve sets it aside and delivers the rest", "spoold check --spool "+dir+" lists what is damaged; spoold ls what is lost, after the start"
+	}
+}
+
 // examine looks at the host and, with link, at the cluster.
-func (s *settings) examine(ctx context.Context, st *spoold.Status, topics []string, link bool) *doctor.Report {
+func (s *settings) examine(ctx context.Context, st *spoold.Status, host doctor.Host, topics []string, link bool) *doctor.Report {
 	r := &doctor.Report{}
 	for _, warning := range s.warnings() {
 		r.Findings = append(r.Findings, doctor.Finding{Check: "configuration", Level: doctor.Warning, What: warning})
 	}
-	host := doctor.Host{
-		SpoolPath: s.cfg.SpoolPath, MaxBytes: s.cfg.SpoolMaxBytes, MinFreeBytes: s.cfg.SpoolMinFreeBytes, ProgramBuiltAt: builtAt(),
-	}
+	host.SpoolPath, host.MaxBytes, host.MinFreeBytes, host.ProgramBuiltAt = s.cfg.SpoolPath, s.cfg.SpoolMaxBytes, s.cfg.SpoolMinFreeBytes, builtAt()
 	if listens(s.own.HTTPListen) {
 		host.Connections = int(s.own.HTTPMaxConnections)
 	}

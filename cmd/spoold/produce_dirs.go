@@ -204,36 +204,6 @@ func (d *produceDirs) hasPartition(ctx context.Context, command string, r *spool
 	return nil
 }
 
-// flushArgs are the arguments with which spoold flush finds these spools.
-func (d *produceDirs) flushArgs() string {
-	servers := strings.Join(d.cfg.BootstrapServers, ",")
-	if d.owner() != "" {
-		servers = "HOST:PORT"
-	}
-	if d.family.exact() {
-		return " -b " + servers + " --spool " + d.ownDir
-	}
-	return " -b " + servers
-}
-
-// owner is the id of the cluster that the spool belongs to if the brokers are of another one, or else "".
-func (d *produceDirs) owner() (id string) {
-	d.each(func(now *spoold.Status, _ spoold.Status) {
-		if now.ClusterID != "" && strings.Contains(now.LinkError, "this spool belongs to cluster "+now.ClusterID) {
-			id = now.ClusterID
-		}
-	})
-	return id
-}
-
-// only says whose brokers must be given where these ones are another cluster's.
-func (d *produceDirs) only() string {
-	if id := d.owner(); id != "" {
-		return ", with a broker of cluster " + id
-	}
-	return ""
-}
-
 // sum is what a run came to that sent so many records. What an earlier run left is delivered first, so the first acks are
 // counted as its.
 func (d *produceDirs) sum(sent uint64) produced {

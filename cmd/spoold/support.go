@@ -153,12 +153,9 @@ func (b *bundle) log(ctx context.Context) ([]byte, error) {
 }
 
 func (b *bundle) doctor(ctx context.Context) ([]byte, error) {
-	st, _, err := lookAt(ctx, b.s.cfg.SpoolPath)
-	if err != nil {
-		st = &spoold.Status{}
-	}
+	st, host := b.s.found(lookAt(ctx, b.s.cfg.SpoolPath))
 	link := !b.c.Bool("no-link") && len(b.s.cfg.BootstrapServers) > 0
-	return json.MarshalIndent(b.s.examine(ctx, st, nil, link), "", " ")
+	return json.MarshalIndent(b.s.examine(ctx, st, host, nil, link), "", " ")
 }
 
 // secretsIn are all secrets in a configuration, and what they refer to.

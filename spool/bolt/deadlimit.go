@@ -22,7 +22,7 @@ func (s *deadLetters) share(own int64) string {
 	if s.deadBytes == 0 || s.deadBytes < own/8 {
 		return ""
 	}
-	return fmt.Sprintf("; dead letters take %d bytes: replay or drop some of them (spoold dlq)", s.deadBytes)
+	return fmt.Sprintf("; dead letters take %s: replay or drop some of them (spoold dlq)", sizeText(s.deadBytes))
 }
 
 // limitDead gives up the oldest dead letters if they take too much, and leaves a record of it. Under view.

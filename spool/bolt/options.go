@@ -95,7 +95,7 @@ var (
 	// the context ended first. Nothing was stored.
 	ErrFull = errors.New("the spool is full")
 	// ErrTooSmall: the disk, or what the limits leave of it, is too small for a spool. It is also ErrFull.
-	ErrTooSmall = fmt.Errorf("%w: too little room for a spool", ErrFull)
+	ErrTooSmall error = tooSmall{}
 	// ErrClosed: Close was called. Nothing was stored.
 	ErrClosed = errors.New("the spool is closed")
 	// ErrPoisoned: a commit failed. Whether the record is stored is unknown
@@ -135,6 +135,14 @@ func (e *LockedError) Error() string {
 	}
 	return fmt.Sprintf("spool %s is in use by process %d", e.Path, e.PID)
 }
+
+// tooSmall is no "full": the spool may be empty.
+type tooSmall struct{}
+
+func (tooSmall) Error() string { return "there is too little room for a spool" }
+
+// Is reports whether target is ErrFull.
+func (tooSmall) Is(target error) bool { return target == ErrFull }
 
 // NoSpoolError says that there is no spool in a directory. It is an fs.ErrNotExist.
 type NoSpoolError struct{ Path string }

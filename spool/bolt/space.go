@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"sync/atomic"
 	"time"
 )
@@ -108,8 +109,8 @@ func (s *space) scale() error {
 	most := min(s.opt.MaxBytes, int64(min(total, 1<<62))-max(s.opt.MinFreeBytes, 0))
 	s.tooSmall = nil
 	if most < minLimit {
-		s.tooSmall = fmt.Errorf("%w: the file system of %s has %d bytes, %d are to be left free (spool.min.free.bytes), and a spool may take %d (spool.max.bytes): it needs at least %d",
-			ErrTooSmall, s.dir, total, max(s.opt.MinFreeBytes, 0), s.opt.MaxBytes, minLimit)
+		s.tooSmall = fmt.Errorf("%w: the file system of %s has %s, of which %s are to be left free (spool.min.free.bytes), and a spool may take %s (spool.max.bytes); it needs at least %s: lower spool.min.free.bytes, raise spool.max.bytes, or use a larger disk",
+			ErrTooSmall, s.dir, sizeText(int64(min(total, 1<<62))), sizeText(max(s.opt.MinFreeBytes, 0)), sizeText(s.opt.MaxBytes), sizeText(minLimit))
 		most = minLimit
 	}
 	s.hardCap = maxGroupFactor * int(min(int64(s.opt.GroupBytes), max(most/256, minGroup)))
@@ -183,6 +184,19 @@ func (s *space) grow(a *active, want int64) error {
 	return nil
 }
 
+// sizeText is a number of bytes for people.
+func sizeText(n int64) string {
+	value, unit := float64(max(n, 0)), 0
+	for value >= 1024 && unit < 6 {
+		value, unit = value/1024, unit+1
+	}
+	digits := 0
+	if unit > 0 && value < 10 {
+		digits = 1
+	}
+	return strconv.FormatFloat(value, 'f', digits, 64) + " " + [...]string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}[unit]
+}
+
 // within says why the files may not own so many bytes more, or nil.
 func (s *space) within(more int64) error {
 	own := s.owned()
@@ -190,10 +204,10 @@ func (s *space) within(more int64) error {
 		return nil
 	}
 	if s.limit == s.opt.MaxBytes {
-		return fmt.Errorf("the spool's files own %d bytes of at most %d (spool.max.bytes), and need %d more%s", own, s.opt.MaxBytes, more, s.dead.share(own))
+		return fmt.Errorf("the spool's files own %s of at most %s (spool.max.bytes), and need %s more%s", sizeText(own), sizeText(s.opt.MaxBytes), sizeText(more), s.dead.share(own))
 	}
-	return fmt.Errorf("the file system of %s has %d bytes free, %d are to be left (spool.min.free.bytes), and the spool needs %d more%s",
-		s.dir, s.free, max(s.opt.MinFreeBytes, 0), more, s.dead.share(own))
+	return fmt.Errorf("the file system of %s has %s free, %s are to be left (spool.min.free.bytes), and the spool needs %s more%s",
+		s.dir, sizeText(s.free), sizeText(max(s.opt.MinFreeBytes, 0)), sizeText(more), s.dead.share(own))
 }
 
 // nextNeed is what the next segment must own: the state, which is copied into it, the groups that go there, and half of

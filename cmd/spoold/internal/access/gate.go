@@ -75,6 +75,24 @@ func New(o Options, log *slog.Logger) (*Gate, error) {
 	return g, nil
 }
 
+// CheckUsers reads the users file, if there is one, and gives its fault.
+func (o Options) CheckUsers() error {
+	if o.Users == "" {
+		return nil
+	}
+	_, err := openUsers(o.Users, func(error) {})
+	return err
+}
+
+// CheckCertificates is CheckUsers for certificates and authorities.
+func (o Options) CheckCertificates() error {
+	if o.Certificate == "" {
+		return nil
+	}
+	_, err := openTLS(o, func(error) {})
+	return err
+}
+
 func openUsers(path string, fault func(error)) (*cached[users], error) {
 	return open([]string{path}, fault, func(texts [][]byte, former *users) (*users, error) { return parseUsers(texts[0], former) })
 }

@@ -21,7 +21,15 @@ type Host struct {
 	MinFreeBytes   int64 // spool.min.free.bytes
 	Connections    int   // http.max.connections, if HTTP is on
 	ProgramBuiltAt time.Time
+
+	Refused   error  // why a daemon does not start on the spool; nil: it does
+	Remedy    string // of it
+	Suspect   string // what is wrong with the spool, though a daemon starts; "": nothing
+	SpoolFull string // why the daemon that runs takes no record; "": it does
 }
+
+// leastRoom is what a spool needs to take anything.
+const leastRoom = 1 << 20
 
 const (
 	syncTries = 20
@@ -59,7 +67,7 @@ func (h *Host) directory(r *Report) (string, bool) {
 			r.fault(check, h.SpoolPath+" cannot be written by this user", "run as the daemon's user, or chown the directory")
 			return "", false
 		}
-		r.ok(check, h.SpoolPath)
+		h.spool(r, h.SpoolPath)
 		return h.SpoolPath, true
 	case !errors.Is(err, fs.ErrNotExist):
 		r.fault(check, err.Error(), "let this user reach it")
@@ -79,8 +87,24 @@ func (h *Host) directory(r *Report) (string, bool) {
 		r.fault(check, fmt.Sprintf("%s does not exist, and this user may not create it in %s", h.SpoolPath, dir), "create it for the daemon's user")
 		return "", false
 	}
-	r.ok(check, h.SpoolPath+" does not exist yet and can be created")
+	h.spool(r, h.SpoolPath+" does not exist yet and can be created")
 	return dir, true
+}
+
+// spool says whether a daemon starts on what is there.
+func (h *Host) spool(r *Report, seen string) {
+	const check = "spool directory"
+	switch {
+	case h.Refused != nil:
+		r.fault(check, "serve does not start: "+h.Refused.Error(), h.Remedy)
+	case h.Suspect != "":
+		r.warn(check, h.Suspect, h.Remedy)
+	default:
+		r.ok(check, seen)
+	}
+	if h.SpoolFull != "" {
+		r.fault("spool", "it takes no record: "+h.SpoolFull, "see docs/operating.md on a full spool")
+	}
 }
 
 // fileSystems that lose everything with the power, or whose syncs nobody vouches for.
@@ -124,8 +148,8 @@ func (h *Host) space(r *Report, dir string) {
 	room := free - h.MinFreeBytes
 	size := func(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
 	switch {
-	case room <= 0:
-		r.fault(check, fmt.Sprintf("%s free, and spool.min.free.bytes leaves %s alone: no record will be taken", size(free), size(h.MinFreeBytes)),
+	case room < leastRoom:
+		r.fault(check, fmt.Sprintf("%s free, and spool.min.free.bytes leaves %s alone: no record will be taken, or very few", size(free), size(h.MinFreeBytes)),
 			"free space, or lower spool.min.free.bytes")
 	case room < h.MaxBytes:
 		r.warn(check, fmt.Sprintf("%s free, %s of it for the spool, whose limit is %s: the disk is full first", size(free), size(room), size(h.MaxBytes)),
