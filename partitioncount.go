@@ -61,8 +61,8 @@ func (c *partitionCounts) place(ctx context.Context, p *Producer, r *Record, rep
 // has refuses partition n of a topic that is known to have fewer and of which the cluster says so now: one may have been added
 // since metadata came. Of a topic that is not known, and while the cluster is away, it refuses nothing.
 func (c *partitionCounts) has(ctx context.Context, p *Producer, topic string, n int32) error {
-	s := p.engines.now.Load().loop.Snapshot()
-	if known, _ := c.known(s, topic); known == 0 || n < known || !s.Core.LinkUp && s.Core.LinkErr != "" {
+	known, away := c.latest(ctx, p, topic)
+	if known == 0 || n < known || away {
 		return nil
 	}
 	count, ok := c.confirmed(topic)
@@ -78,6 +78,21 @@ func (c *partitionCounts) has(ctx context.Context, p *Producer, topic string, n 
 		return nil
 	}
 	return fmt.Errorf("%w: topic %s has no partition %d: it has %d, numbered from 0", ErrInvalidRecord, topic, n, count)
+}
+
+// latest is how many partitions a topic has, or 0: also where that is so new that no snapshot has it, as just after the first ack.
+// away: the cluster is known to be out of reach.
+func (c *partitionCounts) latest(ctx context.Context, p *Producer, topic string) (n int32, away bool) {
+	l := p.engines.now.Load().loop
+	s := l.Snapshot()
+	n, _ = c.known(s, topic)
+	if away = !s.Core.LinkUp && s.Core.LinkErr != ""; n > 0 || away {
+		return n, away
+	}
+	ctx, cancel := context.WithTimeout(ctx, countWait)
+	defer cancel()
+	n, _ = c.known(l.Refresh(ctx), topic)
+	return n, false
 }
 
 // partitionCounts are how many partitions topics have. Safe for concurrent use.

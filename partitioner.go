@@ -7,6 +7,7 @@ import (
 	"io"
 	"runtime/debug"
 	"sync"
+	"time"
 )
 
 // Partitioner chooses partitions in the program's own way, in place of partitioner.class. What it chooses is spooled with the
@@ -25,7 +26,8 @@ type Partitioner interface {
 }
 
 // ErrPartitionsUnknown may be returned by a Partitioner that is called with no number of partitions. Send then asks the cluster as
-// PartitionsFor does, which takes up to max.block.ms, and calls it again.
+// PartitionsFor does, which takes up to max.block.ms, and calls it again. With topics.create it has a topic that does not exist created, as a
+// record for it would, and gives the cluster up to five seconds for that.
 var ErrPartitionsUnknown = errors.New("the topic's number of partitions is not known")
 
 // chooser calls the program's Partitioner.
@@ -44,10 +46,14 @@ func (c *chooser) choose(ctx context.Context, p *Producer, r *Record) (Partition
 	if c.none() || r.Partition.Number() >= 0 {
 		return r.Partition, nil
 	}
-	n, _ := p.counts.known(p.engines.now.Load().loop.Snapshot(), r.Topic)
+	n, _ := p.counts.latest(ctx, p, r.Topic)
 	chosen, err := c.call(r, n)
 	if n == 0 && errors.Is(err, ErrPartitionsUnknown) {
-		parts, askErr := p.PartitionsFor(ctx, r.Topic)
+		create := time.Duration(0)
+		if p.cfg.TopicsCreate {
+			create = createWait
+		}
+		parts, askErr := p.askPartitions(ctx, r.Topic, create)
 		if askErr != nil {
 			return Partition{}, fmt.Errorf("partitioner: %w: %w", err, askErr)
 		}

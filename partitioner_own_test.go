@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/spoold/spoold"
 )
@@ -38,6 +39,7 @@ func TestAProgramsOwnPartitionerIsAskedAndItsChoiceKept(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(5, "t"))
 	cfg := c.config(t, t.TempDir())
+	cfg.TopicsCreate = false
 	own := &byLetter{}
 	p, err := spoold.Open(cfg, spoold.Env{Partitioner: own})
 	if err != nil {
@@ -128,6 +130,69 @@ func TestWhatAPartitionerChoseIsDeliveredByAStartWithoutIt(t *testing.T) {
 	}
 	if err := p.Close(patient(t)); err != nil {
 		t.Error(err)
+	}
+}
+
+// The first record creates the topic. A partition that it lacks is refused as soon as that record is acked, not when the next
+// snapshot has the number of partitions.
+func TestAChoiceIsCheckedStraightAfterTheFirstAck(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, kfake.AllowAutoTopicCreation(), kfake.DefaultNumPartitions(3))
+	own := &byLetter{}
+	p := c.openEnv(t, t.TempDir(), spoold.Env{Partitioner: own})
+	for _, topic := range []string{"x", "y", "z"} {
+		d, err := p.Send(patient(t), spoold.Record{Topic: topic})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Acked(patient(t)); err != nil {
+			t.Fatal(err)
+		}
+		for name, r := range map[string]spoold.Record{
+			"chose partition 99 of topic " + topic + ", which has 3": {Topic: topic, Key: []byte("?")},
+			"topic " + topic + " has no partition 98: it has 3":      {Topic: topic, Partition: spoold.ToPartition(98)},
+		} {
+			if _, err := p.Send(patient(t), r); !errors.Is(err, spoold.ErrInvalidRecord) || !strings.Contains(err.Error(), name) {
+				t.Errorf("Send = %v, want %s", err, name)
+			}
+		}
+	}
+	flush(t, p)
+	if n := p.Status().Accepted; n != 3 {
+		t.Errorf("%d records were taken, want 3", n)
+	}
+}
+
+// A Partitioner that needs the number of partitions can be the first to use a topic that the cluster creates, for a record, a batch
+// and where the broker says a few times that there is none.
+func TestAPartitionerThatNeedsTheCountHasTheTopicCreated(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, kfake.AllowAutoTopicCreation(), kfake.DefaultNumPartitions(3))
+	p := c.openEnv(t, t.TempDir(), spoold.Env{Partitioner: &byLetter{}})
+	var late atomic.Int32
+	c.ControlKey(int16(kmsg.Metadata), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		m := req.(*kmsg.MetadataRequest)
+		if len(m.Topics) != 1 || m.Topics[0].Topic == nil || *m.Topics[0].Topic != "slow" || late.Add(1) > 3 {
+			return nil, nil, false
+		}
+		resp := m.ResponseKind().(*kmsg.MetadataResponse)
+		none := kmsg.NewMetadataResponseTopic()
+		none.Topic, none.ErrorCode = m.Topics[0].Topic, int16(spoold.ErrorCode(3))
+		resp.Topics = append(resp.Topics, none)
+		return resp, nil, true
+	})
+	for _, topic := range []string{"new", "slow"} {
+		d, err := p.Send(patient(t), spoold.Record{Topic: topic, Key: []byte("e")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, err := d.Acked(patient(t)); err != nil || a.Partition != 1 {
+			t.Errorf("topic %s: partition %d (%v), want 1", topic, a.Partition, err)
+		}
+	}
+	if _, err := p.PartitionsFor(patient(t), "other"); err == nil || c.TopicInfo("other") != nil {
+		t.Errorf("PartitionsFor = %v; the topic was made: %v", err, c.TopicInfo("other") != nil)
 	}
 }
 

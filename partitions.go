@@ -37,15 +37,30 @@ func (e *TopicError) Error() string { return fmt.Sprintf("topic %s: %s", e.Topic
 // why none did. A *TopicError: the broker's answer; the topic may be one that has just been
 // created or deleted. ErrClosed. Safe for concurrent use.
 func (p *Producer) PartitionsFor(ctx context.Context, topic string) ([]PartitionInfo, error) {
+	return p.askPartitions(ctx, topic, 0)
+}
+
+// createWait is how long a cluster that is asked to create a topic may say that there is none: it does while it creates it.
+const createWait = 5 * time.Second
+
+// askPartitions asks until a broker answers. With create above 0 that topic is to be created, and an answer that there is none does
+// not count for so long after the first of them.
+func (p *Producer) askPartitions(ctx context.Context, topic string, create time.Duration) ([]PartitionInfo, error) {
 	if err := checkTopic(topic); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, p.cfg.MaxBlock, errMaxBlock)
 	defer cancel()
 	var last error
+	var until time.Time // of create
 	for {
-		parts, err := p.partitions(ctx, topic)
+		parts, err := p.partitions(ctx, topic, create > 0)
+		if create > 0 && until.IsZero() && absent(err) {
+			until = time.Now().Add(create)
+		}
 		switch {
+		case absent(err) && time.Now().Before(until):
+			last = err
 		case err == nil || errors.Is(err, ErrClosed) || as[*TopicError](err):
 			return parts, err
 		case ctx.Err() == nil:
@@ -59,8 +74,14 @@ func (p *Producer) PartitionsFor(ctx context.Context, topic string) ([]Partition
 	}
 }
 
-// partitions asks once.
-func (p *Producer) partitions(ctx context.Context, topic string) ([]PartitionInfo, error) {
+// absent reports whether a broker has said that there is no such topic.
+func absent(err error) bool {
+	var t *TopicError
+	return errors.As(err, &t) && protocol.ErrorCode(t.Code) == protocol.UnknownTopicOrPartition
+}
+
+// partitions asks once; create: the topic is to be created if there is none.
+func (p *Producer) partitions(ctx context.Context, topic string, create bool) ([]PartitionInfo, error) {
 	e, err := p.current()
 	if err != nil {
 		return nil, err
@@ -69,7 +90,7 @@ func (p *Producer) partitions(ctx context.Context, topic string) ([]PartitionInf
 	one := kmsg.NewMetadataRequestTopic()
 	one.Topic = &topic
 	req.Topics = append(req.Topics, one)
-	req.AllowAutoTopicCreation = false
+	req.AllowAutoTopicCreation = create
 	resp, err := e.loop.Ask(ctx, req, p.cfg.RequestTimeout.Milliseconds())
 	if errors.Is(err, loop.ErrOver) {
 		select {
