@@ -6,6 +6,7 @@ import (
 
 	"github.com/spoold/spoold/idempotence"
 	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/sender/cluster"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -37,7 +38,7 @@ func (s *Sender) Drop(id spool.LaneID, end, swept spool.Index, rule string) *Wai
 
 func (s *Sender) overdue(w *Waiting, swept spool.Index) *Waiting {
 	l := s.lane(w.Lane)
-	w.Topic, w.From, w.End, w.Why, w.all = l.topic, l.acc.Settled(), min(w.End, l.acc.End), s.whyWaiting(l), true
+	w.Topic, w.From, w.End, w.Why, w.all = l.topic, l.acc.Settled(), min(w.End, l.acc.End), s.whyWaiting(l, protocol.NoPartition), true
 	if w.From >= w.End || s.stop != nil {
 		return nil
 	}
@@ -62,20 +63,30 @@ func (s *Sender) unsealExpired(l *lane, end spool.Index, why string) {
 	}
 }
 
-// whyWaiting is what records of l wait for, for people.
-func (s *Sender) whyWaiting(l *lane) string {
-	if why := s.topicTrouble(l, s.now.Age); why != "" {
-		return why
-	}
-	if link := s.view.Link(); !link.Up && link.Err != "" {
+// whyWaiting is what records of l for partition n (of any, if it is negative) wait for, for people who read it when they have left.
+func (ts *topics) whyWaiting(l *lane, n int32) string {
+	link := ts.view.Link()
+	absent, ok := l.acc.AbsentPartition()
+	switch count := l.acc.Partitions(); {
+	case l.remote.Code != protocol.None:
+		return l.remote.Code.String() + ": " + cluster.Why(l.remote.Code)
+	case ok && n >= count:
+		return fmt.Sprintf("the topic has no partition %d: it has %d", n, count)
+	case ok && n < 0:
+		return fmt.Sprintf("records wait for partition %d, the topic has %d", absent, count)
+	case !link.Up && link.Err != "":
 		return link.Err
+	case !link.Up:
+		return "the cluster was not reached"
+	case ts.denied:
+		return ts.noIdentity
 	}
 	for _, p := range l.parts {
-		if p.Detail != "" {
+		if p.Detail != "" && (n < 0 || p.ID == n) {
 			return fmt.Sprintf("partition %d: %s", p.ID, p.Detail)
 		}
 	}
-	return "the cluster did not take it"
+	return "the cluster had not acked it"
 }
 
 // expire puts one record aside that has waited for too long.

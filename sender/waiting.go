@@ -33,7 +33,7 @@ func (s *Sender) Waiting(topic string, n int32, c Choice) *Waiting {
 	if l == nil || c != ResolveDeadLetter && c != ResolveDeadLetterWaiting {
 		return nil
 	}
-	w := &Waiting{Lane: l.id, Topic: topic, From: l.acc.Settled(), End: l.acc.End, Why: s.topicTrouble(l, s.now.Age)}
+	w := &Waiting{Lane: l.id, Topic: topic, From: l.acc.Settled(), End: l.acc.End, Why: s.whyWaiting(l, n)}
 	every := c == ResolveDeadLetterWaiting || l.remote.Code != protocol.None
 	_, absent := l.acc.AbsentPartition()
 	switch {
@@ -51,9 +51,6 @@ func (s *Sender) Waiting(topic string, n int32, c Choice) *Waiting {
 	}
 	if !w.all && !w.absent && len(w.parts) == 0 {
 		return nil
-	}
-	if w.Why == "" {
-		w.Why = "it could have been delivered"
 	}
 	return w
 }

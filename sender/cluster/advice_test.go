@@ -25,6 +25,9 @@ func TestAdviceSaysWhatAnOperatorMayDo(t *testing.T) {
 		if got := r.Advice(tt.code); !strings.Contains(got, tt.want) {
 			t.Errorf("%v: %q, want %q in it", tt.code, got, tt.want)
 		}
+		if why := Why(tt.code); !strings.HasPrefix(r.Advice(tt.code), why) || strings.Contains(why, "spooled") || strings.Contains(why, "create") {
+			t.Errorf("%v: %q is not the fact alone", tt.code, why)
+		}
 	}
 }
 

@@ -272,14 +272,26 @@ func (v *View) Absent(t *Topic) bool {
 
 // Advice is what an operator may do about a topic that metadata has that code for.
 func (v *View) Advice(c protocol.ErrorCode) string {
+	why := Why(c)
 	switch c.Class() {
 	case protocol.Authorization:
-		return "this principal may not describe the topic: grant it WRITE; its records stay spooled"
+		return why + ": grant it WRITE; its records stay spooled"
 	case protocol.RefreshRetriable:
 		if v.cfg.AutoCreate {
-			return "the topic does not exist; a cluster with auto.create.topics.enable creates it within seconds, for any other create it: its records stay spooled and are sent then"
+			return why + "; a cluster with auto.create.topics.enable creates it within seconds, for any other create it: its records stay spooled and are sent then"
 		}
-		return "the topic does not exist: create it; its records stay spooled and are sent then"
+		return why + ": create it; its records stay spooled and are sent then"
 	}
-	return "the cluster does not take records for this topic; they stay spooled"
+	return why + "; they stay spooled"
+}
+
+// Why is what a code says that metadata has in place of a topic: the part of Advice that holds for records that have left, too.
+func Why(c protocol.ErrorCode) string {
+	switch c.Class() {
+	case protocol.Authorization:
+		return "this principal may not describe the topic"
+	case protocol.RefreshRetriable:
+		return "the topic does not exist"
+	}
+	return "the cluster does not take records for this topic"
 }

@@ -162,8 +162,13 @@ func (s *Sender) Waiting(topic string, n int32, c sender.Choice) *sender.Waiting
 			w.End = w.From + 1
 		}
 	}
+	if link := s.view.Link(); w.Why == "" && !link.Up {
+		if w.Why = link.Err; w.Why == "" {
+			w.Why = "the cluster was not reached"
+		}
+	}
 	if w.Why == "" {
-		w.Why = "it could have been delivered"
+		w.Why = "the cluster had not acked it"
 	}
 	return w
 }
