@@ -54,7 +54,7 @@ func sendFault(err error) *fault {
 
 // notAcked is 504, 503 while stopping, or 499 if the client went away: in any case the records are spooled.
 func (h *Handler) notAcked(r *http.Request, topic string) *fault {
-	const do = "the records are spooled and will be delivered: do not send them again, except with the same Idempotency-Key"
+	const do = "the records are spooled and will be delivered, unless they expire first (delivery.timeout.ms): do not send them again, except with the same Idempotency-Key"
 	switch {
 	case h.closed.Load():
 		return faultf(503, 50003, "spoold is stopping before the cluster answered; %s", do)

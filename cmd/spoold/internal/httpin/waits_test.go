@@ -18,7 +18,7 @@ func TestAnAnswerThatNothingLeavesSaysWhy(t *testing.T) {
 		{"/topics/t?wait=acked", typeLines, "1\n2\n"},
 		{"/v3/clusters/cluster-1/topics/t/records?wait=acked", "application/json", `{"value":{"type":"JSON","data":1}}`},
 	} {
-		if w := post(h, c.path, c.kind, c.body); !strings.Contains(w.Body.String(), why) || !strings.Contains(w.Body.String(), "the records are spooled") {
+		if w := post(h, c.path, c.kind, c.body); !strings.Contains(w.Body.String(), why) || !strings.Contains(w.Body.String(), "the records are spooled and will be delivered, unless they expire first (delivery.timeout.ms)") {
 			t.Errorf("%s %s: %d %s", c.path, c.kind, w.Code, w.Body)
 		}
 	}
