@@ -239,8 +239,7 @@ func showDoubt(w *world, t *spoold.TopicStatus, parked []spoold.PartitionStatus)
 		if p.Detail != "" {
 			fmt.Fprintf(w.stdout, "  seen: %s\n", p.Detail)
 		}
-		fmt.Fprintf(w.stdout, "  in doubt: %s in %s; last acked offset %d, so look at the topic from offset %d on\n",
-			plural(p.InDoubt, "record"), pluralES(p.InFlight, "batch"), p.LastOffset, p.LastOffset+1)
+		fmt.Fprintf(w.stdout, "  in doubt: %s in %s; last acked offset %s\n", plural(p.InDoubt, "record"), pluralES(p.InFlight, "batch"), whereToLook(&p))
 	}
 	fmt.Fprintln(w.stdout)
 	inDoubt := 0
@@ -253,6 +252,21 @@ func showDoubt(w *world, t *spoold.TopicStatus, parked []spoold.PartitionStatus)
 	for _, ch := range choices {
 		fmt.Fprintf(w.stdout, "  --%-12s %s. Risk: %s.\n", ch.flag, ch.does, ch.risks)
 	}
+}
+
+// whereToLook says from which offset on the topic may hold what is in doubt. A topic that was created anew begins at 0.
+func whereToLook(p *spoold.PartitionStatus) string {
+	last := strconv.FormatInt(p.LastOffset, 10)
+	if p.LastOffset < 0 {
+		last = "none"
+	}
+	switch p.ParkReason {
+	case "topic-recreated":
+		return last + ", of the topic that was there before; the new one has offsets of its own, so look at it from offset 0 on"
+	case "log-went-back":
+		return last + ", but the log has ended before that since, so look at all that is at its end"
+	}
+	return fmt.Sprintf("%s, so look at the topic from offset %d on", last, p.LastOffset+1)
 }
 
 func printDoubt(w *world, t *spoold.TopicStatus, parked []spoold.PartitionStatus) error {
@@ -303,7 +317,12 @@ func decide(ctx context.Context, dir string, live bool, req admin.ResolveRequest
 	if live {
 		client := admin.NewClient(dir)
 		defer client.Close()
-		return client.Resolve(ctx, req)
+		r, err := client.Resolve(ctx, req)
+		var f *admin.Failure
+		if errors.As(err, &f) {
+			return r, &exitError{f.Exit, err}
+		}
+		return r, err
 	}
 	cfg := spoold.DefaultConfig()
 	cfg.SpoolPath = dir

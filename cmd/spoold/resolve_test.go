@@ -213,3 +213,23 @@ func TestResolveDoesWhatTheOperatorSaysLiveAndAfterAKill(t *testing.T) {
 		}
 	}
 }
+
+// Offsets of a topic that was created anew, or whose log is shorter than it was, do not go on where the last ack was.
+func TestTheQuestionSaysWhereToLook(t *testing.T) {
+	for _, tt := range []struct {
+		reason string
+		last   int64
+		want   string
+	}{
+		{"outside-margin", 7, "last acked offset 7, so look at the topic from offset 8 on\n"},
+		{"outside-margin", -1, "last acked offset none, so look at the topic from offset 0 on\n"},
+		{"topic-recreated", 0, "last acked offset 0, of the topic that was there before; the new one has offsets of its own, so look at it from offset 0 on\n"},
+		{"log-went-back", 9, "last acked offset 9, but the log has ended before that since, so look at all that is at its end\n"},
+	} {
+		var out strings.Builder
+		showDoubt(&world{stdout: &out}, &spoold.TopicStatus{Topic: "t"}, []spoold.PartitionStatus{{ParkReason: tt.reason, LastOffset: tt.last}})
+		if !strings.Contains(out.String(), tt.want) {
+			t.Errorf("%s: it does not say %q:\n%s", tt.reason, tt.want, out.String())
+		}
+	}
+}
