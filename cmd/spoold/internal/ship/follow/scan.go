@@ -20,18 +20,27 @@ type group struct {
 	dirty bool // something may be there to be read
 }
 
+// unlisted reports whether a directory could not be listed for lack of descriptors or memory, and says so: all files stay as they
+// are then until it can be.
+func (w *Follower) unlisted() bool {
+	short, before := w.find.short, w.find.before
+	if before != nil && (short == nil || short.Path != before.Path) {
+		delete(w.problems, before.Path)
+	}
+	if short == nil {
+		return false
+	}
+	w.fail(short.Path, short.Err)
+	return true
+}
+
 // scan looks which files are there, which of them were read before, and where they go on.
 func (w *Follower) scan(ctx context.Context) error {
 	if err := w.settle(ctx, 0); err != nil { // positions that are written below must not be ahead of the disk
 		return err
 	}
 	list, dirs, unsure := w.find.find(ctx, w.known())
-	short, before := w.find.short, w.find.before
-	if before != nil && (short == nil || short.Path != before.Path) {
-		delete(w.problems, before.Path)
-	}
-	if short != nil { // all files stay as they are until their directories can be listed
-		w.fail(short.Path, short.Err)
+	if w.unlisted() {
 		return nil
 	}
 	w.watch.dirs(dirs)
