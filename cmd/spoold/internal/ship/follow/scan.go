@@ -22,7 +22,7 @@ type group struct {
 
 // unlisted reports whether a directory could not be listed for lack of descriptors or memory, and says so: all files stay as they
 // are then until it can be.
-func (w *Follower) unlisted() bool {
+func unlisted(w *Follower) bool {
 	short, before := w.find.short, w.find.before
 	if before != nil && (short == nil || short.Path != before.Path) {
 		delete(w.problems, before.Path)
@@ -40,7 +40,7 @@ func (w *Follower) scan(ctx context.Context) error {
 		return err
 	}
 	list, dirs, unsure := w.find.find(ctx, w.known())
-	if w.unlisted() {
+	if unlisted(w) {
 		return nil
 	}
 	w.watch.dirs(dirs)
