@@ -14,8 +14,8 @@ import (
 
 // Open opens the spool, or makes it, and begins to deliver what is in it. It needs no
 // cluster. The error is a *ConfigError (all faults joined), a *LockedError, ErrForeign,
-// a *VersionError, a *CorruptError (nothing was sent), or the file system's; ExitCode returns
-// them apart. Close the Producer when done.
+// a *VersionError, a *CorruptError (nothing was sent), or the file system's; ExitCode
+// has a number for each. Close the Producer when done.
 func Open(cfg Config, env Env) (*Producer, error) {
 	return openWith(cfg, env, func(s *bolt.Store) loop.Store { return s }, reopenPause)
 }
@@ -33,7 +33,7 @@ func openWith(cfg Config, env Env, seam func(*bolt.Store) loop.Store, pause time
 	p.chooser = newChooser(env.Partitioner, &p.env.Hooks)
 	p.counts = newPartitionCounts(cfg.MetadataMaxAge)
 	p.plain = p.interceptors.none() && env.Tracer == nil
-	p.observer = observer{&p.env.Hooks, p.meter, p.telemetry}
+	p.observer = observer{&p.env.Hooks, p.meter, p.telemetry, p.counts}
 	var err error
 	if p.keeper, err = newKeeper(&p.cfg, &p.env); err != nil {
 		p.interceptors.close()

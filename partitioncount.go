@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"github.com/spoold/spoold/sender/loop"
 )
 
 const (
@@ -14,7 +12,7 @@ const (
 	countWait = time.Second
 	// countRetry is how long such a question that had no answer is not put again.
 	countRetry = 5 * time.Second
-	// countAgain is how long the cluster is not asked again for a partition that a topic does not have.
+	// countAgain is how long an answer is taken for today's, where a record is for a partition that the topic does not have by it.
 	countAgain = time.Second
 	// maxAsked bounds what is kept of topics that nothing was spooled for.
 	maxAsked = 10_000
@@ -25,17 +23,22 @@ const (
 // takes at most a second, or until ctx ends; but not while it is known to be out of reach, nor for five seconds after it did not
 // say. It makes no topic. Safe for concurrent use.
 func (p *Producer) PartitionCount(ctx context.Context, topic string) int32 {
-	s := p.engines.now.Load().loop.Snapshot()
-	n, known := p.counts.known(s, topic)
-	if known || !s.Core.LinkUp && s.Core.LinkErr != "" {
+	n, known := p.counts.known(topic)
+	if known || p.clusterAway() {
 		return n
 	}
 	select {
 	case <-p.counts.askOf(p, topic):
-		n, _ = p.counts.known(s, topic)
+		n, _ = p.counts.known(topic)
 	case <-ctx.Done():
 	}
 	return n
+}
+
+// clusterAway reports whether the cluster is known to be out of reach.
+func (p *Producer) clusterAway() bool {
+	core := p.engines.now.Load().loop.Snapshot().Core
+	return !core.LinkUp && core.LinkErr != ""
 }
 
 // askOf has the cluster asked for the size of a topic, and gives what is closed when the answer is noted.
@@ -61,18 +64,18 @@ func (c *partitionCounts) place(ctx context.Context, p *Producer, r *Record, rep
 // has refuses partition n of a topic that is known to have fewer and of which the cluster says so now: one may have been added
 // since metadata came. Of a topic that is not known, and while the cluster is away, it refuses nothing.
 func (c *partitionCounts) has(ctx context.Context, p *Producer, topic string, n int32) error {
-	known, away := c.latest(ctx, p, topic)
-	if known == 0 || n < known || away {
+	known, _ := c.known(topic)
+	if known == 0 || n < known || p.clusterAway() {
 		return nil
 	}
-	count, ok := c.confirmed(topic)
+	count, ok := c.said(topic)
 	if !ok {
 		select {
 		case <-c.askOf(p, topic):
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		count, _ = c.confirmed(topic)
+		count, _ = c.said(topic)
 	}
 	if count == 0 || n < count {
 		return nil
@@ -80,95 +83,78 @@ func (c *partitionCounts) has(ctx context.Context, p *Producer, topic string, n 
 	return fmt.Errorf("%w: topic %s has no partition %d: it has %d, numbered from 0", ErrInvalidRecord, topic, n, count)
 }
 
-// latest is how many partitions a topic has, or 0: also where that is so new that no snapshot has it, as just after the first ack.
-// away: the cluster is known to be out of reach.
-func (c *partitionCounts) latest(ctx context.Context, p *Producer, topic string) (n int32, away bool) {
-	l := p.engines.now.Load().loop
-	s := l.Snapshot()
-	n, _ = c.known(s, topic)
-	if away = !s.Core.LinkUp && s.Core.LinkErr != ""; n > 0 || away {
-		return n, away
-	}
-	ctx, cancel := context.WithTimeout(ctx, countWait)
-	defer cancel()
-	n, _ = c.known(l.Refresh(ctx), topic)
-	return n, false
-}
-
 // partitionCounts are how many partitions topics have. Safe for concurrent use.
 type partitionCounts struct {
 	maxAge time.Duration // of what was asked
 
-	mu     sync.Mutex
-	of     *loop.Snapshot   // that counts was made from
-	counts map[string]int32 // partitions by topic
+	mu     sync.RWMutex
+	counts map[string]int32 // of topics that were sent to, as the sender reports them
 	asked  map[string]asked // of topics that were asked for; of asked and counts the larger one counts
 	asking map[string]chan struct{}
-	fresh  map[string]asked // what the cluster said a moment ago
 }
 
+// asked is what the cluster answered.
 type asked struct {
-	n     int32 // 0: there was no answer
-	until time.Time
+	n  int32 // 0: nothing
+	at time.Time
 }
 
 func newPartitionCounts(maxAge time.Duration) *partitionCounts {
-	return &partitionCounts{maxAge: maxAge, asked: make(map[string]asked), asking: make(map[string]chan struct{}), fresh: make(map[string]asked)}
+	return &partitionCounts{maxAge: maxAge, counts: make(map[string]int32), asked: make(map[string]asked), asking: make(map[string]chan struct{})}
+}
+
+// counted takes what the sender reports of a topic: it is newer than what was asked.
+func (c *partitionCounts) counted(topic string, n int32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.counts[topic] = n
+	if c.asked[topic].n <= n {
+		delete(c.asked, topic)
+	}
 }
 
 // known is how many partitions a topic has, or 0. ok: there is no use in asking now.
-func (c *partitionCounts) known(s *loop.Snapshot, topic string) (n int32, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.of != s {
-		c.of, c.counts = s, make(map[string]int32, len(s.Core.Topics))
-		for i := range s.Core.Topics {
-			c.counts[s.Core.Topics[i].Topic] = s.Core.Topics[i].PartitionCount
-		}
-	}
+func (c *partitionCounts) known(topic string) (n int32, ok bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	n = c.counts[topic]
 	a, found := c.asked[topic]
-	if found && (c.counts[topic] >= a.n && a.n > 0 || !time.Now().Before(a.until)) {
-		delete(c.asked, topic)
-		a, found = asked{}, false
+	if found && time.Since(a.at) < a.lasts(c.maxAge) {
+		return max(n, a.n), true
 	}
-	n = max(c.counts[topic], a.n)
-	return n, n > 0 || found
+	return n, n > 0
 }
 
-// note keeps what the cluster said of a topic until a snapshot has it, or it is too old. 0: it did not say.
-func (c *partitionCounts) note(topic string, n int32) {
-	age, again := c.maxAge, countAgain
-	if n == 0 {
-		age, again = countRetry, countRetry
-	}
-	now := time.Now()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	keep(c.asked, topic, asked{n, now.Add(age)})
-	keep(c.fresh, topic, asked{n, now.Add(again)})
-}
-
-// keep puts an answer in place of an older one of its topic, or of any one where there are maxAsked: that is asked for again.
-func keep(answers map[string]asked, topic string, a asked) {
-	if _, found := answers[topic]; !found && len(answers) >= maxAsked {
-		for old := range answers {
-			delete(answers, old)
-			break
-		}
-	}
-	answers[topic] = a
-}
-
-// confirmed is what the cluster said a moment ago; 0: nothing. ok: there is no use in asking now.
-func (c *partitionCounts) confirmed(topic string) (n int32, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	a, found := c.fresh[topic]
-	if !found || !time.Now().Before(a.until) {
-		delete(c.fresh, topic)
+// said is what the cluster answered a moment ago; 0: nothing. ok: there is no use in asking now.
+func (c *partitionCounts) said(topic string) (n int32, ok bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	a, found := c.asked[topic]
+	if !found || time.Since(a.at) >= a.lasts(countAgain) {
 		return 0, false
 	}
 	return a.n, true
+}
+
+// lasts is for how long an answer counts that has a number for so long.
+func (a asked) lasts(numbers time.Duration) time.Duration {
+	if a.n == 0 {
+		return countRetry
+	}
+	return numbers
+}
+
+// note keeps what the cluster said of a topic. 0: it did not say. Where there are maxAsked, any other one gives way: it is asked for again.
+func (c *partitionCounts) note(topic string, n int32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, found := c.asked[topic]; !found && len(c.asked) >= maxAsked {
+		for old := range c.asked {
+			delete(c.asked, old)
+			break
+		}
+	}
+	c.asked[topic] = asked{n, time.Now()}
 }
 
 // ask puts a question, if nobody else does, and gives what is closed when its answer is noted.

@@ -46,7 +46,7 @@ func (c *chooser) choose(ctx context.Context, p *Producer, r *Record) (Partition
 	if c.none() || r.Partition.Number() >= 0 {
 		return r.Partition, nil
 	}
-	n, _ := p.counts.latest(ctx, p, r.Topic)
+	n, _ := p.counts.known(r.Topic)
 	chosen, err := c.call(r, n)
 	if n == 0 && errors.Is(err, ErrPartitionsUnknown) {
 		create := time.Duration(0)

@@ -137,29 +137,31 @@ func TestWhatAPartitionerChoseIsDeliveredByAStartWithoutIt(t *testing.T) {
 // snapshot has the number of partitions.
 func TestAChoiceIsCheckedStraightAfterTheFirstAck(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, kfake.AllowAutoTopicCreation(), kfake.DefaultNumPartitions(3))
-	own := &byLetter{}
-	p := c.openEnv(t, t.TempDir(), spoold.Env{Partitioner: own})
-	for _, topic := range []string{"x", "y", "z"} {
-		d, err := p.Send(patient(t), spoold.Record{Topic: topic})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := d.Acked(patient(t)); err != nil {
-			t.Fatal(err)
-		}
-		for name, r := range map[string]spoold.Record{
-			"chose partition 99 of topic " + topic + ", which has 3": {Topic: topic, Key: []byte("?")},
-			"topic " + topic + " has no partition 98: it has 3":      {Topic: topic, Partition: spoold.ToPartition(98)},
-		} {
-			if _, err := p.Send(patient(t), r); !errors.Is(err, spoold.ErrInvalidRecord) || !strings.Contains(err.Error(), name) {
-				t.Errorf("Send = %v, want %s", err, name)
+	for _, id := range []string{"", "orders"} {
+		c := newCluster(t, kfake.AllowAutoTopicCreation(), kfake.DefaultNumPartitions(3))
+		own := &byLetter{}
+		p := c.openEnv(t, t.TempDir(), spoold.Env{Partitioner: own}, func(cfg *spoold.Config) { cfg.TransactionalID = id })
+		for _, topic := range []string{"x", "y", "z"} {
+			d, err := p.Send(patient(t), spoold.Record{Topic: topic})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := d.Acked(patient(t)); err != nil {
+				t.Fatal(err)
+			}
+			for name, r := range map[string]spoold.Record{
+				"chose partition 99 of topic " + topic + ", which has 3": {Topic: topic, Key: []byte("?")},
+				"topic " + topic + " has no partition 98: it has 3":      {Topic: topic, Partition: spoold.ToPartition(98)},
+			} {
+				if _, err := p.Send(patient(t), r); !errors.Is(err, spoold.ErrInvalidRecord) || !strings.Contains(err.Error(), name) {
+					t.Errorf("id %q: Send = %v, want %s", id, err, name)
+				}
 			}
 		}
-	}
-	flush(t, p)
-	if n := p.Status().Accepted; n != 3 {
-		t.Errorf("%d records were taken, want 3", n)
+		flush(t, p)
+		if n := p.Status().Accepted; n != 3 {
+			t.Errorf("id %q: %d records were taken, want 3", id, n)
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ type observer struct {
 	hooks     *Hooks
 	meter     *meter
 	telemetry *telemetry
+	counts    *partitionCounts
 }
 
 // event counts an event of the sender and passes it to its hook. The loop's goroutine calls it.
@@ -32,6 +33,8 @@ func (o *observer) event(event sender.Event) {
 		if e.Up {
 			o.telemetry.linkUp()
 		}
+	case sender.PartitionsCounted:
+		o.counts.counted(e.Topic, e.Count)
 	case sender.RecordDeadLettered:
 		o.meter.note(&sent{deadLetter: 1})
 	}

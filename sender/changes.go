@@ -65,12 +65,21 @@ func (ch *changes) topicChanged(l *lane, c *cluster.Change) {
 		ch.recreated(l)
 	case cluster.TopicUpdated:
 		l.acc.SetPartitions(l.remote.Count)
+		ch.counted(l)
 		for n := range l.remote.Count {
 			ch.partition(l, n)
 		}
 		ch.feeds.wantFeed(l)
 	case cluster.LeaderChanged:
 		ch.leaderChanged(ch.partition(l, c.Partition), c.Up)
+	}
+}
+
+// counted reports how many partitions the topic has, if that is news.
+func (ch *changes) counted(l *lane) {
+	if n := l.acc.Partitions(); n != l.counted {
+		l.counted = n
+		ch.event(PartitionsCounted{Topic: l.topic, Count: n})
 	}
 }
 
@@ -134,6 +143,7 @@ func (ch *changes) newIncarnation(l *lane) {
 		p.Rebind(ch.env(p))
 	}
 	l.acc.ResetFacts(ch.acc, l.remote.Count) // it may have fewer partitions than the former one
+	ch.counted(l)
 	for _, p := range l.parts {
 		p.Queue = l.acc.Partition(p.ID)
 	}

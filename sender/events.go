@@ -27,7 +27,7 @@ type LinkChanged struct {
 	Err string // why it is down
 }
 
-// CopyUnchecked says that a start went on although not all leaders had answered within request.timeout.ms what they know
+// CopyUnchecked says that a start went on although not all leaders had answered within request.timeout.ms what they have
 // of the last start's producer id: should this spool be an older copy, it may be noticed late, or never (P11).
 type CopyUnchecked struct {
 	Unasked int // partitions that pending records may go to
@@ -38,6 +38,13 @@ type Recovery struct {
 	Pending    uint64 // records spooled by earlier processes and not settled
 	Seals      int    // batches whose fate is not known
 	Partitions int    // that have such batches
+}
+
+// PartitionsCounted says how many partitions a topic has: when that is known first, and when it is another number. It comes before
+// anything of the topic is acked on the strength of it.
+type PartitionsCounted struct {
+	Topic string
+	Count int32
 }
 
 // TopicRecreated says that a topic is another one of that name now, and that its records go there: nothing of it was

@@ -24,7 +24,8 @@ type lane struct {
 	flushTo  spool.Index
 	flushing bool // not all below flushTo has left
 
-	undecided bool // the topic was recreated, and what becomes of the lane waits for what is on the wire
+	counted   int32 // partitions, as they were reported last
+	undecided bool  // the topic was recreated, and what becomes of the lane waits for what is on the wire
 
 	sweeping bool  // see Sweep: nothing is read back meanwhile
 	since    int64 // Age since which something of it is pending

@@ -152,8 +152,13 @@ func (s *Sender) viewChanged() {
 		case cluster.TopicRecreated:
 			s.recreated(s.followed[c.Topic.Number])
 		case cluster.TopicUpdated:
-			if l := s.followed[c.Topic.Number]; l.missing >= 0 && l.missing < l.remote.Count {
+			l := s.followed[c.Topic.Number]
+			if l.missing >= 0 && l.missing < l.remote.Count {
 				l.missing = -1
+			}
+			if l.remote.Count != l.counted {
+				l.counted = l.remote.Count
+				s.event(sender.PartitionsCounted{Topic: l.topic, Count: l.counted})
 			}
 		}
 	}

@@ -17,6 +17,7 @@ type lane struct {
 	remote     *cluster.Topic
 	end        spool.Index // one above the last committed entry
 	settled    *spool.Set
+	counted    int32        // partitions, as they were reported last
 	guest      bool         // nothing was ever spooled for the topic: it has no LaneID
 	unreadable []spool.Span // damage to the spool has taken them, and their fate is not known
 	recovered  spool.Index  // entries below it were spooled by an earlier process
