@@ -35,6 +35,12 @@ type engines struct {
 	suspects suspects
 }
 
+// clusterAway reports whether the cluster is known to be out of reach.
+func (es *engines) clusterAway() bool {
+	core := es.now.Load().loop.Snapshot().Core
+	return !core.LinkUp && core.LinkErr != ""
+}
+
 // open wires spool/bolt, sender and loop. receipts are those of the engine before, or nil.
 func (es *engines) open(receipts *bolt.Receipts) (*engine, error) {
 	p := es.p

@@ -24,7 +24,7 @@ const (
 // say. It makes no topic. Safe for concurrent use.
 func (p *Producer) PartitionCount(ctx context.Context, topic string) int32 {
 	n, known := p.counts.known(topic)
-	if known || p.clusterAway() {
+	if known || p.engines.clusterAway() {
 		return n
 	}
 	select {
@@ -33,12 +33,6 @@ func (p *Producer) PartitionCount(ctx context.Context, topic string) int32 {
 	case <-ctx.Done():
 	}
 	return n
-}
-
-// clusterAway reports whether the cluster is known to be out of reach.
-func (p *Producer) clusterAway() bool {
-	core := p.engines.now.Load().loop.Snapshot().Core
-	return !core.LinkUp && core.LinkErr != ""
 }
 
 // askOf has the cluster asked for the size of a topic, and gives what is closed when the answer is noted.
@@ -65,7 +59,7 @@ func (c *partitionCounts) place(ctx context.Context, p *Producer, r *Record, rep
 // since metadata came. Of a topic that is not known, and while the cluster is away, it refuses nothing.
 func (c *partitionCounts) has(ctx context.Context, p *Producer, topic string, n int32) error {
 	known, _ := c.known(topic)
-	if known == 0 || n < known || p.clusterAway() {
+	if known == 0 || n < known || p.engines.clusterAway() {
 		return nil
 	}
 	count, ok := c.said(topic)
