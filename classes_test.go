@@ -46,16 +46,38 @@ func answering(c *cluster, code protocol.ErrorCode, n int32) *atomic.Int32 {
 	return &seen
 }
 
+// classCase is a code that so many Produce requests are answered with, and the end of the record that is sent.
+type classCase struct {
+	class protocol.Class
+	code  protocol.ErrorCode
+	times int32
+	end   string
+}
+
+// always is more often than anything is tried.
+const always = 1 << 20
+
+// eachClass runs f for each case, on a cluster of its own that answers so. seen counts the requests.
+func eachClass(t *testing.T, cases []classCase, f func(t *testing.T, tt *classCase, c *cluster, seen *atomic.Int32)) {
+	t.Helper()
+	for i := range cases {
+		tt := &cases[i]
+		t.Run(tt.code.String(), func(t *testing.T) {
+			t.Parallel()
+			if tt.code.Class() != tt.class {
+				t.Fatalf("its class is %v, want %v", tt.code.Class(), tt.class)
+			}
+			c := newCluster(t, kfake.SeedTopics(1, "t"))
+			f(t, tt, c, answering(c, tt.code, tt.times))
+		})
+	}
+}
+
 // Each class of errors has one end for a spooled record: see the table in ARCHITECTURE.md.
 func TestEachClassOfErrorsHasOneEnd(t *testing.T) {
 	t.Parallel()
 	const acked, deadLettered, waits = "acked", "dead-lettered", "waits"
-	for _, tt := range []struct {
-		class protocol.Class
-		code  protocol.ErrorCode
-		times int32
-		end   string
-	}{
+	eachClass(t, []classCase{
 		{protocol.Retriable, protocol.NotEnoughReplicas, 2, acked},
 		{protocol.Retriable, protocol.RequestTimedOut, 1, acked},
 		{protocol.Retriable, protocol.NotEnoughReplicasAfterAppend, 1, acked},
@@ -68,53 +90,45 @@ func TestEachClassOfErrorsHasOneEnd(t *testing.T) {
 		{protocol.Fenced, protocol.ProducerFenced, 1, acked},
 		{protocol.Refused, protocol.MessageTooLarge, 1, deadLettered},
 		{protocol.Refused, protocol.InvalidRecord, 1, deadLettered},
-		{protocol.Misfit, protocol.InvalidTopicException, 1 << 20, waits},
-		{protocol.Misfit, protocol.UnsupportedForMessageFormat, 1 << 20, waits},
-		{protocol.Authorization, protocol.TopicAuthorizationFailed, 1 << 20, waits},
-		{protocol.Authorization, protocol.ClusterAuthorizationFailed, 1 << 20, waits},
-		{protocol.Fatal, protocol.UnsupportedVersion, 1 << 20, waits},
+		{protocol.Misfit, protocol.InvalidTopicException, always, waits},
+		{protocol.Misfit, protocol.UnsupportedForMessageFormat, always, waits},
+		{protocol.Authorization, protocol.TopicAuthorizationFailed, always, waits},
+		{protocol.Authorization, protocol.ClusterAuthorizationFailed, always, waits},
+		{protocol.Fatal, protocol.UnsupportedVersion, always, waits},
 		{protocol.Fatal, protocol.ErrorCode(9999), 2, acked}, // what nobody has heard of proves nothing: the leader is asked
-	} {
-		t.Run(tt.code.String(), func(t *testing.T) {
-			t.Parallel()
-			if tt.code.Class() != tt.class {
-				t.Fatalf("its class is %v, want %v", tt.code.Class(), tt.class)
+	}, func(t *testing.T, tt *classCase, c *cluster, seen *atomic.Int32) {
+		trouble := make(chan spoold.TopicTrouble, 100)
+		p, err := spoold.Open(c.config(t, t.TempDir()), spoold.Env{Hooks: spoold.Hooks{TopicTrouble: func(e spoold.TopicTrouble) { trouble <- e }}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := p.Send(patient(t), spoold.Record{Topic: "t", Value: []byte("v")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tt.end == waits {
+			if e := <-trouble; e.Topic != "t" || e.Code != spoold.ErrorCode(tt.code) {
+				t.Errorf("trouble %+v", e)
 			}
-			c := newCluster(t, kfake.SeedTopics(1, "t"))
-			seen := answering(c, tt.code, tt.times)
-			trouble := make(chan spoold.TopicTrouble, 100)
-			p, err := spoold.Open(c.config(t, t.TempDir()), spoold.Env{Hooks: spoold.Hooks{TopicTrouble: func(e spoold.TopicTrouble) { trouble <- e }}})
-			if err != nil {
-				t.Fatal(err)
+			if st := p.Status(); st.Pending != 1 || st.DeadLettered != 0 {
+				t.Errorf("%d pending, %d dead-lettered", st.Pending, st.DeadLettered)
 			}
-			d, err := p.Send(patient(t), spoold.Record{Topic: "t", Value: []byte("v")})
-			if err != nil {
-				t.Fatal(err)
+		} else {
+			ack, err := d.Acked(patient(t))
+			var refused *spoold.RefusedError
+			switch {
+			case tt.end == acked && err != nil, tt.end == deadLettered && !errors.As(err, &refused):
+				t.Errorf("%v, %v", ack, err)
+			case refused != nil && (refused.Code != tt.code.String() || !strings.HasPrefix(refused.Message, "said the broker")):
+				t.Errorf("refused: %+v", refused)
+			case tt.class == protocol.Duplicate && ack.Offset != -1:
+				t.Errorf("offset %d, want none", ack.Offset)
+			case tt.end == acked && tt.class != protocol.Duplicate && (seen.Load() != tt.times+1 || p.Status().Retries != uint64(tt.times)):
+				t.Errorf("%d requests, %d retries, want %d of them", seen.Load(), p.Status().Retries, tt.times)
 			}
-			if tt.end == waits {
-				if e := <-trouble; e.Topic != "t" || e.Code != spoold.ErrorCode(tt.code) {
-					t.Errorf("trouble %+v", e)
-				}
-				if st := p.Status(); st.Pending != 1 || st.DeadLettered != 0 {
-					t.Errorf("%d pending, %d dead-lettered", st.Pending, st.DeadLettered)
-				}
-			} else {
-				ack, err := d.Acked(patient(t))
-				var refused *spoold.RefusedError
-				switch {
-				case tt.end == acked && err != nil, tt.end == deadLettered && !errors.As(err, &refused):
-					t.Errorf("%v, %v", ack, err)
-				case refused != nil && (refused.Code != tt.code.String() || !strings.HasPrefix(refused.Message, "said the broker")):
-					t.Errorf("refused: %+v", refused)
-				case tt.class == protocol.Duplicate && ack.Offset != -1:
-					t.Errorf("offset %d, want none", ack.Offset)
-				case tt.end == acked && tt.class != protocol.Duplicate && (seen.Load() != tt.times+1 || p.Status().Retries != uint64(tt.times)):
-					t.Errorf("%d requests, %d retries, want %d of them", seen.Load(), p.Status().Retries, tt.times)
-				}
-			}
-			if err := p.Close(patient(t)); err != nil {
-				t.Error(err)
-			}
-		})
-	}
+		}
+		if err := p.Close(patient(t)); err != nil {
+			t.Error(err)
+		}
+	})
 }

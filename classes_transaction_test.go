@@ -3,9 +3,8 @@ package spoold_test
 import (
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
-
-	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/spoold/spoold"
 	"github.com/spoold/spoold/protocol"
@@ -15,13 +14,7 @@ import (
 func TestEachClassOfErrorsHasOneEndInATransaction(t *testing.T) {
 	t.Parallel()
 	const committed, deadLettered, waits, fenced = "committed", "dead-lettered", "waits", "fenced"
-	const always = 1 << 20
-	for _, tt := range []struct {
-		class protocol.Class
-		code  protocol.ErrorCode
-		times int32
-		end   string
-	}{
+	eachClass(t, []classCase{
 		{protocol.Retriable, protocol.NotEnoughReplicas, 2, committed},
 		{protocol.Retriable, protocol.ConcurrentTransactions, 2, committed},
 		{protocol.RefreshRetriable, protocol.NotLeaderOrFollower, 2, committed},
@@ -39,41 +32,33 @@ func TestEachClassOfErrorsHasOneEndInATransaction(t *testing.T) {
 		{protocol.Fatal, protocol.UnsupportedVersion, always, waits},
 		{protocol.Fenced, protocol.ProducerFenced, 1, committed}, // nobody else is found to have the id
 		{protocol.Fenced, protocol.InvalidProducerEpoch, 1, committed},
-	} {
-		t.Run(tt.code.String(), func(t *testing.T) {
-			t.Parallel()
-			if tt.code.Class() != tt.class {
-				t.Fatalf("its class is %v, want %v", tt.code.Class(), tt.class)
+	}, func(t *testing.T, tt *classCase, c *cluster, seen *atomic.Int32) {
+		p := c.open(t, t.TempDir(), transactional("t1"))
+		u := unit(t, p, "v", "t")
+		switch tt.end {
+		case committed, deadLettered:
+			err := u.Committed(patient(t))
+			if tt.end == committed && err != nil || tt.end == deadLettered && !errors.Is(err, spoold.ErrDeadLettered) {
+				t.Fatalf("%v; %d requests; %+v %+v", err, seen.Load(), p.Status().Transaction, p.Status().Topics)
 			}
-			c := newCluster(t, kfake.SeedTopics(1, "t"))
-			seen := answering(c, tt.code, tt.times)
-			p := c.open(t, t.TempDir(), transactional("t1"))
-			u := unit(t, p, "v", "t")
-			switch tt.end {
-			case committed, deadLettered:
-				err := u.Committed(patient(t))
-				if tt.end == committed && err != nil || tt.end == deadLettered && !errors.Is(err, spoold.ErrDeadLettered) {
-					t.Fatalf("%v; %d requests; %+v %+v", err, seen.Load(), p.Status().Transaction, p.Status().Topics)
-				}
-				if tt.end == committed {
-					c.readCommitted(t, 1, "t")
-				}
-			default:
-				name := tt.code.String()
-				until(t, p, "the status names the code", func(st *spoold.Status) bool {
-					text := st.Transaction.Detail + st.Transaction.Fenced
-					for _, topic := range st.Topics {
-						text += topic.Detail + topic.Trouble
-					}
-					return strings.Contains(text, name) && (st.Transaction.State == "fenced") == (tt.end == fenced)
-				})
-				if st := p.Status(); st.Pending != 1 || st.DeadLettered != 0 {
-					t.Errorf("%d pending, %d dead-lettered", st.Pending, st.DeadLettered)
-				}
+			if tt.end == committed {
+				c.readCommitted(t, 1, "t")
 			}
-			if seen.Load() < min(tt.times, 1) {
-				t.Errorf("no request was answered with it")
+		default:
+			name := tt.code.String()
+			until(t, p, "the status names the code", func(st *spoold.Status) bool {
+				text := st.Transaction.Detail + st.Transaction.Fenced
+				for _, topic := range st.Topics {
+					text += topic.Detail + topic.Trouble
+				}
+				return strings.Contains(text, name) && (st.Transaction.State == "fenced") == (tt.end == fenced)
+			})
+			if st := p.Status(); st.Pending != 1 || st.DeadLettered != 0 {
+				t.Errorf("%d pending, %d dead-lettered", st.Pending, st.DeadLettered)
 			}
-		})
-	}
+		}
+		if seen.Load() < min(tt.times, 1) {
+			t.Errorf("no request was answered with it")
+		}
+	})
 }
