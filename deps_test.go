@@ -31,7 +31,7 @@ var edges = map[string][]string{
 	"protocol/codec":    {"protocol"},
 	"protocol/conn":     {"protocol", "protocol/codec"},
 	"spool":             {"protocol"},
-	"spool/bolt":        {"protocol", "spool"},
+	"spool/bolt":        {"protocol", "spool", "internal/shortage"},
 	"sender/cluster":    {"protocol"},
 	"accumulator":       {"protocol", "spool"},
 	"recovery":          {"protocol", "spool"},
@@ -48,11 +48,12 @@ var edges = map[string][]string{
 	"cmd/spoold":         {".", "internal/keytable", "internal/quietlog", "otel", "spool", "spool/bolt", "cmd/spoold/internal/…"},
 	// Reads configuration keys by a table, for the root and the command.
 	"internal/keytable": {},
+	"internal/shortage": {},
 	// Certificates and credentials.
 	"protocol/conn/secure": {"protocol", "protocol/conn"},
 	// Ways in and what serves them do not know each other: the command wires them, and
 	// so does the demo, which is a command with its own broker, link and child.
-	"cmd/spoold/internal/accept":    {},
+	"cmd/spoold/internal/accept":    {"internal/shortage"},
 	"cmd/spoold/internal/access":    {},
 	"cmd/spoold/internal/admin":     {"."},
 	"cmd/spoold/internal/demo":      {".", "cmd/spoold/internal/admin", "cmd/spoold/internal/devbroker", "cmd/spoold/internal/link"},
@@ -66,7 +67,7 @@ var edges = map[string][]string{
 	"cmd/spoold/internal/service":   {},
 	// What decides about files, and what reads them.
 	"cmd/spoold/internal/ship":        {},
-	"cmd/spoold/internal/ship/follow": {".", "cmd/spoold/internal/ship"},
+	"cmd/spoold/internal/ship/follow": {".", "internal/shortage", "cmd/spoold/internal/ship"},
 	// Not internal, because tests of the root package need it for their broker, too.
 	"cmd/spoold/producers": {"protocol", "protocol/conn"},
 	// What tests are made of may look at everything, and nothing of the product looks at it.

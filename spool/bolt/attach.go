@@ -76,7 +76,7 @@ func (s *answers) publish(g *group) {
 	}
 }
 
-// settleAttached answers repeats of earlier processes' batches what a Write says of their
+// settleAttached answers repeats of earlier processes' batches with what a Write says of their
 // entries: the loop's Resolve may have come before they attached. Under mu.
 func (s *answers) settleAttached(w *spool.Write) {
 	for i := range w.Settle {

@@ -89,7 +89,7 @@ func (s *committer) run() {
 		if c.Err != nil {
 			return
 		}
-		if err := s.rewriter.look(c.Stats.Rotated); err != nil {
+		if err := s.rewriter.maintain(c.Stats.Rotated); err != nil {
 			s.fault(err)
 			return
 		}
@@ -146,7 +146,7 @@ func (s *committer) take() (*work, error) {
 		if !short && woken && !again {
 			continue
 		}
-		look := s.rewriter.look
+		look := s.rewriter.maintain
 		if s.opt.RewriteAfter < 0 {
 			look = s.space.checkSpace
 		}
@@ -158,9 +158,9 @@ func (s *committer) take() (*work, error) {
 
 // waitForWork waits until somebody has work, and reports whether it was that, or until one of two times has passed that
 // are not 0.
-func (s *committer) waitForWork(wait, again time.Duration) (woken bool) {
-	if wait == 0 || again > 0 && again < wait {
-		wait = again
+func (s *committer) waitForWork(wait, pause time.Duration) (woken bool) {
+	if wait == 0 || pause > 0 && pause < wait {
+		wait = pause
 	}
 	var timer <-chan time.Time
 	if wait > 0 {

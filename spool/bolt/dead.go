@@ -126,7 +126,7 @@ func (r *reading) one() error {
 	for range 100 {
 		_, err := r.step()
 		switch {
-		case shortage(err):
+		case passing(err):
 			if err := r.waitForMore(err); err != nil {
 				return err
 			}

@@ -31,5 +31,5 @@
 // Writes to the state in memory, and writes in one bbolt transaction: the block, the changed pairs
 // of the state, deletes of blocks that are settled wholly, and the head. Nobody learns of
 // any of it before the sync. If the transaction fails, nothing in memory is believed any more: the
-// Store is poisoned, and only a new start finds what is true.
+// Store is poisoned, and only a new start finds out what is true.
 package bolt

@@ -6,6 +6,8 @@ import (
 
 	bbolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
+
+	"github.com/spoold/spoold/internal/shortage"
 )
 
 // Faults is what a test or a simulation puts between a Store and the system. The zero value
@@ -142,10 +144,8 @@ func noSpace(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EFBIG)
 }
 
-// shortage reports whether err means that the system lacks something now that it may have later: room, descriptors, memory.
-func shortage(err error) bool {
-	return noSpace(err) || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOMEM)
-}
+// passing reports whether err means that the system lacks something now that it may have later: room, descriptors, memory.
+func passing(err error) bool { return noSpace(err) || shortage.Is(err) }
 
 // fullWrite reports whether a commit failed for want of room, in a write: a sync that failed
 // leaves behind what is not known.

@@ -100,7 +100,7 @@ func (l *lock) note(newest uint64) error {
 		err = l.f.Sync()
 	}
 	if err != nil {
-		if shortage(err) {
+		if passing(err) {
 			return nil // the next segment tries again
 		}
 		return fmt.Errorf("write the lock file: %w", err)

@@ -167,7 +167,7 @@ func (e *VersionError) Unwrap() error { return e.Err }
 
 // SpaceError says that a commit found the disk full in spite of all precautions.
 // The outcome of its records, and of those behind them, is unknown; a new
-// Open reports. It is also ErrPoisoned.
+// Open finds it out. It is also ErrPoisoned.
 type SpaceError struct{ Err error }
 
 func (e *SpaceError) Error() string        { return fmt.Sprintf("commit: %v", e.Err) }

@@ -30,7 +30,7 @@ func (s *Store) Read(lane spool.LaneID, from spool.Index, max int, buf []byte) (
 	}()
 	for again := 0; ; {
 		more, err := r.step()
-		if shortage(err) {
+		if passing(err) {
 			if err := r.waitForMore(err); err != nil {
 				return nil, from, r.buf, err
 			}

@@ -22,8 +22,8 @@ type Repaired struct {
 }
 
 // Repair makes a new spool in a directory that is not there yet, of all that can be vouched for of one that may be damaged, and
-// changes nothing in that one. Damage to records costs those; without its state a spool cannot be repaired, for nobody
-// has what was delivered of it: that is a *spool.CorruptError. copied is called with the bytes that were copied, and all
+// changes nothing in that one. Damage to records costs those; without its state a spool cannot be repaired, for it cannot be
+// known what was delivered of it: that is a *spool.CorruptError. copied is called with the bytes that were copied, and all
 // there are. After an error there is no new spool.
 func Repair(from, to string, copied func(done, all int64)) (_ *Repaired, err error) {
 	l, err := takeLock(from, false)

@@ -22,14 +22,14 @@ const (
 // rewriter carries what is left of older segments into newer ones. The committer owns what is not under mu.
 type rewriter struct {
 	*Store
-	lookAt  time.Duration // when look is to be called again if there is no commit; 0: not at all
+	lookAt  time.Duration // when maintain is to be called again if there is no commit; 0: not at all
 	reading atomic.Bool   // a segment is measured, or its remains are read
 
 	// Under mu.
 	rewritten    *rewrite // a part of a segment's remains, to be carried by the next commit
 	rotateNow    bool     // the next commit begins a new segment
 	measurements []measurement
-	again        bool // the background has done something: look is to look
+	again        bool // the background has done something: maintain is to look
 }
 
 // rewrite is a part of what is left of a segment.
@@ -50,9 +50,9 @@ type upkeep struct {
 	measuredAt int // -1: not measured
 }
 
-// look looks after each commit, and from time to time, whether there is room, and whether an old
+// maintain looks after each commit, and from time to time, whether there is room, and whether an old
 // segment is to be rewritten. The error is one of the disk.
-func (s *rewriter) look(always bool) error {
+func (s *rewriter) maintain(always bool) error {
 	if err := s.space.checkSpace(always); err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (s *rewriter) look(always bool) error {
 	return nil
 }
 
-// lookAgain: look is to be called again, though there may be no commit.
+// lookAgain: maintain is to be called again, though there may be no commit.
 func (s *rewriter) lookAgain() {
 	if s.opt.RewriteAfter >= 0 {
 		s.lookAt = max(s.opt.RewriteAfter, time.Millisecond)
@@ -193,7 +193,7 @@ func (s *rewriter) startRewrite(x *sealed, full, quiet bool) {
 func (s *rewriter) inBackground(x *sealed, read func() error) {
 	s.reading.Store(true)
 	s.background(func() {
-		if err := read(); err != nil && !shortage(err) {
+		if err := read(); err != nil && !passing(err) {
 			x.unreadable.Store(true) // the reader will meet it, and say so
 		}
 		s.reading.Store(false)

@@ -54,7 +54,7 @@ func (s *committer) maybeRotate(t *transaction, g *group, asked bool) error {
 		}
 	}
 	if err := nameSegment(s.dirFile, s.space.next.number, s.opt.Faults); err != nil {
-		if shortage(err) {
+		if passing(err) {
 			return nil
 		}
 		return err

@@ -4,9 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"sync/atomic"
 	"time"
+
+	"github.com/dustin/go-humanize"
 )
 
 // Room on the disk is had before it is needed. Records are taken only while the active segment owns room for what is
@@ -110,7 +111,7 @@ func (s *space) scale() error {
 	s.tooSmall = nil
 	if most < minLimit {
 		s.tooSmall = fmt.Errorf("%w: the file system of %s has %s, of which %s are to be left free (spool.min.free.bytes), and a spool may take %s (spool.max.bytes); it needs at least %s: lower spool.min.free.bytes, raise spool.max.bytes, or use a larger disk",
-			ErrTooSmall, s.dir, sizeText(int64(min(total, 1<<62))), sizeText(max(s.opt.MinFreeBytes, 0)), sizeText(s.opt.MaxBytes), sizeText(minLimit))
+			ErrTooSmall, s.dir, humanize.IBytes(total), sizeText(max(s.opt.MinFreeBytes, 0)), sizeText(s.opt.MaxBytes), sizeText(minLimit))
 		most = minLimit
 	}
 	s.hardCap = maxGroupFactor * int(min(int64(s.opt.GroupBytes), max(most/256, minGroup)))
@@ -184,19 +185,6 @@ func (s *space) grow(a *active, want int64) error {
 	return nil
 }
 
-// sizeText is a number of bytes for people.
-func sizeText(n int64) string {
-	value, unit := float64(max(n, 0)), 0
-	for value >= 1024 && unit < 6 {
-		value, unit = value/1024, unit+1
-	}
-	digits := 0
-	if unit > 0 && value < 10 {
-		digits = 1
-	}
-	return strconv.FormatFloat(value, 'f', digits, 64) + " " + [...]string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}[unit]
-}
-
 // within says why the files may not own so many bytes more, or nil.
 func (s *space) within(more int64) error {
 	own := s.owned()
@@ -260,7 +248,7 @@ func (s *space) dropNext() {
 // checkSpace decides whether records are taken. The committer calls it after each commit, and
 // while the spool is full, from time to time. The error is one of the disk.
 func (s *space) checkSpace(always bool) error {
-	why, grant, noGrant, broken := s.shortage(always)
+	why, grant, noGrant, broken := s.whyFull(always)
 	if broken != nil {
 		return broken
 	}
@@ -316,8 +304,11 @@ func (s *space) roomForNotes(notes []Note) error {
 	return nil
 }
 
-// shortage says why no more records can be taken, or nil, and how large a batch of its own group may be.
-func (s *space) shortage(always bool) (why error, grant int, noGrant, broken error) {
+// sizeText is a number of bytes for people.
+func sizeText(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
+
+// whyFull says why no more records can be taken, or nil, and how large a batch of its own group may be.
+func (s *space) whyFull(always bool) (why error, grant int, noGrant, broken error) {
 	s.mu.Lock()
 	wanted, refused, full := s.wanted, s.refused, s.full != nil
 	s.mu.Unlock()
@@ -334,7 +325,7 @@ func (s *space) shortage(always bool) (why error, grant int, noGrant, broken err
 		why = s.prepareNext()
 	}
 	var path *os.PathError
-	if errors.As(why, &path) && !shortage(why) {
+	if errors.As(why, &path) && !passing(why) {
 		return why, 0, nil, why
 	}
 	if why == nil && wanted > 0 {

@@ -1,12 +1,12 @@
 package accept
 
 import (
-	"errors"
 	"log/slog"
 	"net"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/spoold/spoold/internal/shortage"
 )
 
 const (
@@ -29,26 +29,17 @@ func Through(ln net.Listener, name string, log *slog.Logger) net.Listener {
 	return &listener{Listener: ln, name: name, log: log, closed: make(chan struct{})}
 }
 
-func shortage(err error) bool {
-	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
-}
-
 func (l *listener) Accept() (net.Conn, error) {
 	for wait := time.Duration(0); ; {
 		c, err := l.Listener.Accept()
-		if !shortage(err) {
+		if !shortage.Is(err) {
 			if wait > 0 && err == nil {
 				l.log.Info("connections are taken again", "event", "accept.resumed", "listener", l.name)
 			}
 			return c, err
 		}
 		if wait == 0 {
-			l.log.Warn("no connection can be taken for now: the process may not open more files (ulimit -n, LimitNOFILE= in the unit), or the system has no memory for one",
+			l.log.Warn("no connection can be taken: the process may not open more files (ulimit -n, LimitNOFILE= in the unit), or the system has no memory for one",
 				"event", "accept.short", "listener", l.name, "err", err)
 		}
 		wait = min(max(2*wait, least), most)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spoold/spoold"
 	"github.com/spoold/spoold/cmd/spoold/internal/ship"
+	"github.com/spoold/spoold/internal/shortage"
 )
 
 // Follower reads files. Run's goroutine owns it; Stats may be called from any.
@@ -263,5 +264,5 @@ func (w *Follower) fail(path string, err error) {
 		w.o.Report(Event{Kind: Failed, Path: path, Detail: err.Error()})
 	}
 	w.problems[path] = &FileError{path, err}
-	w.short = w.short || shortage(err)
+	w.short = w.short || shortage.Is(err)
 }

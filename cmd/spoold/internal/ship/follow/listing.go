@@ -1,24 +1,19 @@
 package follow
 
 import (
-	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
-)
 
-// shortage reports whether err means that the host lacks something for now: it says nothing about a file or a directory.
-func shortage(err error) bool {
-	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM)
-}
+	"github.com/spoold/spoold/internal/shortage"
+)
 
 // entries are those of a directory. One that cannot be listed for a shortage makes the whole list worthless: its files would be
 // taken for removed ones.
 func (w *finder) entries(dir string) []fs.DirEntry {
 	entries, err := os.ReadDir(dir)
-	if shortage(err) && w.short == nil {
+	if shortage.Is(err) && w.short == nil {
 		w.short = &FileError{dir, err}
 	}
 	return entries

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spoold/spoold"
 	"github.com/spoold/spoold/cmd/spoold/internal/ship"
+	"github.com/spoold/spoold/internal/shortage"
 )
 
 // turn reads some of a log: of its oldest file that has something. It reports whether there may be more at once.
@@ -275,7 +276,7 @@ func (w *Follower) unreadable(f *file, err error) (wait bool) {
 	}
 	f.close()
 	w.fail(f.name.Path, err)
-	if shortage(err) {
+	if shortage.Is(err) {
 		return true
 	}
 	if w.o.Once {

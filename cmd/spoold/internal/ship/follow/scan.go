@@ -11,6 +11,7 @@ import (
 
 	"github.com/spoold/spoold"
 	"github.com/spoold/spoold/cmd/spoold/internal/ship"
+	"github.com/spoold/spoold/internal/shortage"
 )
 
 // group is a log: its rotated files, the oldest first, and the file that is written now.
@@ -193,7 +194,7 @@ func (w *Follower) unplaced(c *candidate, err error) {
 		w.blocked[c.name.Base] = true
 		return
 	}
-	if shortage(err) {
+	if shortage.Is(err) {
 		w.blocked[c.name.Base] = true
 	}
 	w.fail(c.name.Path, err)
