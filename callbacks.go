@@ -196,7 +196,7 @@ func (c *callbacks) call(w callback) {
 	w.f(w.ack, w.err)
 }
 
-// close calls what is outstanding and ends the goroutine.
+// close calls the callbacks that are outstanding and ends the goroutine.
 func (c *callbacks) close() {
 	c.once.Do(func() { close(c.quit) })
 	c.ended.Wait()

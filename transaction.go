@@ -129,7 +129,7 @@ func (t *Transaction) Commit(ctx context.Context) (Commitment, error) {
 }
 
 // Abort ends the transaction: none of its records is spooled. Aborting twice is no error;
-// ErrTransactionOver: it was committed, or its Commitment has what became of it.
+// ErrTransactionOver: it was committed, or its Commitment says what became of it.
 func (t *Transaction) Abort(context.Context) error { return t.end("aborted") }
 
 func (t *Transaction) end(how string) error {

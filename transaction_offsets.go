@@ -119,7 +119,7 @@ func (t *Transaction) commitOnline(ctx context.Context) (Commitment, error) {
 		err = fmt.Errorf("%w: Committed of its Commitment returns it later: %w", ErrUnknown, context.Cause(ctx))
 		fallthrough
 	default:
-		t.over = "committed or aborted, its Commitment has which"
+		t.over = "committed or aborted, its Commitment says which"
 	}
 	return c, err
 }

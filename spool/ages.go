@@ -69,8 +69,8 @@ func (x *ages) Aged(id LaneID, before int64) (end Index) {
 	return end
 }
 
-// Waited is for how many ms the entry of a lane at first has waited, at now. aged is what Aged says of the lane: where marks are kept, it is
-// told by them, and no more than it is. Else it is told by the entry's timestamp. That may be a caller's, of any time, or of a clock that was
+// Waited is for how many ms the entry of a lane at first has waited, at now. aged is what Aged says of the lane: where marks are kept, they say
+// it, and it is no more than it is. Else the entry's timestamp says it. That may be a caller's, of any time, or of a clock that was
 // wrong: no entry has waited for longer than its spool is old.
 func Waited(now Time, first Index, aged func(before int64) Index, stamp int64) int64 {
 	if aged(now.Age) <= first {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/spoold/spoold"
 	"github.com/spoold/spoold/cmd/spoold/internal/admin"
+	"github.com/spoold/spoold/spool"
 )
 
 // choiceText explains a choice.
@@ -261,9 +262,9 @@ func whereToLook(p *spoold.PartitionStatus) string {
 		last = "none"
 	}
 	switch p.ParkReason {
-	case "topic-recreated":
+	case spool.ParkTopicRecreated:
 		return last + ", of the topic that was there before; the new one has offsets of its own, so look at it from offset 0 on"
-	case "log-went-back":
+	case spool.ParkLogWentBack:
 		return last + ", but the log has ended before that since, so look at all that is at its end"
 	}
 	return fmt.Sprintf("%s, so look at the topic from offset %d on", last, p.LastOffset+1)

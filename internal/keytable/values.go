@@ -94,7 +94,7 @@ func (k *Row[C]) get(c *C) string {
 	case fmt.Stringer:
 		return f.String()
 	}
-	panic("keytable: field of key " + k.Name + " has a type that the table does not have")
+	panic("keytable: field of key " + k.Name + " has a type that it has no case for")
 }
 
 // raw is the field's value with its secret.

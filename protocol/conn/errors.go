@@ -24,7 +24,7 @@ func (e *DialError) Error() string {
 	case errors.Is(e.Err, context.Canceled):
 		return fmt.Sprintf("connect to %s: %v", e.Addr, e.Err)
 	case errors.Is(e.Err, syscall.EMFILE) || errors.Is(e.Err, syscall.ENFILE):
-		check = "no further file or connection may be opened here for now: ulimit -n, LimitNOFILE= in the unit"
+		check = "this process may open no more files or connections: raise ulimit -n, or LimitNOFILE= in the unit"
 	case errors.Is(e.Err, syscall.ECONNREFUSED):
 		check = "nothing listens there: is the broker up, and the address right, in bootstrap.servers or in its advertised.listeners?"
 	case errors.As(e.Err, &dns):

@@ -26,6 +26,14 @@ func (s formerID) abandon(why string) {
 
 // change goes on as the configuration says.
 func (s formerID) change() {
+	s.forget()
+	if s.stop == nil {
+		s.restart()
+	}
+}
+
+// forget has the spool keep the configured id in place of the former one.
+func (s formerID) forget() {
 	if s.cfg.Finish {
 		s.audit("transactional.id was %q, now there is none", s.known.ID)
 		s.known.ID = ""
@@ -38,5 +46,4 @@ func (s formerID) change() {
 	}
 	s.known.ID, s.known.KeyTopic, s.known.TookOver = s.cfg.ID, "", ""
 	s.put()
-	s.restart()
 }

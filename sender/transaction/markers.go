@@ -193,7 +193,7 @@ func (s *markers) described(x *place, p *kmsg.DescribeProducersResponseTopicPart
 	for i := range p.ActiveProducers {
 		if a := &p.ActiveProducers[i]; a.CurrentTxnStartOffset >= 0 && protocol.ProducerID(a.ProducerID) == id {
 			if x.of == nil || x.first < 0 || a.CurrentTxnStartOffset <= x.first {
-				if x.shown.told { // it was cut off
+				if x.shown.ok { // it was cut off
 					x.shown, x.looks = shown{}, 0
 				}
 				s.stillOpen(x, joined)

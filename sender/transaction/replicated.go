@@ -15,7 +15,7 @@ import (
 type shown struct {
 	end   int64 // of the log, after that
 	epoch int32 // of the leader
-	told  bool
+	ok    bool
 }
 
 // shownLog is what a leader says of its log.
@@ -35,7 +35,7 @@ type leaderLook struct {
 	producers map[protocol.TopicPartition]*kmsg.DescribeProducersResponseTopicPartition
 }
 
-// Replica ids in ListOffsets: what a broker tells a consumer is bounded by the high watermark, what it tells a debugger is not.
+// Replica ids in ListOffsets: a consumer gets offsets up to the high watermark, a debugger those of the log.
 const (
 	consumerID int32 = -1
 	debuggerID int32 = -2
@@ -140,10 +140,10 @@ func (s *markers) replicated(x *place, log shownLog) bool {
 	case log.code != protocol.None || log.end < 0 || log.high < 0:
 		s.failed(x)
 		return false
-	case !x.shown.told || x.shown.epoch != log.epoch:
-		x.shown = shown{end: log.end, epoch: log.epoch, told: true}
+	case !x.shown.ok || x.shown.epoch != log.epoch:
+		x.shown = shown{end: log.end, epoch: log.epoch, ok: true}
 	}
-	if log.high >= x.shown.end && x.shown.told && log.code == protocol.None {
+	if log.high >= x.shown.end && x.shown.ok && log.code == protocol.None {
 		return true
 	}
 	x.looks++

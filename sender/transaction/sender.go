@@ -174,9 +174,7 @@ func (s *Sender) Start(now spool.Time) *sender.Effects {
 	}
 	s.event(r)
 	if f := (formerID{&s.starter}); f.leaving() && (s.known.ID == "" || s.known.Fenced != "") { // nothing of ours is open
-		was := s.starter.phase
-		f.change()
-		s.starter.phase = was
+		f.forget()
 	}
 	return s.end()
 }
@@ -209,17 +207,15 @@ func (s *Sender) Closing(now spool.Time) *sender.Effects {
 	return s.end()
 }
 
-// How long is waited while closing: for markers, and for a cluster that cannot be reached. What is open there the next start ends.
-const (
-	markingMs     = 1000
-	unreachableMs = 1000
-)
+// closingMs is how long is waited while closing for markers, and for a cluster that cannot be reached. What is open there the next
+// start ends.
+const closingMs = 1000
 
 // Busy reports whether a transaction is open or being ended, while closing.
 func (s *Sender) Busy() bool {
 	waited := s.now.Age - s.closedAt
-	marking := len(s.markers.waiting) > 0 && waited < markingMs
-	ending := (s.sending != nil || s.ending != nil) && (waited < unreachableMs || s.view.Link().Up)
+	marking := len(s.markers.waiting) > 0 && waited < closingMs
+	ending := (s.sending != nil || s.ending != nil) && (waited < closingMs || s.view.Link().Up)
 	return s.stop == nil && (ending || marking || len(s.writes) > 0 && s.urgent) && s.starter.phase == running
 }
 
@@ -280,8 +276,8 @@ func (s *Sender) progress() {
 		s.runner.run()
 		s.producer.produce()
 		s.markers.look()
-		if s.closing && s.now.Age < s.closedAt+markingMs {
-			s.wake(s.closedAt + markingMs) // see Busy
+		if s.closing && s.now.Age < s.closedAt+closingMs {
+			s.wake(s.closedAt + closingMs) // see Busy
 		}
 	}
 	s.starter.coordinate()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+
+	"github.com/spoold/spoold"
 )
 
 // Visitor is who asks on the admin listener, and what they may do. With a Status, they may do nothing.
@@ -42,10 +44,10 @@ func Guard(enter func(*http.Request) Visitor, next http.Handler) http.Handler {
 			if v.RetryAfter > 0 {
 				w.Header().Set("Retry-After", strconv.Itoa(v.RetryAfter))
 			}
-			writeJSON(w, v.Status, Failure{v.Message, exitPermission})
+			writeJSON(w, v.Status, Failure{v.Message, spoold.ExitPermission})
 			return
 		case !v.Read:
-			writeJSON(w, http.StatusForbidden, Failure{"User " + v.Name + " may not use the admin listener: give admin: read in the users file", exitPermission})
+			writeJSON(w, http.StatusForbidden, Failure{"User " + v.Name + " may not use the admin listener: give admin: read in the users file", spoold.ExitPermission})
 			return
 		case v.Operate:
 			r = r.WithContext(context.WithValue(r.Context(), operator{}, true))
@@ -53,9 +55,6 @@ func Guard(enter func(*http.Request) Visitor, next http.Handler) http.Handler {
 		next.ServeHTTP(w, r)
 	})
 }
-
-// exitPermission is the exit code of a refusal.
-const exitPermission = 77
 
 // ByRight has those who may decide things answered by operate, and others by read. A web page of another origin cannot decide
 // things in the name of somebody whose browser keeps a password.

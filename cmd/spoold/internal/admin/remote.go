@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/spoold/spoold"
 )
 
 // Remote is a daemon that is asked over its admin address instead of its socket.
@@ -63,13 +65,13 @@ func send(req *http.Request, local *http.Client) (*http.Response, error) {
 func notReached(to *url.URL, err error) error {
 	var certificate *tls.CertificateVerificationError
 	var plain tls.RecordHeaderError
-	e := &RemoteError{Exit: exitUnavailable, err: fmt.Errorf("--url: %s://%s: %w", to.Scheme, to.Host, err)}
+	e := &RemoteError{Exit: spoold.ExitUnavailable, err: fmt.Errorf("--url: %s://%s: %w", to.Scheme, to.Host, err)}
 	switch {
 	case errors.Is(err, context.Canceled):
 	case errors.As(err, &certificate):
-		e.Exit, e.do = exitConfig, "a daemon may run there, and was not asked: give --ca FILE with the authority that its certificate is from, and the host name that it is for"
+		e.Exit, e.do = spoold.ExitConfig, "a daemon may run there, and was not asked: give --ca FILE with the authority that its certificate is from, and the host name that it is for"
 	case errors.As(err, &plain), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
-		e.Exit, e.do = exitUsage, "what listens there has no TLS: use http://"+to.Host
+		e.Exit, e.do = spoold.ExitUsage, "what listens there has no TLS: use http://"+to.Host
 	case errors.Is(err, syscall.ECONNREFUSED):
 		e.do = "nothing listens there: see admin.listen of the daemon, and whether it runs"
 	default:
@@ -94,13 +96,6 @@ func (e *RemoteError) Error() string {
 
 func (e *RemoteError) Unwrap() error { return e.err }
 
-// Exit codes of what is no answer of a daemon.
-const (
-	exitUsage       = 64
-	exitUnavailable = 69
-	exitConfig      = 78
-)
-
 // maxFailure bounds the text of a failure that is read.
 const maxFailure = 64 << 10
 
@@ -110,16 +105,16 @@ func failure(res *http.Response) error {
 	var f Failure
 	if err == nil && json.Unmarshal(text, &f) == nil && f.Message != "" {
 		if f.Exit == 0 {
-			f.Exit = exitUnavailable
+			f.Exit = spoold.ExitUnavailable
 		}
 		return &f
 	}
 	at := &url.URL{Scheme: res.Request.URL.Scheme, Host: res.Request.URL.Host}
-	e := &RemoteError{Exit: exitUnavailable, err: fmt.Errorf("the daemon answered %s", res.Status)}
+	e := &RemoteError{Exit: spoold.ExitUnavailable, err: fmt.Errorf("the daemon answered %s", res.Status)}
 	switch {
 	case !isRemote(res.Request.Context()):
 	case bytes.Contains(text, []byte("HTTP request to an HTTPS server")):
-		e.Exit, e.err, e.do = exitUsage, fmt.Errorf("--url: %s answers with TLS only", at), "use https://"+at.Host
+		e.Exit, e.err, e.do = spoold.ExitUsage, fmt.Errorf("--url: %s answers with TLS only", at), "use https://"+at.Host
 	case res.StatusCode/100 != 5:
 		return notDaemon(at, res.Status)
 	}
@@ -128,7 +123,7 @@ func failure(res *http.Response) error {
 
 // notDaemon says of an answer that it is of some other server.
 func notDaemon(at *url.URL, what string) error {
-	return &RemoteError{Exit: exitUsage, err: fmt.Errorf("--url: %s://%s is not the admin listener of a spoold daemon: it answered %s", at.Scheme, at.Host, what), do: "see admin.listen of the daemon"}
+	return &RemoteError{Exit: spoold.ExitUsage, err: fmt.Errorf("--url: %s://%s is not the admin listener of a spoold daemon: it answered %s", at.Scheme, at.Host, what), do: "see admin.listen of the daemon"}
 }
 
 // decoded is an error of reading an answer.
@@ -140,7 +135,7 @@ func decoded(res *http.Response, err error) error {
 	case errors.As(err, &syntax) && isRemote(res.Request.Context()):
 		return notDaemon(res.Request.URL, "what is not JSON")
 	}
-	return &RemoteError{Exit: exitUnavailable, err: fmt.Errorf("the daemon's answer ended early: %w", err)}
+	return &RemoteError{Exit: spoold.ExitUnavailable, err: fmt.Errorf("the daemon's answer ended early: %w", err)}
 }
 
 func isRemote(ctx context.Context) bool { return ctx.Value(remoteKey{}) != nil }
