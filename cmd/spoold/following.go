@@ -86,7 +86,7 @@ func (w *following) start(sec *shipSection) error {
 	d := w.d
 	log := d.log.With("section", sec.name)
 	o := sec.follow
-	bindFollow(&o, &d.s.cfg, "section "+sec.name, log)
+	bindFollow(&o, d.producer, &d.s.cfg, "section "+sec.name, log)
 	o.Record, o.Format.Max = sec.shape.of, sec.shape.maxLine(d.s.cfg.MaxRequestSize)
 	f, err := follow.New(o, sinkOf{d.producer})
 	if err != nil {

@@ -30,9 +30,10 @@ func produceCommand(w *world) *cli.Command {
 			&cli.StringFlag{Name: "l", Usage: "read `FILE` instead of stdin, each record once"},
 			&cli.BoolFlag{Name: "again", Usage: "with -l: send the file from its beginning, whatever was sent of it before"},
 			tooLongFlag(),
+			configFlag(),
 			spoolFlag("default: one per cluster and topic under the user's state directory"),
 			&cli.StringFlag{Name: "wait", Value: "acked", Usage: "come back when all records are `spooled`, acked, or, under a transactional id, committed, which acked means there, too"},
-			&cli.DurationFlag{Name: "timeout", Value: 5 * time.Minute, Usage: "the longest wait for the cluster"},
+			timeoutFlag(""),
 			jsonFlag(),
 		),
 		Action: func(c *cli.Context) error {
@@ -81,14 +82,14 @@ func produceOptions(w *world, c *cli.Context) (o produceOpts, s *settings, err e
 	if o.tooLong, err = tooLong(c); err != nil {
 		return o, nil, err
 	}
-	if o.acked, err = waitAcked(c); err != nil {
+	if o.acked, err = waitAcked(c, s); err != nil {
 		return o, nil, err
 	}
 	if err := unitOptions(w, c, s, &o); err != nil {
 		return o, nil, err
 	}
-	if o.timeout <= 0 {
-		return o, nil, usagef("produce: --timeout %v: it must be above 0", o.timeout)
+	if err := s.waitsFor(c, o.timeout); err != nil {
+		return o, nil, err
 	}
 	if o.again && o.file == "" {
 		return o, nil, usagef("produce: --again is about a file: use it with -l FILE")
@@ -110,6 +111,8 @@ type produced struct {
 	Pending      uint64 `json:"pending"`
 	DeadLettered uint64 `json:"dead_lettered"`
 	Recovered    uint64 `json:"recovered"`
+
+	recoveredAcked uint64
 }
 
 // line is the summary on stderr.
@@ -122,7 +125,11 @@ func (p *produced) line() string {
 	if p.Spooled == 1 {
 		noun = "record"
 	}
-	return fmt.Sprintf("%s %s spooled, %s acked, %s pending%s", comma(p.Spooled), noun, comma(p.Acked), comma(p.Pending), dead)
+	text := fmt.Sprintf("%s %s spooled, %s acked, %s pending%s", comma(p.Spooled), noun, comma(p.Acked), comma(p.Pending), dead)
+	if p.Recovered > 0 {
+		text += fmt.Sprintf("; of an earlier run %s, %s acked", plural(p.Recovered, "record"), comma(p.recoveredAcked))
+	}
+	return text
 }
 
 // produce runs the command: open, read and send, wait, sum up.

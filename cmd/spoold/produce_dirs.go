@@ -171,6 +171,23 @@ func (d *produceDirs) awaitAcks(ctx context.Context, timeout time.Duration, then
 		plural(pending, "record"), within, d.where(), then(), d.only(), d.trouble())
 }
 
+// waited stands in the error of a record that found no room within max.block.ms.
+const waited = ": max.block.ms ran out"
+
+// noRoom is the error of a run that ended because a record waited for room for as long as timeout says; then says how to go on. Another
+// error is given back as it is.
+func (d *produceDirs) noRoom(err error, timeout time.Duration, then string) error {
+	if !errors.Is(err, spoold.ErrFull) || d.cfg.MaxBlock < timeout {
+		return err
+	}
+	why, _, ok := strings.Cut(err.Error(), waited)
+	if !ok { // it did not wait
+		return err
+	}
+	return exitf(exitUnavailable, "%s, and the cluster acked nothing within %v that would have made room: %s pending in %s; %s%s%s",
+		why, timeout, plural(d.pending(), "record"), d.where(), then, d.only(), d.trouble())
+}
+
 // refusedError says so when the cluster refused records for good, or policy dropped some.
 func (d *produceDirs) refusedError() error {
 	n := d.deadLettered()
@@ -208,9 +225,9 @@ func (d *produceDirs) hasPartition(ctx context.Context, command string, r *spool
 // counted as its.
 func (d *produceDirs) sum(sent uint64) produced {
 	out := produced{Accepted: sent, Spooled: sent, Pending: d.pending(), DeadLettered: d.deadLettered(), Recovered: d.recovered()}
-	if acked := d.acked(); acked > out.Recovered {
-		out.Acked = min(acked-out.Recovered, sent)
-	}
+	acked := d.acked()
+	out.recoveredAcked = min(acked, out.Recovered)
+	out.Acked = min(acked-out.recoveredAcked, sent)
 	return out
 }
 

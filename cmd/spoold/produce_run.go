@@ -36,17 +36,20 @@ type produceRun struct {
 	units *unitSender // under a transactional id
 }
 
+// goesOn says what to do after a run on a file that did not come to its end.
+const goesOn = "the same command delivers it, and goes on with the file"
+
 // interruptGrace is how long acks are waited for after SIGINT.
 const interruptGrace = 2 * time.Second
 
 // stream sends what stdin or a pipe has, and waits for what was asked.
 func (r *produceRun) stream(ctx context.Context, in io.Reader) error {
 	if err := r.feed(ctx, in); err != nil {
-		return err
+		return r.noRoom(err)
 	}
 	if r.units != nil {
 		if err := r.endUnits(ctx); err != nil {
-			return err
+			return r.noRoom(err)
 		}
 	} else if r.sent.Load() > 0 {
 		// Not under ctx: the sync is short, and its end is the answer.
@@ -57,6 +60,12 @@ func (r *produceRun) stream(ctx context.Context, in io.Reader) error {
 	return r.wait(ctx, func() string {
 		return "spoold flush" + r.dirs.flushArgs() + " delivers it, without reading the input again"
 	})
+}
+
+// noRoom says how to go on with an input that cannot be read again.
+func (r *produceRun) noRoom(err error) error {
+	return r.dirs.noRoom(err, r.o.timeout, fmt.Sprintf("spoold flush%s delivers it; give the rest of the input, from record %s on, to a new run",
+		r.dirs.flushArgs(), comma(r.sent.Load()+1)))
 }
 
 // file sends what was not sent of a file, and waits for what was asked.
@@ -70,7 +79,7 @@ func (r *produceRun) file(ctx context.Context) error {
 		Patterns: []string{path}, Namespace: namespace(r.o.shape.template.Topic), Single: true, Once: true, Restart: r.o.again,
 		Format:  ship.Format{Delim: r.o.delim, Max: r.o.shape.maxLine(r.dirs.cfg.MaxRequestSize)},
 		Record:  r.o.shape.of,
-		TooLong: r.o.tooLong, KeepDir: tooLongDir(r.dirs.ownDir), MaxBatch: int(min(r.dirs.cfg.MaxRequestSize, 1<<20)),
+		TooLong: r.o.tooLong, KeepDir: tooLongDir(r.dirs.ownDir), MaxBatch: batchFor(r.dirs.own, &r.dirs.cfg),
 		Report: func(e follow.Event) {
 			switch e.Kind {
 			case follow.Opened:
@@ -95,12 +104,12 @@ func (r *produceRun) file(ctx context.Context) error {
 	}
 	r.skipped = st.TooLong
 	if err != nil {
-		return coded(err)
+		return coded(r.dirs.noRoom(err, r.o.timeout, goesOn))
 	}
 	if before > 0 {
 		fmt.Fprintf(r.w.stderr, "spoold: %s was read from byte %s on: what stands before was spooled by an earlier run (--again sends all of it again)\n", r.o.file, humanize.Comma(before))
 	}
-	err = r.wait(ctx, func() string { return "the same command delivers it, and goes on with the file" })
+	err = r.wait(ctx, func() string { return goesOn })
 	if err == nil && ctx.Err() != nil {
 		err = exitf(exitTemporary, "interrupted: the same command goes on with %s where this one stopped", r.o.file)
 	}

@@ -90,8 +90,8 @@ func (r *produceRun) sendUnit(ctx context.Context, line []byte) error {
 	n, err := r.units.send(ctx, r.o.shape.record(line))
 	r.sent.Add(uint64(n))
 	if err != nil {
-		return &exitError{codeOf(err), fmt.Errorf("record %d: %w; %s committed before are spooled in %s",
-			r.sent.Load()+uint64(r.units.n)+1, err, plural(r.sent.Load(), "record"), r.dirs.where())}
+		return &exitError{codeOf(err), fmt.Errorf("record %s: %w; %s committed before are spooled in %s",
+			comma(r.sent.Load()+uint64(r.units.n)+1), err, plural(r.sent.Load(), "record"), r.dirs.where())}
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"slices"
@@ -33,7 +34,8 @@ type doubt struct {
 	Topic   string                   `json:"topic"`
 	Parked  []spoold.PartitionStatus `json:"parked"`
 	Trouble string                   `json:"trouble,omitempty"` // of records that are not in doubt
-	Choices []doubtChoice            `json:"choices"`
+	Nothing string                   `json:"nothing,omitempty"` // why there is nothing to decide
+	Choices []doubtChoice            `json:"choices"`           // none where there is nothing to decide
 }
 
 type doubtChoice struct {
@@ -74,8 +76,8 @@ func resolveCommand(w *world) *cli.Command {
 			"double them. Only these records are decided on: those behind them are delivered as always. The decision is recorded in the\n" +
 			"spool. Where records wait that cannot leave (the topic is gone or may not be written, or it has no such partition), --dead-letter\n" +
 			"puts those aside; --waiting does so with everything that waits for that topic or partition. It works with the daemon running or\n" +
-			"not; without it nobody has asked the cluster what cannot leave, and --dead-letter needs --waiting. Without a choice it changes nothing, shows what is in doubt and what each\n" +
-			"choice risks, and on a terminal asks.",
+			"not; without it nobody has asked the cluster what cannot leave, and --dead-letter needs --waiting. Without a choice it changes nothing: it shows what is in doubt and\n" +
+			"what each choice risks, or that nothing is parked, and on a terminal asks; the exit code is 0.",
 		Flags:  flags,
 		Action: func(c *cli.Context) error { return resolve(w, c) },
 	}
@@ -101,22 +103,18 @@ func resolve(w *world, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	t, parked, err := troubledTopic(s, topic, partition, choice)
+	t, parked, err := topicAt(s, topic, partition)
 	if err != nil {
 		return err
 	}
-	if choice == "" {
-		if c.Bool("json") {
-			err = printDoubt(w, t, parked)
-		} else {
-			showDoubt(w, t, parked)
-		}
-		if err != nil {
+	nothing := nothingFor(s, t, parked, c.Args().First(), partition, choice)
+	switch {
+	case choice == "":
+		if choice, err = showState(w, c.Bool("json"), t, parked, c.Args().First(), nothing); err != nil || choice == "" {
 			return err
 		}
-		if choice, err = askChoice(w); err != nil {
-			return err
-		}
+	case nothing != "":
+		return usagef("resolve: %s", nothing)
 	}
 	r, err := decide(c.Context, dir, pid != 0, admin.ResolveRequest{Topic: topic, Partition: partition, Choice: choice})
 	if err != nil {
@@ -177,51 +175,68 @@ func chosen(c *cli.Context) (spoold.ResolveChoice, error) {
 	return choice, nil
 }
 
-// troubledTopic finds the topic and its parked partitions that are meant. It is an error if there is nothing to decide.
-func troubledTopic(s *spoold.Status, topic string, partition int32, choice spoold.ResolveChoice) (*spoold.TopicStatus, []spoold.PartitionStatus, error) {
+// topicAt finds the topic and its parked partitions that are meant.
+func topicAt(s *spoold.Status, topic string, partition int32) (*spoold.TopicStatus, []spoold.PartitionStatus, error) {
 	i := slices.IndexFunc(s.Topics, func(t spoold.TopicStatus) bool { return t.Topic == topic })
 	if i < 0 {
 		return nil, nil, exitf(exitUsage, "resolve: the spool %s holds no topic %q; see spoold ls", s.SpoolPath, topic)
 	}
-	t := &s.Topics[i]
-	meant := func(p *spoold.PartitionStatus) bool { return partition < 0 || p.Partition == partition }
 	var parked []spoold.PartitionStatus
-	for _, p := range t.Partitions {
-		if p.ParkReason != "" && meant(&p) {
+	for _, p := range s.Topics[i].Partitions {
+		if p.ParkReason != "" && isMeant(&p, partition) {
 			parked = append(parked, p)
 		}
 	}
+	return &s.Topics[i], parked, nil
+}
+
+// isMeant reports whether a partition is the one that is meant; -1 means all.
+func isMeant(p *spoold.PartitionStatus, partition int32) bool {
+	return partition < 0 || p.Partition == partition
+}
+
+// nothingFor says why there is nothing to decide, or why not with this choice; "" means that there is. where is what was asked about.
+func nothingFor(s *spoold.Status, t *spoold.TopicStatus, parked []spoold.PartitionStatus, where string, partition int32, choice spoold.ResolveChoice) string {
 	switch {
 	case len(parked) > 0, choice == spoold.DeadLetterWaiting && t.Pending > 0:
-		return t, parked, nil
+		return ""
 	case t.Trouble != "" && (choice == "" || choice == spoold.DeadLetter):
-		return t, nil, nil
-	}
-	where := topic
-	if partition >= 0 {
-		where = fmt.Sprintf("%s:%d", topic, partition)
-	}
-	if t.Trouble != "" {
-		return nil, nil, exitf(exitUsage, "resolve: %s is not parked: no record is in doubt, so there is nothing to %s; %s. Use --dead-letter to put aside what waits",
-			where, choice, t.Trouble)
+		return ""
+	case t.Trouble != "":
+		return fmt.Sprintf("%s is not parked: no record is in doubt, so there is nothing to %s; %s. Use --dead-letter to put aside what waits", where, choice, t.Trouble)
 	}
 	for _, p := range t.Partitions {
-		if p.InDoubt > 0 && s.State == "stopped" && meant(&p) {
-			return nil, nil, exitf(exitUsage, "resolve: %s is not parked: the broker was not asked yet about %s that may have arrived; the next start does, and finds out or parks it",
-				where, plural(p.InDoubt, "record"))
+		if p.InDoubt > 0 && s.State == "stopped" && isMeant(&p, partition) {
+			return fmt.Sprintf("%s is not parked: the broker was not asked yet about %s that may have arrived; the next start does, and finds out or parks it", where, plural(p.InDoubt, "record"))
 		}
 	}
-	if t.State == "parked" && partition >= 0 {
-		return nil, nil, exitf(exitUsage, "resolve: %s is not parked, but another partition of the topic is: see spoold status --topic %s", where, topic)
+	switch {
+	case t.State == "parked" && partition >= 0:
+		return fmt.Sprintf("%s is not parked, but another partition of the topic is: see spoold status --topic %s", where, t.Topic)
+	case t.Pending > 0 && s.State == "stopped" && choice == spoold.DeadLetter:
+		return fmt.Sprintf("%s is not parked, and without a daemon it is not known whether its records can leave (%s pending): to put those of %s aside whatever they wait for, spoold resolve %s --dead-letter --waiting",
+			where, plural(t.Pending, "record"), where, where)
+	case t.Pending > 0:
+		return fmt.Sprintf("%s is not parked: there is nothing to decide; %s pending, and --dead-letter --waiting puts those of %s aside", where, plural(t.Pending, "record"), where)
 	}
-	if t.Pending > 0 {
-		if s.State == "stopped" && choice == spoold.DeadLetter {
-			return nil, nil, exitf(exitUsage, "resolve: %s is not parked, and without a daemon it is not known whether its records can leave (%s pending): to put those of %s aside whatever they wait for, spoold resolve %s --dead-letter --waiting",
-				where, plural(t.Pending, "record"), where, where)
-		}
-		return nil, nil, exitf(exitUsage, "resolve: %s is not parked: there is nothing to decide; %s pending, and --dead-letter --waiting puts those of %s aside", where, plural(t.Pending, "record"), where)
+	return where + " is not parked: there is nothing to decide"
+}
+
+// showState shows what is parked, or that nothing is, and on a terminal asks. "": nothing is decided.
+func showState(w *world, asJSON bool, t *spoold.TopicStatus, parked []spoold.PartitionStatus, where, nothing string) (spoold.ResolveChoice, error) {
+	if asJSON {
+		return "", printDoubt(w, t, parked, nothing)
 	}
-	return nil, nil, exitf(exitUsage, "resolve: %s is not parked: there is nothing to decide", where)
+	if nothing != "" {
+		_, err := fmt.Fprintln(w.stdout, nothing)
+		return "", err
+	}
+	showDoubt(w, t, parked)
+	if in, ok := w.stdin.(*os.File); ok && isTerminal(in) && isTerminal(w.stdout) {
+		return askChoice(w, in)
+	}
+	_, err := fmt.Fprintf(w.stdout, "\nNothing is decided yet: spoold resolve %s with one of these does.\n", where)
+	return "", err
 }
 
 func showDoubt(w *world, t *spoold.TopicStatus, parked []spoold.PartitionStatus) {
@@ -270,10 +285,12 @@ func whereToLook(p *spoold.PartitionStatus) string {
 	return fmt.Sprintf("%s, so look at the topic from offset %d on", last, p.LastOffset+1)
 }
 
-func printDoubt(w *world, t *spoold.TopicStatus, parked []spoold.PartitionStatus) error {
-	d := doubt{Topic: t.Topic, Parked: append([]spoold.PartitionStatus{}, parked...), Trouble: t.Trouble}
+func printDoubt(w *world, t *spoold.TopicStatus, parked []spoold.PartitionStatus, nothing string) error {
+	d := doubt{Topic: t.Topic, Parked: append([]spoold.PartitionStatus{}, parked...), Trouble: t.Trouble, Nothing: nothing, Choices: []doubtChoice{}}
 	for _, ch := range choices {
-		d.Choices = append(d.Choices, doubtChoice{ch.flag, ch.does, ch.risks})
+		if nothing == "" {
+			d.Choices = append(d.Choices, doubtChoice{ch.flag, ch.does, ch.risks})
+		}
 	}
 	return json.NewEncoder(w.stdout).Encode(d)
 }
@@ -293,23 +310,23 @@ func pluralES(n int, thing string) string {
 	return comma(uint64(n)) + " " + thing + "es"
 }
 
-// askChoice asks on a terminal. Elsewhere nobody could answer.
-func askChoice(w *world) (spoold.ResolveChoice, error) {
-	in, ok := w.stdin.(*os.File)
-	if !ok || !isTerminal(in) || !isTerminal(w.stdout) {
-		return "", usagef("resolve: nothing was decided: choose --resend, --delivered or --dead-letter")
-	}
+// askChoice asks on a terminal. "": nothing is decided.
+func askChoice(w *world, in io.Reader) (spoold.ResolveChoice, error) {
 	fmt.Fprint(w.stdout, "\nresend, delivered, dead-letter, or nothing to leave it: ")
 	line, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil {
-		return "", usagef("resolve: nothing was decided")
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", exitf(exitIO, "resolve: nothing was decided: %w", err)
 	}
+	answer := strings.TrimSpace(line)
 	for _, ch := range choices {
-		if strings.TrimSpace(line) == ch.flag {
+		if answer == ch.flag {
 			return ch.choice, nil
 		}
 	}
-	return "", usagef("resolve: nothing was decided")
+	if answer != "" && answer != "nothing" {
+		return "", usagef("resolve: nothing was decided: %q is none of resend, delivered and dead-letter", answer)
+	}
+	return "", nil
 }
 
 // decide passes the decision to the daemon, or carries it out on the spool itself, with no

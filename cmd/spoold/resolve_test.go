@@ -166,7 +166,7 @@ func TestResolveDoesWhatTheOperatorSaysLiveAndAfterAKill(t *testing.T) {
 				}
 
 				code, out, errs := run(t, "", "resolve", "orders", "--spool", spool)
-				if code != exitUsage || !strings.Contains(errs, "choose --resend, --delivered or --dead-letter") {
+				if code != exitOK || errs != "" || !strings.Contains(out, "Nothing is decided yet: spoold resolve orders with one of these does.") {
 					t.Errorf("resolve without a choice: code %d, %s", code, errs)
 				}
 				for _, want := range []string{"orders:0 is parked since", "state-forgotten", "in doubt: 3 records in 1 batch;", "from offset 1 on",
@@ -177,7 +177,7 @@ func TestResolveDoesWhatTheOperatorSaysLiveAndAfterAKill(t *testing.T) {
 				}
 				var shown doubt
 				code, out, _ = run(t, "", "resolve", "orders", "--spool", spool, "--json")
-				if err := json.Unmarshal([]byte(out), &shown); err != nil || code != exitUsage || len(shown.Parked) != 1 || shown.Parked[0].InDoubt != 3 || len(shown.Choices) != 3 {
+				if err := json.Unmarshal([]byte(out), &shown); err != nil || code != exitOK || len(shown.Parked) != 1 || shown.Parked[0].InDoubt != 3 || len(shown.Choices) != 3 {
 					t.Errorf("resolve --json without a choice: code %d, %v: %s", code, err, out)
 				}
 				code, out, errs = run(t, "", "resolve", "orders:0", "--"+tt.choice, "--spool", spool, "--json")
@@ -190,6 +190,12 @@ func TestResolveDoesWhatTheOperatorSaysLiveAndAfterAKill(t *testing.T) {
 				}
 				if s := statusOf(t, spool); !live && (s.Acked != tt.acked || s.Pending != tt.pending || s.DeadLettered != tt.dead) {
 					t.Errorf("after the decision: acked %d, pending %d, dead-lettered %d", s.Acked, s.Pending, s.DeadLettered)
+				}
+				if code, out, errs := run(t, "", "resolve", "orders:0", "--spool", spool); !live && (code != exitOK || !strings.HasPrefix(out, "orders:0 is not parked: ")) {
+					t.Errorf("resolve without a choice, nothing parked: code %d, %s%s", code, out, errs)
+				}
+				if code, out, _ := run(t, "", "resolve", "orders:0", "--spool", spool, "--json"); !live && (code != exitOK || !strings.Contains(out, `"parked":[]`) || !strings.Contains(out, `"nothing":"orders:0 is not parked`) || !strings.Contains(out, `"choices":[]`)) {
+					t.Errorf("resolve --json, nothing parked: code %d, %s", code, out)
 				}
 				if code, _, errs := run(t, "", "resolve", "orders:0", "--"+tt.choice, "--spool", spool); !live && (code != exitUsage || !strings.Contains(errs, "not parked")) {
 					t.Errorf("resolve once more: code %d, %s", code, errs)

@@ -25,7 +25,7 @@ func shipCommand(w *world) *cli.Command {
 		configFlag(),
 		spoolFlag("default: one per cluster and topic under the user's state directory"),
 		&cli.StringFlag{Name: "wait", Value: "acked", Usage: "with --once: come back when all records are `spooled` or acked"},
-		&cli.DurationFlag{Name: "timeout", Value: 5 * time.Minute, Usage: "with --once: the longest wait for the cluster"},
+		timeoutFlag("with --once: "),
 		jsonFlag(),
 	)
 	return &cli.Command{
@@ -66,10 +66,13 @@ func shipOptions(w *world, c *cli.Context) (*shipRun, error) {
 		return nil, usagef("ship: no broker is given: use -b HOST:PORT")
 	}
 	run := &shipRun{w: w, s: s, json: c.Bool("json"), timeout: c.Duration("timeout")}
-	if run.timeout <= 0 {
-		return nil, usagef("ship: --timeout %v: it must be above 0", run.timeout)
+	if c.Bool("once") { // else it waits for room as long as it runs
+		err = s.waitsFor(c, run.timeout)
 	}
-	if run.acked, err = waitAcked(c); err != nil {
+	if err != nil {
+		return nil, err
+	}
+	if run.acked, err = waitAcked(c, s); err != nil {
 		return nil, err
 	}
 	if err := run.files(c); err != nil {
@@ -126,13 +129,28 @@ func (r *shipRun) files(c *cli.Context) error {
 	return nil
 }
 
+// timeoutFlag is the --timeout of a run that ends.
+func timeoutFlag(when string) cli.Flag {
+	return &cli.DurationFlag{Name: "timeout", Value: 5 * time.Minute,
+		Usage: when + "the longest wait for the cluster: for the acks at the end, and for room in a full spool where max.block.ms is longer"}
+}
+
+// waitsFor has a record wait for room in a full spool no longer than --timeout: it is the cluster that makes room.
+func (s *settings) waitsFor(c *cli.Context, timeout time.Duration) error {
+	if timeout <= 0 {
+		return usagef("%s: --timeout %v: it must be above 0", c.Command.Name, timeout)
+	}
+	s.cfg.MaxBlock = min(s.cfg.MaxBlock, timeout)
+	return nil
+}
+
 // waitAcked reads --wait.
-func waitAcked(c *cli.Context) (bool, error) {
+func waitAcked(c *cli.Context, s *settings) (bool, error) {
 	switch wait := c.String("wait"); wait {
 	case "acked":
 		return true, nil
 	case "committed":
-		if c.String("transactional-id") == "" {
+		if s.cfg.TransactionalID == "" {
 			return false, usagef("%s: --wait committed is about transactions: use it with --transactional-id ID", c.Command.Name)
 		}
 		return true, nil

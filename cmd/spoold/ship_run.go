@@ -52,7 +52,7 @@ func (r *shipRun) run(ctx context.Context) error {
 	if err := d.hasPartition(ctx, "ship", &spoold.Record{Topic: r.topic, Partition: r.to}); err != nil {
 		return errors.Join(err, d.close(ctx))
 	}
-	bindFollow(&r.follow, &r.s.cfg, r.topic, r.log)
+	bindFollow(&r.follow, d.own, &r.s.cfg, r.topic, r.log)
 	f, err := follow.New(r.follow, sinkOf{d.own})
 	if err == nil {
 		err = r.work(ctx, d, f)
@@ -66,12 +66,21 @@ func (r *shipRun) run(ctx context.Context) error {
 }
 
 // bindFollow adds what a follower needs of the spool and of this host.
-func bindFollow(o *follow.Options, cfg *spoold.Config, topic string, log *slog.Logger) {
+func bindFollow(o *follow.Options, p *spoold.Producer, cfg *spoold.Config, topic string, log *slog.Logger) {
 	o.Report = logFollow(log)
 	o.KeepDir = tooLongDir(cfg.SpoolPath)
-	o.MaxBatch = int(min(cfg.MaxRequestSize, 1<<20))
+	o.MaxBatch = batchFor(p, cfg)
 	o.MaxOpen = maxOpenFiles()
 	o.Namespace = namespace(topic)
+}
+
+// batchFor is how many bytes of a file go in one commit: no more than a small spool takes at once, which is a quarter of it.
+func batchFor(p *spoold.Producer, cfg *spoold.Config) int {
+	most := min(cfg.MaxRequestSize, 1<<20)
+	if limit := p.Status().SpoolLimitBytes; limit > 0 {
+		most = min(most, max(limit/4-4<<10, 32<<10))
+	}
+	return int(most)
 }
 
 // work follows the files, and waits for what was asked.
@@ -87,6 +96,9 @@ func (r *shipRun) work(ctx context.Context, d *produceDirs, f *follow.Follower) 
 	}
 	if err == nil {
 		err = r.missing()
+	}
+	if full := d.noRoom(err, r.timeout, "the same command delivers it, and reads on where this one stopped"); full != err { //nolint:errorlint // it is not wrapped
+		return full
 	}
 	if n := f.Stats().TooLong; n > 0 && r.follow.TooLong == follow.DeadLetter {
 		err = errors.Join(err, exitf(exitProblem, "%s over the limit: kept in %s", plural(uint64(n), "line"), r.follow.KeepDir))
@@ -172,7 +184,7 @@ func logFollow(log *slog.Logger) func(follow.Event) {
 		case follow.TooLong:
 			log.Warn("line is too long", append(args, "offset", e.Offset, "bytes", e.Bytes, "detail", e.Detail)...)
 		case follow.Split:
-			log.Warn("line was cut in two", append(args, "offset", e.Offset, "detail", e.Detail)...)
+			log.Warn("record was cut in two", append(args, "offset", e.Offset, "detail", e.Detail)...)
 		case follow.Failed:
 			log.Warn("file cannot be read", append(args, "err", e.Detail)...)
 		case follow.Waiting:

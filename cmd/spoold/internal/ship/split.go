@@ -14,6 +14,15 @@ type Format struct {
 	Starts func(line []byte) bool
 }
 
+// Continues reports whether a record's first line does not begin a record: it belongs to the one before.
+func (f *Format) Continues(record []byte) bool {
+	if f.Starts == nil {
+		return false
+	}
+	line, _, _ := bytes.Cut(record, f.Delim)
+	return !f.Starts(line)
+}
+
 // Kind says what a Piece of the input is.
 type Kind int
 

@@ -114,7 +114,7 @@ const (
 	Rotated EventKind = "file.rotated"  // a file has another name now, or its content is in another file
 	Gap     EventKind = "file.gap"      // bytes were cut off that may not have been read; Bytes of them are known
 	TooLong EventKind = "line.too-long" // a line was skipped or kept
-	Split   EventKind = "line.split"    // a file grew behind an unfinished line that was taken as whole
+	Split   EventKind = "line.split"    // a file grew behind an unfinished line, or record of several, that was taken as whole
 	Failed  EventKind = "file.failed"   // a file cannot be read; it is tried again
 	Waiting EventKind = "spool.full"    // the spool is full; it is tried again
 )

@@ -152,8 +152,8 @@ func (w *Follower) batch(f *file, in []byte, end bool) (b fileBatch, more bool, 
 			break
 		}
 		if p.Kind == ship.Record {
-			if midLine {
-				w.splitLine(f, base.Offset+int64(b.took))
+			if midLine || b.took == 0 && count > 0 && w.o.Format.Continues(p.Value) {
+				w.splitLine(f, base.Offset+int64(b.took), midLine)
 			}
 			r := w.o.Record(Line{f.lineName(w.o.Single), base.Offset + int64(b.took), p.Value})
 			need := recordSize(&r)
@@ -218,11 +218,14 @@ func (w *Follower) sendBatch(ctx context.Context, f *file, b *fileBatch) error {
 	return nil
 }
 
-// splitLine: the last record had no delimiter, and the file went on behind it.
-func (w *Follower) splitLine(f *file, offset int64) {
+// splitLine: the last record had no delimiter, or lines that belong to it came after --quiet.
+func (w *Follower) splitLine(f *file, offset int64, midLine bool) {
+	detail := "the file grew behind a last line that had no end: the rest of that line is a record of its own"
+	if !midLine {
+		detail = "lines came that belong to a record of several, after that was taken as whole: they are a record of their own"
+	}
 	w.stats.splits.Add(1)
-	w.o.Report(Event{Kind: Split, Path: f.name.Path, Offset: offset,
-		Detail: "the file grew behind a last line that had no end: the rest of that line is a record of its own"})
+	w.o.Report(Event{Kind: Split, Path: f.name.Path, Offset: offset, Detail: detail})
 }
 
 // skipNULs passes over what a writer leaves that does not append: after a truncation it writes where it was, and the
