@@ -47,11 +47,13 @@ type Status struct {
 	Link             string  `json:"link"` // "up" or "down"
 	LinkSinceSeconds float64 `json:"link_since_seconds"`
 	LinkError        string  `json:"link_error,omitempty"`
-	Brokers          int     `json:"brokers"` // connected
-	ClusterID        string  `json:"cluster_id"`
-	Producer         string  `json:"producer"` // producer id/epoch of this start; "" before the first contact
-	Retries          uint64  `json:"retries"`  // batches sent once more, since this start
-	RequestsInFlight int     `json:"requests_in_flight"`
+	// ForeignCluster is the id of the cluster that the brokers are of, where the link is down since the spool belongs to another.
+	ForeignCluster   string `json:"foreign_cluster,omitempty"`
+	Brokers          int    `json:"brokers"` // connected
+	ClusterID        string `json:"cluster_id"`
+	Producer         string `json:"producer"` // producer id/epoch of this start; "" before the first contact
+	Retries          uint64 `json:"retries"`  // batches sent once more, since this start
+	RequestsInFlight int    `json:"requests_in_flight"`
 	// MetadataAgeSeconds is the age of what is known of the cluster; 0 before the first contact.
 	MetadataAgeSeconds float64 `json:"metadata_age_seconds"`
 	SendersWaiting     int     `json:"senders_waiting"`   // callers of Send that wait for room
@@ -165,7 +167,7 @@ func (p *Producer) status(s *loop.Snapshot) *Status {
 		DamagedFiles: s.Store.DamagedFiles,
 		SpoolPath:    p.cfg.SpoolPath, SpoolBytes: s.Store.Bytes, SpoolLimitBytes: s.Store.Limit, DiskFreeBytes: s.Store.FreeBytes,
 		DeadLetters: s.Store.DeadLetters, SpoolFull: s.Store.Full, Segments: s.Store.Segments, OldestAgeSeconds: grown(s.OldestAge, since), IdempotencyKeys: s.Store.Keys,
-		Link: "down", LinkError: s.Core.LinkErr, Brokers: s.Core.Brokers, ClusterID: s.Core.ClusterID,
+		Link: "down", LinkError: s.Core.LinkErr, ForeignCluster: s.Core.Foreign, Brokers: s.Core.Brokers, ClusterID: s.Core.ClusterID,
 		Producer: identityText(s.Core.Producer), Retries: s.Core.Retries,
 		State: "running", Topics: make([]TopicStatus, 0, len(s.Core.Topics)),
 	}

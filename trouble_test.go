@@ -187,7 +187,7 @@ func TestAnotherClusterIsAnOutageAndNothingIsSentThere(t *testing.T) {
 	send(t, p, "t", 1, 1)
 	eventually(t, "the link is down for the other cluster", func() bool {
 		st := p.Status()
-		return st.Link == "down" && strings.Contains(st.LinkError, "cluster other")
+		return st.Link == "down" && st.ForeignCluster == "other" && strings.Contains(st.LinkError, "cluster other")
 	})
 	send(t, p, "t", 2, 1)
 	if high := other.PartitionInfo("t", 0).HighWatermark; high != 0 || p.Status().State != "running" {
@@ -196,6 +196,9 @@ func TestAnotherClusterIsAnOutageAndNothingIsSentThere(t *testing.T) {
 	elsewhere.Store(false)
 	flush(t, p)
 	one.read(t, "t", 3)
+	if id := p.Status().ForeignCluster; id != "" {
+		t.Errorf("the link is up again, and the status shows cluster %q", id)
+	}
 }
 
 func TestARecreatedTopicWithNothingInDoubtIsBoundAnew(t *testing.T) {

@@ -1,17 +1,12 @@
 package sender
 
 import (
-	"fmt"
-
 	"github.com/spoold/spoold/idempotence"
+	"github.com/spoold/spoold/sender/cluster"
 )
 
 // ForeignClusterError says that the cluster is not the one this spool is bound to.
-type ForeignClusterError struct{ Bound, Found string }
-
-func (e *ForeignClusterError) Error() string {
-	return fmt.Sprintf("this spool belongs to cluster %s, but the brokers are of cluster %s: check bootstrap.servers, or use another spool.path; nothing was sent", e.Bound, e.Found)
-}
+type ForeignClusterError = cluster.ForeignClusterError
 
 // StoppedError says that somebody else used this spool's identity: the spool is
 // an older copy, or has a clone (P11).

@@ -68,8 +68,9 @@ type Status struct {
 	Producer  protocol.ProducerIdentity // taken by this start, or NoIdentity
 	LinkUp    bool
 	LinkErr   string
-	LinkSince int64 // Age
-	Brokers   int   // connected
+	Foreign   string // id of the cluster that the brokers are of, where the link is down for that
+	LinkSince int64  // Age
+	Brokers   int    // connected
 	Retries   uint64
 	Topics    []TopicStatus
 	// Transaction is nil without a transactional id.

@@ -12,7 +12,7 @@ func (s *Sender) Status(now spool.Time) Status {
 	link := s.view.Link()
 	st := Status{
 		ClusterID: s.view.ID(), Producer: s.e.Identity,
-		LinkUp: link.Up, LinkErr: link.Err, LinkSince: max(link.Since, 0),
+		LinkUp: link.Up, LinkErr: link.Err, Foreign: link.Foreign, LinkSince: max(link.Since, 0),
 		Brokers: s.view.Connected(), Retries: s.e.Retries,
 	}
 	for _, l := range s.lanes {

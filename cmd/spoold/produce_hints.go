@@ -41,7 +41,7 @@ func (d *produceDirs) security() (args string) {
 // owner is the id of the cluster that the spool belongs to if the brokers are of another one, or else "".
 func (d *produceDirs) owner() (id string) {
 	d.each(func(now *spoold.Status, _ spoold.Status) {
-		if now.ClusterID != "" && strings.Contains(now.LinkError, "this spool belongs to cluster "+now.ClusterID) {
+		if now.ForeignCluster != "" {
 			id = now.ClusterID
 		}
 	})

@@ -1,26 +1,45 @@
 package cluster
 
+import (
+	"errors"
+	"fmt"
+)
+
+// ForeignClusterError says that the cluster is not the one this spool is bound to.
+type ForeignClusterError struct{ Bound, Found string }
+
+func (e *ForeignClusterError) Error() string {
+	return fmt.Sprintf("this spool belongs to cluster %s, but the brokers are of cluster %s: check bootstrap.servers, or use another spool.path; nothing was sent", e.Bound, e.Found)
+}
+
 // Link is whether the cluster can be reached at all.
 type Link struct {
-	Up    bool
-	Since int64 // Age; -1: nothing known yet
-	Err   string
+	Up      bool
+	Since   int64 // Age; -1: nothing known yet
+	Err     string
+	Foreign string // id of the cluster that the brokers are of, where the link is down for that
 }
 
 // Link says whether the cluster can be reached.
 func (v *View) Link() Link { return v.link }
 
 // linkIs notes whether the cluster answers, and says so when that changes, or the reason why it does not.
-func (v *View) linkIs(up bool, err string) {
-	if v.link.Up == up && v.link.Since >= 0 {
-		if v.link.Err != err {
-			v.link.Err = err
-			v.change(Change{Kind: LinkChanged, Up: up, Text: err})
-		}
-		return
+func (v *View) linkIs(up bool, err error) {
+	now := Link{Up: up, Since: v.now}
+	if !up {
+		now.Err = ErrText(err)
 	}
-	v.link = Link{Up: up, Since: v.now, Err: err}
-	v.change(Change{Kind: LinkChanged, Up: up, Text: err})
+	if foreign := (*ForeignClusterError)(nil); errors.As(err, &foreign) {
+		now.Foreign = foreign.Found
+	}
+	was := v.link
+	if was.Up == up && was.Since >= 0 {
+		now.Since = was.Since
+	}
+	v.link = now
+	if was.Up != up || was.Since < 0 || was.Err != now.Err {
+		v.change(Change{Kind: LinkChanged, Up: up, Text: now.Err})
+	}
 }
 
 func (v *View) onConnect(id int32, a Answer) {
@@ -36,14 +55,14 @@ func (v *View) onConnect(id int32, a Answer) {
 		v.wake(b.retryAt)
 		v.meta.want = true // its address may have changed, or its partitions have moved
 		if v.Connected() == 0 {
-			v.linkIs(false, b.err)
+			v.linkIs(false, a.Err)
 		}
 		return
 	}
 	b.Up, b.attempts, b.err, b.failed = true, 0, "", false
 	b.connection++
 	b.InFlight, b.throttled = 0, 0
-	v.linkIs(true, "")
+	v.linkIs(true, nil)
 }
 
 // Disconnected says that the connection to a broker is gone. All its requests have been answered before.
@@ -57,7 +76,7 @@ func (v *View) Disconnected(id int32, err error) {
 	// An idle connection that somebody closed says nothing about the link; asking for metadata does.
 	v.meta.want = true
 	if b.failed && v.Connected() == 0 {
-		v.linkIs(false, b.err)
+		v.linkIs(false, err)
 	}
 }
 

@@ -25,7 +25,7 @@ func TestAnotherClusterIsAnOutageUntilTheRightOneAnswers(t *testing.T) {
 	m.ClusterID = kmsg.StringPtr("elsewhere")
 	r.Handle(q, Answer{Message: m})
 	c := kinds(r.Changes())
-	if c[ClusterForeign].Text != "elsewhere" || r.Link().Up || !strings.Contains(r.Link().Err, "elsewhere") || r.Generation() != 1 {
+	if c[ClusterForeign].Text != "elsewhere" || r.Link().Up || r.Link().Foreign != "elsewhere" || !strings.Contains(r.Link().Err, "elsewhere") || r.Generation() != 1 {
 		t.Errorf("changes %+v, link %+v, generation %d", c, r.Link(), r.Generation())
 	}
 	if w, o, ok := r.Way(a, 0); ok || r.Usable(a, 0, w) || !strings.Contains(o.Why, "elsewhere") {
@@ -33,7 +33,7 @@ func TestAnotherClusterIsAnOutageUntilTheRightOneAnswers(t *testing.T) {
 	}
 	r.after(2000)
 	r.metadata(r.asked(), topic("a", id(1), [2]int32{1, 1})) // asked again by itself
-	if _, _, ok := r.Way(a, 0); !ok || !r.Link().Up {
+	if _, _, ok := r.Way(a, 0); !ok || !r.Link().Up || r.Link().Foreign != "" {
 		t.Errorf("there is no way to the right cluster: %+v", r.Link())
 	}
 }

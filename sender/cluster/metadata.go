@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -141,7 +142,7 @@ func (v *View) onMetadata(from int32, a Answer) {
 		m.want = true
 		v.askAgainLater()
 		if v.Connected() == 0 {
-			v.linkIs(false, ErrText(a.Err))
+			v.linkIs(false, a.Err)
 		}
 		return
 	}
@@ -153,7 +154,7 @@ func (v *View) onMetadata(from int32, a Answer) {
 	if r.ClusterID != nil && !v.rightCluster(*r.ClusterID) {
 		m.want = true
 		v.askAgainLater()
-		v.linkIs(false, "a broker of cluster "+v.foreign+" answered, but this spool belongs to cluster "+v.id+": nothing is sent there")
+		v.linkIs(false, &ForeignClusterError{Bound: v.id, Found: v.foreign})
 		return
 	}
 	v.foreign = ""
@@ -167,7 +168,7 @@ func (v *View) onMetadata(from int32, a Answer) {
 	v.change(Change{Kind: MetadataTaken})
 	v.update(r.Brokers)
 	why := v.unreachable()
-	v.linkIs(why == "", why)
+	v.linkIs(why == "", errors.New(why))
 	again := false
 	for i := range r.Topics {
 		t := &r.Topics[i]

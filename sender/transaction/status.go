@@ -15,7 +15,7 @@ func (s *Sender) Status(now spool.Time) sender.Status {
 	link := s.view.Link()
 	st := sender.Status{
 		ClusterID: s.view.ID(), Producer: protocol.NoIdentity,
-		LinkUp: link.Up, LinkErr: link.Err, LinkSince: max(link.Since, 0),
+		LinkUp: link.Up, LinkErr: link.Err, Foreign: link.Foreign, LinkSince: max(link.Since, 0),
 		Brokers: s.view.Connected(), Retries: s.producer.retries, Transaction: s.transaction(now),
 	}
 	st.Producer = st.Transaction.Identity

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/spoold/spoold/integration/sim/broker"
 	"github.com/spoold/spoold/integration/sim/check"
@@ -180,7 +179,7 @@ func (h *host) abroad() {
 // showsForeign reports whether status says that the brokers are of another cluster.
 func (h *host) showsForeign() bool {
 	st := h.core.Status(h.now())
-	return !st.LinkUp && (strings.Contains(st.LinkErr, "another-cluster") || strings.Contains(st.LinkErr, foreignClusterID))
+	return !st.LinkUp && st.Foreign != ""
 }
 
 // abroadMs is how long a host is led to another cluster: time enough to notice.
