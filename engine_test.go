@@ -209,6 +209,8 @@ func TestExitCodesTellFailuresApart(t *testing.T) {
 		{ErrForeign, 65},
 		{&ForeignClusterError{}, 65},
 		{&StoppedError{}, 65},
+		{&ResolveError{Nothing: true}, 64},
+		{&ResolveError{Again: true}, 75},
 		{&CorruptError{}, 65},
 		{&LockedError{}, 75},
 		{ErrFull, 75},

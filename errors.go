@@ -113,6 +113,15 @@ type RefusedError struct {
 func (e *RefusedError) Error() string        { return (*sender.RefusedError)(e).Error() }
 func (e *RefusedError) Is(target error) bool { return target == ErrDeadLettered }
 
+// ResolveError says why Resolve did nothing.
+type ResolveError struct {
+	Why     string
+	Nothing bool // there is nothing to decide on
+	Again   bool // it may be decided on in a moment
+}
+
+func (e *ResolveError) Error() string { return (*sender.ResolveError)(e).Error() }
+
 // ForeignClusterError: the brokers are not of the cluster that the spool belongs to.
 type ForeignClusterError struct {
 	Bound string // the cluster id that the spool belongs to

@@ -25,6 +25,7 @@ const (
 // ExitCode is the code that a program should end with after err.
 func ExitCode(err error) int {
 	var path *fs.PathError
+	var resolve *ResolveError
 	switch {
 	case err == nil:
 		return ExitOK
@@ -34,7 +35,9 @@ func ExitCode(err error) int {
 		return ExitCorrupt
 	case as[*ForeignClusterError](err), as[*StoppedError](err), errors.Is(err, ErrForeign):
 		return ExitCorrupt // intact, but it does not belong to what it meets
-	case as[*NoSpoolError](err):
+	case errors.As(err, &resolve) && resolve.Again:
+		return ExitTemporary
+	case as[*NoSpoolError](err), resolve != nil:
 		return ExitUsage
 	case as[*SpaceError](err):
 		return ExitTemporary // a full disk passes

@@ -284,6 +284,7 @@ func TestInnerErrorsBecomePublicOnes(t *testing.T) {
 		&bolt.LockedError{Path: "p", PID: 7}, &bolt.VersionError{Path: "p", Err: syscall.EIO}, &bolt.SpaceError{Err: syscall.ENOSPC},
 		&spool.CorruptError{Segment: 3, Block: NoBlock, What: "cut off"}, &sender.DamageError{Err: syscall.EIO},
 		&sender.RefusedError{Code: "C", Message: "m"}, &sender.ForeignClusterError{Bound: "a", Found: "b"}, &sender.StoppedError{Reason: "r"},
+		&sender.ResolveError{Why: "w", Nothing: true},
 	} {
 		got := publicType(inner)
 		if got == nil || reflect.TypeOf(got).Elem().PkgPath() != "github.com/spoold/spoold" || got.Error() != inner.Error() {

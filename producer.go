@@ -163,8 +163,8 @@ type Resolution struct {
 // sealed records in doubt; those behind them are delivered as always. DeadLetter also puts aside records that wait and
 // cannot leave: for a topic that is gone or may not be written, or a partition that the topic does not have.
 // DeadLetterWaiting does so with everything of the topic or partition that waits. It returns when choice and
-// effect are on disk. The error says that nothing was parked or waits there or that the choice is
-// none, and nothing was changed; ErrClosed and the context's error leave open whether it was done, and what was begun goes on.
+// effect are on disk. A *ResolveError says that nothing was parked or waits there, that the choice is none, or that it has to be
+// tried again, and nothing was changed; ErrClosed and the context's error leave open whether it was done, and what was begun goes on.
 // Safe for concurrent use.
 func (p *Producer) Resolve(ctx context.Context, topic string, partition int32, c ResolveChoice) (Resolution, error) {
 	e, err := p.current()

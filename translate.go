@@ -175,6 +175,7 @@ func publicType(err error) error {
 		refused *sender.RefusedError
 		foreign *sender.ForeignClusterError
 		stopped *sender.StoppedError
+		resolve *sender.ResolveError
 	)
 	switch {
 	case errors.As(err, &locked):
@@ -195,6 +196,8 @@ func publicType(err error) error {
 		return (*ForeignClusterError)(foreign)
 	case errors.As(err, &stopped):
 		return (*StoppedError)(stopped)
+	case errors.As(err, &resolve):
+		return (*ResolveError)(resolve)
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package sender
 
 import (
+	"fmt"
+
 	"github.com/spoold/spoold/idempotence"
 	"github.com/spoold/spoold/sender/cluster"
 )
@@ -33,9 +35,20 @@ type DamageError struct{ Err error }
 func (e *DamageError) Error() string { return e.Err.Error() }
 func (e *DamageError) Unwrap() error { return e.Err }
 
-// NotParkedError says that there is nothing to resolve.
-type NotParkedError struct{ What string }
+// ResolveError says why Resolve did nothing.
+type ResolveError struct {
+	Why     string
+	Nothing bool // there is nothing to decide on
+	Again   bool // it may be decided on in a moment
+}
 
-func (e *NotParkedError) Error() string {
-	return "resolve: nothing is in doubt, and nothing waits that cannot leave: " + e.What
+func (e *ResolveError) Error() string {
+	if e.Nothing {
+		return "resolve: nothing is in doubt, and nothing waits that cannot leave: " + e.Why
+	}
+	return "resolve: " + e.Why
+}
+
+func nothingToResolve(format string, args ...any) error {
+	return &ResolveError{Why: fmt.Sprintf(format, args...), Nothing: true}
 }

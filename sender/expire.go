@@ -38,7 +38,7 @@ func (s *Sender) Drop(id spool.LaneID, end, swept spool.Index, rule string) *Wai
 
 func (s *Sender) overdue(w *Waiting, swept spool.Index) *Waiting {
 	l := s.lane(w.Lane)
-	w.Topic, w.From, w.End, w.Why, w.all = l.topic, l.acc.Settled(), min(w.End, l.acc.End), s.whyWaiting(l, protocol.NoPartition), true
+	w.Topic, w.From, w.End, w.Why, w.All = l.topic, l.acc.Settled(), min(w.End, l.acc.End), s.whyWaiting(l, protocol.NoPartition), true
 	if w.From >= w.End || s.stop != nil {
 		return nil
 	}

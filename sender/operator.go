@@ -21,20 +21,20 @@ func (s *Sender) Resolve(now spool.Time, topic string, n int32, c Choice) (*Effe
 	var r Resolved
 	l := s.byTopic[topic]
 	if l == nil {
-		return s.end(), r, fmt.Errorf("resolve: no record was ever spooled for topic %q", topic)
+		return s.end(), r, nothingToResolve("no record was ever spooled for topic %q", topic)
 	}
 	switch c {
 	case ResolveResend, ResolveDelivered, ResolveDeadLetter, ResolveDeadLetterWaiting:
 	default:
-		return s.end(), r, fmt.Errorf("resolve: %q is not a choice: resend, delivered or dead-letter", c)
+		return s.end(), r, &ResolveError{Why: fmt.Sprintf("%q is not a choice: resend, delivered or dead-letter", c)}
 	}
 	putAside := c == ResolveDeadLetter || c == ResolveDeadLetterWaiting
 	if n >= 0 && (int(n) >= len(l.parts) || l.parts[n].Phase() != idempotence.Parked && !(putAside && l.parts[n].RefusedForNow())) {
-		return s.end(), r, &NotParkedError{fmt.Sprintf("%s-%d is not parked", topic, n)}
+		return s.end(), r, nothingToResolve("%s-%d is not parked", topic, n)
 	}
 	for _, p := range l.parts {
 		if (p.Phase() == idempotence.Parked || putAside && p.RefusedForNow()) && (n < 0 || p.ID == n) && p.OnWire() > 0 {
-			return s.end(), r, fmt.Errorf("resolve: %s-%d still waits for the answer to a request: try again in a moment", topic, p.ID)
+			return s.end(), r, &ResolveError{Why: fmt.Sprintf("%s-%d still waits for the answer to a request: try again in a moment", topic, p.ID), Again: true}
 		}
 	}
 	recreated := l.remote.Recreated
@@ -58,7 +58,7 @@ func (s *Sender) Resolve(now spool.Time, topic string, n int32, c Choice) (*Effe
 		}
 	}
 	if len(r.Partitions) == 0 {
-		return s.end(), r, &NotParkedError{"no partition of " + topic + " is parked"}
+		return s.end(), r, nothingToResolve("no partition of %s is parked", topic)
 	}
 	s.all = true
 	if recreated {

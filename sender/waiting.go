@@ -17,9 +17,9 @@ type Waiting struct {
 	End   spool.Index // records that come later are not meant
 	Why   string      // what they wait for
 
-	all    bool    // whatever partition they are for
-	absent bool    // those for partitions that the topic does not have
-	parts  []int32 // those for these partitions
+	All    bool    // whatever partition they are for
+	Absent bool    // those for partitions that the topic does not have
+	Parts  []int32 // those for these partitions
 
 	expired bool   // for delivery.timeout.ms, not by an operator
 	dropped string // not "": they are not kept, because of this rule
@@ -38,18 +38,18 @@ func (s *Sender) Waiting(topic string, n int32, c Choice) *Waiting {
 	_, absent := l.acc.AbsentPartition()
 	switch {
 	case every && n < 0:
-		w.all = true
+		w.All = true
 	case every || absent && n >= l.acc.Partitions():
-		w.parts = []int32{n}
+		w.Parts = []int32{n}
 	case n < 0:
-		w.absent = absent
+		w.Absent = absent
 	}
 	for _, p := range l.parts {
 		if (n < 0 || p.ID == n) && p.RefusedForNow() {
-			w.parts = append(w.parts, p.ID)
+			w.Parts = append(w.Parts, p.ID)
 		}
 	}
-	if !w.all && !w.absent && len(w.parts) == 0 {
+	if !w.All && !w.Absent && len(w.Parts) == 0 {
 		return nil
 	}
 	return w
@@ -79,7 +79,7 @@ func (s *Sender) Sweep(now spool.Time, w *Waiting, sections []spool.Section, las
 	}
 	refused := &RefusedError{Message: w.Why}
 	code := l.remote.Code
-	if code == protocol.None && w.absent {
+	if code == protocol.None && w.Absent {
 		code = protocol.UnknownTopicOrPartition
 	}
 	if code != protocol.None {
@@ -137,7 +137,7 @@ func (s *Sender) auditSweep(w *Waiting, count int) {
 }
 
 func (w *Waiting) means(l *lane, n int32, placed bool) bool {
-	return w.all || placed && (w.absent && n >= l.acc.Partitions() || slices.Contains(w.parts, n))
+	return w.All || placed && (w.Absent && n >= l.acc.Partitions() || slices.Contains(w.Parts, n))
 }
 
 func (s *Sender) putAside(l *lane, i spool.Index, n int32, code protocol.ErrorCode, refused *RefusedError) {

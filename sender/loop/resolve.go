@@ -47,7 +47,7 @@ const sweepFeed = 1 << 63
 // sweepStep is how many bytes a step reads, about: what it puts aside is in one commit.
 const sweepStep = 256 << 10
 
-var errSweeping = errors.New("resolve: records of another topic are being put aside: try again when that is done")
+var errSweeping = &sender.ResolveError{Why: "records of another topic are being put aside: try again when that is done", Again: true}
 
 // Resolve carries an operator's decision to the core for what is in doubt, and with dead-letter for what waits and cannot leave, and returns
 // once choice and effect are durable. An error of the core changes nothing. When ctx ends, what was begun goes on.
@@ -67,8 +67,8 @@ func (l *Loop) Resolve(ctx context.Context, topic string, partition int32, choic
 		var effects *sender.Effects
 		effects, resolved, err = l.core.Resolve(l.now, topic, partition, choice)
 		l.carry(effects)
-		var nothing *sender.NotParkedError
-		if errors.As(err, &nothing) && waiting != nil {
+		var none *sender.ResolveError
+		if errors.As(err, &none) && none.Nothing && waiting != nil {
 			err = nil
 		}
 		if waiting != nil && err == nil {

@@ -62,15 +62,19 @@ func (s *runner) bury(list []deadUnit) {
 		for _, r := range u.runs {
 			l := s.lanes[r.Lane]
 			err := &sender.RefusedError{Code: u.code.String(), Message: u.message}
+			others := u.message
+			if u.code != protocol.None {
+				others = otherRefused + u.code.String()
+			}
 			if r.Lane != u.lane {
-				err.Message = otherRefused + u.code.String()
+				err.Message = others
 			}
 			for at := r.First; at < r.Span().End; at++ {
 				d := spool.DeadLetter{Lane: r.Lane, Index: at, Partition: -1, Code: u.code, Message: u.message, Attempts: 1, At: s.now.Wall}
 				if r.Lane == u.lane && at == u.index {
 					d.Partition = u.partition
 				} else {
-					d.Message = otherRefused + u.code.String()
+					d.Message = others
 				}
 				s.w.DeadLetters = append(s.w.DeadLetters, d)
 				s.event(sender.RecordDeadLettered{Topic: l.topic, Partition: d.Partition, Index: at, Code: d.Code, Message: d.Message})

@@ -3,9 +3,7 @@ package transaction
 import (
 	"fmt"
 
-	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/sender"
-	"github.com/spoold/spoold/spool"
 )
 
 // pace is how much a transaction may carry to end in time, and how much time it asks for.
@@ -114,108 +112,4 @@ func (s *runner) parkUnit(c *cut, sent int) {
 	}
 	s.event(sender.TransactionTrouble{ID: s.cfg.ID, Message: why})
 	s.inTime()
-}
-
-// Resolve is the operator's word for topics that wait for one: with resend, a unit that came too late is tried again. What is put
-// to the dead letters, see Waiting.
-func (s *Sender) Resolve(now spool.Time, topic string, _ int32, c sender.Choice) (*sender.Effects, sender.Resolved, error) {
-	s.enter(now)
-	l := s.byTopic[topic]
-	var r sender.Resolved
-	switch {
-	case l == nil || l.parked == "":
-		return s.end(), r, &sender.NotParkedError{What: fmt.Sprintf("under a transactional id a transaction may be (spoold txn describe), and no partition of %q is", topic)}
-	case c == sender.ResolveDelivered:
-		return s.end(), r, fmt.Errorf("resolve: nothing of %q is in doubt: its transaction was aborted", topic)
-	}
-	s.audit("resolve %s: %s", topic, l.parked)
-	for _, x := range s.lanes {
-		if x.parked == l.parked {
-			x.parked, x.detail, x.retryAt = "", "", 0
-			r.Partitions = append(r.Partitions, 0)
-		}
-	}
-	r.Partitions = r.Partitions[:0]
-	s.reader.release(noTopic)
-	return s.end(), r, nil
-}
-
-// Waiting finds which units of a topic wait for something that may never come, for an operator who puts them aside: those of a
-// topic that is missing, may not be written to, lacks a partition, or is parked. It is nil if there are none.
-func (s *Sender) Waiting(topic string, n int32, c sender.Choice) *sender.Waiting {
-	l := s.byTopic[topic]
-	if l == nil || l.guest || n >= 0 || c != sender.ResolveDeadLetter && c != sender.ResolveDeadLetterWaiting || l.settled.Low() >= l.end {
-		return nil
-	}
-	cannot := l.parked != "" || l.remote.Code != protocol.None || l.missing >= l.remote.Count || s.now.Age < l.retryAt
-	if !cannot && c != sender.ResolveDeadLetterWaiting {
-		return nil
-	}
-	w := &sender.Waiting{Lane: l.id, Topic: topic, From: l.gate, End: l.end, Why: l.detail}
-	if w.From = max(w.From, l.held); w.From >= w.End {
-		return nil
-	}
-	if l.parked != "" {
-		// Of a parked unit alone: it is the first.
-		w.Why = l.parked
-		if c == sender.ResolveDeadLetter {
-			w.End = w.From + 1
-		}
-	}
-	if link := s.view.Link(); w.Why == "" && !link.Up {
-		if w.Why = link.Err; w.Why == "" {
-			w.Why = "the cluster was not reached"
-		}
-	}
-	if w.Why == "" {
-		w.Why = "the cluster had not acked it"
-	}
-	return w
-}
-
-// Sweep dead-letters the units that begin among some records of w, each whole. No unit that a transaction carries is touched.
-func (s *Sender) Sweep(now spool.Time, w *sender.Waiting, sections []spool.Section, _ bool) (*sender.Effects, int) {
-	s.enter(now)
-	l := s.lanes[w.Lane]
-	code, count := l.remote.Code, 0
-	for k := range sections {
-		rest := sections[k].Bytes
-		for _, sp := range sections[k].Spans {
-			for i := sp.First; i < sp.End; i++ {
-				e, r, err := spool.NextEntry(rest)
-				if err != nil {
-					s.stop = &sender.DamageError{Err: fmt.Errorf("entry %d of topic %q: %w", i, l.topic, err)}
-					return s.end(), count
-				}
-				rest = r
-				if i < w.From || i >= w.End || i < l.gate || l.settled.Contains(i) {
-					continue
-				}
-				runs := e.Runs()
-				if runs == nil {
-					runs = []spool.UnitRun{{Lane: l.id, First: i, Count: 1}}
-				}
-				count += s.putAside(runs, l, i, code, w.Why)
-			}
-		}
-	}
-	if count > 0 {
-		s.audit("resolve %s: %d records that waited were put to the dead letters, with all of their transactions (%s)", l.topic, count, w.Why)
-		s.reader.release(noTopic)
-		s.reader.release(otherLane)
-	}
-	return s.end(), count
-}
-
-func (s *Sender) putAside(runs []spool.UnitRun, l *lane, i spool.Index, code protocol.ErrorCode, why string) int {
-	count := 0
-	for _, r := range runs {
-		if int(r.Lane) >= len(s.lanes) || s.lanes[r.Lane].gate > r.First || r.First < s.lanes[r.Lane].held {
-			return 0
-		}
-		count += r.Count
-	}
-	s.runner.bury([]deadUnit{{runs: runs, lane: l.id, index: i, partition: -1, code: code, message: "put aside by the operator: " + why}})
-	l.missing = -1
-	return count
 }

@@ -112,7 +112,9 @@ func (s *reader) trouble(l *lane, detail string, age int64) string {
 		return detail
 	case l.remote.Code != protocol.None:
 		return detail + ": " + s.view.Advice(l.remote.Code)
-	case l.missing >= l.remote.Count && l.missing >= 0, age < l.retryAt && l.why == noTopic:
+	case l.missing >= l.remote.Count && l.missing >= 0:
+		return l.lacks()
+	case age < l.retryAt && l.why == noTopic:
 		return l.detail
 	case !link.Up:
 		return ""

@@ -38,6 +38,7 @@ type world struct {
 	committed  int            // records in committed transactions
 	progress   int64
 	ends       int
+	wants      int32 // one above the partition that the last record of a topic in a unit is spooled for; 0: the partitioner chooses
 	longest    int32 // not 0: transaction.max.timeout.ms, and transactions may be aborted
 	marks      marks
 	given      map[sequence]spool.Index // which record got a sequence
@@ -128,11 +129,14 @@ func (w *world) spooled(n int, lanes ...int) {
 	for _, r := range runs {
 		var b []byte
 		for i := range n {
-			at := len(b)
+			at, to := len(b), int32(-1)
+			if i == n-1 {
+				to = w.wants - 1
+			}
 			if i == 0 && (n > 1 || len(runs) > 1) {
-				b = spool.AppendUnitEntry(b, runs, 1, -1, nil, []byte("v"), nil, spool.BodySize(nil, []byte("v"), nil))
+				b = spool.AppendUnitEntry(b, runs, 1, to, nil, []byte("v"), nil, spool.BodySize(nil, []byte("v"), nil))
 			} else {
-				b = spool.AppendEntry(b, 1, -1, nil, []byte("v"), nil, spool.BodySize(nil, []byte("v"), nil))
+				b = spool.AppendEntry(b, 1, to, nil, []byte("v"), nil, spool.BodySize(nil, []byte("v"), nil))
 			}
 			w.entries[r.Lane] = append(w.entries[r.Lane], b[at:len(b):len(b)])
 		}
