@@ -36,6 +36,8 @@ sim-ci:
 	go run ./integration/sim/simulate -kind transactions -seeds 2000
 	go run ./integration/sim/simulate -kind transactions -seeds 300 -fresh $$(git rev-parse HEAD)
 	go run ./integration/sim/plant -sample 12 -of $$(git rev-parse HEAD)
+	go test -count=1 ./integration/sim -run 'Same|Asking' -sim.seeds 600
+	go test -count=1 ./integration/sim/disk -disk.programs 240
 # The youngest kind of histories, fresh: docs/proof says what they still find.
 sim-young:
 	go run ./integration/sim/simulate -kind files -seeds 2000 -fresh $$(git rev-parse HEAD)
