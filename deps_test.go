@@ -121,6 +121,7 @@ var banned = map[string]func(name string) bool{
 }
 
 func TestImportsPointDownAndPureCodeStaysPure(t *testing.T) {
+	t.Parallel()
 	for _, v := range inspect(os.DirFS(".")) {
 		t.Error(v)
 	}

@@ -24,6 +24,7 @@ const (
 )
 
 func TestEveryPackageKeepsItsTypesAndFilesSmall(t *testing.T) {
+	t.Parallel()
 	for _, v := range tooLarge(os.DirFS(".")) {
 		t.Error(v)
 	}

@@ -285,6 +285,7 @@ func TestEveryPageOfTheGuideIsInItsIndex(t *testing.T) {
 
 // An invariant whose test was renamed or removed is a claim without proof.
 func TestTestsThatTheDocumentsNameExist(t *testing.T) {
+	t.Parallel()
 	dirs, err := sources(os.DirFS("."))
 	if err != nil {
 		t.Fatal(err)

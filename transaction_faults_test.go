@@ -64,6 +64,7 @@ func values(records []*kgo.Record) string {
 }
 
 func TestARefusedRecordTakesItsWholeUnitToTheDeadLetters(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "a", "b"))
 	p := c.open(t, t.TempDir(), transactional("t1"))
 	committed(t, p, unit(t, p, "first", "a", "b"))
@@ -115,6 +116,7 @@ func TestARefusedRecordTakesItsWholeUnitToTheDeadLetters(t *testing.T) {
 }
 
 func TestAnotherProducerFencesAndKeepsTheId(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "a"))
 	dir := t.TempDir()
 	p := c.open(t, dir, transactional("t1"))
@@ -161,6 +163,7 @@ func TestAnotherProducerFencesAndKeepsTheId(t *testing.T) {
 }
 
 func TestACopyOfATransactionalSpoolSendsNothing(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "a"))
 	dir, backup := t.TempDir(), t.TempDir()
 	p := c.open(t, dir, transactional("t1"))
@@ -217,6 +220,7 @@ func copyFiles(t testing.TB, from, to string) {
 
 // The answer of EndTxn is lost, and the process ends before it comes again.
 func TestADecidedTransactionIsFoundByTheNextStart(t *testing.T) {
+	t.Parallel()
 	for _, reached := range []bool{true, false} {
 		t.Run(fmt.Sprint("EndTxn reached the coordinator ", reached), func(t *testing.T) {
 			c := newCluster(t, kfake.SeedTopics(1, "a", "b"))
@@ -256,6 +260,7 @@ func TestADecidedTransactionIsFoundByTheNextStart(t *testing.T) {
 }
 
 func TestATopicThatIsMissingHoldsOnlyItsUnitsUp(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "a"))
 	p := c.open(t, t.TempDir(), transactional("t1"), func(cfg *spoold.Config) { cfg.TopicsCreate = false })
 	committed(t, p, unit(t, p, "one", "a"))

@@ -72,6 +72,7 @@ func (m *marker) await(t *testing.T, sent, good, bad int) []error {
 // Each way a transaction can go: in memory, over the disk, with a consumer's offsets, aborted, refused, and left open when the
 // Producer is closed.
 func TestInterceptorsSeeTheRecordsOfATransaction(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "a", "b", "in"))
 	m := &marker{acks: make(map[string][]error)}
 	p := c.openEnv(t, t.TempDir(), spoold.Env{Interceptors: []spoold.Interceptor{m}}, transactional("t1"), smallUnits)
@@ -119,6 +120,7 @@ func TestInterceptorsSeeTheRecordsOfATransaction(t *testing.T) {
 
 // What interceptors are to see of a transaction is kept within unit.memory.bytes.
 func TestWhatInterceptorsMakeATransactionKeepIsBounded(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "a"))
 	m := &marker{acks: make(map[string][]error)}
 	p := c.openEnv(t, t.TempDir(), spoold.Env{Interceptors: []spoold.Interceptor{m}}, transactional("t1"), smallUnits)

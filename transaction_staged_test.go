@@ -32,6 +32,7 @@ func large(t *testing.T, p *spoold.Producer, n int) *spoold.Transaction {
 }
 
 func TestALargeTransactionIsSeenWholeAfterCommitOnly(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "a", "b"))
 	dir := t.TempDir()
 	p := c.open(t, dir, transactional("t1"), smallUnits)
@@ -113,6 +114,7 @@ func TestANoteCommitsWithItsTransactionOrNotAtAll(t *testing.T) {
 // Transactions that went to the disk keep the first record of each topic in memory, above unit.memory.bytes where that is full. Records of
 // others go to the disk then, too.
 func TestOpenTransactionsTakeRecordsWhenTheirMemoryIsFull(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "a", "b"))
 	p := c.open(t, t.TempDir(), transactional("t1"), smallUnits)
 	var open []*spoold.Transaction

@@ -29,6 +29,7 @@ func (c *cluster) readCommitted(t testing.TB, n int, topics ...string) []*kgo.Re
 }
 
 func TestBatchesAreDeliveredInTransactions(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(3, "a", "b"))
 	p := c.open(t, t.TempDir(), transactional("t1"))
 	var all []spoold.Deliveries
@@ -181,6 +182,7 @@ func TestAnAbandonedTransactionIsAbortedByItsTimeout(t *testing.T) {
 }
 
 func TestTheWayOfDeliveryMayChangeWithRecordsPending(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "a"))
 	dir := t.TempDir()
 	n := 0

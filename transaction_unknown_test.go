@@ -67,6 +67,7 @@ func unknown(t *testing.T, c *cluster, dir string, commit bool) *kgo.Client {
 }
 
 func TestTheLogTellsWhatBecameOfATransactionWhoseProgressIsGone(t *testing.T) {
+	t.Parallel()
 	for _, commit := range []bool{true, false} {
 		t.Run(fmt.Sprint("committed ", commit), func(t *testing.T) {
 			c := newCluster(t, kfake.SeedTopics(1, "a"))
@@ -84,6 +85,7 @@ func TestTheLogTellsWhatBecameOfATransactionWhoseProgressIsGone(t *testing.T) {
 
 // The log does not tell either: the records were deleted.
 func TestAnOutcomeThatNobodyCanTellIsParked(t *testing.T) {
+	t.Parallel()
 	for _, op := range []spoold.TransactionOperation{spoold.TransactionWasAborted, spoold.TransactionWasCommitted} {
 		t.Run(string(op), func(t *testing.T) {
 			c := newCluster(t, kfake.SeedTopics(1, "a", "b"))

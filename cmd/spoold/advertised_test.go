@@ -40,6 +40,7 @@ func startUnreachable(t *testing.T) string {
 // Law: while no advertised address can be reached, the link is down at every look, though the bootstrap server
 // answers, and status, /readyz?link=1, the log and produce all name the address and the cause.
 func TestAnUnreachableAdvertisedAddressIsNamed(t *testing.T) {
+	t.Parallel()
 	broker := startUnreachable(t)
 	d := startDaemon(t, filepath.Join(t.TempDir(), "spool"), "-b", broker)
 	if code, text := d.post(t, "/topics/orders", "", `{"records":[{"value":1}]}`); code != 200 {

@@ -9,6 +9,7 @@ import (
 )
 
 func TestDeadLettersAreListedShownDroppedAndReplayed(t *testing.T) {
+	t.Parallel()
 	for _, live := range []bool{true, false} {
 		t.Run("live="+strconv.FormatBool(live), func(t *testing.T) {
 			spool := filepath.Join(t.TempDir(), "spool")

@@ -179,6 +179,7 @@ func copyFile(t *testing.T, to string) {
 
 // It may lie in several directories.
 func TestWhatEndedProducesLeftIsDeliveredFirstAndOnce(t *testing.T) {
+	t.Parallel()
 	broker := startForgetful(t)
 	broker.drop.Store(true)
 	home := t.TempDir()

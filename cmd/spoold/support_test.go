@@ -42,6 +42,7 @@ func unpacked(t *testing.T, file string) string {
 
 // Secrets are planted where an operator has them, and records with keys and headers are in the spool.
 func TestSupportBundleHasNeitherSecretsNorRecords(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	file, secret, log := filepath.Join(dir, "spoold.yaml"), filepath.Join(dir, "secret"), filepath.Join(dir, "spoold.log")
 	writeFile(t, secret, "planted-in-a-file\n")

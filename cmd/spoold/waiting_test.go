@@ -33,6 +33,7 @@ func resolveOK(t *testing.T, want string, args ...string) {
 // Records for a partition that the topic does not have wait, are shown as trouble, and can be put aside without
 // touching the others.
 func TestRecordsForAMissingPartitionAreShownAndPutAside(t *testing.T) {
+	t.Parallel()
 	broker := startBroker(t)
 	spool := filepath.Join(t.TempDir(), "spool")
 	d := startDaemon(t, spool, "-b", broker, "-X", "spool.settle.ms=10")
@@ -61,6 +62,7 @@ func TestRecordsForAMissingPartitionAreShownAndPutAside(t *testing.T) {
 }
 
 func TestATopicGivenUpIsPutAsideLiveAndStopped(t *testing.T) {
+	t.Parallel()
 	for _, live := range []bool{true, false} {
 		t.Run(fmt.Sprintf("live=%v", live), func(t *testing.T) {
 			broker := startBroker(t)

@@ -277,6 +277,7 @@ func newCrashRig(t *testing.T, seed uint64, share float64) *crashRig {
 
 // S-38, and every other moment between two steps.
 func TestEveryCrashPointLeavesTheStateBeforeOrAfterTheCommit(t *testing.T) {
+	t.Parallel()
 	seed := testSeed(t)
 	c := newCrashRig(t, seed, 0.15)
 	points := []string{"before commit", "after commit", "segment made", "segment renamed", "new segment committed", "remains carried", "segments off the list", "segments unlinked"}

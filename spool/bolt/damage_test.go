@@ -68,6 +68,7 @@ func activeFile(t testing.TB, dir string) (path string, number uint64) {
 
 // S-48: nothing is handed out of a file with a flipped bit, in the state or anywhere else.
 func TestEveryFlippedBitIsFoundOrHarmless(t *testing.T) {
+	t.Parallel()
 	o, _ := smallSpool(t)
 	path, number := activeFile(t, o.Path)
 	good, err := os.ReadFile(path)
@@ -110,6 +111,7 @@ func TestEveryFlippedBitIsFoundOrHarmless(t *testing.T) {
 }
 
 func TestStartRefusesADamagedSpoolAndNeverPanics(t *testing.T) {
+	t.Parallel()
 	o, m := smallSpool(t)
 	_, number := activeFile(t, o.Path)
 	rng := rand.New(rand.NewPCG(testSeed(t), 2))
@@ -230,6 +232,7 @@ func TestAMetaPageWithARightChecksumInTheWrongPlaceIsNoTornOne(t *testing.T) {
 // S-18. A power cut during a commit leaves any mixture of old and new sectors of its
 // data pages; and, if it came later, any part of the meta page.
 func TestPowerCutDuringACommitLeavesTheCommitBefore(t *testing.T) {
+	t.Parallel()
 	rng := rand.New(rand.NewPCG(testSeed(t), 3))
 	o := tinyOptions(t.TempDir())
 	o.SegmentBytes = 64 << 20 // one file

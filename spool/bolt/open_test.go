@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/spoold/spoold/integration/poll"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -25,6 +26,7 @@ func TestMain(m *testing.M) {
 		_ = s.Close(context.Background())
 		os.Exit(0)
 	}
+	poll.Parallel("8")
 	os.Exit(m.Run())
 }
 

@@ -58,6 +58,7 @@ func pageKind(b []byte, page int) string {
 // Whichever page of an older segment is damaged, and however: the spool opens, hands out only what was written, names and counts
 // what is lost, and says the same at the next start. The file is kept.
 func TestADamagedSegmentIsSetAsideWhateverPageItIs(t *testing.T) {
+	t.Parallel()
 	o, name := goldenSpool(t)
 	good, err := os.ReadFile(filepath.Join(o.Path, name))
 	if err != nil {
@@ -228,6 +229,7 @@ func listing(t *testing.T, dir string) string {
 
 // A kill at any step of setting a segment aside: the next start does it, once.
 func TestAKillWhileASegmentIsSetAsideLosesNothingMore(t *testing.T) {
+	t.Parallel()
 	o, name := goldenSpool(t)
 	path := filepath.Join(o.Path, name)
 	b, err := os.ReadFile(path)

@@ -12,6 +12,7 @@ import (
 // A repair makes a new spool of what can be vouched for, whichever file's records are damaged, and leaves the old one as it is.
 // Without the state there is none.
 func TestRepairMakesANewSpoolOfWhatIsLeft(t *testing.T) {
+	t.Parallel()
 	o, old := goldenSpool(t)
 	numbers, _, _ := listSegments(o.Path)
 	active := segmentName(numbers[len(numbers)-1])

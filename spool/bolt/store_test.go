@@ -261,6 +261,7 @@ func TestNothingIsKeptForTicketsThatNobodyHolds(t *testing.T) {
 // A lane whose records leave in order, and one record that stays: the files of what has left are given
 // back, and the record is still there.
 func TestStuckRecordDoesNotHoldTheDisk(t *testing.T) {
+	t.Parallel()
 	o := tinyOptions(t.TempDir())
 	o.RewriteAfter = time.Nanosecond
 	l, _ := openLoop(t, o)
