@@ -70,6 +70,11 @@ func (ts *topics) partitionStatus(p *partition) PartitionStatus {
 	return ps
 }
 
+// PartitionAdvice says what can be done about records for partition n of topic, which does not have it.
+func PartitionAdvice(topic string, n int32) string {
+	return ": add partitions to it (they are seen within metadata.max.age.ms, and at a start), or put them aside (spoold resolve " + topic + ":" + itoa(n) + " --dead-letter --waiting)"
+}
+
 // topicTrouble says why records of l that wait cannot leave, or "", at an age of the spool that nothing may
 // have happened at. It counts on an operator, or on time.
 func (ts *topics) topicTrouble(l *lane, age int64) string {
@@ -77,8 +82,7 @@ func (ts *topics) topicTrouble(l *lane, age int64) string {
 		return l.remote.Code.String() + ": " + ts.view.Advice(l.remote.Code)
 	}
 	if n, ok := l.acc.AbsentPartition(); ok {
-		return "records wait for partition " + itoa(n) + ", the topic has " + itoa(l.acc.Partitions()) +
-			": add partitions to it, or put them aside (spoold resolve " + l.topic + ":" + itoa(n) + " --dead-letter --waiting)"
+		return "records wait for partition " + itoa(n) + ", the topic has " + itoa(l.acc.Partitions()) + PartitionAdvice(l.topic, n)
 	}
 	link := ts.view.Link()
 	switch {

@@ -20,6 +20,7 @@ type sink struct {
 	looked  time.Time // when the status was looked at
 	linkUp  bool
 	linkWhy string
+	fenced  string            // why nothing leaves under the transactional id
 	trouble map[string]string // by topic
 	cluster string
 	topics  []httpin.Topic
@@ -35,6 +36,9 @@ func (s *sink) look() {
 	}
 	st := s.p.Peek()
 	s.looked, s.linkUp, s.linkWhy, s.cluster, s.trouble = time.Now(), st.Link == "up", st.LinkError, st.ClusterID, map[string]string{}
+	if s.fenced = ""; st.Transaction != nil && st.Transaction.Fenced != "" {
+		s.fenced = st.Transaction.Fenced
+	}
 	s.topics = make([]httpin.Topic, len(st.Topics))
 	for i := range st.Topics {
 		s.topics[i] = httpin.Topic{Name: st.Topics[i].Topic, Partitions: st.Topics[i].PartitionCount}
@@ -85,6 +89,8 @@ func (s *sink) Waits(topic string) string {
 	s.look()
 	defer s.mu.Unlock()
 	switch {
+	case s.linkUp && s.fenced != "":
+		return s.fenced
 	case s.linkUp:
 		return s.trouble[topic]
 	case s.linkWhy == "":

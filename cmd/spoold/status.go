@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -184,10 +185,22 @@ func severity(s *spoold.Status, pid int) int {
 		return statusNotRunning
 	case s.Error != "" || s.State == "stopped" || admin.Full(s):
 		return statusCritical
-	case s.Link != "up" || s.DeadLetters > 0 || troubled(s):
+	case s.Link != "up" || s.DeadLetters > 0 || len(s.DamagedFiles) > 0 || standing(s.Transaction) != "" || troubled(s):
 		return statusDegraded
 	}
 	return statusHealthy
+}
+
+// standing says why no transaction is begun, and what to do, or "". t may be nil.
+func standing(t *spoold.TransactionStatus) string {
+	switch {
+	case t == nil:
+	case t.Fenced != "":
+		return "FENCED, nothing is delivered: " + t.Fenced
+	case t.Parked > 0:
+		return fmt.Sprintf("%s PARKED: %s; see spoold txn describe", plural(t.Parked, "transaction"), t.ParkReason)
+	}
+	return ""
 }
 
 func troubled(s *spoold.Status) bool {
@@ -257,7 +270,10 @@ func (v *statusView) print(out io.Writer, s *spoold.Status, pid int) error {
 		fmt.Fprintf(&b, "dlq       %s: spoold dlq ls shows what was refused and why\n", plural(s.DeadLetters, "dead letter"))
 	}
 	for _, path := range s.DamagedFiles {
-		fmt.Fprintf(&b, "damaged   %s was set aside and is kept: spoold ls names what is lost\n", path)
+		fmt.Fprintf(&b, "damaged   %s was set aside and is kept: spoold ls names what is lost; without the file this line goes\n", path)
+	}
+	if t := s.Transaction; t != nil {
+		fmt.Fprintf(&b, "txn       %s   %s\n", t.ID, cmp.Or(standing(t), t.State))
 	}
 	printFollowed(&b, s.Followed)
 	if len(s.Topics) > 0 {

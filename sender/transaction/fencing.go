@@ -89,7 +89,7 @@ func (s *starter) described(r *kmsg.DescribeTransactionsResponse) {
 		s.phase = looking
 		return
 	}
-	s.fence(fmt.Sprintf("its producer id and epoch are %v, ours were %v (state %s)", now, ours, t.State), "")
+	s.fence(fmt.Sprintf("another producer has used the transactional id since: the coordinator has %v as producer id and epoch, ours were %v (state %s); stop that producer, then spoold txn take-over takes the id back", now, ours, t.State), "")
 }
 
 // timeOver reports whether the coordinator may have aborted the transaction of that moment because it was open for too long.
@@ -104,6 +104,6 @@ func (s *starter) fence(why, by string) {
 	s.known.Fenced, s.known.FencedBy = why, by
 	s.put()
 	s.trial.say(why)
-	s.event(sender.TransactionTrouble{ID: s.cfg.ID, Fenced: true, Message: "another producer has taken transactional id " + s.cfg.ID + ": " + why +
-		"; nothing more is sent, records are spooled: stop the other one, then spoold txn take-over"})
+	s.event(sender.TransactionTrouble{ID: s.cfg.ID, Fenced: true, Message: "another producer has transactional id " + s.cfg.ID + ": " + why +
+		". Nothing more is sent, records are spooled"})
 }

@@ -113,7 +113,7 @@ func (s *reader) trouble(l *lane, detail string, age int64) string {
 	case l.remote.Code != protocol.None:
 		return detail + ": " + s.view.Advice(l.remote.Code)
 	case l.missing >= l.remote.Count && l.missing >= 0:
-		return l.lacks()
+		return l.lacks() + sender.PartitionAdvice(l.topic, l.missing)
 	case age < l.retryAt && l.why == noTopic:
 		return l.detail
 	case !link.Up:

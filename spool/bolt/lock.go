@@ -37,7 +37,7 @@ func takeLock(dir string, create bool) (*lock, error) {
 		flags |= os.O_CREATE
 	}
 	f, err := os.OpenFile(path, flags, 0o600)
-	if !create && errors.Is(err, fs.ErrPermission) {
+	if !create && (errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS)) {
 		f, err = os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	}
 	if !create && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR)) {
@@ -109,7 +109,12 @@ func (l *lock) note(newest uint64) error {
 	return nil
 }
 
-func (l *lock) release() { _ = l.f.Close() }
+// release gives the lock back. Closing alone would leave it held for as long as a process that was forked meanwhile
+// has not yet become another program.
+func (l *lock) release() {
+	_ = unix.Flock(int(l.f.Fd()), unix.LOCK_UN)
+	_ = l.f.Close()
+}
 
 // newestLine is the last line of the file: the newest segment, and a checksum, since a power cut may tear the line.
 func newestLine(newest uint64) string {

@@ -80,7 +80,7 @@ func Health(s *spoold.Status, err error) error {
 }
 
 // Ready says why the daemon takes no records, or nil. The cluster's absence is no
-// reason: that is when the spool is needed. With link, it is one.
+// reason: that is when the spool is needed. With link it is one, and so is another producer that has taken the transactional id.
 func Ready(s *spoold.Status, err error, link bool) error {
 	if err := Health(s, err); err != nil {
 		return err
@@ -92,6 +92,8 @@ func Ready(s *spoold.Status, err error, link bool) error {
 		return errors.New(s.SpoolFull)
 	case link && s.Link != "up":
 		return fmt.Errorf("the link is down: %s", s.LinkError)
+	case link && s.Transaction != nil && s.Transaction.Fenced != "":
+		return fmt.Errorf("nothing is delivered under transactional.id %s: %s", s.Transaction.ID, s.Transaction.Fenced)
 	}
 	return nil
 }

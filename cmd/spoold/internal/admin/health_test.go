@@ -17,3 +17,14 @@ func TestDiskThatHangsIsNotHealthy(t *testing.T) {
 		t.Errorf("a disk that hangs: %v", err)
 	}
 }
+
+// With link, readiness asks whether anything can be delivered: /readyz?link=1 was ok while another producer had the transactional id.
+func TestAProducerThatIsFencedIsNotReadyToDeliver(t *testing.T) {
+	s := &spoold.Status{State: "running", Link: "up", Transaction: &spoold.TransactionStatus{ID: "id", Fenced: "another one has it"}}
+	if err := Ready(s, nil, false); err != nil {
+		t.Errorf("it takes records: %v", err)
+	}
+	if err := Ready(s, nil, true); err == nil || !strings.Contains(err.Error(), "another one has it") {
+		t.Errorf("nothing is delivered: %v", err)
+	}
+}
