@@ -85,7 +85,7 @@ func pending(w *world, c *cli.Context, topic string, most int, asJSON bool) erro
 		err = spoold.InspectPending(dir, topic, yield)
 		var damage *spoold.CorruptError
 		if errors.As(err, &damage) {
-			err = fmt.Errorf("%w; spoold repair %s -o NEW makes a spool of what can be read. Where the damage is in an older segment than the newest, spoold flush and serve set it aside and deliver the rest; in the newest they refuse (exit code 65): spoold doctor says which", err, dir)
+			err = fmt.Errorf("%w; spoold repair %s -o NEW makes a spool of what can be read. Where the damage is in an older segment than the newest, spoold flush and serve set it aside and deliver the rest; in the newest, or where a file is missing, they refuse (exit code 65): spoold doctor says which", err, dir)
 		}
 	}
 	if err == nil && n == 0 && topic != "" {

@@ -43,6 +43,9 @@ func takeLock(dir string, create bool) (*lock, error) {
 	if !create && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR)) {
 		return nil, &NoSpoolError{Path: dir}
 	}
+	if errors.Is(err, unix.EROFS) {
+		return nil, fmt.Errorf("lock the spool: %w: nothing can be spooled or delivered there until it is mounted for writing; spoold ls, peek and export show what it holds", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("lock the spool: %w", err)
 	}

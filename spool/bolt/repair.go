@@ -51,6 +51,9 @@ func Repair(from, to string, copied func(done, all int64)) (_ *Repaired, err err
 	if err := retire(to); err != nil {
 		return nil, damageIn(from, err)
 	}
+	if err := standIn(to); err != nil {
+		return nil, damageIn(from, err)
+	}
 	// The new one must have what the old one had at last.
 	if err := os.WriteFile(filepath.Join(to, lockName), []byte("0\n\n"+newestLine(l.newest)), 0o600); err != nil {
 		return nil, err
@@ -141,6 +144,28 @@ func retire(dir string) error {
 		return err // the state is what is damaged
 	}
 	return writeState(dir, im, pairs)
+}
+
+// standIn makes an empty file for each older segment whose file is missing: it is set aside then, as one that is damaged throughout.
+func standIn(dir string) error {
+	numbers, _, err := listSegments(dir)
+	if err != nil || len(numbers) == 0 {
+		return err
+	}
+	v, _, err := newest(dir, numbers)
+	if err != nil || v == nil {
+		return err
+	}
+	for _, info := range v.state.Segments() {
+		_, err := os.Lstat(segmentFile(dir, info.Number))
+		if info.Number < v.number && errors.Is(err, fs.ErrNotExist) {
+			err = os.WriteFile(segmentPath(dir, info.Number), nil, 0o600)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readState reads head and state of a segment, whose blocks of records may be damaged.

@@ -25,6 +25,11 @@ func TestRepairMakesANewSpoolOfWhatIsLeft(t *testing.T) {
 		{"nothing", old, func(*testing.T, string) {}, false, false},
 		{"an older segment", old, func(t *testing.T, path string) { overwrite(t, path, 3*pageSize, 40*pageSize) }, true, false},
 		{"records of the active segment", active, hurtRecord, true, false},
+		{"an older segment that was deleted", old, func(t *testing.T, path string) {
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+		}, true, false},
 		{"the state", active, func(t *testing.T, path string) { overwrite(t, path, 0, 2*pageSize) }, false, true},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
