@@ -131,12 +131,16 @@ func (c *cluster) openEnv(t testing.TB, spool string, env spoold.Env, change ...
 	return p
 }
 
-// closeNow closes without waiting for answers.
+// closeNow closes without waiting for answers, and waits as long as a slow disk needs for it.
 func closeNow(t testing.TB, p *spoold.Producer) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := p.Close(ctx); err != nil {
+	err := p.Close(ctx)
+	if errors.Is(err, context.Canceled) {
+		err = p.Close(patient(t))
+	}
+	if err != nil {
 		t.Errorf("Close = %v", err)
 	}
 }

@@ -241,6 +241,9 @@ func (es *engines) reopen(opened time.Time, err error, receipts *bolt.Receipts) 
 		}
 		select {
 		case <-p.life.quit:
+			if errors.Is(err, sender.ErrFinished) {
+				err = nil // nothing has failed
+			}
 			return nil, err
 		default:
 		}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spoold/spoold/protocol"
+	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/spool"
 	"github.com/spoold/spoold/spool/bolt"
 )
@@ -160,6 +161,20 @@ func TestCloseWhileTheSpoolIsOpenedAgainLeavesNothingOpen(t *testing.T) {
 			t.Fatalf("the spool is still in use: %v", err)
 		} else if err := again.Close(closed()); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// That what was in doubt under another transactional.id is resolved is why the spool is opened again, and no failure.
+func TestCloseOnceDoubtIsResolvedIsNoFailure(t *testing.T) {
+	p, _ := offline(t)
+	if err := p.Close(closed()); err != nil {
+		t.Fatal(err)
+	}
+	full := &SpaceError{Err: syscall.ENOSPC}
+	for _, tt := range []struct{ ended, want error }{{sender.ErrFinished, nil}, {full, full}} {
+		if next, err := p.engines.reopen(time.Time{}, tt.ended, nil); next != nil || !errors.Is(err, tt.want) {
+			t.Errorf("an engine that ended with %v is followed by %v, %v", tt.ended, next, err)
 		}
 	}
 }

@@ -32,7 +32,11 @@ func checkExpired(t *testing.T, p *spoold.Producer, n int) {
 func TestRecordsExpireWhileTheClusterIsAwayAndNeverSilently(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "t"))
-	p, _ := c.expire(t, t.TempDir(), expiring(400*time.Millisecond))
+	dir := t.TempDir()
+	p, _ := c.expire(t, dir, expiring(400*time.Millisecond))
+	checkExpired(t, p, 3)
+	closeNow(t, p)
+	p = c.open(t, dir, expiring(time.Hour)) // what is sent now must not expire, too
 	checkExpired(t, p, 3)
 	c.onlyTheFourth(t, p)
 	// They can be sent again like any other dead letter.
