@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -190,8 +191,12 @@ func (o *produceOpts) open(w *world) (in io.ReadCloser, regular bool, err error)
 		return nil, false, exitf(exitUsage, "produce: -l: %w", err)
 	}
 	info, err := f.Stat()
-	if err == nil && info.IsDir() {
+	switch {
+	case err != nil:
+	case info.IsDir():
 		err = fmt.Errorf("%s is a directory: spoold ship follows the files in one", o.file)
+	case info.Mode().IsRegular():
+		err = plainText(f)
 	}
 	if err != nil {
 		_ = f.Close()
@@ -202,4 +207,20 @@ func (o *produceOpts) open(w *world) (in io.ReadCloser, regular bool, err error)
 		return nil, false, usagef("produce: --again: %s is not a regular file: it cannot be read twice", o.file)
 	}
 	return f, info.Mode().IsRegular(), nil
+}
+
+// plainText refuses a compressed file: what is between its newlines is no record of anybody's.
+func plainText(f *os.File) error {
+	head := make([]byte, 4)
+	n, err := f.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	for magic, format := range map[string]string{"\x1f\x8b\x08": "gzip", "\x28\xb5\x2f\xfd": "zstd"} {
+		if bytes.HasPrefix(head[:n], []byte(magic)) {
+			return fmt.Errorf("%[1]s is compressed (%[2]s) and would be cut at the newlines among its compressed bytes: spoold ship --once unpacks .gz files, "+
+				"or unpack it first; spoold produce <%[1]s sends it as it is", f.Name(), format)
+		}
+	}
+	return nil
 }
