@@ -132,7 +132,16 @@ type DeadLetterReplay struct {
 	TimestampNow bool `json:"timestamp_now,omitempty"`
 	// ChoosePartition has the partition of each chosen anew, as of a record that names none: for those of a partition that is not there.
 	ChoosePartition bool `json:"choose_partition,omitempty"`
+	// WholeUnits sends the other records of a transaction or batch as well, where the filter means some of them only.
+	WholeUnits bool `json:"whole_units,omitempty"`
+	// DivideUnits sends those records of a transaction or batch that the filter means without the others of it: in one Kafka transaction, too.
+	// Not together with WholeUnits.
+	DivideUnits bool `json:"divide_units,omitempty"`
 }
+
+// ErrPartOfUnit: with a transactional id, a replay was to send a part of the records of a transaction or batch. Nothing was changed. The
+// text names the others.
+var ErrPartOfUnit = errors.New("the dead letters of a transaction or batch go together")
 
 // DeadLettersReplayed is what ReplayDeadLetters did.
 type DeadLettersReplayed struct {
@@ -142,7 +151,9 @@ type DeadLettersReplayed struct {
 
 // ReplayDeadLetters sends dead letters again: a copy of each goes to the end of its topic, as a record that
 // has just come, counted accepted again, and the dead letter is gone; each copy in the same commit as that. Their order
-// is that in which they became dead letters. It returns when
+// is that in which they became dead letters. With a transactional id, the dead letters of a transaction or batch come again in one
+// commit, and readers of committed records see all of them or none; one in doubt keeps all of them dead letters; ErrPartOfUnit if f
+// means only some. One larger than a commit is first written to the disk, within unit.staged.bytes. It returns when
 // all are on disk. ErrFull: the spool had no room before ctx ended, and what is left are dead letters still. Safe for
 // concurrent use.
 func (p *Producer) ReplayDeadLetters(ctx context.Context, f DeadLetterFilter, how DeadLetterReplay) (DeadLettersReplayed, error) {
@@ -154,11 +165,20 @@ func (p *Producer) ReplayDeadLetters(ctx context.Context, f DeadLetterFilter, ho
 }
 
 func replayDead(ctx context.Context, store *bolt.Store, f DeadLetterFilter, how DeadLetterReplay) (DeadLettersReplayed, error) {
-	again := bolt.Replay{MayDuplicate: how.MayDuplicate, Choose: how.ChoosePartition}
+	if how.WholeUnits && how.DivideUnits {
+		return DeadLettersReplayed{}, fmt.Errorf("%w: whole transactions and batches, or parts of them, not both", ErrPartOfUnit)
+	}
+	again := bolt.Replay{MayDuplicate: how.MayDuplicate, Choose: how.ChoosePartition, WholeUnits: how.WholeUnits, DivideUnits: how.DivideUnits}
 	if how.TimestampNow {
 		again.Timestamp = time.Now().UnixMilli()
 	}
 	n, left, err := store.ReplayDead(ctx, f.inner(time.Now()), again)
+	switch {
+	case errors.Is(err, bolt.ErrStagedFull):
+		err = fmt.Errorf("%w: a transaction that is sent again is larger than what open ones may hold on the disk (unit.staged.bytes): %w", ErrFull, err)
+	case errors.Is(err, bolt.ErrUnitOver):
+		err = fmt.Errorf("%w: the spool was opened again meanwhile, because its disk was full: what is left are dead letters still", ErrFull)
+	}
 	return DeadLettersReplayed{Records: n, InDoubt: left}, public(err)
 }
 
@@ -222,7 +242,7 @@ func changeDeadLetters(ctx context.Context, path string, change func(*bolt.Store
 	}
 	in.Close()
 	store, _, err := bolt.Open(bolt.Options{
-		Path: path, MinFreeBytes: -1, MaxBytes: 1 << 50, DeadBytes: 1 << 50, // an operator's word counts more than limits
+		Path: path, MinFreeBytes: -1, MaxBytes: 1 << 50, DeadBytes: 1 << 50, StagedBytes: 1 << 50, // an operator's word counts more than limits
 		KeyWindow: 100 * 365 * 24 * time.Hour, MaxKeys: 1 << 30, MaxTopics: 1 << 30, // what is known of keys and topics stays
 	})
 	if err != nil {

@@ -37,7 +37,7 @@ func ExitCode(err error) int {
 		return ExitCorrupt // intact, but it does not belong to what it meets
 	case errors.As(err, &resolve) && resolve.Again:
 		return ExitTemporary
-	case as[*NoSpoolError](err), resolve != nil:
+	case as[*NoSpoolError](err), resolve != nil, errors.Is(err, ErrPartOfUnit):
 		return ExitUsage
 	case as[*SpaceError](err):
 		return ExitTemporary // a full disk passes

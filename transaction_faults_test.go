@@ -113,6 +113,16 @@ func TestARefusedRecordTakesItsWholeUnitToTheDeadLetters(t *testing.T) {
 	until(t, p, "the count of dead letters", func(st *spoold.Status) bool {
 		return st.DeadLettered == 2 && st.Acked == 4 && st.Pending == 0
 	})
+	part := spoold.DeadLetterFilter{Topic: "a"}
+	if r, err := p.ReplayDeadLetters(patient(t), part, spoold.DeadLetterReplay{}); !errors.Is(err, spoold.ErrPartOfUnit) || r.Records != 0 {
+		t.Errorf("a part of a unit: %+v, %v", r, err)
+	}
+	if r, err := p.ReplayDeadLetters(patient(t), part, spoold.DeadLetterReplay{WholeUnits: true}); err != nil || r.Records != 2 {
+		t.Errorf("the whole unit: %+v, %v", r, err)
+	}
+	if got := values(c.readCommitted(t, 6, "a", "b")); strings.Count(got, "bad") != 2 {
+		t.Errorf("after the replay the topics have %q", got)
+	}
 }
 
 func TestAnotherProducerFencesAndKeepsTheId(t *testing.T) {

@@ -143,6 +143,7 @@ var sentinels = []struct{ inner, public error }{
 	{sender.ErrExpired, ErrExpired},
 	{sender.ErrDropped, ErrExpired},
 	{bolt.ErrLost, ErrLost},
+	{bolt.ErrPartOfUnit, ErrPartOfUnit},
 	{bolt.ErrPoisoned, ErrUnknown}, // last: it may stand beside one that says more
 }
 

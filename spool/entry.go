@@ -82,12 +82,17 @@ func appendBody(dst, key, value []byte, headers []Header) []byte {
 	return dst
 }
 
-// AppendAgain appends an entry that was read, as an ordinary record: of no unit.
-func AppendAgain(dst []byte, e *Entry) []byte {
-	dst = binary.AppendUvarint(dst, uint64(1+8+varintSize(int64(e.Partition))+len(e.Body)))
-	dst = append(dst, KindRecord)
+// AppendAgain appends an entry that was read: as the first of a unit's entries in its lane, or, with no runs, as an ordinary one.
+func AppendAgain(dst []byte, e *Entry, unit []UnitRun) []byte {
+	kind, list := byte(KindRecord), []byte(nil)
+	if len(unit) > 0 {
+		kind, list = KindUnit, appendUnit(make([]byte, 0, 64), unit)
+	}
+	dst = binary.AppendUvarint(dst, uint64(1+8+varintSize(int64(e.Partition))+len(list)+len(e.Body)))
+	dst = append(dst, kind)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(e.Timestamp))
 	dst = binary.AppendVarint(dst, int64(e.Partition))
+	dst = append(dst, list...)
 	return append(dst, e.Body...)
 }
 

@@ -49,10 +49,12 @@ func dlqCommand(w *world) *cli.Command {
 				Action:      func(c *cli.Context) error { return dlqShow(w, c) },
 			},
 			{
-				Name: "replay", UsageText: "spoold dlq replay [NUMBER…] [--topic TOPIC] [--partition N] [--code CODE] [--older-than DURATION] [--in-doubt] [--timestamp now] [--choose-partition]\n\nExample: all of a topic again after it was mended:\n\n   spoold dlq replay --topic orders", Usage: "send them again, as records that have just come", ArgsUsage: "[NUMBER…]", Flags: flags(all, &cli.BoolFlag{Name: "may-duplicate", Usage: "those in doubt as well: where the first copy has reached the cluster, it is there twice then"},
+				Name: "replay", UsageText: "spoold dlq replay [NUMBER…] [--topic TOPIC] [--partition N] [--code CODE] [--older-than DURATION] [--in-doubt] [--timestamp now] [--choose-partition] [--whole-units|--divide-units]\n\nExample: all of a topic again after it was mended:\n\n   spoold dlq replay --topic orders", Usage: "send them again, as records that have just come", ArgsUsage: "[NUMBER…]", Flags: flags(all, &cli.BoolFlag{Name: "may-duplicate", Usage: "those in doubt as well: where the first copy has reached the cluster, it is there twice then"},
 					&cli.StringFlag{Name: "timestamp", Usage: "`now`: with the time of the replay instead of their own, for those that have become too old for their topic (INVALID_TIMESTAMP)"},
-					&cli.BoolFlag{Name: "choose-partition", Usage: "have their partitions chosen anew, from their keys: for those of a partition that the topic does not have"}),
-				Description: "A copy of each goes to the end of its topic, behind what was accepted since, and is counted accepted again; the dead letter is\ngone in the same commit. Those in doubt stay unless --may-duplicate is given, and the exit code is 1 then.\n--json prints {\"records\": N, \"in_doubt\": N}: replayed, and left.",
+					&cli.BoolFlag{Name: "choose-partition", Usage: "have their partitions chosen anew, from their keys: for those of a partition that the topic does not have"},
+					&cli.BoolFlag{Name: "whole-units", Usage: "with the other records of their transactions or batches: where only some of them are asked for, nothing is sent otherwise"},
+					&cli.BoolFlag{Name: "divide-units", Usage: "without the other records of their transactions or batches"}),
+				Description: "A copy of each goes to the end of its topic, behind what was accepted since, and is counted accepted again; the dead letter is\ngone in the same commit. Those in doubt stay unless --may-duplicate is given, and the exit code is 1 then.\nWith a transactional id, the records of a transaction or batch come again together, and readers see all of them or none; if only\nsome of them are asked for, nothing is changed, the others are named, and the exit code is 64.\n--json prints {\"records\": N, \"in_doubt\": N}: replayed, and left.",
 				Action:      func(c *cli.Context) error { return dlqReplay(w, c) },
 			},
 			{
@@ -287,7 +289,11 @@ func dlqReplay(w *world, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	how := spoold.DeadLetterReplay{MayDuplicate: c.Bool("may-duplicate"), TimestampNow: c.IsSet("timestamp"), ChoosePartition: c.Bool("choose-partition")}
+	how := spoold.DeadLetterReplay{MayDuplicate: c.Bool("may-duplicate"), TimestampNow: c.IsSet("timestamp"), ChoosePartition: c.Bool("choose-partition"),
+		WholeUnits: c.Bool("whole-units"), DivideUnits: c.Bool("divide-units")}
+	if how.WholeUnits && how.DivideUnits {
+		return usagef("dlq replay: --whole-units or --divide-units, not both")
+	}
 	if ts := c.String("timestamp"); how.TimestampNow && ts != "now" {
 		return usagef("dlq replay: --timestamp %q: want now; without it each keeps its own", ts)
 	}

@@ -246,8 +246,15 @@ func (g *group) append(l *lane, size int, ts int64, partition int32, key, value 
 	return t
 }
 
-// appendRaw is append for an entry as it was encoded once.
-func (g *group) appendRaw(l *lane, raw []byte) {
+// appendRaw is append for an entry as it was encoded once, of no unit.
+func (g *group) appendRaw(l *lane, raw []byte) error {
+	if g.unit != nil && g.beginsUnit(l) {
+		e, _, err := spool.NextEntry(raw)
+		if err != nil {
+			return err
+		}
+		raw = spool.AppendAgain(nil, &e, g.unit)
+	}
 	if l.group != g {
 		g.addSection(l)
 	}
@@ -258,6 +265,7 @@ func (g *group) appendRaw(l *lane, raw []byte) {
 	l.end++
 	g.bytes += len(raw)
 	g.records++
+	return nil
 }
 
 func (g *group) addSection(l *lane) {

@@ -27,6 +27,8 @@ type StagedUnit struct {
 	staged []int64       // bytes on the disk, by topic
 	bytes  int64         // on the disk; under mu
 	over   bool
+
+	replaces []DeadLetter // that it is a copy of, and that its commit gives up
 }
 
 // BeginUnit begins a unit. It does not wait, and writes nothing.

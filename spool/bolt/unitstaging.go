@@ -95,6 +95,10 @@ func (s *staging) commit(g *group, u *StagedUnit, b *BatchInput) (Tickets, error
 		q.took(int(u.staged[i]))
 		g.unitCommit.quotas = append(g.unitCommit.quotas, q)
 	}
+	for i := range u.replaces {
+		g.clears = append(g.clears, deadRef{u.replaces[i].Lane, u.replaces[i].Index})
+	}
+	g.replayed += len(u.replaces)
 	u.over = true
 	s.bytes -= u.bytes
 	return t, nil
