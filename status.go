@@ -124,14 +124,23 @@ type PartitionStatus struct {
 	MayAsk     bool   `json:"may_ask"` // false: no right to read the topic, so one batch in flight
 }
 
-// statusWait bounds how long Status waits for the loop, which is never busy for long.
-const statusWait = time.Second
+// statusWait bounds how long Status waits for the loop, which is never busy for long; settleWait, how long for the disk.
+const (
+	statusWait = time.Second
+	settleWait = statusWait / 4
+)
 
-// Status is the present state. It is also given after Close: the last one.
+// Status is the present state. With a transactional id, what was answered before the call is counted, unless the disk is slow. It blocks
+// for at most about a second. It is also given after Close: the last one. Safe for concurrent use.
 func (p *Producer) Status() *Status {
 	ctx, cancel := context.WithTimeout(context.Background(), statusWait)
 	defer cancel()
 	e := p.engines.now.Load()
+	if p.cfg.TransactionalID != "" {
+		settled, stop := context.WithTimeout(ctx, settleWait)
+		_ = e.store.Settle(settled) // a disk that fails, or is slow, shows in what follows
+		stop()
+	}
 	st := p.status(e.loop.Refresh(ctx))
 	bytes := e.store.LaneBytes()
 	for i := range st.Topics {

@@ -46,3 +46,17 @@ func (s *Store) Sync(ctx context.Context) error {
 	s.mu.Unlock()
 	return r.spooled(ctx)
 }
+
+// Settle is Sync for what was submitted, too, which does not wait for company any longer.
+func (s *Store) Settle(ctx context.Context) error {
+	s.mu.Lock()
+	if s.err != nil || s.closing || len(s.writes) == 0 {
+		s.mu.Unlock()
+		return s.Sync(ctx)
+	}
+	s.urgent = true
+	r := s.open.receipt
+	s.wake()
+	s.mu.Unlock()
+	return r.spooled(ctx)
+}
