@@ -48,6 +48,11 @@ func (s *starter) askEvidence() {
 		s.request(sender.Request{Kind: sender.KindControl, Broker: leader, Message: r, MaxVersion: fetchMax}, &request{kind: reqEvidence, begun: s.begun.id})
 		return
 	}
+	if s.sawAbort == d.Ordinal {
+		s.audit("transaction %d: %s (%s); its coordinator told", d.Ordinal, outcomeWord(false), s.begun.why)
+		s.settleStart(false)
+		return
+	}
 	s.park(s.begun.why)
 }
 

@@ -40,6 +40,10 @@ func (s *starter) described(r *kmsg.DescribeTransactionsResponse) {
 	}
 	t := &r.TransactionStates[0]
 	code := protocol.ErrorCode(t.ErrorCode)
+	if s.begun.ending {
+		s.endDescribed(t)
+		return
+	}
 	switch code {
 	case protocol.None:
 	case protocol.TransactionalIDNotFound:
@@ -90,6 +94,42 @@ func (s *starter) described(r *kmsg.DescribeTransactionsResponse) {
 		return
 	}
 	s.fence(fmt.Sprintf("another producer has used the transactional id since: the coordinator has %v as producer id and epoch, ours were %v (state %s); stop that producer, then spoold txn take-over takes the id back", now, ours, t.State), "")
+}
+
+// endVersion2 is the first version of EndTxn in which each transaction has an epoch of its own.
+const endVersion2 = 5
+
+// asksEnd has the coordinator asked what became of the decided transaction, and reports whether it is. The answer counts where neither
+// progress nor log tell: their topics may have been created anew. Under version 1 a late copy of a request may have begun another
+// transaction in the same epoch, and what the coordinator says would be about that.
+func (s *starter) asksEnd() bool {
+	d := &s.known.Decision
+	if d.EndVersion < endVersion2 || s.sawAbort == d.Ordinal {
+		return false
+	}
+	s.m, s.phase, s.begun.ending = nil, describing, true
+	s.wake(s.now.Age + 1)
+	return true
+}
+
+// endDescribed takes what the coordinator says of the decided transaction. It has ended it if it is one epoch on.
+func (s *starter) endDescribed(t *kmsg.DescribeTransactionsResponseTransactionState) {
+	d := &s.known.Decision
+	code := protocol.ErrorCode(t.ErrorCode)
+	ours := protocol.ProducerID(t.ProducerID) == d.Identity.ID && protocol.ProducerEpoch(t.ProducerEpoch) == d.Identity.Epoch+1
+	switch {
+	case code != protocol.None && code != protocol.TransactionalIDNotFound && code.Class() != protocol.Authorization:
+		s.refusedAtStart("DescribeTransactions", code)
+		return
+	case code != protocol.None || !ours:
+	case t.State == "PrepareCommit" || t.State == "PrepareAbort" || t.State == "PrepareEpochFence":
+		s.lookAgain("the coordinator is ending a transaction")
+		return
+	case t.State == "CompleteAbort":
+		s.sawAbort = d.Ordinal
+	}
+	s.begun.ending = false
+	s.concluded()
 }
 
 // timeOver reports whether the coordinator may have aborted the transaction of that moment because it was open for too long.

@@ -84,6 +84,8 @@ type starter struct {
 	versionsNext  int64 // Age before which it is not asked for again
 	version       int16 // that the cluster has finalized calls for; 0: not known yet
 	finalized     int16 // what it has
+
+	sawAbort uint64 // ordinal of the decided transaction that its coordinator has ended with abort; 0: none was seen
 }
 
 // reader admits units to the cut that is being filled, and puts their records into batches.

@@ -61,6 +61,7 @@ type beginning struct {
 	openedAt int64 // Age at which the transaction of that moment was begun; 0: none was open
 	lasts    int64 // its time-out, ms
 	started  int64 // when the transaction that the coordinator has open instead was begun, by its clock; 0: not seen
+	ending   bool  // the coordinator is asked what became of the decided transaction
 }
 
 // trouble is why nothing goes on, for people.
@@ -189,8 +190,11 @@ func (s *starter) broken() {
 	cause, _, detail := s.m.Err()
 	s.trial.say(detail)
 	if s.phase == finishing && s.m.Outcome() == txn.Open {
-		// A time-out or another process has moved the epoch on: the progress will tell.
+		// A time-out or another process has moved the epoch on: the progress will tell, and the coordinator may, until the id is initialised.
 		s.begun.outcome = txn.Open
+		if s.asksEnd() {
+			return
+		}
 		s.concluded()
 		return
 	}
