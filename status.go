@@ -138,7 +138,7 @@ func (p *Producer) Status() *Status {
 	e := p.engines.now.Load()
 	if p.cfg.TransactionalID != "" {
 		settled, stop := context.WithTimeout(ctx, settleWait)
-		_ = e.store.Settle(settled) // a disk that fails, or is slow, shows in what follows
+		_ = bolt.Settle(settled, e.store) // a disk that fails, or is slow, shows in what follows
 		stop()
 	}
 	st := p.status(e.loop.Refresh(ctx))

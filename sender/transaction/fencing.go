@@ -41,7 +41,7 @@ func (s *starter) described(r *kmsg.DescribeTransactionsResponse) {
 	t := &r.TransactionStates[0]
 	code := protocol.ErrorCode(t.ErrorCode)
 	if s.begun.ending {
-		s.endDescribed(t)
+		decidedEnd{s}.described(t)
 		return
 	}
 	switch code {
@@ -99,10 +99,13 @@ func (s *starter) described(r *kmsg.DescribeTransactionsResponse) {
 // endVersion2 is the first version of EndTxn in which each transaction has an epoch of its own.
 const endVersion2 = 5
 
-// asksEnd has the coordinator asked what became of the decided transaction, and reports whether it is. The answer counts where neither
+// decidedEnd is the starter while it asks the coordinator what became of the decided transaction.
+type decidedEnd struct{ *starter }
+
+// asks has the coordinator asked what became of the decided transaction, and reports whether it is. The answer counts where neither
 // progress nor log tell: their topics may have been created anew. Under version 1 a late copy of a request may have begun another
 // transaction in the same epoch, and what the coordinator says would be about that.
-func (s *starter) asksEnd() bool {
+func (s decidedEnd) asks() bool {
 	d := &s.known.Decision
 	if d.EndVersion < endVersion2 || s.sawAbort == d.Ordinal {
 		return false
@@ -112,8 +115,8 @@ func (s *starter) asksEnd() bool {
 	return true
 }
 
-// endDescribed takes what the coordinator says of the decided transaction. It has ended it if it is one epoch on.
-func (s *starter) endDescribed(t *kmsg.DescribeTransactionsResponseTransactionState) {
+// described takes what the coordinator says of the decided transaction. It has ended it if it is one epoch on.
+func (s decidedEnd) described(t *kmsg.DescribeTransactionsResponseTransactionState) {
 	d := &s.known.Decision
 	code := protocol.ErrorCode(t.ErrorCode)
 	ours := protocol.ProducerID(t.ProducerID) == d.Identity.ID && protocol.ProducerEpoch(t.ProducerEpoch) == d.Identity.Epoch+1

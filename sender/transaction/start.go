@@ -192,7 +192,7 @@ func (s *starter) broken() {
 	if s.phase == finishing && s.m.Outcome() == txn.Open {
 		// A time-out or another process has moved the epoch on: the progress will tell, and the coordinator may, until the id is initialised.
 		s.begun.outcome = txn.Open
-		if s.asksEnd() {
+		if (decidedEnd{s}).asks() {
 			return
 		}
 		s.concluded()

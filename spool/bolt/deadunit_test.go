@@ -20,7 +20,6 @@ type unitRig struct {
 	l *testLoop
 
 	mu     sync.Mutex // the committer makes copies
-	points int
 	copies []string
 	armed  bool
 }

@@ -48,7 +48,7 @@ func (s *Store) Sync(ctx context.Context) error {
 }
 
 // Settle is Sync for what was submitted, too, which does not wait for company any longer.
-func (s *Store) Settle(ctx context.Context) error {
+func Settle(ctx context.Context, s *Store) error {
 	s.mu.Lock()
 	if s.err != nil || s.closing || len(s.writes) == 0 {
 		s.mu.Unlock()
