@@ -138,6 +138,16 @@ type StoppedError struct {
 
 func (e *StoppedError) Error() string { return (*sender.StoppedError)(e).Error() }
 
+// RecordError: a record of a batch cannot be taken, and nothing of the batch was. It is also what Err is: ErrTooLarge or ErrInvalidRecord.
+type RecordError struct {
+	Index int // of the record
+	Of    int // how many the batch has
+	Err   error
+}
+
+func (e *RecordError) Error() string { return fmt.Sprintf("record %d of %d: %v", e.Index, e.Of, e.Err) }
+func (e *RecordError) Unwrap() error { return e.Err }
+
 // ConfigError says what is wrong with one configuration key.
 type ConfigError struct {
 	Key   string
@@ -152,7 +162,7 @@ func (e *ConfigError) Error() string {
 		fmt.Fprintf(&b, " = %q", e.Value)
 	}
 	b.WriteString(": ")
-	b.WriteString(e.What)
+	b.WriteString(strings.ReplaceAll(e.What, "\n", "; ")) // several faults of one value
 	return b.String()
 }
 

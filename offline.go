@@ -28,7 +28,7 @@ func Inspect(path string) (*Status, error) {
 		DeadLetters: stats.DeadLetters,
 		Accepted:    c.Accepted, Acked: c.Acked, Pending: c.Pending(), DeadLettered: c.DeadLettered, Expired: c.Expired, Lost: c.Lost,
 		DamagedFiles: stats.DamagedFiles,
-		SpoolPath:    path, SpoolBytes: stats.Bytes, SpoolLimitBytes: stats.Limit, DiskFreeBytes: stats.FreeBytes,
+		SpoolPath:    path, SpoolBytes: stats.Bytes, SpoolLimitBytes: stats.Limit, SpoolDiskBytes: stats.DiskBytes, DiskFreeBytes: stats.FreeBytes,
 		Segments: stats.Segments, IdempotencyKeys: stats.Keys,
 		Link: "down", ClusterID: rec.ClusterID, State: "stopped", Error: rec.Stopped,
 		Topics: make([]TopicStatus, 0, len(rec.Lanes)),

@@ -53,7 +53,7 @@ func parseQuota(entry string) (q topicQuota, err error) {
 
 func checkQuota(bytes int64) error {
 	if bytes < 0 || bytes > 0 && bytes < leastQuota {
-		return fmt.Errorf("a quota is 0 (none) or at least %d", leastQuota)
+		return fmt.Errorf("a quota is 0 (none) or at least %s", keytable.Show(keytable.Size, leastQuota))
 	}
 	return nil
 }
@@ -127,7 +127,7 @@ func (st *Status) quotaStatus(use map[string]bolt.QuotaUse) {
 		}
 		t.QuotaBytes, t.QuotaUsedBytes = q.Bytes, q.Taken
 		if q.Full {
-			t.QuotaFull = fmt.Sprintf("its pending records take %d bytes of at most %d (topic.quota.bytes)", q.Taken, q.Bytes)
+			t.QuotaFull = fmt.Sprintf("its pending records take %d bytes of at most %d (topic.quota.bytes or topic.quota.topics)", q.Taken, q.Bytes)
 		}
 	}
 }

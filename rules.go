@@ -48,8 +48,8 @@ func (u *recordRules) checkAhead(r *Record, clock *clockReading) error {
 	if ahead <= most || now.Before(u.notBefore) {
 		return nil
 	}
-	return fmt.Errorf("%w: its timestamp %s is %v ahead of this host's clock, allowed is %v (timestamp.ahead.max.ms)",
-		ErrInvalidRecord, r.Timestamp.UTC().Format(time.RFC3339), ahead.Round(time.Second), most)
+	return fmt.Errorf("%w: its timestamp %s is ahead of this host's clock, %s, by more than %v (timestamp.ahead.max.ms)",
+		ErrInvalidRecord, r.Timestamp.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339), most)
 }
 
 // MaxPartition is the highest partition that may be asked for. A record for one that the topic

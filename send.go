@@ -71,7 +71,7 @@ func (p *Producer) send(ctx context.Context, r *Record) (Delivery, error) {
 // SendBatch spools all records and notes of a batch in one commit, or none of them, and
 // returns at once. With a Key that was used before, nothing is spooled and the
 // deliveries are those of the first batch; ErrKeyReused if that one had other
-// records. ErrKeyWindow: too many keys within 15 minutes, try again later. Otherwise as Send.
+// records. A *RecordError says which record cannot be taken. ErrKeyWindow: too many keys within 15 minutes, try again later. Otherwise as Send.
 func (p *Producer) SendBatch(ctx context.Context, b Batch) (Deliveries, error) {
 	if p.plain {
 		return p.sendBatch(ctx, &b)
@@ -134,11 +134,11 @@ func (p *Producer) input(ctx context.Context, b *Batch) (*bolt.BatchInput, error
 	for i := range b.Records {
 		r := &b.Records[i]
 		if err := p.rules.check(r, &clock); err != nil {
-			return nil, fmt.Errorf("record %d of %d: %w", i, len(b.Records), err)
+			return nil, &RecordError{i, len(b.Records), err}
 		}
 		partition, err := p.counts.place(ctx, p, r, b.Key != "")
 		if err != nil {
-			return nil, fmt.Errorf("record %d of %d: %w", i, len(b.Records), err)
+			return nil, &RecordError{i, len(b.Records), err}
 		}
 		timestamp := now
 		if !r.Timestamp.IsZero() {

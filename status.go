@@ -35,6 +35,7 @@ type Status struct {
 	SpoolPath       string `json:"spool_path"`
 	SpoolBytes      int64  `json:"spool_bytes"`
 	SpoolLimitBytes int64  `json:"spool_limit_bytes"`
+	SpoolDiskBytes  int64  `json:"spool_disk_bytes"` // what the spool's files take on the disk; SpoolBytes is what is needed of them
 	DiskFreeBytes   int64  `json:"disk_free_bytes"`
 	DeadLetters     int    `json:"dead_letters"`         // that are held now, neither dropped nor replayed; DeadLettered counts all there ever were
 	SpoolFull       string `json:"spool_full,omitempty"` // why nothing is taken now
@@ -174,7 +175,7 @@ func (p *Producer) status(s *loop.Snapshot) *Status {
 		Version: Version(), Time: time.UnixMilli(now.Wall), UptimeSeconds: time.Since(p.opened).Seconds(),
 		Accepted: c.Accepted, Acked: c.Acked, Pending: c.Pending(), DeadLettered: c.DeadLettered, Expired: c.Expired, Lost: c.Lost,
 		DamagedFiles: s.Store.DamagedFiles,
-		SpoolPath:    p.cfg.SpoolPath, SpoolBytes: s.Store.Bytes, SpoolLimitBytes: s.Store.Limit, DiskFreeBytes: s.Store.FreeBytes,
+		SpoolPath:    p.cfg.SpoolPath, SpoolBytes: s.Store.Bytes, SpoolLimitBytes: s.Store.Limit, SpoolDiskBytes: s.Store.DiskBytes, DiskFreeBytes: s.Store.FreeBytes,
 		DeadLetters: s.Store.DeadLetters, SpoolFull: s.Store.Full, Segments: s.Store.Segments, OldestAgeSeconds: grown(s.OldestAge, since), IdempotencyKeys: s.Store.Keys,
 		Link: "down", LinkError: s.Core.LinkErr, ForeignCluster: s.Core.Foreign, Brokers: s.Core.Brokers, ClusterID: s.Core.ClusterID,
 		Producer: identityText(s.Core.Producer), Retries: s.Core.Retries,

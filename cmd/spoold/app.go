@@ -151,13 +151,13 @@ func usageFault(c *cli.Context, err error, _ bool) error {
 		if near != "" {
 			return usagef("unknown flag %s; did you mean %s?", dashed(name), dashed(near))
 		}
-		return usagef("unknown flag %s; see spoold help %s", dashed(name), c.Command.FullName())
+		return usagef("unknown flag %s; see spoold help %s", dashed(name), nameOf(c))
 	}
 	if name, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {
-		return usagef("flag %s needs a value; see spoold help %s", dashed(name), c.Command.FullName())
+		return usagef("flag %s needs a value; see spoold help %s", dashed(name), nameOf(c))
 	}
 	if m := badValue.FindStringSubmatch(text); m != nil {
-		return usagef("flag %s: %s is not understood: want %s; see spoold help %s", dashed(m[2]), m[1], wanted(c, m[2]), c.Command.FullName())
+		return usagef("flag %s: %s is not understood: want %s; see spoold help %s", dashed(m[2]), m[1], wanted(c, m[2]), nameOf(c))
 	}
 	return usagef("%s", strings.TrimSpace(text))
 }
@@ -255,10 +255,15 @@ func permute(app *cli.App, args []string) []string {
 	return append(flags, rest...)
 }
 
+// nameOf is a command with those above it, as it is typed: dlq ls.
+func nameOf(c *cli.Context) string {
+	return strings.TrimPrefix(c.Command.HelpName, c.App.HelpName+" ")
+}
+
 // noArgs refuses arguments that a command has no use for.
 func noArgs(c *cli.Context) error {
 	if c.Args().Present() {
-		return usagef("%s takes no argument, but got %q", c.Command.FullName(), c.Args().First())
+		return usagef("%s takes no argument, but got %q", nameOf(c), c.Args().First())
 	}
 	return nil
 }

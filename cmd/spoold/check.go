@@ -47,8 +47,12 @@ func check(w *world, c *cli.Context, dir string) error {
 		for _, p := range rep.Problems {
 			fmt.Fprintf(w.stdout, "%s\n", p.What)
 		}
-		_, err = fmt.Fprintf(w.stdout, "%s, %s, %s, %s: %s\n", plural(rep.Segments, "segment"), bytesOf(rep.Bytes), plural(rep.Blocks, "block"), plural(rep.Records, "record"),
-			map[bool]string{true: "all is as it was written", false: plural(len(rep.Problems), "problem")}[len(rep.Problems) == 0])
+		read := fmt.Sprintf("%s, %s, %s, %s", plural(rep.Segments, "segment"), bytesOf(rep.Bytes), plural(rep.Blocks, "block"), plural(rep.Records, "record"))
+		if n := len(rep.Problems); n > 0 {
+			_, err = fmt.Fprintf(w.stdout, "%s; what could be read: %s\n", plural(n, "problem"), read)
+		} else {
+			_, err = fmt.Fprintf(w.stdout, "%s: all is as it was written\n", read)
+		}
 	}
 	if err == nil && len(rep.Problems) > 0 {
 		fmt.Fprintf(w.stderr, "spoold: spoold repair %s -o NEW makes a new spool of all that can be vouched for, and leaves this one as it is\n", dir)

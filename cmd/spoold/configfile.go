@@ -95,22 +95,30 @@ func (s *settings) loadProperties(path string, text []byte) {
 	for _, key := range p.Keys() {
 		value, _ := p.Get(key)
 		where := path
-		if line, ok := lines[key]; ok {
-			where = fmt.Sprintf("%s:%d", path, line)
+		if at := lines[key]; len(at) > 0 {
+			where = fmt.Sprintf("%s:%d", path, at[len(at)-1])
+			if len(at) > 1 {
+				s.doubled = append(s.doubled, fmt.Sprintf("%s: %s is there more than once, first on line %d: the last one counts", where, key, at[0]))
+			}
 		}
 		s.set(strings.TrimPrefix(key, "kafka."), value, where)
 	}
 }
 
-// propertyLines finds the line of each key, as far as it is written plainly.
-func propertyLines(text []byte) map[string]int {
-	lines := map[string]int{}
-	n := 0
+// propertyLines finds the lines of each key, as far as it is written plainly.
+func propertyLines(text []byte) map[string][]int {
+	lines := map[string][]int{}
+	n, goesOn := 0, false // goesOn: a value that began on a line before
 	for line := range bytes.Lines(text) {
 		n++
 		line = bytes.TrimSpace(line)
-		if end := bytes.IndexAny(line, "=: \t"); end > 0 {
-			lines[string(line[:end])] = n
+		begins := !goesOn
+		comment := begins && len(line) > 0 && (line[0] == '#' || line[0] == '!')
+		slashes := len(line) - len(bytes.TrimRight(line, "\\"))
+		goesOn = !comment && slashes%2 == 1
+		if end := bytes.IndexAny(line, "=: \t"); begins && !comment && end > 0 {
+			key := string(line[:end])
+			lines[key] = append(lines[key], n)
 		}
 	}
 	return lines

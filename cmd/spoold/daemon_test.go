@@ -250,7 +250,7 @@ func TestStatusListAndMetricsOfARunningDaemonAgree(t *testing.T) {
 			t.Errorf("status --json lacks %q", name)
 		}
 	}
-	if code, out, errs := run(t, "", "ls", "--spool", spool); code != 0 || !strings.Contains(out, "\n0 records pending on 1 topic; the spool takes ") {
+	if code, out, errs := run(t, "", "ls", "--spool", spool); code != 0 || !strings.Contains(out, "\n0 records pending on 1 topic; the spool needs ") {
 		t.Errorf("ls: code %d, %q\n%s", code, errs, out)
 	}
 	var topics []spoold.TopicStatus

@@ -85,7 +85,7 @@ func list(w *world, s *spoold.Status) error {
 	if s.Pending > 0 {
 		oldest = ", the oldest for " + age(s.OldestAgeSeconds)
 	}
-	if _, err := fmt.Fprintf(w.stdout, "%s pending on %s%s; the spool takes %s\n", plural(s.Pending, "record"), plural(len(s.Topics), "topic"), oldest, spoolSize(s)); err != nil {
+	if _, err := fmt.Fprintf(w.stdout, "%s pending on %s%s; the spool needs %s\n", plural(s.Pending, "record"), plural(len(s.Topics), "topic"), oldest, spoolSize(s)); err != nil {
 		return err
 	}
 	return listGaps(w, s)

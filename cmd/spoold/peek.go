@@ -110,7 +110,7 @@ func knownTopic(c *cli.Context, dir, topic string) error {
 			return nil
 		}
 	}
-	return usagef("%s: no record was ever spooled for topic %q in %s (spoold ls lists the topics)", c.Command.Name, topic, dir)
+	return usagef("%s: no record was ever spooled for topic %q in %s (spoold ls lists the topics)", nameOf(c), topic, dir)
 }
 
 func showPending(out *bufio.Writer, p *spoold.PendingRecord) error {

@@ -23,11 +23,12 @@ type settings struct {
 	file   string            // "": none
 	ship   map[string]*shipSection
 
-	faults []error
-	broken bool              // the file could not be read as what it is: what is missing may stand in it
-	faulty map[string]bool   // by name: reported already
-	spelt  map[string]string // by name: how the present layer spells it
-	once   bool              // the present layer may hold each key once
+	faults  []error
+	doubled []string          // what a .properties file says more than once
+	broken  bool              // the file could not be read as what it is: what is missing may stand in it
+	faulty  map[string]bool   // by name: reported already
+	spelt   map[string]string // by name: how the present layer spells it
+	once    bool              // the present layer may hold each key once
 }
 
 func newSettings() *settings {
@@ -246,7 +247,7 @@ func trimmed(names []string) []string {
 
 // warnings are about what is allowed, and probably not meant.
 func (s *settings) warnings() []string {
-	return append(s.cfg.Warnings(), strayVariables(os.Environ())...)
+	return slices.Concat(s.doubled, s.cfg.Warnings(), strayVariables(os.Environ()))
 }
 
 // Flags that mean a configuration key, on more than one command.

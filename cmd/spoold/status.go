@@ -332,12 +332,16 @@ func comma(n uint64) string { return humanize.Comma(int64(n)) }
 
 func bytesOf(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
 
-// spoolSize is what the spool takes, and of how much if that is known.
+// spoolSize is what is needed of the spool, of how much if that is known, and what its files take.
 func spoolSize(s *spoold.Status) string {
-	if s.SpoolLimitBytes <= 0 {
-		return bytesOf(s.SpoolBytes)
+	size := bytesOf(s.SpoolBytes)
+	if s.SpoolLimitBytes > 0 {
+		size = fmt.Sprintf("%s of %s (%d%%)", size, bytesOf(s.SpoolLimitBytes), 100*s.SpoolBytes/s.SpoolLimitBytes)
 	}
-	return fmt.Sprintf("%s of %s (%d%%)", bytesOf(s.SpoolBytes), bytesOf(s.SpoolLimitBytes), 100*s.SpoolBytes/s.SpoolLimitBytes)
+	if s.SpoolDiskBytes > 0 { // 0: a daemon that does not say it
+		size += ", its files take " + bytesOf(s.SpoolDiskBytes)
+	}
+	return size
 }
 
 func oldest(s *spoold.Status) string {

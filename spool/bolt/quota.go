@@ -34,9 +34,9 @@ type QuotaError struct {
 
 func (e *QuotaError) Error() string {
 	if e.More > e.Bytes {
-		return fmt.Sprintf("%d bytes came at once for topic %s, whose pending records may take %d (topic.quota.bytes)", e.More, e.Topic, e.Bytes)
+		return fmt.Sprintf("%d bytes came at once for topic %s, whose pending records may take %d (topic.quota.bytes or topic.quota.topics)", e.More, e.Topic, e.Bytes)
 	}
-	return fmt.Sprintf("topic %s is at its quota: its pending records take %d bytes of at most %d (topic.quota.bytes), and %d more came", e.Topic, e.Taken, e.Bytes, e.More)
+	return fmt.Sprintf("topic %s is at its quota: its pending records take %d bytes of at most %d (topic.quota.bytes or topic.quota.topics), and %d more came", e.Topic, e.Taken, e.Bytes, e.More)
 }
 
 // Is reports whether target is what the error is besides.

@@ -200,7 +200,7 @@ func TestExcessIsWhatIsToBeDropped(t *testing.T) {
 
 func TestAQuotaErrorSaysWhichTopicAndHowMuch(t *testing.T) {
 	err := &QuotaError{"q", 100, 90, 20}
-	if !strings.Contains(err.Error(), "topic q is at its quota: its pending records take 90 bytes of at most 100 (topic.quota.bytes)") {
+	if !strings.Contains(err.Error(), "topic q is at its quota: its pending records take 90 bytes of at most 100 (topic.quota.bytes or topic.quota.topics)") {
 		t.Error(err)
 	}
 }

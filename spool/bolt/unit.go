@@ -42,7 +42,7 @@ func (s *Store) beginUnit(g *group, b *BatchInput) error {
 		return nil
 	}
 	if len(topics) > spool.MaxUnitRuns {
-		return fmt.Errorf("%w: a transaction or batch for %d topics, allowed are %d", ErrInvalid, len(topics), spool.MaxUnitRuns)
+		return fmt.Errorf("%w: a transaction or batch for %d topics, allowed are %d: use more than one", ErrInvalid, len(topics), spool.MaxUnitRuns)
 	}
 	unit := make([]spool.UnitRun, 0, len(topics))
 	for i, topic := range topics {

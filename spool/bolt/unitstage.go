@@ -61,7 +61,7 @@ func (u *StagedUnit) Stage(ctx context.Context, records []RecordInput) error {
 		chunk.add(&records[i], u.s.clock.now().Wall)
 	}
 	if n := len(u.topics); n > spool.MaxUnitRuns {
-		return back(fmt.Errorf("%w: a transaction for %d topics, allowed are %d", ErrInvalid, n, spool.MaxUnitRuns))
+		return back(fmt.Errorf("%w: a transaction for %d topics, allowed are %d: use more than one", ErrInvalid, n, spool.MaxUnitRuns))
 	}
 	if size := u.firstSize(); size > u.s.space.largest {
 		return back(fmt.Errorf("%w: the first records of a transaction for its %d topics have %d bytes together, the spool takes %d at once",

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 	"unicode/utf8"
 )
@@ -20,7 +21,7 @@ type entryV3 struct {
 	sent   bool
 }
 
-// batch takes POST …/records:batch. Entries that cannot be read are failures; the others go in one commit.
+// batch takes POST …/records:batch. Entries that cannot be read or taken are failures; the others go in one commit.
 func (h *Handler) batch(p *parse, w http.ResponseWriter, r *http.Request) *fault {
 	t, how, f := h.askV3(p, r)
 	if f != nil {
@@ -46,10 +47,8 @@ func (h *Handler) batch(p *parse, w http.ResponseWriter, r *http.Request) *fault
 		}
 		defer done()
 	}
-	if len(p.records) > 0 {
-		if d, f = h.spool(p, r, t, how, h.cfg.AdmitTimeout); f != nil {
-			return f
-		}
+	if d, f = h.spoolEntries(p, r, t, how, entries); f != nil {
+		return f
 	}
 	s := &streamV3{h: h, r: r, t: t, how: how}
 	out := append(p.answer[:0], `{"successes":[`...)
@@ -70,6 +69,8 @@ func (h *Handler) batch(p *parse, w http.ResponseWriter, r *http.Request) *fault
 		}
 		if e.sent {
 			at++
+		} else {
+			h.rejected(e.fault, 1)
 		}
 		if e.fault != nil {
 			failures = appendEntry(failures, id, fmt.Appendf(nil, `"error_code":%d,"message":%s`, e.fault.code, e.fault.text()))
@@ -82,6 +83,29 @@ func (h *Handler) batch(p *parse, w http.ResponseWriter, r *http.Request) *fault
 	w.WriteHeader(http.StatusMultiStatus)
 	_, _ = w.Write(p.answer) // nobody is left to report to if the client is gone
 	return nil
+}
+
+// spoolEntries sends the entries that can be read, in one commit, without those that cannot be taken. With an Idempotency-Key the
+// request must stand for the same records whenever it comes: there only an entry that is too large is left out, and one that the
+// cluster or the clock rules out is the whole answer.
+func (h *Handler) spoolEntries(p *parse, r *http.Request, t target, how manner, entries []entryV3) (Deliveries, *fault) {
+	for len(p.records) > 0 {
+		d, f := h.spool(p, r, t, how, h.cfg.AdmitTimeout)
+		if f == nil || f.alone == nil || how.key != "" && f.alone.status != http.StatusRequestEntityTooLarge {
+			return d, f
+		}
+		p.records = slices.Delete(p.records, f.at, f.at+1)
+		for i, at := 0, f.at; ; i++ {
+			if entries[i].sent {
+				at--
+			}
+			if at < 0 {
+				entries[i].sent, entries[i].fault = false, f.alone.partly("this record was not spooled")
+				break
+			}
+		}
+	}
+	return nil, nil
 }
 
 func appendEntry(out, id, fields []byte) []byte {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // fault is an answer that is not 2xx.
@@ -17,6 +18,8 @@ type fault struct {
 	allow     string   // methods, for Allow
 	challenge []string // for WWW-Authenticate
 	more      string   // further members of the body, each after a comma
+	alone     *fault   // what is wrong with one record, where the others could be taken without it
+	at        int      // its index, with alone
 }
 
 func (f *fault) Error() string { return f.message }
@@ -26,6 +29,13 @@ func faultf(status, code int, format string, args ...any) *fault {
 }
 
 func (f *fault) retryAfter(seconds int) *fault { f.retry = seconds; return f }
+
+// partly is the fault where some of the request is spooled already: instead says what is not.
+func (f *fault) partly(instead string) *fault {
+	g := *f
+	g.message = strings.NewReplacer("nothing was spooled", instead, "Nothing was spooled", strings.ToUpper(instead[:1])+instead[1:]).Replace(f.message)
+	return &g
+}
 
 func (f *fault) closing() *fault { f.close = true; return f }
 

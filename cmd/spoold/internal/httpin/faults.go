@@ -28,6 +28,14 @@ func closingFault() *fault {
 
 // sendFault says what a Sink's error means to the client.
 func sendFault(err error) *fault {
+	f := faultOf(err)
+	if of := (*spoold.RecordError)(nil); errors.As(err, &of) {
+		f.alone, f.at = faultOf(of.Err), of.Index
+	}
+	return f
+}
+
+func faultOf(err error) *fault {
 	switch {
 	case errors.Is(err, spoold.ErrUnknown):
 		return faultf(500, 50002, "It is not known whether the records are spooled: send them again with the same Idempotency-Key (%v)", err)
@@ -42,7 +50,7 @@ func sendFault(err error) *fault {
 	case errors.Is(err, spoold.ErrTooLarge):
 		return faultf(413, 413, "Nothing was spooled: %v", err)
 	case errors.Is(err, spoold.ErrInvalidRecord):
-		return faultf(400, 40002, "Bad Request: nothing was spooled: %v", err)
+		return faultf(400, 40002, "Bad Request: nothing was spooled: %s", strings.Replace(err.Error(), spoold.ErrInvalidRecord.Error()+": ", "", 1))
 	case errors.Is(err, spoold.ErrClosed):
 		return closingFault()
 	case errors.Is(err, context.Canceled):

@@ -119,6 +119,9 @@ func (h *Handler) lines(p *parse, w http.ResponseWriter, r *http.Request, t targ
 	if f == nil && b.durable.records == 0 {
 		f = faultf(422, 42206, "Payload error. The body has no lines: send one record a line")
 	}
+	if f != nil && b.durable.lines > 0 {
+		f = f.partly(fmt.Sprintf("nothing behind line %d was spooled", b.durable.lines))
+	}
 	if f != nil {
 		f.more = fmt.Sprintf(`,"lines":%d,"records":%d`, b.durable.lines, b.durable.records)
 		return f.closing()

@@ -26,8 +26,10 @@ func (h *Handler) missing(ctx context.Context, records []spoold.Record) *fault {
 			count = h.sink.Partitions(ctx, topic)
 		}
 		if count > 0 && n >= count {
-			return faultf(404, 40402, "Partition %d not found: topic %s has %d, numbered from 0; nothing was spooled (a partition that was just added is known within metadata.max.age.ms)",
+			f := faultf(404, 40402, "Partition %d not found: topic %s has %d, numbered from 0; nothing was spooled (a partition that was just added is known within metadata.max.age.ms)",
 				n, topic, count)
+			f.alone, f.at = f, i
+			return f
 		}
 	}
 	return nil

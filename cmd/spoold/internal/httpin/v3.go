@@ -159,7 +159,7 @@ func (s *streamV3) write() {
 		if f == nil {
 			out = rep.append(out, s.cluster, s.t.topic, offset)
 		} else if n > 1 {
-			out = append(out, f.body()...)
+			out = append(out, f.partly("this record was not spooled").body()...)
 		}
 		if len(out) > 0 && (len(s.reports) == 0 || len(out) >= reportBytes) {
 			s.flush(out)
