@@ -77,5 +77,8 @@ func codeOf(err error) int {
 	if errors.As(err, &remote) {
 		return remote.Exit
 	}
+	if errors.Is(err, admin.ErrEnded) {
+		return exitUnavailable
+	}
 	return spoold.ExitCode(err)
 }

@@ -44,7 +44,7 @@ func send(req *http.Request, local *http.Client) (*http.Response, error) {
 	r, _ := req.Context().Value(remoteKey{}).(*Remote)
 	if r == nil {
 		res, err := local.Do(req)
-		return res, inner(err)
+		return res, ended(req, inner(err))
 	}
 	to, err := req.URL.Parse(r.url)
 	if err != nil {
@@ -59,6 +59,20 @@ func send(req *http.Request, local *http.Client) (*http.Response, error) {
 		return nil, notReached(to, inner(err))
 	}
 	return res, nil
+}
+
+// ErrEnded: the daemon was asked, and ended, or was killed, before it answered.
+var ErrEnded = errors.New("the daemon ended before it answered")
+
+// ended says of a connection that broke what that means.
+func ended(req *http.Request, err error) error {
+	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+		return err
+	}
+	if req.Method == http.MethodGet || strings.HasSuffix(req.URL.Path, "/ls") {
+		return fmt.Errorf("%w: run the command again", ErrEnded)
+	}
+	return fmt.Errorf("%w: whether it did what was asked is not known; look, and run the command again where it did not", ErrEnded)
 }
 
 // notReached says of an error what to do about it, and which exit code it means.

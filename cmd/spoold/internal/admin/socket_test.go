@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -61,5 +62,33 @@ func TestASocketAnswersItsOwnUserAndIsFollowedNowhere(t *testing.T) {
 	target2, err := os.Stat(target)
 	if text, _ := os.ReadFile(target); err != nil || string(text) != "precious" || target2.Mode().Perm() != 0o644 {
 		t.Errorf("the link was followed: %q, %v", text, target2.Mode())
+	}
+}
+
+// A daemon that is killed in the middle of a request leaves its caller with a connection that ends.
+func TestADaemonThatEndsInTheMiddleIsSaidToHaveEnded(t *testing.T) {
+	dir := t.TempDir()
+	ln, err := ListenUnix(t.Context(), dir, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Read(make([]byte, 4096)) // what it is asked
+			_ = c.Close()
+		}
+	}()
+	client := NewClient(dir)
+	defer client.Close()
+	if _, _, err := client.Status(t.Context()); !errors.Is(err, ErrEnded) || !strings.Contains(err.Error(), "run the command again") {
+		t.Errorf("a question: %v", err)
+	}
+	if _, err := client.Resolve(t.Context(), ResolveRequest{Topic: "t"}); !errors.Is(err, ErrEnded) || !strings.Contains(err.Error(), "is not known") {
+		t.Errorf("an order: %v", err)
 	}
 }

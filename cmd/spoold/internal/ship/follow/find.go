@@ -117,9 +117,7 @@ func (w *finder) list(known map[ship.FileID]string) (list []candidate, dirs []st
 	})
 	for _, path := range paths {
 		add(path, true)
-		if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
-			w.links = true
-		}
+		w.links = w.links || isLink(path)
 	}
 	if w.o.Single {
 		return list, watch
