@@ -71,7 +71,7 @@ func produceOptions(w *world, c *cli.Context) (o produceOpts, s *settings, err e
 		return o, nil, err
 	}
 	if len(s.cfg.BootstrapServers) == 0 {
-		return o, nil, usagef("produce: no broker is given: use -b HOST:PORT")
+		return o, nil, usagef("produce: no broker is given: use -b HOST:PORT, or -c FILE with bootstrap.servers")
 	}
 	o = produceOpts{
 		file: expandHome(c.String("l")), again: c.Bool("again"), timeout: c.Duration("timeout"),

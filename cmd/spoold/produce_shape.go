@@ -50,7 +50,7 @@ func shape(c *cli.Context) (s recordShape, err error) {
 		return s, usagef("%s: no topic is given: use -t TOPIC", name)
 	}
 	if err := spoold.CheckTopic(topic); err != nil {
-		return s, usagef("%s: -t: %w", name, err)
+		return s, usagef("%s: -t: %s", name, strings.TrimPrefix(err.Error(), spoold.ErrInvalidRecord.Error()+": "))
 	}
 	s = recordShape{template: spoold.Record{Topic: topic}, null: c.Bool("Z")}
 	if c.IsSet("K") {

@@ -69,7 +69,7 @@ func resolveCommand(w *world) *cli.Command {
 		Name:      "resolve",
 		Usage:     "say what is to become of the records in doubt of a parked partition, or put aside what cannot leave",
 		ArgsUsage: "TOPIC[:PARTITION]",
-		UsageText: "spoold resolve TOPIC[:PARTITION] --resend|--delivered|--dead-letter [--waiting] [--spool DIR | -c FILE]\n\n" +
+		UsageText: "spoold resolve TOPIC[:PARTITION] [--resend | --delivered | --dead-letter [--waiting]] [--spool DIR | -c FILE]\n\n" +
 			"Example: look at what is in doubt, compare with the topic, then decide:\n\n" +
 			"   spoold resolve orders:2\n   spoold resolve orders:2 --resend",
 		Description: "A partition is parked when spoold cannot know whether records that it sent are on the cluster, and guessing would lose or\n" +

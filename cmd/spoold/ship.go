@@ -63,7 +63,7 @@ func shipOptions(w *world, c *cli.Context) (*shipRun, error) {
 		return nil, err
 	}
 	if len(s.cfg.BootstrapServers) == 0 {
-		return nil, usagef("ship: no broker is given: use -b HOST:PORT")
+		return nil, usagef("ship: no broker is given: use -b HOST:PORT, or -c FILE with bootstrap.servers")
 	}
 	run := &shipRun{w: w, s: s, json: c.Bool("json"), timeout: c.Duration("timeout")}
 	if c.Bool("once") { // else it waits for room as long as it runs
@@ -132,7 +132,7 @@ func (r *shipRun) files(c *cli.Context) error {
 // timeoutFlag is the --timeout of a run that ends.
 func timeoutFlag(when string) cli.Flag {
 	return &cli.DurationFlag{Name: "timeout", Value: 5 * time.Minute,
-		Usage: when + "the longest wait for the cluster: for the acks at the end, and for room in a full spool where max.block.ms is longer"}
+		Usage: when + "the longest wait for the cluster: for the acks at the end, and for room in a full spool, which max.block.ms bounds, too"}
 }
 
 // waitsFor has a record wait for room in a full spool no longer than --timeout: it is the cluster that makes room.
