@@ -31,8 +31,16 @@ func TestATimestampFarAheadIsRefusedUnlessTheClockIsWrong(t *testing.T) {
 	if !errors.Is(err, spoold.ErrInvalidRecord) || !strings.Contains(err.Error(), "2h0m0s ahead") || !strings.Contains(err.Error(), "timestamp.ahead.max.ms") {
 		t.Errorf("2 hours ahead: %v", err)
 	}
+	if err := stamped(1 << 62); err == nil || !strings.Contains(err.Error(), "ahead of this host's clock") {
+		t.Errorf("146 years ahead: %v", err)
+	}
+	_, err = p.Send(patient(t), spoold.Record{Topic: "t", Timestamp: time.UnixMilli(99999999999999)})
+	if err == nil || !strings.Contains(err.Error(), "is over 292 years ahead of") {
+		t.Errorf("in the year 5138: %v", err)
+	}
 	_, err = p.SendBatch(patient(t), spoold.Batch{Records: []spoold.Record{{Topic: "t"}, {Topic: "t", Timestamp: now.Add(2 * time.Hour)}}})
-	if !errors.Is(err, spoold.ErrInvalidRecord) {
+	var of *spoold.RecordError
+	if !errors.Is(err, spoold.ErrInvalidRecord) || !errors.As(err, &of) || of.Index != 1 || of.Of != 2 {
 		t.Errorf("in a batch: %v", err)
 	}
 	closeNow(t, p)

@@ -108,7 +108,7 @@ func TestQuotasOfTheConfigurationAreChecked(t *testing.T) {
 		"audit=1GiB:forget":  "policy must be one of block, reject, drop-oldest",
 		"no/topic=1GiB":      "topic",
 		"audit=much":         "audit=much",
-		"audit=1024":         "at least 65536",
+		"audit=1024":         "at least 64KiB",
 		"audit=1GiB,audit=0": "twice",
 	} {
 		cfg := spoold.DefaultConfig()

@@ -2,6 +2,7 @@ package spoold
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/spoold/spoold/protocol"
@@ -48,8 +49,12 @@ func (u *recordRules) checkAhead(r *Record, clock *clockReading) error {
 	if ahead <= most || now.Before(u.notBefore) {
 		return nil
 	}
-	return fmt.Errorf("%w: its timestamp %s is ahead of this host's clock, %s, by more than %v (timestamp.ahead.max.ms)",
-		ErrInvalidRecord, r.Timestamp.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339), most)
+	by := ahead.Round(time.Second).String()
+	if ahead == math.MaxInt64 { // as far as a Duration goes
+		by = "over 292 years"
+	}
+	return fmt.Errorf("%w: its timestamp %s is %s ahead of this host's clock, allowed is %v (timestamp.ahead.max.ms)",
+		ErrInvalidRecord, r.Timestamp.UTC().Format(time.RFC3339), by, most)
 }
 
 // MaxPartition is the highest partition that may be asked for. A record for one that the topic
