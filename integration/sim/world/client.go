@@ -138,7 +138,7 @@ func (c *client) attempt(a *ask) {
 			c.w.count("answer to a client lost")
 			return
 		}
-		c.w.ag.After(c.rng.Int64N(3), func() { c.answered(a, r, day) })
+		c.w.ag.After(c.rng.Int64N(3), func() { c.answered(a, mine, r, day) })
 	})
 	if hasty {
 		again(1 + c.rng.Int64N(3))
@@ -155,8 +155,8 @@ func (c *client) awake(ms int64) int64 {
 	return max(ms, c.w.night-c.w.ag.Now()+ms)
 }
 
-// answered takes the host's word.
-func (c *client) answered(a *ask, r check.Result, day int) {
+// answered takes the host's word on an attempt. Only the last one is made again: the others were when they were late.
+func (c *client) answered(a *ask, attempt int, r check.Result, day int) {
 	if c.ask != a || a.answered {
 		return
 	}
@@ -170,7 +170,7 @@ func (c *client) answered(a *ask, r check.Result, day int) {
 		c.pause()
 	case check.Refused, check.Unknown:
 		c.w.ag.After(c.awake(10+c.rng.Int64N(40)), func() {
-			if c.ask == a && !a.answered {
+			if c.ask == a && !a.answered && a.attempt == attempt {
 				c.unanswered(a)
 			}
 		})

@@ -94,7 +94,7 @@ func (h *host) heal() {
 
 func (w *World) clientsDone() bool {
 	for _, c := range w.clients {
-		if !c.done && !c.h.gone {
+		if !c.done && !c.h.gone && !refusedForGood(c.h) {
 			return false
 		}
 	}

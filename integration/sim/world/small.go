@@ -77,6 +77,13 @@ func lacks(h *host, ms int64) bool {
 	return true
 }
 
+// refusedForGood reports whether a host's clients may be refused without end: on a small disk that records fill of which no choice
+// of the operator's is right.
+func refusedForGood(h *host) bool {
+	_, small := h.disk.(*disk.Alone)
+	return small && h.stuck
+}
+
 // roomless says which hosts whose records have all left have no room, or keep too much of it.
 func roomless(w *World) (out []check.Violation) {
 	for _, h := range w.hosts {
