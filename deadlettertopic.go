@@ -46,7 +46,7 @@ func (d *deadTopic) observe(p *Producer) func(bolt.CommitStats) {
 			d.poke()
 		}
 		if s.Dropped > 0 {
-			p.env.Logger.Error("the oldest dead letters are lost: dlq.full is drop-oldest, and they take all of dlq.max.bytes", "event", "dlq.dropped", "records", s.Dropped)
+			p.env.Logger.Error("the oldest dead letters are lost: dlq.full is drop-oldest, and they take all of dlq.max.bytes, or of a full spool", "event", "dlq.dropped", "records", s.Dropped)
 		}
 		p.env.Hooks.committed(s)
 	}

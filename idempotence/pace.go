@@ -73,7 +73,7 @@ func (p *pace) atOnce() { p.attempts, p.retryAt, p.Detail = 0, 0, "" }
 // waitForDeadRoom has b, which was refused for good, wait until there is room for dead letters: it is sent now and then, and refused
 // until then.
 func (p *pace) waitForDeadRoom(e *Env, b *Sealed, topic string) {
-	why := "refused for good, and dead letters take all of dlq.max.bytes (dlq.full is block): replay or drop some of them (spoold dlq)"
+	why := "refused for good, and dead letters take all of dlq.max.bytes, or of a full spool (dlq.full is block): replay or drop some of them (spoold dlq)"
 	if !p.deadRoom {
 		e.event(TopicTrouble{Topic: topic, Code: b.code, Message: why})
 	}

@@ -56,7 +56,7 @@ func (s *committer) commit(c *Commit, w *work) (err error) {
 	s.dead.releaseMarks()
 	s.compose(t, g)
 	// Without room it is tried all the same: pages that were freed may do.
-	_ = s.space.reserve(t.target, int64(len(t.block)+len(t.staged)+len(t.keys)+4*t.changes.Bytes())+s.space.reserved()/2)
+	_ = s.space.reserve(t.target, int64(len(t.block)+len(t.staged)+len(t.keys)+4*t.changes.Bytes()))
 	if err := s.write(t); err != nil {
 		return err
 	}

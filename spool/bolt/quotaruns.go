@@ -1,77 +1,204 @@
 package bolt
 
 import (
+	"cmp"
+	"encoding/binary"
 	"slices"
 
 	"github.com/spoold/spoold/spool"
 )
 
-// quotaRuns say what the pending entries of a lane take: by commit, or by several of them. Within a run all entries count the same.
+// quotaRuns say what the pending entries of a lane take, to the byte: by commit, or by several of them.
 type quotaRuns struct {
 	list  []quotaRun // ascending, not overlapping
-	bytes int64      // of what is left of them
+	bytes int64      // that they hold
+	sizes int        // bytes that the sizes of all runs take
 }
 
 type quotaRun struct {
 	spool.Span
-	bytes int64 // of all entries
-	count int   // entries; others of Span had left before
-	left  int   // entries that have not left
+	held int64 // bytes of entries that have not left; of an unknown run, no less than they take
+	left int   // entries that have not left
+	// each is the size of an entry, where all that have not left have the same one; 0: they may differ. Then sizes are those of all
+	// entries of Span, as uvarints; 0 for one that had left before. nil: they are to be measured once some leave.
+	each    int64
+	sizes   []byte
+	unknown bool // held is to be measured
 }
 
-// maxRuns bounds the runs of a lane: with more, neighbours become one.
-const maxRuns = 2048
+// maxRuns bounds the runs of a lane: with more, neighbours become one. maxSizes bounds what is kept of their sizes: with more, a run is
+// measured whenever some of it leave.
+const (
+	maxRuns  = 2048
+	maxSizes = 1 << 20
+)
 
-func (r *quotaRun) held() int64 {
-	if r.left == r.count {
-		return r.bytes
+// How many bytes of records are read after a commit, and at a start, to measure what is left of a lane.
+const (
+	measureStep    = 64 << 20
+	measureAtStart = 256 << 20
+)
+
+// add puts in entries that were committed: behind all others.
+func (x *quotaRuns) add(sp spool.Span, section []byte) {
+	r := quotaRun{Span: sp, left: sp.Len(), held: int64(len(section))}
+	var sizes []byte
+	for b := section; len(b) > 0; {
+		size, n := binary.Uvarint(b)
+		if n <= 0 || size > uint64(len(b)-n) {
+			sizes = nil // the reader will meet it
+			break
+		}
+		sizes = binary.AppendUvarint(sizes, size+uint64(n))
+		b = b[n+int(size):]
 	}
-	return r.bytes / int64(r.count) * int64(r.left)
+	x.keep(&r, sizes)
+	x.put(r)
 }
 
-// add puts in entries that were committed: behind all others, unless it is followed by sort.
-func (x *quotaRuns) add(sp spool.Span, bytes int64, count int) {
-	r := quotaRun{sp, bytes, count, count}
+// addUnmeasured puts in entries that take so many bytes in all: behind all others.
+func (x *quotaRuns) addUnmeasured(sp spool.Span, bytes int64) {
+	x.put(quotaRun{Span: sp, left: sp.Len(), held: bytes})
+}
+
+func (x *quotaRuns) put(r quotaRun) {
 	x.list = append(x.list, r)
-	x.bytes += r.held()
+	x.bytes += r.held
 	if len(x.list) > maxRuns {
 		x.join()
+	}
+}
+
+// keep keeps the sizes of a run's entries, if they are many and differ, within bounds.
+func (x *quotaRuns) keep(r *quotaRun, sizes []byte) {
+	r.each = 0
+	for b := sizes; len(b) > 0; {
+		size, n := binary.Uvarint(b)
+		b = b[n:]
+		if size == 0 || int64(size) == r.each {
+			continue
+		}
+		if r.each != 0 {
+			if r.each = 0; x.sizes+len(sizes) <= maxSizes {
+				r.sizes = sizes
+				x.sizes += len(sizes)
+			}
+			return
+		}
+		r.each = int64(size)
 	}
 }
 
 // join makes one run of two.
 func (x *quotaRuns) join() {
 	joined := x.list[:0]
-	x.bytes = 0
 	for i := 0; i < len(x.list); i += 2 {
 		r := x.list[i]
 		if i+1 < len(x.list) {
 			next := &x.list[i+1]
-			// What has left counts no more: the others keep their sizes.
-			r = quotaRun{spool.Span{First: r.First, End: next.End}, r.held() + next.held(), r.left + next.left, r.left + next.left}
-		}
-		if r.count == 0 {
-			continue
+			x.sizes -= len(r.sizes) + len(next.sizes)
+			if r.sizes = nil; r.each != next.each {
+				r.each = 0
+			}
+			r.Span, r.held, r.left, r.unknown = spool.Span{First: r.First, End: next.End}, r.held+next.held, r.left+next.left, r.unknown || next.unknown
 		}
 		joined = append(joined, r)
-		x.bytes += r.held()
 	}
 	x.list = joined
 }
 
-// settle brings up to date what is left, and says how many bytes have left.
-func (x *quotaRuns) settle(settled *spool.Set) (freed int64) {
-	before := x.bytes
-	x.bytes = 0
+// settle brings up to date what is left. It says which runs are to be measured: they hold what they held until then.
+func (x *quotaRuns) settle(settled *spool.Set) (measure []spool.Span) {
 	low := settled.Low()
-	x.list = slices.DeleteFunc(x.list, func(r quotaRun) bool { return r.End <= low })
-	for i := range x.list {
-		r := &x.list[i]
-		r.left = min(r.left, r.Len()-settled.CountIn(r.Span))
-		x.bytes += r.held()
+	x.bytes = 0
+	rest := x.list[:0]
+	for _, r := range x.list {
+		left := 0
+		if r.End > low {
+			left = r.Len() - settled.CountIn(r.Span)
+		}
+		if left == 0 {
+			x.sizes -= len(r.sizes)
+			continue
+		}
+		if left != r.left {
+			switch r.left = left; {
+			case r.each > 0:
+				r.held = r.each * int64(left)
+			case r.sizes != nil:
+				r.held = r.sum(settled)
+			default:
+				r.unknown = true
+			}
+		}
+		if r.unknown {
+			measure = append(measure, r.Span)
+		}
+		x.bytes += r.held
+		rest = append(rest, r)
 	}
-	x.list = slices.DeleteFunc(x.list, func(r quotaRun) bool { return r.left == 0 })
-	return before - x.bytes
+	clear(x.list[len(rest):])
+	x.list = rest
+	return measure
+}
+
+// sum is what the entries that have not left take.
+func (r *quotaRun) sum(settled *spool.Set) (held int64) {
+	i, next := r.First, settled.NextAbsent(r.First)
+	for b := r.sizes; len(b) > 0; i++ {
+		size, n := binary.Uvarint(b)
+		if b = b[n:]; i == next {
+			held += int64(size)
+			next = settled.NextAbsent(i + 1)
+		}
+	}
+	return held
+}
+
+// measured puts in the sizes of a run's entries that have not left.
+func (x *quotaRuns) measured(sp spool.Span, sizes []byte, held int64) {
+	at, found := slices.BinarySearchFunc(x.list, sp.First, func(r quotaRun, i spool.Index) int { return cmp.Compare(r.First, i) })
+	if !found {
+		return
+	}
+	r := &x.list[at]
+	x.bytes += held - r.held
+	r.held, r.unknown = held, false
+	x.keep(r, sizes)
+}
+
+// measure reads what the entries of a lane take that have not left, about most bytes of them: what is left over holds what it held
+// before until the next call. The committer, or a start.
+func (s *quotas) measure(q *quota, spans []spool.Span, most int64) {
+	for _, sp := range spans {
+		if most <= 0 {
+			return
+		}
+		s.view.RLock()
+		settled := s.state.Settled(q.id)
+		var at []spool.Index
+		for i := settled.NextAbsent(sp.First); i < sp.End; i = settled.NextAbsent(i + 1) {
+			at = append(at, i)
+		}
+		s.view.RUnlock()
+		var sizes []byte
+		held, next := int64(0), sp.First
+		err := s.dead.heldEntries(q.id, at, func(i spool.Index, raw []byte) {
+			for ; next < i; next++ {
+				sizes = append(sizes, 0)
+			}
+			sizes = binary.AppendUvarint(sizes, uint64(len(raw)))
+			held += int64(len(raw))
+			next++
+		})
+		if err != nil {
+			continue // the reader will meet it
+		}
+		most -= held
+		s.view.Lock()
+		q.runs.measured(sp, sizes, held)
+		s.view.Unlock()
+	}
 }
 
 // first is one above the last of so many entries from index from on that they take need bytes, or all; 0: there are none.
@@ -81,9 +208,9 @@ func (x *quotaRuns) first(need int64, from spool.Index, settled *spool.Set) (end
 		if r.End <= from {
 			continue
 		}
-		each := max(r.bytes/int64(r.count), 1)
-		if r.First >= from && r.held() <= need {
-			need -= r.held()
+		each := max(r.held/int64(r.left), 1)
+		if r.First >= from && r.held <= need {
+			need -= r.held
 			end = r.End
 		} else {
 			for i := settled.NextAbsent(max(r.First, from)); i < r.End && need > 0; i = settled.NextAbsent(i + 1) {
@@ -113,20 +240,25 @@ func (s *quotas) committed(t *transaction, g *group) {
 		}
 	}
 	s.mu.Unlock()
-	freed := make([]int64, len(list))
+	before, freed, measure := make([]int64, len(list)), make([]int64, len(list)), make([][]spool.Span, len(list))
 	s.view.Lock()
 	for _, sect := range g.sections {
 		if q := sect.lane.quota; q != nil {
-			q.runs.add(spool.Span{First: sect.first, End: sect.first + spool.Index(sect.count)}, int64(len(sect.buf)-spool.BlockHeader), sect.count)
+			q.runs.add(spool.Span{First: sect.first, End: sect.first + spool.Index(sect.count)}, sect.buf[spool.BlockHeader:])
 		}
 	}
 	if u := g.unitCommit; u != nil {
 		s.addUnit(u)
 	}
 	for i, q := range list {
-		freed[i] = q.runs.settle(s.state.Settled(q.id))
+		before[i] = q.runs.bytes
+		measure[i] = q.runs.settle(s.state.Settled(q.id))
 	}
 	s.view.Unlock()
+	for i, q := range list {
+		s.measure(q, measure[i], measureStep)
+		freed[i] = before[i] - q.runs.bytes
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, q := range list {
@@ -158,7 +290,7 @@ func (s *quotas) committed(t *transaction, g *group) {
 func (s *quotas) addUnit(u *unitCommit) {
 	for i, r := range u.runs {
 		if q := u.quotas[i]; q != nil && r.Count > 1 {
-			q.runs.add(spool.Span{First: r.First + 1, End: r.Span().End}, u.bytes[i], r.Count-1)
+			q.runs.addUnmeasured(spool.Span{First: r.First + 1, End: r.Span().End}, u.bytes[i])
 		}
 	}
 }
@@ -181,8 +313,8 @@ func (s *opening) countQuotas() error {
 	}
 	for _, l := range s.laneByID {
 		if q := l.quota; q != nil {
-			slices.SortFunc(q.runs.list, func(a, b quotaRun) int { return int(int64(a.First) - int64(b.First)) })
-			q.runs.settle(s.state.Settled(l.id))
+			slices.SortFunc(q.runs.list, func(a, b quotaRun) int { return cmp.Compare(a.First, b.First) })
+			s.quotas.measure(q, q.runs.settle(s.state.Settled(l.id)), measureAtStart)
 			for len(q.runs.list) > maxRuns {
 				q.runs.join()
 			}
@@ -224,7 +356,7 @@ func (s *opening) countIndex(x *index, listed func(spool.LaneID) []spool.Extent)
 			if r.dead {
 				continue
 			}
-			here, all := r.span, 0
+			here := r.span
 			for _, e := range listed(id) {
 				if e.First < r.span.End && r.span.First < e.End {
 					here = spool.Span{First: max(here.First, e.First), End: min(here.End, e.End)}
@@ -232,11 +364,11 @@ func (s *opening) countIndex(x *index, listed func(spool.LaneID) []spool.Extent)
 			}
 			count := 0
 			for _, sp := range r.entriesOf() {
-				all += sp.Len()
 				count += max(int(min(sp.End, here.End))-int(max(sp.First, here.First)), 0)
 			}
 			if count > 0 {
-				q.runs.list = append(q.runs.list, quotaRun{here, int64(r.len) * int64(count) / int64(all), count, count})
+				whole := here == r.span && count == here.Len()
+				q.runs.list = append(q.runs.list, quotaRun{Span: here, held: int64(r.len), left: count, unknown: !whole})
 			}
 		}
 	}

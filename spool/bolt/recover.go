@@ -278,7 +278,7 @@ func (s *opening) firstCommit(fresh bool) error {
 	t.gone = append(s.active.index.sweep(s.state), s.active.index.staged.all()...)
 	s.active.index.dropAllStaged()
 	s.committer.composeKeys(t, s.open)
-	_ = s.space.reserve(t.target, int64(len(t.keys)+4*t.changes.Bytes())+s.space.reserved())
+	_ = s.space.reserve(t.target, int64(len(t.keys)+4*t.changes.Bytes())+s.space.reserved()/2)
 	if err := s.committer.write(t); err != nil {
 		return s.poison(fmt.Errorf("first commit: %w", err))
 	}

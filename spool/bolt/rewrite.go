@@ -240,7 +240,7 @@ func (s *rewriter) takeMeasurements() {
 func (s *rewriter) roomToCarry(step int64, full bool) bool {
 	need := step + fileSlack
 	if !full {
-		err := s.space.grow(s.active, s.active.hwm+need+s.space.ahead())
+		err := s.space.grow(s.active, s.active.hwm+need+s.space.ahead(), s.space.spare())
 		if err == nil {
 			return true
 		}
@@ -252,7 +252,7 @@ func (s *rewriter) roomToCarry(step int64, full bool) bool {
 	s.mu.Lock()
 	need += s.space.reserved() + int64(s.open.bytes)
 	s.mu.Unlock()
-	if s.space.grow(s.active, s.active.hwm+need) == nil {
+	if s.space.grow(s.active, s.active.hwm+need, 0) == nil {
 		return true
 	}
 	if full && s.space.next != nil && s.space.next.allocated-2*s.active.stateBytes >= need && s.active.allocated-s.active.hwm < s.space.next.allocated/2 {

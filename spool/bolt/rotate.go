@@ -49,7 +49,7 @@ func (s *committer) maybeRotate(t *transaction, g *group, asked bool) error {
 	}
 	if s.space.next == nil {
 		// Before the first commit, or when the disk is short: it goes on in the old one, where there is room for what is accepted.
-		if err := s.space.prepareNext(); err != nil {
+		if err := s.space.prepareNext(0); err != nil {
 			return nil //nolint:nilerr // checkSpace meets it again, and says so
 		}
 	}

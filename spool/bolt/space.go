@@ -59,6 +59,13 @@ func (s *space) ahead() int64 { return 2*int64(s.hardCap) + s.reserved() }
 // reserved is the reserve, smaller where groups are small.
 func (s *space) reserved() int64 { return min(stateReserve, 2*int64(s.hardCap)) }
 
+// spare is how much of what the files may own is not for records: settlements, dead letters and rewriting take it while the spool is
+// full, so that the files do not pass the limit for them.
+func (s *space) spare() int64 { return s.reserved() }
+
+// spent reports whether a full spool has used up most of what spare left. What fills the disk beside it does not count.
+func (s *space) spent() bool { return s.owned() > s.opt.MaxBytes-s.spare()/2 }
+
 // segmentBytes is the live bytes at which the active segment is left.
 func (s *space) segmentBytes() int64 {
 	return max(min(s.opt.SegmentBytes, s.limit/16), 8*s.active.stateBytes)
@@ -167,16 +174,22 @@ func (s *space) allocate(a *active, want int64) error {
 	return err
 }
 
-// reserve makes the segment own need more bytes than are in use, whatever the limit is.
-func (s *space) reserve(a *active, need int64) error { return s.allocate(a, s.roundUp(a.hwm+need)) }
+// reserve makes the segment own need more bytes than are in use, whatever the limit is, and some more for the next time within it.
+func (s *space) reserve(a *active, need int64) error {
+	want := s.roundUp(a.hwm + need + s.reserved()/2)
+	if s.owned()+want-a.allocated > s.limit {
+		want = (a.hwm + need + pageSize - 1) / pageSize * pageSize
+	}
+	return s.allocate(a, want)
+}
 
-// grow is reserve within the limit.
-func (s *space) grow(a *active, want int64) error {
+// grow makes the segment own its first want bytes, if spare bytes are left within the limit then.
+func (s *space) grow(a *active, want, spare int64) error {
 	want = s.roundUp(want)
 	if want <= a.allocated {
 		return nil
 	}
-	if err := s.within(want - a.allocated); err != nil {
+	if err := s.within(want - a.allocated + spare); err != nil {
 		return err
 	}
 	if err := s.allocate(a, want); err != nil {
@@ -210,13 +223,13 @@ func (s *space) nextNeed() int64 {
 	return s.roundUp(4*pageSize + 2*max(s.active.stateBytes, minState) + s.ahead() + largest/2)
 }
 
-// prepareNext makes the next segment, or makes it larger.
-func (s *space) prepareNext() error {
+// prepareNext makes the next segment, or makes it larger, if spare bytes are left within the limit then.
+func (s *space) prepareNext(spare int64) error {
 	need := s.nextNeed()
 	if s.next != nil {
-		return s.grow(s.next, need)
+		return s.grow(s.next, need, spare)
 	}
-	if err := s.within(need); err != nil {
+	if err := s.within(need + spare); err != nil {
 		return err
 	}
 	number := s.active.number + 1
@@ -317,24 +330,25 @@ func (s *space) whyFull(always bool) (why error, grant int, noGrant, broken erro
 			return err, 0, nil, s.active.removed()
 		}
 	}
-	why = s.within(0)
+	spare := s.spare()
+	why = s.within(spare)
 	if why == nil {
-		why = s.grow(s.active, s.active.hwm+s.ahead())
+		why = s.grow(s.active, s.active.hwm+s.ahead(), spare)
 	}
 	if why == nil {
-		why = s.prepareNext()
+		why = s.prepareNext(spare)
 	}
 	var path *os.PathError
 	if errors.As(why, &path) && !passing(why) {
 		return why, 0, nil, why
 	}
 	if why == nil && wanted > 0 {
-		if noGrant = s.grow(s.active, s.active.hwm+s.ahead()+int64(wanted)+fileSlack); noGrant == nil {
+		if noGrant = s.grow(s.active, s.active.hwm+s.ahead()+int64(wanted)+fileSlack, spare); noGrant == nil {
 			grant = wanted
 		}
 	}
 	if why == nil && wanted == 0 && refused > 0 {
-		noGrant = s.within(max(s.roundUp(s.active.hwm+s.ahead()+int64(refused)+fileSlack)-s.active.allocated, 0))
+		noGrant = s.within(max(s.roundUp(s.active.hwm+s.ahead()+int64(refused)+fileSlack)-s.active.allocated, 0) + spare)
 	}
 	return why, grant, noGrant, nil
 }

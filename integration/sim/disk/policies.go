@@ -57,7 +57,7 @@ func (a *Alone) Overdrawn() string {
 	store := a.real.life.store
 	quotas := store.Quotas()
 	for _, topic := range slices.Sorted(maps.Keys(quotas)) {
-		if q := quotas[topic]; q.Taken > q.Bytes+groupBytes || q.Taken < 0 { // what is left of a commit counts as its records do on average
+		if q := quotas[topic]; q.Taken > q.Bytes || q.Taken < 0 {
 			return fmt.Sprintf("records of topic %s take %d bytes of at most %d", topic, q.Taken, q.Bytes)
 		}
 	}

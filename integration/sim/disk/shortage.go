@@ -27,8 +27,8 @@ func (a *Alone) look() {
 	a.real.dir.settled()
 }
 
-// Owned is what the files own, and what they may: settlements and dead letters of a full spool take a little more for a while.
-func (a *Alone) Owned() (bytes, most int64) { return a.stats.DiskBytes, a.stats.Limit + 2*groupBytes }
+// Owned is what the files own, and what they may.
+func (a *Alone) Owned() (bytes, most int64) { return a.stats.DiskBytes, a.stats.Limit }
 
 // What the files of a spool may own beyond twice what is held, when all is at rest: four segments, each of at least eight states, and
 // the state.
