@@ -24,7 +24,7 @@ func TestALargeBatchWithoutRoomIsToldTheLimit(t *testing.T) {
 	var err error
 	n := 0
 	for ; err == nil && n < 100; n++ {
-		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		_, err = l.s.Append(ctx, "a", 1, -1, nil, large, nil)
 		cancel()
 	}
