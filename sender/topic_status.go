@@ -63,12 +63,15 @@ func (ts *topics) partitionStatus(p *partition) PartitionStatus {
 	switch {
 	case p.Phase() != idempotence.Ready:
 		ps.InDoubt = p.InDoubt()
-	case p.RefusedMaybe() > 0:
+	case waitsForNext(p):
 		ps.InDoubt = p.RefusedMaybe()
 		ps.State, ps.Detail = "resolving", refusedMaybe
 	}
 	return ps
 }
+
+// waitsForNext reports whether a refused record of p is decided by the ack of the next one.
+func waitsForNext(p *partition) bool { return p.Phase() == idempotence.Ready && p.RefusedMaybe() > 0 }
 
 // PartitionAdvice says what can be done about records for partition n of topic, which does not have it.
 func PartitionAdvice(topic string, n int32) string {
@@ -95,11 +98,11 @@ func (ts *topics) topicTrouble(l *lane, age int64) string {
 	for _, p := range l.parts {
 		progress = max(progress, p.Progress)
 		stuck := age-max(p.since, p.Progress, link.Since) >= stuckAfter
+		if stuck && waitsForNext(p) { // others of the topic may leave meanwhile
+			return "partition " + itoa(p.ID) + ": " + refusedMaybe
+		}
 		if p.active && p.Phase() != idempotence.Parked && p.Detail != "" && (p.RefusedForNow() || p.WaitsForTime() || p.WaitsForDeadRoom() || stuck) {
 			return "partition " + itoa(p.ID) + ": " + p.Detail
-		}
-		if stuck && p.RefusedMaybe() > 0 { // others of the topic may leave meanwhile
-			return "partition " + itoa(p.ID) + ": " + refusedMaybe
 		}
 	}
 	if age-progress >= stuckAfter {
