@@ -213,7 +213,7 @@ func TestByDefaultARefusedRecordWaitsUntilThereIsRoom(t *testing.T) {
 			return false
 		}
 		for i := range st.Topics {
-			if strings.Contains(st.Topics[i].Trouble, "dlq.max.bytes (dlq.full is block)") {
+			if strings.Contains(st.Topics[i].Trouble, "dlq.max.bytes, or of a full spool (dlq.full is block)") {
 				return true
 			}
 		}
