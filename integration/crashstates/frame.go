@@ -72,6 +72,8 @@ type fileFrame struct {
 	sum     uint64 // of what is safe
 	slots   []int  // ascending by sector
 	resized bool   // a new size waits
+	least   int64  // the smallest size that it may have
+	longer  bool   // a write waits that may make it longer
 	nameNow string
 	sizeNow int64
 	sumNow  uint64
@@ -88,7 +90,7 @@ func (d *Disk) frame() *frame {
 	fr := &frame{}
 	byFile := map[*powercut.File]*fileFrame{}
 	for _, f := range d.Files {
-		x := &fileFrame{File: f, sum: d.sumOfFile(f)}
+		x := &fileFrame{File: f, sum: d.sumOfFile(f), least: f.Size}
 		fr.files = append(fr.files, x)
 		byFile[f] = x
 	}
@@ -168,7 +170,7 @@ func (b *builder) slot(f *fileFrame, at int64) *versions {
 func (b *builder) change(f *fileFrame, c *powercut.Change) {
 	switch c.Kind {
 	case powercut.Truncate:
-		if !f.resized && c.Size == f.Size {
+		if !f.resized && !f.longer && c.Size == f.Size {
 			return
 		}
 		for at := c.Size / sector; at*sector < int64(len(f.Data)); at++ {
@@ -179,7 +181,7 @@ func (b *builder) change(f *fileFrame, c *powercut.Change) {
 				b.slot(f, s.at).many = true
 			}
 		}
-		f.resized = true
+		f.resized, f.least = true, min(f.least, c.Size)
 		b.fr.units = append(b.fr.units, unit{file: f, kind: Truncate, end: c.Size})
 		return
 	case powercut.Allocate:
@@ -190,11 +192,12 @@ func (b *builder) change(f *fileFrame, c *powercut.Change) {
 		b.fr.units = append(b.fr.units, unit{file: f, kind: Allocate, end: c.Size})
 		return
 	}
+	f.longer = f.longer || c.Off+int64(len(c.Data)) > f.Size
 	longer := unit{file: f, kind: Allocate}
 	for from := c.Off; from < c.Off+int64(len(c.Data)); {
 		at := from / sector
 		to := min((at+1)*sector, c.Off+int64(len(c.Data)))
-		if !c.Over[at] && !b.sector(f, c, at, from, to) && to > f.Size {
+		if !c.Over[at] && !b.sector(f, c, at, from, to) && to > f.least {
 			longer.ends = append(longer.ends, to)
 		}
 		from = to
