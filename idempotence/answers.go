@@ -130,7 +130,7 @@ func (m *Machine) Review(e *Env) {
 	case first.code != 0 && class == protocol.Refused:
 		// Every copy of it was refused, and what is above was refused as out of order
 		// or never written: nothing of it is in the log.
-		m.refused(e, true)
+		m.refused(e, true, true)
 	case first.led && class == protocol.RefreshRetriable:
 		first.led = false
 		m.enter(Ready) // it goes to the other leader without a pause

@@ -12,7 +12,9 @@ import (
 
 // refused deals with the front of the window, which the leader refused for good
 // and does not have in its log. final: no copy of it can turn up any more.
-func (m *Machine) refused(e *Env, final bool) {
+//
+// known: the leader has state for the producer id, which keeps copies out once something above them is acked.
+func (m *Machine) refused(e *Env, final, known bool) {
 	b := m.window[0]
 	m.enter(Ready)
 	places := piecePlaces(b.Seal.Count)
@@ -30,6 +32,12 @@ func (m *Machine) refused(e *Env, final bool) {
 	bad := b.badRecords()
 	if len(bad) == 0 && b.Seal.Count > 1 {
 		m.cut(e, places, final)
+		return
+	}
+	if !final && !known {
+		// Nothing keeps another copy out. Cut in pieces it could go again: the first one that is acked gives the leader that state.
+		m.ParkFor(e, spool.ParkRefused, fmt.Sprintf(
+			"batch at sequence %d was refused, more than one copy of it was sent, and the leader has no state to keep the others out", b.Seal.Base))
 		return
 	}
 	if len(bad) == 0 {

@@ -134,7 +134,7 @@ func (m *Machine) followResolver(e *Env, way uint64) Want {
 				return m.readBack(m.Lane, b) // to be cut in two
 			}
 			m.seq.Known = step.Known && m.seq.Settled != protocol.NoSequence
-			m.refused(e, step.Final)
+			m.refused(e, step.Final, step.Known)
 		case recovery.Done:
 			m.seq.Known = step.Known && m.seq.Settled != protocol.NoSequence
 			m.enter(Ready)

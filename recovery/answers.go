@@ -333,13 +333,7 @@ func (r *Resolver) acked(i int, offset protocol.Offset) {
 
 // refusedForGood: batch i was refused for good and the leader says that it is not in its log.
 func (r *Resolver) refusedForGood(i int) {
-	final := !r.batches[i].Doubtful
-	if !final && !r.known {
-		r.park(spool.ParkRefused, fmt.Sprintf(
-			"batch at sequence %d was refused, more than one copy of it was sent, and the leader has no state to keep the others out", r.batches[i].Base))
-		return
-	}
-	r.finish(Step{Do: Refused, Index: i, Final: final, Known: r.known})
+	r.finish(Step{Do: Refused, Index: i, Final: !r.batches[i].Doubtful, Known: r.known})
 }
 
 // Paused says that a Pause is over.

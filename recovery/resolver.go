@@ -62,7 +62,7 @@ type Step struct {
 	How      string            // Settle: "answer", "named", "tail"
 	Reason   string            // Park
 	Detail   string            // Park, Stop
-	Known    bool              // Done, Refused
+	Known    bool              // Done, Refused: the leader has state, which keeps out copies of what is below it
 	Final    bool              // Refused: no other copy can be in the log
 }
 

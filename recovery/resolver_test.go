@@ -171,7 +171,7 @@ func TestTheMachineAsksReadsAndSendsInThisOrder(t *testing.T) {
 		{"refused, other copies about, leader knows us", 10, 1, nil, nil, []any{named(9), protocol.MessageTooLarge}, "ask, resend 0, refused final=false"},
 		{"refused, the only copy", 10, 1, never, nil, []any{named(9), protocol.MessageTooLarge}, "ask, resend 0, refused final=true"},
 		{"refused, other copies about, leader does not know us", 0, 1, nil, nil, []any{Named{}, Tail{}, protocol.MessageTooLarge},
-			"ask, tail 100--1, resend 0, park hole"},
+			"ask, tail 100--1, resend 0, refused final=false"},
 		{"overtaken and found", 10, 2, func(i int, b *Batch) {
 			if i == 1 {
 				b.Acked, b.Offset, b.Doubtful = true, 205, false

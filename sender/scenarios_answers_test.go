@@ -286,3 +286,31 @@ func TestS08AnEpochIsRaisedOnDiskBeforeAnythingGoesOutUnderIt(t *testing.T) {
 		t.Errorf("%d of 24 ended with everything delivered", delivered)
 	}
 }
+
+// The first batch of a producer id was too large, and a copy of it was unanswered: the leader has no state that keeps that copy out, and
+// the partition was parked. In pieces it goes again: the first one that is acked gives the leader that state.
+func TestATooLargeBatchWithACopyAboutIsCutAndDelivered(t *testing.T) {
+	for _, arrives := range []bool{false, true} {
+		w := scenario(1)
+		w.drop, w.Sent = isProduce, nil
+		w.produce(20)
+		w.until(t, "the first copy", func() bool { return len(w.Sent) > 0 })
+		late := w.Sent[0]
+		w.configure(func(c *broker.TopicConfig) { c.MaxMessageBytes = 100 })
+		w.drop = nil
+		w.until(t, "a piece", func() bool { return w.Core().Status(w.Now()).Retries > 0 && len(w.log()) > 0 || w.parkOf().Parked() })
+		if w.parkOf().Parked() {
+			t.Fatalf("parked: %+v", w.parkOf())
+		}
+		if arrives {
+			w.configure(func(c *broker.TopicConfig) { c.MaxMessageBytes = 0 })
+			w.Arrive(&late)
+		} else {
+			w.crash(scenarioCfg)
+		}
+		w.delivered(t)
+		if n := len(w.log()); w.dead() != 0 || n < 2 {
+			t.Errorf("%d dead letters, %d batches in the log", w.dead(), n)
+		}
+	}
+}
