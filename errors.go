@@ -17,6 +17,8 @@ var (
 	ErrClosed = errors.New("the producer is closed")
 	// ErrFull: no room in the spool within max.block.ms or the context. Nothing was taken.
 	ErrFull = errors.New("the spool is full")
+	// ErrMaxBlock: it waited for max.block.ms; where that was for room, the error is an ErrFull, too.
+	ErrMaxBlock = errors.New("max.block.ms ran out")
 	// ErrUnknown: the disk failed while the record was on its way to it. It may be
 	// spooled or not; the next Open finds out, and delivers it if it is. With
 	// Batch.Key it can be sent again without risk.

@@ -49,7 +49,7 @@ func (p *Producer) askPartitions(ctx context.Context, topic string, create time.
 	if err := checkTopic(topic); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, p.cfg.MaxBlock, errMaxBlock)
+	ctx, cancel := context.WithTimeoutCause(ctx, p.cfg.MaxBlock, ErrMaxBlock)
 	defer cancel()
 	var last error
 	var until time.Time // of create

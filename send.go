@@ -53,7 +53,7 @@ func (p *Producer) send(ctx context.Context, r *Record) (Delivery, error) {
 		t, taken, err := e.store.AppendStamped(noWait, r.Topic, timestamp, partition.Number(), r.Key, r.Value, r.Headers)
 		if errors.Is(err, bolt.ErrFull) {
 			ended := p.room.blocked(p.meter, e.store)
-			wait, cancel := context.WithTimeoutCause(ctx, p.cfg.MaxBlock, errMaxBlock)
+			wait, cancel := context.WithTimeoutCause(ctx, p.cfg.MaxBlock, ErrMaxBlock)
 			t, taken, err = e.store.AppendStamped(wait, r.Topic, timestamp, partition.Number(), r.Key, r.Value, r.Headers)
 			cancel()
 			ended(err)
@@ -100,7 +100,7 @@ func (p *Producer) append(ctx context.Context, in *bolt.BatchInput) (Deliveries,
 		t, err := e.store.AppendBatch(noWait, in)
 		if errors.Is(err, bolt.ErrFull) {
 			ended := p.room.blocked(p.meter, e.store)
-			wait, cancel := context.WithTimeoutCause(ctx, p.cfg.MaxBlock, errMaxBlock)
+			wait, cancel := context.WithTimeoutCause(ctx, p.cfg.MaxBlock, ErrMaxBlock)
 			t, err = e.store.AppendBatch(wait, in)
 			cancel()
 			ended(err)
@@ -121,8 +121,6 @@ var noWait = func() context.Context {
 	cancel()
 	return ctx
 }()
-
-var errMaxBlock = errors.New("max.block.ms ran out")
 
 func (p *Producer) input(ctx context.Context, b *Batch) (*bolt.BatchInput, error) {
 	in := &bolt.BatchInput{Key: b.Key, Unit: p.cfg.TransactionalID != "", Records: make([]bolt.RecordInput, len(b.Records))}

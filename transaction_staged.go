@@ -85,7 +85,7 @@ func (t *Transaction) write(ctx context.Context, list []bolt.RecordInput) error 
 	err = t.staged.Stage(noWait, list)
 	if errors.Is(err, bolt.ErrFull) {
 		ended := t.p.room.blocked(t.p.meter, t.store)
-		wait, cancel := context.WithTimeoutCause(ctx, t.p.cfg.MaxBlock, errMaxBlock)
+		wait, cancel := context.WithTimeoutCause(ctx, t.p.cfg.MaxBlock, ErrMaxBlock)
 		err = t.staged.Stage(wait, list)
 		cancel()
 		ended(err)
@@ -118,7 +118,7 @@ func (t *Transaction) commitStaged(ctx context.Context) (Deliveries, error) {
 	tickets, err := t.staged.Commit(noWait, notes)
 	if errors.Is(err, bolt.ErrFull) {
 		ended := t.p.room.blocked(t.p.meter, t.store)
-		wait, cancel := context.WithTimeoutCause(ctx, t.p.cfg.MaxBlock, errMaxBlock)
+		wait, cancel := context.WithTimeoutCause(ctx, t.p.cfg.MaxBlock, ErrMaxBlock)
 		tickets, err = t.staged.Commit(wait, notes)
 		cancel()
 		ended(err)

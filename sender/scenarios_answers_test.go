@@ -314,3 +314,24 @@ func TestATooLargeBatchWithACopyAboutIsCutAndDelivered(t *testing.T) {
 		}
 	}
 }
+
+// A single record cannot be cut: nothing keeps its other copy out of the log, and whether it is a dead letter is not known.
+func TestARefusedFirstRecordWithACopyAboutIsParked(t *testing.T) {
+	w := scenario(1)
+	w.drop, w.Sent = isProduce, nil
+	w.produce(1)
+	w.until(t, "the first copy", func() bool { return len(w.Sent) > 0 })
+	late := w.Sent[0]
+	w.configure(func(c *broker.TopicConfig) { c.Refuse = all })
+	w.drop = nil
+	w.until(t, "an end", func() bool { return w.parkOf().Parked() || w.dead() > 0 || w.Pending() == 0 })
+	if w.parkOf().Reason != spool.ParkRefused || w.dead() != 0 {
+		t.Fatalf("parked: %+v, %d dead letters", w.parkOf(), w.dead())
+	}
+	w.configure(func(c *broker.TopicConfig) { c.Refuse = nil })
+	w.Arrive(&late)
+	w.run(5)
+	if len(w.log()) != 1 || w.dead() != 0 || w.Pending() != 1 {
+		t.Errorf("%d batches in the log, %d dead letters, %d pending", len(w.log()), w.dead(), w.Pending())
+	}
+}

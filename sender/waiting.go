@@ -87,35 +87,31 @@ func (s *Sender) Sweep(now spool.Time, w *Waiting, sections []spool.Section, las
 	}
 	count := 0
 	for k := range sections {
-		rest := sections[k].Bytes
-		for _, sp := range sections[k].Spans {
-			for i := sp.First; i < sp.End; i++ {
-				e, r, err := spool.NextEntry(rest)
-				if err != nil {
-					s.stop = &DamageError{fmt.Errorf("entry %d of topic %q: %w", i, l.topic, err)}
-					return s.end(), count
-				}
-				rest = r
-				if i < w.From || i >= w.End || l.acc.Left(i) || sealed.Contains(i) {
-					continue
-				}
-				n, placed := l.acc.PlacedAt(s.cfg.Partitioner, i, &e)
-				if !w.means(l, n, placed) {
-					continue
-				}
-				if !placed {
-					n = protocol.NoPartition
-				}
-				switch {
-				case w.expired:
-					s.expire(l, i, n, w.Why)
-				case w.dropped != "":
-					s.drop(w, l, i, n)
-				default:
-					s.putAside(l, i, n, code, refused)
-				}
-				count++
+		err := sections[k].Each(func(i spool.Index, e *spool.Entry) bool {
+			if i < w.From || i >= w.End || l.acc.Left(i) || sealed.Contains(i) {
+				return true
 			}
+			n, placed := l.acc.PlacedAt(s.cfg.Partitioner, i, e)
+			if !w.means(l, n, placed) {
+				return true
+			}
+			if !placed {
+				n = protocol.NoPartition
+			}
+			switch {
+			case w.expired:
+				s.expire(l, i, n, w.Why)
+			case w.dropped != "":
+				s.drop(w, l, i, n)
+			default:
+				s.putAside(l, i, n, code, refused)
+			}
+			count++
+			return true
+		})
+		if err != nil {
+			s.stop = &DamageError{fmt.Errorf("topic %q: %w", l.topic, err)}
+			return s.end(), count
 		}
 	}
 	if count > 0 {

@@ -1,5 +1,7 @@
 package spool
 
+import "fmt"
+
 // Time is the moment that pure code is given. Timers, ages and margins go by Age;
 // Wall is for people and for records that carry no timestamp.
 type Time struct {
@@ -14,6 +16,25 @@ type Section struct {
 	Lane  LaneID
 	Spans []Span // indexes of the entries in Bytes, ascending; one span unless it was rewritten
 	Bytes []byte // entries, see AppendEntry; read only, valid until released
+}
+
+// Each calls yield with the entries and their indexes, until it returns false. An entry is valid until the next one. The error is that of an
+// entry that cannot be read.
+func (s *Section) Each(yield func(Index, *Entry) bool) error {
+	rest := s.Bytes
+	var e Entry
+	var err error
+	for _, sp := range s.Spans {
+		for i := sp.First; i < sp.End; i++ {
+			if e, rest, err = NextEntry(rest); err != nil {
+				return fmt.Errorf("entry %d: %w", i, err)
+			}
+			if !yield(i, &e) {
+				return nil
+			}
+		}
+	}
+	return nil
 }
 
 // NewLane says that a topic got its lane.

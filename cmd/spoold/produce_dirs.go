@@ -171,19 +171,13 @@ func (d *produceDirs) awaitAcks(ctx context.Context, timeout time.Duration, then
 		plural(pending, "record"), within, d.where(), then(), d.only(), d.trouble())
 }
 
-// waited stands in the error of a record that found no room within max.block.ms.
-const waited = ": max.block.ms ran out"
-
 // noRoom is the error of a run that ended because a record waited for room for as long as timeout says; then says how to go on. Another
 // error is given back as it is.
 func (d *produceDirs) noRoom(err error, timeout time.Duration, then string) error {
-	if !errors.Is(err, spoold.ErrFull) || d.cfg.MaxBlock < timeout {
+	if !errors.Is(err, spoold.ErrFull) || !errors.Is(err, spoold.ErrMaxBlock) || d.cfg.MaxBlock < timeout {
 		return err
 	}
-	why, _, ok := strings.Cut(err.Error(), waited)
-	if !ok { // it did not wait
-		return err
-	}
+	why := strings.TrimSuffix(err.Error(), ": "+spoold.ErrMaxBlock.Error())
 	return exitf(exitUnavailable, "%s, and the cluster acked nothing within %v that would have made room: %s pending in %s; %s%s%s",
 		why, timeout, plural(d.pending(), "record"), d.where(), then, d.only(), d.trouble())
 }

@@ -86,17 +86,10 @@ func (l *Loop) firstTimestamp(id spool.LaneID, from spool.Index) (int64, bool) {
 	if err != nil || len(sections) == 0 || len(sections[0].Spans) == 0 {
 		return 0, false // damage is found, and reported, when the record is read to be sent
 	}
-	rest := sections[0].Bytes
-	for _, sp := range sections[0].Spans {
-		for i := sp.First; i < sp.End; i++ {
-			e, r, err := spool.NextEntry(rest)
-			if err != nil {
-				return 0, false
-			}
-			if rest = r; i >= from {
-				return e.Timestamp, true
-			}
-		}
-	}
-	return 0, false
+	at, found := int64(0), false
+	_ = sections[0].Each(func(i spool.Index, e *spool.Entry) bool { // so is this damage
+		at, found = e.Timestamp, i >= from
+		return !found
+	})
+	return at, found
 }

@@ -91,26 +91,21 @@ func (s *Sender) Sweep(now spool.Time, w *sender.Waiting, sections []spool.Secti
 	}
 	count := 0
 	for k := range sections {
-		rest := sections[k].Bytes
-		for _, sp := range sections[k].Spans {
-			for i := sp.First; i < sp.End; i++ {
-				e, r, err := spool.NextEntry(rest)
-				if err != nil {
-					s.stop = &sender.DamageError{Err: fmt.Errorf("entry %d of topic %q: %w", i, l.topic, err)}
-					return s.end(), count
-				}
-				rest = r
-				if runs := e.Runs(); runs != nil {
-					l.swept = append(l.swept[:0], runs...) // the entries that follow are of the same unit
-				} else if !covers(l.swept, l.id, i) {
-					l.swept = append(l.swept[:0], spool.UnitRun{Lane: l.id, First: i, Count: 1})
-				}
-				if i < w.From || i >= w.End || i < l.gate || l.settled.Contains(i) || !l.means(w, e.Partition) {
-					continue
-				}
+		err := sections[k].Each(func(i spool.Index, e *spool.Entry) bool {
+			if runs := e.Runs(); runs != nil {
+				l.swept = append(l.swept[:0], runs...) // the entries that follow are of the same unit
+			} else if !covers(l.swept, l.id, i) {
+				l.swept = append(l.swept[:0], spool.UnitRun{Lane: l.id, First: i, Count: 1})
+			}
+			if i >= w.From && i < w.End && i >= l.gate && !l.settled.Contains(i) && l.means(w, e.Partition) {
 				u.runs, u.index, u.partition = l.swept, i, e.Partition
 				count += s.putAside(u)
 			}
+			return true
+		})
+		if err != nil {
+			s.stop = &sender.DamageError{Err: fmt.Errorf("topic %q: %w", l.topic, err)}
+			return s.end(), count
 		}
 	}
 	if count > 0 {

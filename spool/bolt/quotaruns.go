@@ -26,8 +26,8 @@ type quotaRun struct {
 	unknown bool // held is to be measured
 }
 
-// maxRuns bounds the runs of a lane: with more, neighbours become one. maxSizes bounds what is kept of their sizes: with more, a run is
-// measured whenever some of it leave.
+// maxRuns bounds the runs of a lane: with more, neighbours become one. maxSizes bounds what is kept of the sizes of what was committed, and twice of
+// it that of all: with more, a run is measured whenever some of it leave.
 const (
 	maxRuns  = 2048
 	maxSizes = 1 << 20
@@ -52,7 +52,7 @@ func (x *quotaRuns) add(sp spool.Span, section []byte) {
 		sizes = binary.AppendUvarint(sizes, size+uint64(n))
 		b = b[n+int(size):]
 	}
-	x.keep(&r, sizes)
+	x.keep(&r, sizes, maxSizes)
 	x.put(r)
 }
 
@@ -69,8 +69,8 @@ func (x *quotaRuns) put(r quotaRun) {
 	}
 }
 
-// keep keeps the sizes of a run's entries, if they are many and differ, within bounds.
-func (x *quotaRuns) keep(r *quotaRun, sizes []byte) {
+// keep keeps the sizes of a run's entries, if they differ, and those of all runs take no more than most bytes then.
+func (x *quotaRuns) keep(r *quotaRun, sizes []byte, most int) {
 	r.each = 0
 	for b := sizes; len(b) > 0; {
 		size, n := binary.Uvarint(b)
@@ -79,7 +79,7 @@ func (x *quotaRuns) keep(r *quotaRun, sizes []byte) {
 			continue
 		}
 		if r.each != 0 {
-			if r.each = 0; x.sizes+len(sizes) <= maxSizes {
+			if r.each = 0; x.sizes+len(sizes) <= most {
 				r.sizes = sizes
 				x.sizes += len(sizes)
 			}
@@ -164,7 +164,7 @@ func (x *quotaRuns) measured(sp spool.Span, sizes []byte, held int64) {
 	r := &x.list[at]
 	x.bytes += held - r.held
 	r.held, r.unknown = held, false
-	x.keep(r, sizes)
+	x.keep(r, sizes, 2*maxSizes) // more of it leave next, and would have it measured again
 }
 
 // measure reads what the entries of a lane take that have not left, about most bytes of them: what is left over holds what it held

@@ -261,27 +261,22 @@ func (h *host) inspect() (hosted check.Hosted, out []check.Violation) {
 
 // pending notes the records of a section that have not left, and compares them with what was sent.
 func (h *host) pending(lane *spool.Lane, sec *spool.Section, seen map[spool.Index]bool, hosted *check.Hosted, bad func(law, format string, args ...any)) {
-	rest := sec.Bytes
-	for _, sp := range sec.Spans {
-		for k := sp.First; k < sp.End; k++ {
-			e, r, err := spool.NextEntry(rest)
-			if err != nil {
-				bad("P5", "entry %d of %s: %v", k, lane.Topic, err)
-				return
-			}
-			rest = r
-			if lane.Settled.Contains(k) {
-				continue
-			}
-			seen[k] = true
-			n := h.record(disk.Spot{Lane: lane.ID, Index: k})
-			got, err := e.Record()
-			if n < 0 || err != nil || !bytes.Equal(got.Value, h.w.hist.Records[n].Value) || !bytes.Equal(got.Key, h.w.hist.Records[n].Key) {
-				bad("P5", "entry %d of %s is not record %d that was put there: %q (%v)", k, lane.Topic, n, got.Value, err)
-				continue
-			}
-			hosted.Pending = append(hosted.Pending, n)
+	err := sec.Each(func(k spool.Index, e *spool.Entry) bool {
+		if lane.Settled.Contains(k) {
+			return true
 		}
+		seen[k] = true
+		n := h.record(disk.Spot{Lane: lane.ID, Index: k})
+		got, err := e.Record()
+		if n < 0 || err != nil || !bytes.Equal(got.Value, h.w.hist.Records[n].Value) || !bytes.Equal(got.Key, h.w.hist.Records[n].Key) {
+			bad("P5", "entry %d of %s is not record %d that was put there: %q (%v)", k, lane.Topic, n, got.Value, err)
+			return true
+		}
+		hosted.Pending = append(hosted.Pending, n)
+		return true
+	})
+	if err != nil {
+		bad("P5", "%s: %v", lane.Topic, err)
 	}
 }
 
