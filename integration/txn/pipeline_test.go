@@ -24,8 +24,9 @@ import (
 // Each of two children is one, with a spool and a transactional id of its own; both are members of one group.
 
 const (
-	pipelineGroup = "pipeline"
-	pipelineInput = "in"
+	pipelineGroup  = "pipeline"
+	pipelineInput  = "in"
+	pipelineInputs = 4 // partitions
 )
 
 // pipelineMain is the child. After an abort, or where it is not known what became of a transaction, its consumer begins anew where the
@@ -106,7 +107,7 @@ func newPipelines(t *testing.T, version, brokers int) *pipelines {
 		Brokers: brokers, FormatArgs: []string{"-f", fmt.Sprint("transaction.version=", version)},
 		Props: map[string]string{"group.min.session.timeout.ms": "1000", "group.initial.rebalance.delay.ms": "0"},
 	})
-	if err := p.c.CreateTopic(t.Context(), pipelineInput, 4, nil); err != nil {
+	if err := p.c.CreateTopic(t.Context(), pipelineInput, pipelineInputs, nil); err != nil {
 		t.Fatal(err)
 	}
 	var err error
@@ -161,17 +162,24 @@ func (p *pipelines) feed(n int) {
 	}
 }
 
-// left is how many inputs the group has not committed; -1: it cannot be asked.
+// left is how many inputs the group has not committed; -1: that cannot be asked now. It goes by the topic's partitions, not by the group's
+// members: while they are given anew, before anything is committed, a group has no partition, and so nothing that it lags behind.
 func (p *pipelines) left() (left int64) {
-	lags, err := p.c.Admin().Lag(p.t.Context(), pipelineGroup)
-	if err != nil {
+	ends, err := p.c.Admin().ListEndOffsets(p.t.Context(), pipelineInput)
+	if err != nil || ends.Error() != nil || len(ends[pipelineInput]) != pipelineInputs {
 		return -1
 	}
-	lag, ok := lags[pipelineGroup]
-	if !ok || lag.Error() != nil {
+	committed, err := p.c.Admin().FetchOffsets(p.t.Context(), pipelineGroup)
+	if err != nil || committed.Error() != nil {
 		return -1
 	}
-	return lag.Lag.Total()
+	for n, end := range ends[pipelineInput] {
+		left += end.Offset
+		if at, ok := committed.Lookup(pipelineInput, n); ok && at.At > 0 {
+			left -= at.At
+		}
+	}
+	return left
 }
 
 // Pipelines are killed at any moment, and so are brokers where there are several; partitions move from member to member each time. Each
