@@ -10,8 +10,10 @@ LINT = bin/golangci-lint-2.15.0
 GREMLINS = bin/gremlins-0.6.0
 # Packages whose own tests must find 85 % of the small mistakes that gremlins makes in them.
 MUTATE ?= protocol protocol/codec protocol/conn recovery spool accumulator
-# Folders with tests against real Kafka: they need Java 17 and Maven, and fail without.
-KAFKA = $(shell grep -rlE '^//go:build kafka' --include='*_test.go' . | xargs -n1 dirname | sort -u)
+# Folders with tests against real Kafka: they need Java 17 and Maven, and fail without. Brokers are waited for most of the time, so two
+# folders are tested at once, those that take longest first.
+LONGEST = ./integration/kafka ./integration/txn
+KAFKA = $(LONGEST) $(filter-out $(LONGEST),$(shell grep -rlE '^//go:build kafka' --include='*_test.go' . | xargs -n1 dirname | sort -u))
 
 .PHONY: build test race sim plant differ sim-ci sim-young fuzz kafka txn crash states inject power soak ship crash-ci mutate bench vet lint check browser clients dist dist-test golden
 
@@ -44,7 +46,7 @@ sim-young:
 fuzz:
 	go run ./integration/fuzz -time $(FUZZTIME)
 kafka:
-	go test -tags kafka -count=1 -p 1 -timeout 30m $(KAFKA)
+	go test -tags kafka -count=1 -p 2 -timeout 30m $(KAFKA)
 txn:
 	TXN_KILLS=$(TXN_KILLS) go test -tags kafka -count=1 -v -timeout 2h ./integration/txn
 crash:
@@ -56,7 +58,7 @@ inject:
 	CRASH_SECONDS=5400 go test -tags crash -count=1 -v -timeout 2h ./integration/inject
 # Seeds that are those of the commit: what CI finds is found again.
 crash-ci:
-	CRASH_SEED=$$(printf '%d' 0x$$(git rev-parse HEAD | cut -c1-12)) go test -tags crash -count=1 -v -timeout 20m -p 1 ./integration/crash ./integration/crashstates ./integration/inject ./integration/lossy ./integration/soak ./integration/ship ./integration/wallclock
+	CRASH_SEED=$$(printf '%d' 0x$$(git rev-parse HEAD | cut -c1-12)) go test -tags crash -count=1 -v -timeout 30m -p 2 ./integration/crash ./integration/crashstates ./integration/inject ./integration/lossy ./integration/soak ./integration/ship ./integration/wallclock
 	cd integration/plot && go test ./...
 power:
 	go test -tags crash -count=1 -v -timeout 60m ./integration/lossy -cuts 1000

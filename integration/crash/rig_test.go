@@ -20,11 +20,11 @@ import (
 
 var (
 	seedFlag    = flag.Uint64("seed", 0, "repeats a run; 0: a new one")
-	kills       = flag.Int("kills", 50, "how often the daemon is killed under load")
+	kills       = flag.Int("kills", 30, "how often the daemon is killed under load")
 	brokerKills = flag.Int("broker-kills", 3, "how often the one broker is killed under load")
 	clients     = flag.Int("clients", 96, "how many HTTP clients send at once")
-	storm       = flag.Duration("storm", 15*time.Second, "how long requests are broken one by one on the way from a program")
-	outage      = flag.Duration("outage", 12*time.Second, "how long a link stays broken")
+	storm       = flag.Duration("storm", 10*time.Second, "how long requests are broken one by one on the way from a program")
+	outage      = flag.Duration("outage", 8*time.Second, "how long a link stays broken")
 	backlogMiB  = flag.Int64("backlog", 256, "MiB that wait in the spool while the memory is looked at")
 )
 

@@ -47,7 +47,12 @@ func (c *Cluster) java(ctx context.Context, args ...string) *exec.Cmd {
 	} else {
 		opts = append(opts, small...)
 	}
-	opts = append(opts, "-Djava.io.tmpdir="+c.dir, "-cp", filepath.Join(c.jars, "*")+string(filepath.ListSeparator)+c.opts.Classes)
+	path := filepath.Join(c.jars, "*")
+	if c.opts.Classes != "" {
+		path += string(filepath.ListSeparator) + c.opts.Classes
+	}
+	opts = append(opts, c.sharing()...)
+	opts = append(opts, "-Djava.io.tmpdir="+c.dir, "-cp", path)
 	return exec.CommandContext(ctx, "java", append(opts, args...)...)
 }
 

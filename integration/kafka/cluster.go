@@ -43,13 +43,15 @@ type Options struct {
 // Cluster is a running cluster. Brokers are numbered from 0 here; their node ids are
 // one higher. Not safe for concurrent use, apart from reading.
 type Cluster struct {
-	opts    Options
-	id      string
-	jars    string
-	dir     string
-	brokers []*broker
-	client  *kgo.Client
-	adm     *kadm.Client
+	opts Options
+	id   string
+	jars string
+	dir  string
+	// archiving is where the JVMs of this cluster leave an archive of their classes at their end; "": nowhere.
+	archiving string
+	brokers   []*broker
+	client    *kgo.Client
+	adm       *kadm.Client
 }
 
 // Run starts a cluster for one test and stops it at its end. It fails the test
@@ -85,9 +87,14 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	return startAnew(ctx, opts, jars, "")
+}
+
+// startAnew starts a cluster, and once more where a port was taken.
+func startAnew(ctx context.Context, opts Options, jars, archiving string) (*Cluster, error) {
 	var last error
 	for range 5 { // ports are chosen, given back and taken again: a race may be lost
-		c, err := start(ctx, opts, jars)
+		c, err := start(ctx, opts, jars, archiving)
 		if err == nil {
 			return c, nil
 		}
@@ -102,8 +109,8 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 // errBind: somebody took a port between our choice and the broker's start.
 var errBind = errors.New("a chosen port was taken")
 
-func start(ctx context.Context, opts Options, jars string) (_ *Cluster, err error) {
-	c := &Cluster{opts: opts, jars: jars, id: opts.ClusterID}
+func start(ctx context.Context, opts Options, jars, archiving string) (_ *Cluster, err error) {
+	c := &Cluster{opts: opts, jars: jars, id: opts.ClusterID, archiving: archiving}
 	if c.id == "" {
 		c.id = clusterID
 	}

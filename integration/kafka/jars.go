@@ -45,10 +45,12 @@ func Jars(ctx context.Context, version string) (string, error) {
 		return "", err
 	}
 	defer unlock()
-	if complete(dir, version) {
-		return dir, nil
+	if !complete(dir, version) {
+		if err := fetch(ctx, dir, pom); err != nil {
+			return "", err
+		}
 	}
-	return dir, fetch(ctx, dir, pom)
+	return dir, share(ctx, dir, version)
 }
 
 // fetch fills a folder beside dir and renames it, so that dir is whole or absent.

@@ -218,7 +218,7 @@ func TestKillsOfTheDaemonLoseAndDoubleNothing(t *testing.T) {
 	eachVersion(t, func(t *testing.T, version int) {
 		rng := seed(t)
 		r := newDaemonRig(t, version)
-		for range kills(12) {
+		for range kills(8) {
 			<-time.After(time.Duration(rng.IntN(700)) * time.Millisecond) // a drawn moment, whatever the daemon does then
 			r.kill()
 			r.start()

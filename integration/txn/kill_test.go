@@ -93,7 +93,7 @@ func TestKillsOfTheProcessLoseAndDoubleNothing(t *testing.T) {
 		rng := seed(t)
 		c := cluster(t, version, 1)
 		set, l := settings(t, c), &ledger{spooled: map[int]bool{}, next: 1}
-		for range kills(15) {
+		for range kills(8) {
 			x := startChild(t, set, l.next, 1<<20)
 			time.AfterFunc(time.Duration(50+rng.IntN(900))*time.Millisecond, func() { _ = x.p.Kill() })
 			l.collect(x)
@@ -113,7 +113,7 @@ func TestKillsOfBrokersLoseAndDoubleNothing(t *testing.T) {
 		rng := seed(t)
 		c := cluster(t, version, 3)
 		set, l := settings(t, c), &ledger{spooled: map[int]bool{}, next: 1}
-		for i := range brokerKills(6) {
+		for i := range brokerKills(4) {
 			x := startChild(t, set, l.next, 1<<20, "PAUSE=2ms")
 			time.Sleep(time.Duration(200+rng.IntN(1500)) * time.Millisecond)
 			b := rng.IntN(3)
@@ -178,7 +178,7 @@ func TestKillsOfTheOneBrokerOfKafka39(t *testing.T) {
 	rng := seed(t)
 	c := clusterOf(t, kafka.Options{Version: "3.9.1"})
 	set, l := settings(t, c), &ledger{spooled: map[int]bool{}, next: 1}
-	for i := range brokerKills(4) {
+	for i := range brokerKills(3) {
 		x := startChild(t, set, l.next, 1<<20, "PAUSE=1ms")
 		time.Sleep(time.Duration(500+rng.IntN(1500)) * time.Millisecond)
 		if err := c.Kill(0); err != nil {

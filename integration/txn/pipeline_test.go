@@ -192,7 +192,7 @@ func TestEachInputIsInTheOutputOnce(t *testing.T) {
 			brokers = 3
 		}
 		p := newPipelines(t, version, brokers)
-		for i := range brokerKills(6) {
+		for i := range brokerKills(4) {
 			p.feed(100)
 			<-time.After(time.Duration(200+rng.IntN(1500)) * time.Millisecond) // a drawn moment, whatever they do then
 			k := rng.IntN(2)
