@@ -155,7 +155,7 @@ func TestARecordOfV3ArrivesWithEverythingItHas(t *testing.T) {
 	url := topic + "/records?wait=acked"
 	curl(t, "", `"key":{"type":"STRING","size":1},"value":{"type":"BINARY","size":3}}`, append(post, "--data",
 		`{"partition_id":1,"headers":[{"name":"h","value":"aGk="},{"name":"none"}],"key":{"type":"STRING","data":"k"},"value":{"type":"BINARY","data":"AAH/"},"timestamp":"2023-11-14T22:13:20.123Z"}`, url)...)
-	if !poll.Within(10*time.Second, func() bool { // the topic was made by the first record
+	if !poll.Within(60*time.Second, func() bool { // the topic was made by the first record
 		res, err := http.Get(topic)
 		if err == nil {
 			_ = res.Body.Close()

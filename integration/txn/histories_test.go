@@ -132,7 +132,7 @@ func (h *history) outage(p *spoold.Producer, api int16, fault link.Fault) {
 	h.t.Helper()
 	gone, ends := make(chan bool), h.ends()
 	h.link().Aim(api, fault, func() {
-		served := fault != link.DropAnswer || poll.Within(30*time.Second, func() bool {
+		served := fault != link.DropAnswer || poll.Within(60*time.Second, func() bool {
 			if api == endTxn {
 				return h.state() == "CompleteCommit"
 			}
@@ -201,7 +201,7 @@ func TestATimeoutDuringAnOutageIsNotTakenForAnotherProducer(t *testing.T) {
 		h.units(p, 20)
 		h.flush(p)
 		h.outage(p, endTxn, link.DropRequest)
-		if !poll.Within(30*time.Second, func() bool { return h.state() == "CompleteAbort" }) {
+		if !poll.Within(60*time.Second, func() bool { return h.state() == "CompleteAbort" }) {
 			t.Fatal("the coordinator has aborted nothing")
 		}
 		h.heal()
@@ -301,7 +301,7 @@ func TestAnotherIdOrModeEndsWhatIsOpenFirst(t *testing.T) {
 		}
 		began := time.Now()
 		q := h.open(map[string]string{"transactional.id": id}, spoold.Env{})
-		if !poll.Within(20*time.Second, func() bool { return h.state() == "Empty" }) { // it was aborted, and initialised
+		if !poll.Within(40*time.Second, func() bool { return h.state() == "Empty" }) { // it was aborted, and initialised
 			t.Fatalf("under transactional id %q the former one's transaction is still %s", id, h.state())
 		}
 		t.Logf("under transactional id %q it has ended after %v", id, time.Since(began).Round(time.Millisecond))

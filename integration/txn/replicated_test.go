@@ -55,7 +55,7 @@ func TestALeaderTellsWhatOfItsLogIsNotReplicated(t *testing.T) {
 		return r.Topics[0].Partitions[0].Offset
 	}
 	put()
-	if !poll.Within(30*time.Second, func() bool { return ask(-1) == 1 }) {
+	if !poll.Within(60*time.Second, func() bool { return ask(-1) == 1 }) {
 		t.Fatalf("the first record is not replicated: the high watermark is %d", ask(-1))
 	}
 	for b := range c.Brokers() {
