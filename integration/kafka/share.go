@@ -2,7 +2,9 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -21,7 +23,7 @@ func (c *Cluster) sharing() []string {
 	return []string{"-XX:SharedArchiveFile=" + archive(c.jars), "-Xlog:cds=off", "-Xlog:cds+dynamic=off"}
 }
 
-// share makes the archive if it is not there. The file is whole or absent.
+// share makes the archive if it is not there. The file is whole, or empty where this JVM cannot make one: JVMs take no notice of it then.
 func share(ctx context.Context, jars, version string) error {
 	if _, err := os.Stat(archive(jars)); err == nil {
 		return nil
@@ -34,7 +36,11 @@ func share(ctx context.Context, jars, version string) error {
 	if err := c.Stop(0); err != nil {
 		return err
 	}
-	if err := os.Rename(c.archiving, archive(jars)); err != nil {
+	err = os.Rename(c.archiving, archive(jars))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = os.WriteFile(archive(jars), nil, 0o644)
+	}
+	if err != nil {
 		return fmt.Errorf("kafka: the archive of classes that a broker leaves at its end: %w", err)
 	}
 	return nil
