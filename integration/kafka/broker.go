@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/spoold/spoold/integration/link"
@@ -96,6 +97,9 @@ func (c *Cluster) launch(i int) error {
 	}
 	defer func() { _ = log.Close() }() // the child has its own descriptor
 	cmd := c.java(context.Background(), "kafka.Kafka", b.props)
+	if c.opts.Nice > 0 { // the program becomes the JVM: it is the process that is killed
+		cmd = exec.Command("nice", append([]string{"-n", strconv.Itoa(c.opts.Nice)}, cmd.Args...)...)
+	}
 	cmd.Dir, cmd.Stdout, cmd.Stderr = c.dir, log, log
 	b.process, err = proc.Start(cmd)
 	return err

@@ -36,6 +36,8 @@ type Options struct {
 	ClusterID string
 	// Classes is a folder with more classes for the brokers; "": none.
 	Classes string
+	// Nice is added to the niceness of the brokers, for tests that have to be faster than a broker is.
+	Nice int
 	// Fast gives the brokers memory and the optimising compiler, for measurements.
 	Fast bool
 }

@@ -5,6 +5,7 @@ package txn_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"sync/atomic"
 	"testing"
@@ -30,7 +31,8 @@ type markerRig struct {
 }
 
 func newMarkerRig(t *testing.T, version int) *markerRig {
-	r := &markerRig{t: t, c: cluster(t, version, 1), l: &ledger{spooled: map[int]bool{}, next: 1}, dead: make(chan error, 1)}
+	c := clusterOf(t, kafka.Options{Nice: 15, FormatArgs: []string{"-f", fmt.Sprint("transaction.version=", version)}})
+	r := &markerRig{t: t, c: c, l: &ledger{spooled: map[int]bool{}, next: 1}, dead: make(chan error, 1)}
 	r.set = settings(t, r.c)
 	r.open()
 	return r
@@ -52,7 +54,7 @@ func (r *markerRig) open() {
 				want = 1
 			}
 			if e.Records > 0 && e.Partitions > 0 && r.kill.CompareAndSwap(want, 0) {
-				go func() { r.dead <- r.c.Kill(0) }()
+				r.dead <- r.c.Kill(0) // at once: a broker that has written the markers has none to lose
 			}
 		},
 		TransactionTrouble: func(e spoold.TransactionTrouble) { r.t.Log(e.Message) },
