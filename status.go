@@ -182,8 +182,11 @@ func (p *Producer) status(s *loop.Snapshot) *Status {
 		State: "running", Topics: make([]TopicStatus, 0, len(s.Core.Topics)),
 	}
 	st.transaction(s.Core.Transaction)
-	if s.Core.LinkUp {
+	switch {
+	case s.Core.LinkUp:
 		st.Link = "up"
+	case st.LinkError == "" && s.Tried != nil: // the other bootstrap servers are still being tried
+		st.LinkError = s.Tried.Error()
 	}
 	if s.Core.LinkSince >= 0 {
 		st.LinkSinceSeconds = float64(now.Age-s.Core.LinkSince) / 1000

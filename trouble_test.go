@@ -27,6 +27,39 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
+// The first of two bootstrap servers refuses, the other takes the connection and says nothing. A spool that is hours old must
+// not be said to have been without a link for hours.
+func TestALinkThatWasNotUpYetSaysWhyAndSinceItsStart(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = gone.Close()
+	cfg := spoold.DefaultConfig()
+	cfg.SpoolPath, cfg.SpoolMinFreeBytes = t.TempDir(), 1<<20
+	cfg.BootstrapServers = []string{gone.Addr().String(), silent.Addr().String()}
+	for range 2 {
+		opened := time.Now()
+		p, err := spoold.Open(cfg, spoold.Env{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the refusal is shown", func() bool { return strings.Contains(p.Status().LinkError, gone.Addr().String()) })
+		if s := p.Status(); s.Link != "down" || s.LinkSinceSeconds > time.Since(opened).Seconds() {
+			t.Errorf("link %s for %v s, %v s after the start", s.Link, s.LinkSinceSeconds, time.Since(opened).Seconds())
+		}
+		if err := p.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestAFullSpoolRefusesAfterMaxBlockUntilItHasDrained(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "t"))

@@ -168,7 +168,7 @@ func (w *world) userSpools() (all []userSpool, err error) {
 
 // one delivers what a spool holds. false: something stays pending.
 func (f *flushing) one(ctx context.Context, cfg spoold.Config) bool {
-	out, err := flushSpool(ctx, cfg)
+	out, err := flushSpool(ctx, f.w, cfg)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.sum.Spools += out.Spools
@@ -180,7 +180,7 @@ func (f *flushing) one(ctx context.Context, cfg spoold.Config) bool {
 	return out.Pending == 0
 }
 
-func flushSpool(ctx context.Context, cfg spoold.Config) (out flushed, err error) {
+func flushSpool(ctx context.Context, w *world, cfg spoold.Config) (out flushed, err error) {
 	before, pid, err := lookAt(ctx, cfg.SpoolPath)
 	switch {
 	case err != nil:
@@ -198,8 +198,14 @@ func flushSpool(ctx context.Context, cfg spoold.Config) (out flushed, err error)
 	if err != nil {
 		return out, err
 	}
+	// Others may be delivered at the same time: lines, and no bar.
+	shown := &progress{out: w.stderr, notes: lagNotes{where: cfg.SpoolPath}, lag: d.lag, line: func() string {
+		return fmt.Sprintf("%s: %s of %s acked", cfg.SpoolPath, comma(d.acked()), plural(before.Pending, "record"))
+	}}
+	stop := shown.show()
 	// The timeout is ctx's.
 	err = d.awaitAcks(ctx, time.Hour, func() string { return "spoold flush" + d.flushArgs() + " delivers it" })
+	stop()
 	err = errors.Join(err, d.close(ctx))
 	out.Acked, out.Pending, out.DeadLettered = d.acked(), d.pending(), d.deadLettered()
 	return out, err

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
-	"github.com/schollz/progressbar/v3"
 	"golang.org/x/sys/unix"
 
 	"github.com/spoold/spoold"
@@ -299,52 +298,6 @@ func encodeResult(w *world, v any) error {
 		return exitf(exitIO, "the result cannot be written to stdout: %w", err)
 	}
 	return nil
-}
-
-// showProgress draws a bar on a terminal; in a pipe it prints a line every
-// ten seconds. The func it returns ends that.
-func (r *produceRun) showProgress() (stop func()) {
-	every := 10 * time.Second
-	var bar *progressbar.ProgressBar
-	if isTerminal(r.w.stderr) {
-		every = 200 * time.Millisecond
-		bar = newBar(r.w.stderr)
-	}
-	done, gone := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(gone)
-		tick := time.NewTicker(every)
-		defer tick.Stop()
-		for {
-			select {
-			case <-done:
-				if bar != nil {
-					_ = bar.Finish()
-				}
-				return
-			case <-tick.C:
-			}
-			sent := r.sent.Load()
-			if f := r.progress.Load(); f != nil {
-				sent = uint64(f.Stats().Records)
-			}
-			s := r.dirs.sum(sent)
-			rate := float64(s.Spooled) / time.Since(r.begin).Seconds()
-			text := fmt.Sprintf("%s spooled, %s acked, %s records/s", comma(s.Spooled), comma(s.Acked), humanize.Comma(int64(rate)))
-			if bar != nil {
-				bar.Describe(text)
-				_ = bar.Add(1)
-				continue
-			}
-			fmt.Fprintf(r.w.stderr, "spoold: %s\n", text)
-		}
-	}()
-	return func() { close(done); <-gone }
-}
-
-// newBar shows that something goes on: how much there is to be done is not known.
-func newBar(to io.Writer) *progressbar.ProgressBar {
-	return progressbar.NewOptions64(-1, progressbar.OptionSetWriter(to), progressbar.OptionClearOnFinish(), progressbar.OptionSetElapsedTime(true))
 }
 
 // wasClosed reports whether the program was started without this file. The runtime puts the null device in its place, open for

@@ -233,15 +233,14 @@ func (v *statusView) print(out io.Writer, s *spoold.Status, pid int) error {
 		fmt.Fprintf(&b, "spoold    not running   spool %s\n", v.dir)
 	} else {
 		fmt.Fprintf(&b, "spoold    %s   pid %d   up %s   %s   spool %s\n", s.Version, pid, age(s.UptimeSeconds), s.State, v.dir)
-		link := strings.ToUpper(s.Link)
-		if s.Link == "up" {
-			link = "up"
+		switch {
+		case s.Link == "up":
+			fmt.Fprintf(&b, "link      up %s\n", age(s.LinkSinceSeconds))
+		case s.LinkError == "":
+			fmt.Fprintf(&b, "link      DOWN %s   %s\n", age(s.LinkSinceSeconds), admin.LinkReason(s))
+		default:
+			fmt.Fprintf(&b, "link      DOWN %s   last error: %s\n", age(s.LinkSinceSeconds), s.LinkError)
 		}
-		fmt.Fprintf(&b, "link      %s %s", link, age(s.LinkSinceSeconds))
-		if s.LinkError != "" {
-			fmt.Fprintf(&b, "   last error: %s", s.LinkError)
-		}
-		b.WriteByte('\n')
 	}
 	if s.Error != "" {
 		fmt.Fprintf(&b, "error     %s\n", s.Error)

@@ -198,12 +198,15 @@ func (c *Cluster) connect() error {
 	return nil
 }
 
+// brokerPatience is how long brokers may take to be there: seconds, but for a host that does something else.
+const brokerPatience = 3 * time.Minute
+
 const probeTopic = "spoold-probe"
 
 // ready waits until Metadata shows every broker and a produce request is acked: a
 // line in a log or an open port promises neither.
 func (c *Cluster) ready(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, brokerPatience)
 	defer cancel()
 	if err := c.awaitBrokers(ctx, len(c.brokers)); err != nil {
 		return err
@@ -332,7 +335,7 @@ func (c *Cluster) Start(ctx context.Context, i int) error {
 			n++
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, brokerPatience)
 	defer cancel()
 	return c.awaitBrokers(ctx, n)
 }

@@ -117,7 +117,7 @@ func newRig(t *testing.T) *rig {
 	r.must(err)
 	r.disk, err = NewDisk(r.ctx, dir, diskSize)
 	r.must(err)
-	r.cluster = kafka.Run(t, kafka.Options{Brokers: *brokersFlag, Faults: true})
+	r.cluster = kafka.Run(t, kafka.Options{Brokers: *brokersFlag, Faults: true, Props: unhurried})
 	r.daemon, err = crash.NewDaemon(bin, r.disk.Path(), r.cluster.Bootstrap(), nil)
 	r.must(err)
 	t.Cleanup(r.cleanUp)
@@ -127,6 +127,10 @@ func newRig(t *testing.T) *rig {
 	}
 	return r
 }
+
+// unhurried lets controllers vote for another leader only when the one they have is really gone: on a host that is busy with
+// something else they otherwise elect one after the other, and a broker that was restarted finds none to register with.
+var unhurried = map[string]string{"controller.quorum.fetch.timeout.ms": "5000", "controller.quorum.election.timeout.ms": "2000"}
 
 // open opens the files, and begins to count the time.
 func (r *rig) open() {

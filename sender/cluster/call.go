@@ -5,6 +5,7 @@ import "github.com/spoold/spoold/protocol"
 // call is the time of a call of the core, and what the call leaves behind: the parts of a View share one.
 type call struct {
 	now      int64 // Age
+	began    int64 // Age of the first call; -1: there was none
 	requests []Request
 	changes  []Change
 	wakeAt   int64
@@ -13,6 +14,9 @@ type call struct {
 // Begin starts a call of the core at Age now. What is left of the call before is forgotten.
 func (c *call) Begin(now int64) {
 	c.now = now
+	if c.began < 0 {
+		c.began = now
+	}
 	clear(c.requests)
 	c.requests, c.changes, c.wakeAt = c.requests[:0], c.changes[:0], 0
 }

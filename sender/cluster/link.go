@@ -15,13 +15,19 @@ func (e *ForeignClusterError) Error() string {
 // Link is whether the cluster can be reached at all.
 type Link struct {
 	Up      bool
-	Since   int64 // Age; -1: nothing known yet
+	Since   int64 // Age; -1: nothing known yet, in which case View.Link has the Age of the first call
 	Err     string
 	Foreign string // id of the cluster that the brokers are of, where the link is down for that
 }
 
-// Link says whether the cluster can be reached.
-func (v *View) Link() Link { return v.link }
+// Link says whether the cluster can be reached. Before the first answer it is down since the first call, without an Err.
+func (v *View) Link() Link {
+	l := v.link
+	if l.Since < 0 {
+		l.Since = v.began
+	}
+	return l
+}
 
 // linkIs notes whether the cluster answers, and says so when that changes, or the reason why it does not.
 func (v *View) linkIs(up bool, err error) {
@@ -33,8 +39,8 @@ func (v *View) linkIs(up bool, err error) {
 		now.Foreign = foreign.Found
 	}
 	was := v.link
-	if was.Up == up && was.Since >= 0 {
-		now.Since = was.Since
+	if was.Up == up { // down from the first call on, if nothing answered yet
+		now.Since = v.Link().Since
 	}
 	v.link = now
 	if was.Up != up || was.Since < 0 || was.Err != now.Err {

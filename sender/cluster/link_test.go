@@ -95,8 +95,33 @@ func TestAnotherReasonForALinkThatIsDownIsReported(t *testing.T) {
 			t.Errorf("%s: link %+v, changes %+v, want %d", tt.why, r.Link(), changes, tt.changes)
 		}
 	}
-	if since := r.Link().Since; since != 10_001 {
-		t.Errorf("down since %d, want 10001: since the first", since)
+	if since := r.Link().Since; since != 1 {
+		t.Errorf("down since %d, want 1: nothing was reached since the first call", since)
+	}
+}
+
+// Somebody who looks at a link that came up never must not see it become younger with the first refusal.
+func TestALinkThatWasNeverUpIsDownSinceTheFirstCall(t *testing.T) {
+	r := newRig(t, nil)
+	r.after(3_000)
+	if l := r.Link(); l.Up || l.Since != 1 || l.Err != "" {
+		t.Errorf("link %+v before any answer, want it down since 1", l)
+	}
+	r.Handle(r.asked(), Answer{Err: errors.New("refused")})
+	if l := r.Link(); l.Since != 1 || l.Err != "refused" {
+		t.Errorf("link %+v, want it down since 1: refused", l)
+	}
+	r.after(10_000)
+	r.metadata(r.asked())
+	if l := r.Link(); !l.Up || l.Since != 13_001 {
+		t.Errorf("link %+v, want it up since 13001", l)
+	}
+	r.after(1_000)
+	r.connect(1)
+	r.Unanswered(1)
+	r.Disconnected(1, nil)
+	if l := r.Link(); l.Up || l.Since != 14_001 {
+		t.Errorf("link %+v, want it down since 14001", l)
 	}
 }
 

@@ -63,7 +63,7 @@ type Answer struct {
 
 // New makes a View without brokers.
 func New(cfg Config) *View {
-	c := &call{}
+	c := &call{began: -1}
 	v := &View{cfg: cfg, call: c, connections: connections{call: c}, id: cfg.ID, byName: make(map[string]*Topic)}
 	v.link.Since, v.meta.from = -1, AnyBroker
 	return v

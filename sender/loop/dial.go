@@ -3,6 +3,7 @@ package loop
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,8 +32,12 @@ func (ls *links) dial(k *link, addrs []string) {
 			var fault error
 			if c, fault = ls.opt.dial(ls.ctx, addrs[i], timeout); fault != nil {
 				c = nil
-				if faults = append(faults, fault); i == len(addrs)-1 || ls.ctx.Err() != nil {
-					err = faults.all()
+				faults = append(faults, fault)
+				so := faults.all()
+				if i == len(addrs)-1 || ls.ctx.Err() != nil {
+					err = so
+				} else {
+					ls.inbox.post(func() { ls.tried = so })
 				}
 			}
 		}
@@ -84,7 +89,7 @@ func (f dialFaults) all() error {
 	if len(f) == 1 {
 		return f[0]
 	}
-	return f
+	return slices.Clone(f)
 }
 
 func (ls *links) dialConn(ctx context.Context, addr string, timeout time.Duration) (wire, error) {

@@ -75,6 +75,7 @@ type links struct {
 	paces    map[int32]*pace
 	book     map[int32]string // from Metadata
 	seed     int              // bootstrap server to begin with next
+	tried    error            // why those that were tried cannot be used, while the next one is dialled
 	waiting  []sender.Request // AnyBroker, until some connection is open
 	metadata int64            // Age of the last Metadata answer; -1: none came
 	failing  int64            // Age of the first Metadata request that failed since; 0: none did
@@ -115,6 +116,9 @@ func (ls *links) connect(r *sender.Request) {
 
 // connected takes the result of dial.
 func (ls *links) connected(k *link, c wire, err error) {
+	if k.broker == seedLink {
+		ls.tried = nil
+	}
 	if err != nil {
 		ls.failed(k.broker, err)
 		delete(ls.open, k.broker)

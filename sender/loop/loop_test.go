@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/spoold/spoold/accumulator"
+	"github.com/spoold/spoold/integration/poll"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/spool"
@@ -69,6 +70,26 @@ func TestAnyBrokerTriesTheBootstrapServersInTurn(t *testing.T) {
 	}
 	w.answer(metadata(1), true, nil)
 	r.core.expect(t, "handle 3 ok")
+}
+
+// One that is not there may take its whole connection timeout: what the others say is shown before.
+func TestABootstrapServersRefusalIsShownWhileTheNextIsTried(t *testing.T) {
+	r := newRig(t, Options{}, nil)
+	r.core.on("start", sender.Effects{Requests: []sender.Request{control(1, sender.AnyBroker)}})
+	r.wires <- nil
+	r.loop.Run()
+	r.core.expect(t, "start")
+	if !poll.Until(func() bool {
+		tried := r.loop.Refresh(t.Context()).Tried
+		return tried != nil && tried.Error() == "refused"
+	}) {
+		t.Fatalf("tried: %v, want that one refused", r.loop.Snapshot().Tried)
+	}
+	r.wires <- nil
+	r.core.expect(t, "handle 1 error")
+	if s := r.loop.Refresh(t.Context()); s.Tried != nil {
+		t.Errorf("tried: %v, after the answer for all of them", s.Tried)
+	}
 }
 
 func TestABrokerIsDialledWhereMetadataSaysItIs(t *testing.T) {

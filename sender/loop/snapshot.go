@@ -21,6 +21,7 @@ type Snapshot struct {
 	OldestAge int64   // the greatest of them
 	Metadata  int64   // Age of the last Metadata answer; -1: none came
 	InFlight  int     // requests that no answer has come to
+	Tried     error   // why the bootstrap servers that were tried cannot be used, while the next one is dialled
 }
 
 // snapshotEvery is how old a snapshot may be while things change, ms: longer where
@@ -51,7 +52,7 @@ func (l *Loop) publish() {
 	began := time.Now()
 	s := &Snapshot{Now: l.now, Core: l.core.Status(l.now)}
 	s.Store, s.Lanes = l.store.Lanes()
-	s.Metadata = l.links.metadata
+	s.Metadata, s.Tried = l.links.metadata, l.links.tried
 	s.InFlight, _ = l.links.outstanding()
 	s.Ages, s.OldestAge = l.progress.ages(l.now.Age, s.Lanes)
 	l.snapshot.Store(s)

@@ -79,6 +79,14 @@ func Health(s *spoold.Status, err error) error {
 	return nil
 }
 
+// LinkReason is why the link is down, of a status that says that it is.
+func LinkReason(s *spoold.Status) string {
+	if s.LinkError == "" {
+		return "no broker has answered yet"
+	}
+	return s.LinkError
+}
+
 // Ready says why the daemon takes no records, or nil. The cluster's absence is no
 // reason: that is when the spool is needed. With link it is one, and so is another producer that has taken the transactional id.
 func Ready(s *spoold.Status, err error, link bool) error {
@@ -91,7 +99,7 @@ func Ready(s *spoold.Status, err error, link bool) error {
 	case s.SpoolFull != "":
 		return errors.New(s.SpoolFull)
 	case link && s.Link != "up":
-		return fmt.Errorf("the link is down: %s", s.LinkError)
+		return fmt.Errorf("the link is down: %s", LinkReason(s))
 	case link && s.Transaction != nil && s.Transaction.Fenced != "":
 		return fmt.Errorf("nothing is delivered under transactional.id %s: %s", s.Transaction.ID, s.Transaction.Fenced)
 	}
