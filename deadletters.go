@@ -113,14 +113,31 @@ var ErrNoDeadLetter = errors.New("there is no such dead letter")
 
 func noDeadLetter(serial uint64) error { return fmt.Errorf("%w: number %d", ErrNoDeadLetter, serial) }
 
+// DeadLetterDrop says how dead letters are given up. The zero value refuses to drop a part of a transaction or batch. Not both.
+type DeadLetterDrop struct {
+	// WholeUnits drops the other records of a transaction or batch as well, where the filter means some of them only.
+	WholeUnits bool `json:"whole_units,omitempty"`
+	// DivideUnits drops those records of a transaction or batch that the filter means without the others of it. These can be sent
+	// again only with DivideUnits then.
+	DivideUnits bool `json:"divide_units,omitempty"`
+}
+
 // DropDeadLetters gives up dead letters and says how many: their room is free, and the spool keeps a record that they are gone.
-// It returns when that is on disk. Safe for concurrent use.
-func (p *Producer) DropDeadLetters(ctx context.Context, f DeadLetterFilter) (int, error) {
+// With a transactional id, those of a transaction or batch go in one commit; ErrPartOfUnit if f means only some of those that are
+// there. It returns when that is on disk. Safe for concurrent use.
+func (p *Producer) DropDeadLetters(ctx context.Context, f DeadLetterFilter, how DeadLetterDrop) (int, error) {
 	e, err := p.current()
 	if err != nil {
 		return 0, err
 	}
-	n, err := e.store.DropDead(ctx, f.inner(time.Now()))
+	return dropDead(ctx, e.store, f, how)
+}
+
+func dropDead(ctx context.Context, store *bolt.Store, f DeadLetterFilter, how DeadLetterDrop) (int, error) {
+	if how.WholeUnits && how.DivideUnits {
+		return 0, errBothUnits
+	}
+	n, err := store.DropDead(ctx, f.inner(time.Now()), bolt.Drop(how))
 	return n, public(err)
 }
 
@@ -139,9 +156,11 @@ type DeadLetterReplay struct {
 	DivideUnits bool `json:"divide_units,omitempty"`
 }
 
-// ErrPartOfUnit: with a transactional id, a replay was to send a part of the records of a transaction or batch. Nothing was changed. The
-// text names the others.
+// ErrPartOfUnit: with a transactional id, a part of the records of a transaction or batch was to be sent again or dropped. Nothing was
+// changed. The text names the others.
 var ErrPartOfUnit = errors.New("the dead letters of a transaction or batch go together")
+
+var errBothUnits = fmt.Errorf("%w: whole transactions and batches, or parts of them, not both", ErrPartOfUnit)
 
 // DeadLettersReplayed is what ReplayDeadLetters did.
 type DeadLettersReplayed struct {
@@ -166,7 +185,7 @@ func (p *Producer) ReplayDeadLetters(ctx context.Context, f DeadLetterFilter, ho
 
 func replayDead(ctx context.Context, store *bolt.Store, f DeadLetterFilter, how DeadLetterReplay) (DeadLettersReplayed, error) {
 	if how.WholeUnits && how.DivideUnits {
-		return DeadLettersReplayed{}, fmt.Errorf("%w: whole transactions and batches, or parts of them, not both", ErrPartOfUnit)
+		return DeadLettersReplayed{}, errBothUnits
 	}
 	again := bolt.Replay{MayDuplicate: how.MayDuplicate, Choose: how.ChoosePartition, WholeUnits: how.WholeUnits, DivideUnits: how.DivideUnits}
 	if how.TimestampNow {
@@ -216,9 +235,9 @@ func InspectDeadLetter(path string, serial uint64) (*DeadLetterRecord, error) {
 }
 
 // DropDeadLettersOf is Producer.DropDeadLetters on the spool at path, with no Producer. The errors are those of Open.
-func DropDeadLettersOf(ctx context.Context, path string, f DeadLetterFilter) (n int, err error) {
+func DropDeadLettersOf(ctx context.Context, path string, f DeadLetterFilter, how DeadLetterDrop) (n int, err error) {
 	err = changeDeadLetters(ctx, path, func(s *bolt.Store) (err error) {
-		n, err = s.DropDead(ctx, f.inner(time.Now()))
+		n, err = dropDead(ctx, s, f, how)
 		return err
 	})
 	return n, err

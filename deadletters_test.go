@@ -225,7 +225,7 @@ func TestByDefaultARefusedRecordWaitsUntilThereIsRoom(t *testing.T) {
 	eventually(t, "the same after a start", func() bool { return waits(p) })
 	send(t, p, "other", 0, 3) // nobody else waits
 	c.expectValues(t, "other", 3)
-	n, err := p.DropDeadLetters(patient(t), spoold.DeadLetterFilter{})
+	n, err := p.DropDeadLetters(patient(t), spoold.DeadLetterFilter{}, spoold.DeadLetterDrop{})
 	if n != 1 || err != nil {
 		t.Fatalf("dropped %d, %v", n, err)
 	}

@@ -58,8 +58,10 @@ func dlqCommand(w *world) *cli.Command {
 				Action:      func(c *cli.Context) error { return dlqReplay(w, c) },
 			},
 			{
-				Name: "drop", UsageText: "spoold dlq drop [NUMBER…] [--topic TOPIC] [--partition N] [--code CODE] [--older-than DURATION] [--in-doubt]\n\nExample: those that were refused a month ago:\n\n   spoold dlq drop --older-than 720h", Usage: "give them up", ArgsUsage: "[NUMBER…]", Flags: flags(all),
-				Description: "They cannot be had back. --json prints {\"records\": N}.",
+				Name: "drop", UsageText: "spoold dlq drop [NUMBER…] [--topic TOPIC] [--partition N] [--code CODE] [--older-than DURATION] [--in-doubt] [--whole-units|--divide-units]\n\nExample: those that were refused a month ago:\n\n   spoold dlq drop --older-than 720h", Usage: "give them up", ArgsUsage: "[NUMBER…]", Flags: flags(all,
+					&cli.BoolFlag{Name: "whole-units", Usage: "with the other records of their transactions or batches: where only some of them are asked for, nothing is dropped otherwise"},
+					&cli.BoolFlag{Name: "divide-units", Usage: "without the other records of their transactions or batches, which dlq replay sends only with --divide-units then"}),
+				Description: "They cannot be had back: dlq export keeps a copy. With a transactional id, if only some of what is there of a transaction or batch is\nasked for, nothing is changed, the others are named, and the exit code is 64. --json prints {\"records\": N}.",
 				Action:      func(c *cli.Context) error { return dlqDrop(w, c) },
 			},
 		},
@@ -257,6 +259,9 @@ func readable(b []byte) string {
 // dlqChosen is the filter of a command that changes dead letters: it must name some.
 func dlqChosen(c *cli.Context, name string) (spoold.DeadLetterFilter, error) {
 	f, given, err := deadLetterFilter(c)
+	if err == nil && c.Bool("whole-units") && c.Bool("divide-units") {
+		err = usagef("dlq %s: --whole-units or --divide-units, not both", name)
+	}
 	if err == nil && !given && !c.Bool("all") {
 		err = usagef("dlq %s: which ones? Give numbers, --topic, --partition, --code, --older-than or --in-doubt, or --all", name)
 	}
@@ -268,12 +273,13 @@ func dlqDrop(w *world, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	how := spoold.DeadLetterDrop{WholeUnits: c.Bool("whole-units"), DivideUnits: c.Bool("divide-units")}
 	if err := dlqThere(w, c, "drop", f); err != nil {
 		return err
 	}
 	n, err := askDaemon(w, c, func(ctx context.Context, client *admin.Client) (int, error) {
-		return client.DropDeadLetters(ctx, f)
-	}, func(dir string) (int, error) { return spoold.DropDeadLettersOf(c.Context, dir, f) })
+		return client.DropDeadLetters(ctx, f, how)
+	}, func(dir string) (int, error) { return spoold.DropDeadLettersOf(c.Context, dir, f, how) })
 	if err != nil {
 		return err
 	}
@@ -291,9 +297,6 @@ func dlqReplay(w *world, c *cli.Context) error {
 	}
 	how := spoold.DeadLetterReplay{MayDuplicate: c.Bool("may-duplicate"), TimestampNow: c.IsSet("timestamp"), ChoosePartition: c.Bool("choose-partition"),
 		WholeUnits: c.Bool("whole-units"), DivideUnits: c.Bool("divide-units")}
-	if how.WholeUnits && how.DivideUnits {
-		return usagef("dlq replay: --whole-units or --divide-units, not both")
-	}
 	if ts := c.String("timestamp"); how.TimestampNow && ts != "now" {
 		return usagef("dlq replay: --timestamp %q: want now; without it each keeps its own", ts)
 	}

@@ -38,7 +38,7 @@ func TestARepeatOfAKeyIsToldWhatBecameOfItsRecords(t *testing.T) {
 	if len(list) != 2 {
 		t.Fatalf("%d dead letters", len(list))
 	}
-	if n, err := l.s.DropDead(ctx, DeadFilter{Serials: []uint64{list[0].Serial}}); n != 1 || err != nil {
+	if n, err := l.s.DropDead(ctx, DeadFilter{Serials: []uint64{list[0].Serial}}, Drop{}); n != 1 || err != nil {
 		t.Fatalf("dropped %d, %v", n, err)
 	}
 	if n, _, err := l.s.ReplayDead(ctx, DeadFilter{Serials: []uint64{list[1].Serial}}, Replay{}); n != 1 || err != nil {

@@ -28,8 +28,9 @@ type transaction struct {
 	touched     []spool.LaneID // whose numbers change
 	left        []spool.LaneID // of which entries have left
 	listed      []listedUnit
-	ended       []uint64 // units that were aborted
-	deadDropped int      // dead letters that Options.DeadBytes has no room for
+	ended       []uint64    // units that were aborted
+	excess      *deadExcess // of dead letters; nil: none
+	deadDropped int         // dead letters that Options.DeadBytes has no room for
 	// lowestKeys are the first entries that idempotency keys speak of, if a new segment is begun.
 	lowestKeys map[spool.LaneID]spool.Index
 }
@@ -95,6 +96,7 @@ func (s *committer) apply(t *transaction, c *Commit, g *group, writes []*spool.W
 	if err != nil {
 		return err
 	}
+	t.excess = s.dead.excess(writes, sizes)
 	s.mu.Lock()
 	s.keys.Expire(s.clock.now().Age) // also where no further key comes
 	t.goneKeys = s.keys.TakeEmptied()

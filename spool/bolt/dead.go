@@ -140,31 +140,54 @@ func (r *reading) one() error {
 	return fmt.Errorf("record %d of lane %d cannot be read: it moves", r.at, r.lane)
 }
 
-// DropDead gives up dead letters, and says how many. It needs no room. The error is that of Ticket.Spooled.
-func (s *Store) DropDead(ctx context.Context, f DeadFilter) (int, error) {
+// Drop says what becomes of units of which only a part is to be dropped. The zero value refuses that.
+type Drop struct {
+	WholeUnits  bool // the others of them are dropped, too
+	DivideUnits bool // the others of them stay
+}
+
+// dropStep is about how many dead letters one commit drops. More only of one unit.
+const dropStep = 10_000
+
+// DropDead gives up dead letters, those of a unit in one commit, and says how many. It needs no room. ErrPartOfUnit: with a
+// transactional id only a part of a unit matches, and nothing was changed. Other errors are those of Ticket.Spooled.
+func (s *Store) DropDead(ctx context.Context, f DeadFilter, how Drop) (int, error) {
 	s.dead.dlq.Lock()
 	defer s.dead.dlq.Unlock()
-	list := s.DeadLetters(f, -1)
+	items, err := s.dead.dropItems(s.DeadLetters(f, -1), how)
+	if err != nil {
+		return 0, err
+	}
 	n := 0
-	for chunk := range slices.Chunk(list, 10_000) {
-		s.mu.Lock()
-		if err := s.closedNow(); err != nil {
-			s.mu.Unlock()
+	for len(items) > 0 {
+		var refs []deadRef
+		for len(items) > 0 && (len(refs) == 0 || len(refs)+len(items[0].letters) <= dropStep) {
+			for i := range items[0].letters {
+				refs = append(refs, items[0].letters[i].ref())
+			}
+			items = items[1:]
+		}
+		if err := s.dead.drop(ctx, refs); err != nil {
 			return n, err
 		}
-		for i := range chunk {
-			s.open.clears = append(s.open.clears, deadRef{chunk[i].Lane, chunk[i].Index})
-		}
-		s.open.dropped += len(chunk)
-		r := s.open.receipt
-		s.wake()
-		s.mu.Unlock()
-		if err := r.spooled(ctx); err != nil {
-			return n, err
-		}
-		n += len(chunk)
+		n += len(refs)
 	}
 	return n, nil
+}
+
+// drop gives up dead letters in one commit.
+func (s *deadLetters) drop(ctx context.Context, refs []deadRef) error {
+	s.mu.Lock()
+	if err := s.closedNow(); err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	s.open.clears = append(s.open.clears, refs...)
+	s.open.dropped += len(refs)
+	r := s.open.receipt
+	s.wake()
+	s.mu.Unlock()
+	return r.spooled(ctx)
 }
 
 // closedNow says why nothing is taken any more, or nil. Under mu.

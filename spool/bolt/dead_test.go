@@ -99,7 +99,7 @@ func TestDeadLettersAreHeldThroughRewritingAndRestarts(t *testing.T) {
 	l.close()
 	l, _ = openLoop(t, o)
 	l.checkDead("a", dead)
-	if n, err := l.s.DropDead(context.Background(), DeadFilter{Topic: "a"}); err != nil || n != len(dead) {
+	if n, err := l.s.DropDead(context.Background(), DeadFilter{Topic: "a"}, Drop{}); err != nil || n != len(dead) {
 		t.Errorf("%d are dropped, %v", n, err)
 	}
 	l.checkDead("a", nil)

@@ -27,7 +27,7 @@ type Replay struct {
 func (s *Store) ReplayDead(ctx context.Context, f DeadFilter, how Replay) (done, left int, err error) {
 	s.dead.dlq.Lock()
 	defer s.dead.dlq.Unlock()
-	items, err := s.dead.items(s.DeadLetters(f, -1), &how)
+	items, err := s.dead.replayItems(s.DeadLetters(f, -1), &how)
 	if err != nil {
 		return 0, 0, err
 	}

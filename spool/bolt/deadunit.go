@@ -11,10 +11,10 @@ import (
 	"github.com/spoold/spoold/spool"
 )
 
-// ErrPartOfUnit: dead letters were to be sent again that are a part of a unit. Nothing was changed.
+// ErrPartOfUnit: dead letters were to be sent again or dropped that are a part of a unit. Nothing was changed.
 var ErrPartOfUnit = errors.New("the dead letters of a transaction or batch go together")
 
-// deadItem is what is sent again together.
+// deadItem is what is sent again or dropped together.
 type deadItem struct {
 	letters []DeadLetter // several: a unit, by topic and in the order of their places
 }
@@ -44,37 +44,88 @@ func (it *deadItem) size() (n int) {
 
 func (d *DeadLetter) ref() deadRef { return deadRef{d.Lane, d.Index} }
 
+func (m *mark) ref() deadRef { return deadRef{m.Lane, m.Index} }
+
 // deadUnit is a unit of which there are dead letters.
 type deadUnit struct {
 	runs    []spool.UnitRun
 	letters []DeadLetter // as a deadItem has them
-	asked   []DeadLetter // that are to be sent again; in the same order
+	asked   []DeadLetter // that are meant; in the same order
 	count   int          // of the unit's records
 }
 
-// items divides dead letters, in the order of their numbers, into what goes together. Without a transactional id each goes for
-// itself, and so it does into another topic.
-func (s *deadLetters) items(list []DeadLetter, how *Replay) ([]deadItem, error) {
+// hasUnits reports whether the records of a unit go together: only readers of transactions see units.
+func (s *deadLetters) hasUnits() bool {
 	s.view.RLock()
-	units := how.Topic == "" && s.state.Transaction().ID != ""
-	s.view.RUnlock()
+	defer s.view.RUnlock()
+	return s.state.Transaction().ID != ""
+}
+
+// replayItems divides dead letters into what is sent again together. Without a transactional id each goes for itself, and so it
+// does into another topic.
+func (s *deadLetters) replayItems(list []DeadLetter, how *Replay) ([]deadItem, error) {
 	var of map[deadRef]*deadUnit
-	if units {
+	if how.Topic == "" && s.hasUnits() {
 		var err error
 		if of, err = s.unitsAmong(s.alike(list)); err != nil {
 			return nil, err
 		}
 	}
+	items, parts := itemsOf(list, of, func(u *deadUnit) []DeadLetter {
+		switch {
+		case len(u.asked) == u.count || how.DivideUnits:
+			return u.asked
+		case how.WholeUnits && len(u.letters) == u.count:
+			return u.letters
+		}
+		return nil
+	})
+	if len(parts) > 0 {
+		what := "--divide-units sends what was asked for without the others"
+		if len(parts[0].letters) == parts[0].count {
+			what = "--whole-units sends the others with it, " + what
+		}
+		return nil, partError(parts, what)
+	}
+	return items, nil
+}
+
+// dropItems divides dead letters into what is dropped together. A unit of which there is no other dead letter is whole.
+func (s *deadLetters) dropItems(list []DeadLetter, how Drop) ([]deadItem, error) {
+	var of map[deadRef]*deadUnit
+	if !how.DivideUnits && s.hasUnits() {
+		among := s.alike(list)
+		if len(among) == len(list) && len(list) <= dropStep {
+			return []deadItem{{list}}, nil // nothing of any unit can be left
+		}
+		var err error
+		if of, err = s.unitsAmong(among); err != nil {
+			return nil, fmt.Errorf("which transactions and batches the dead letters are of cannot be read (--divide-units drops them without): %w", err)
+		}
+	}
+	items, parts := itemsOf(list, of, func(u *deadUnit) []DeadLetter {
+		if how.WholeUnits || len(u.asked) == len(u.letters) {
+			return u.letters
+		}
+		return nil
+	})
+	if len(parts) > 0 {
+		return nil, partError(parts, "--whole-units drops the others with it, --divide-units drops what was asked for without the others, which are not whole any more then")
+	}
+	return items, nil
+}
+
+// itemsOf divides dead letters, in the order of their numbers, into what goes together: of a unit what choose says. Units of
+// which it says nothing are parts.
+func itemsOf(list []DeadLetter, of map[deadRef]*deadUnit, choose func(*deadUnit) []DeadLetter) (items []deadItem, parts []*deadUnit) {
 	asked := make(map[deadRef]bool, len(list))
 	for i := range list {
 		asked[list[i].ref()] = true
 	}
-	var out []deadItem
-	var parts []*deadUnit
 	for i := range list {
 		u := of[list[i].ref()]
 		if u == nil {
-			out = append(out, deadItem{list[i : i+1]})
+			items = append(items, deadItem{list[i : i+1]})
 			continue
 		}
 		if u.asked != nil {
@@ -85,19 +136,13 @@ func (s *deadLetters) items(list []DeadLetter, how *Replay) ([]deadItem, error) 
 				u.asked = append(u.asked, u.letters[k])
 			}
 		}
-		switch {
-		case len(u.asked) == u.count || how.DivideUnits:
-			out = append(out, deadItem{u.asked})
-		case how.WholeUnits && len(u.letters) == u.count:
-			out = append(out, deadItem{u.letters})
-		default:
+		if letters := choose(u); letters != nil {
+			items = append(items, deadItem{letters})
+		} else {
 			parts = append(parts, u)
 		}
 	}
-	if len(parts) > 0 {
-		return nil, partError(parts)
-	}
-	return out, nil
+	return items, parts
 }
 
 // alike are the dead letters among which the other records of list's units are: a unit's became dead letters at one moment, for one reason.
@@ -179,8 +224,8 @@ func (s *deadLetters) eachDeadEntry(letters []DeadLetter, yield func(deadRef, []
 	return nil
 }
 
-// partError says which unit is asked for in part, and what is missing.
-func partError(parts []*deadUnit) error {
+// partError says which unit is asked for in part, what is missing, and what may be done.
+func partError(parts []*deadUnit, what string) error {
 	u := parts[0]
 	var rest []string
 	asked := u.asked // in the order of letters
@@ -199,16 +244,11 @@ func partError(parts []*deadUnit) error {
 		}
 		why += fmt.Sprintf("; not asked for: %s", shown)
 	}
-	gone := u.count - len(u.letters)
-	if gone > 0 {
+	if gone := u.count - len(u.letters); gone > 0 {
 		why += fmt.Sprintf("; no dead letters any more: %d", gone)
 	}
 	if n := len(parts) - 1; n > 0 {
 		why += fmt.Sprintf("; and so with %d more transactions or batches", n)
-	}
-	what := "--divide-units sends what was asked for without the others"
-	if gone == 0 {
-		what = "--whole-units sends the others with it, " + what
 	}
 	return fmt.Errorf("%w: %s. Nothing was changed: %s", ErrPartOfUnit, why, what)
 }

@@ -174,7 +174,7 @@ func TestAPartOfAUnitIsReplayedOnlyByAWordForIt(t *testing.T) {
 	// One is dropped: the unit cannot be whole any more, and what is left of it is a unit of its own.
 	r.unit(3, 10, false, "a", "b", "a")
 	list := r.l.s.DeadLetters(DeadFilter{}, -1)
-	if n, err := r.l.s.DropDead(soon(t), DeadFilter{Serials: []uint64{list[3].Serial}}); n != 1 || err != nil {
+	if n, err := r.l.s.DropDead(soon(t), DeadFilter{Serials: []uint64{list[3].Serial}}, Drop{DivideUnits: true}); n != 1 || err != nil {
 		t.Fatalf("%d are dropped, %v", n, err)
 	}
 	_, _, err = r.replay(DeadFilter{}, Replay{WholeUnits: true})

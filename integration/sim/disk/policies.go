@@ -43,7 +43,7 @@ func (a *Alone) ClearDead() {
 	if n == 0 || l.busy || l.filling {
 		return
 	}
-	if _, err := l.store.DropDead(over, bolt.DeadFilter{}); err == nil {
+	if _, err := l.store.DropDead(over, bolt.DeadFilter{}, bolt.Drop{}); err == nil {
 		panic("disk: dead letters are gone before a commit")
 	}
 	a.look()

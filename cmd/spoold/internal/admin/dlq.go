@@ -15,7 +15,7 @@ import (
 type DeadLetterDaemon interface {
 	DeadLetters(f spoold.DeadLetterFilter, most int) []spoold.DeadLetterInfo
 	DeadLetter(serial uint64) (*spoold.DeadLetterRecord, error)
-	DropDeadLetters(ctx context.Context, f spoold.DeadLetterFilter) (int, error)
+	DropDeadLetters(ctx context.Context, f spoold.DeadLetterFilter, how spoold.DeadLetterDrop) (int, error)
 	ReplayDeadLetters(ctx context.Context, f spoold.DeadLetterFilter, how spoold.DeadLetterReplay) (spoold.DeadLettersReplayed, error)
 }
 
@@ -24,6 +24,7 @@ type DeadLetterRequest struct {
 	Filter spoold.DeadLetterFilter `json:"filter"`
 	Most   int                     `json:"most,omitempty"`
 	Replay spoold.DeadLetterReplay `json:"replay"`
+	Drop   spoold.DeadLetterDrop   `json:"drop"`
 }
 
 // DeadLettersDropped is how many dead letters were dropped.
@@ -65,7 +66,7 @@ func handleDeadLetters(mux *http.ServeMux, d DeadLetterDaemon) {
 		}
 	}
 	mux.HandleFunc("POST /api/dlq/drop", change(func(ctx context.Context, req *DeadLetterRequest) (any, error) {
-		n, err := d.DropDeadLetters(ctx, req.Filter)
+		n, err := d.DropDeadLetters(ctx, req.Filter, req.Drop)
 		return DeadLettersDropped{n}, err
 	}))
 	mux.HandleFunc("POST /api/dlq/replay", change(func(ctx context.Context, req *DeadLetterRequest) (any, error) {
@@ -102,9 +103,9 @@ func (c *Client) DeadLetter(ctx context.Context, serial uint64) (*spoold.DeadLet
 }
 
 // DropDeadLetters drops dead letters.
-func (c *Client) DropDeadLetters(ctx context.Context, f spoold.DeadLetterFilter) (int, error) {
+func (c *Client) DropDeadLetters(ctx context.Context, f spoold.DeadLetterFilter, how spoold.DeadLetterDrop) (int, error) {
 	var n DeadLettersDropped
-	err := c.post(ctx, "/api/dlq/drop", DeadLetterRequest{Filter: f}, &n)
+	err := c.post(ctx, "/api/dlq/drop", DeadLetterRequest{Filter: f, Drop: how}, &n)
 	return n.Records, err
 }
 
