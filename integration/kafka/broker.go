@@ -7,7 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spoold/spoold/integration/link"
@@ -29,6 +29,7 @@ type broker struct {
 	id                           int
 	client, internal, controller string     // what it listens on
 	link                         *link.Link // nil: clients come straight to the broker
+	inner                        *link.Link // nil: so do brokers
 	data, props, log             string     // paths
 	process                      *proc.Process
 }
@@ -40,6 +41,17 @@ func (b *broker) advertised() string {
 	}
 	return b.client
 }
+
+// among is where brokers are sent.
+func (b *broker) among() string {
+	if b.inner != nil {
+		return b.inner.Addr()
+	}
+	return b.internal
+}
+
+// Inner is the link in front of what other brokers, and broker i itself, send to broker i: of a cluster with Options.Inner.
+func (c *Cluster) Inner(i int) *link.Link { return c.brokers[i].inner }
 
 func (c *Cluster) java(ctx context.Context, args ...string) *exec.Cmd {
 	opts := append([]string(nil), all...)
@@ -97,9 +109,6 @@ func (c *Cluster) launch(i int) error {
 	}
 	defer func() { _ = log.Close() }() // the child has its own descriptor
 	cmd := c.java(context.Background(), "kafka.Kafka", b.props)
-	if c.opts.Nice > 0 { // the program becomes the JVM: it is the process that is killed
-		cmd = exec.Command("nice", append([]string{"-n", strconv.Itoa(c.opts.Nice)}, cmd.Args...)...)
-	}
 	cmd.Dir, cmd.Stdout, cmd.Stderr = c.dir, log, log
 	b.process, err = proc.Start(cmd)
 	return err
@@ -119,3 +128,11 @@ func (b *broker) tail() string {
 
 // stopPatience is how long a controlled shutdown may take.
 const stopPatience = 30 * time.Second
+
+func (c *Cluster) tails() string {
+	var out strings.Builder
+	for _, b := range c.brokers {
+		fmt.Fprintf(&out, "\nend of the log of broker %d:\n%s", b.id, b.tail())
+	}
+	return out.String()
+}

@@ -36,8 +36,8 @@ type Options struct {
 	ClusterID string
 	// Classes is a folder with more classes for the brokers; "": none.
 	Classes string
-	// Nice is added to the niceness of the brokers, for tests that have to be faster than a broker is.
-	Nice int
+	// Inner puts a link that can break single requests in front of what brokers send each other.
+	Inner bool
 	// Fast gives the brokers memory and the optimising compiler, for measurements.
 	Fast bool
 }
@@ -170,6 +170,11 @@ func (c *Cluster) place() error {
 			}
 		}
 		var err error
+		if c.opts.Inner {
+			if b.inner, err = link.NewKafka(link.Options{Name: fmt.Sprintf("inner-%d", i), Target: b.internal}); err != nil {
+				return err
+			}
+		}
 		switch {
 		case c.opts.Faults:
 			b.link, err = link.NewKafka(link.Options{Name: fmt.Sprintf("broker-%d", i), Target: b.client})
@@ -266,14 +271,6 @@ func until(ctx context.Context, done func() (bool, error)) error {
 		case <-tick.C:
 		}
 	}
-}
-
-func (c *Cluster) tails() string {
-	var out strings.Builder
-	for _, b := range c.brokers {
-		fmt.Fprintf(&out, "\nend of the log of broker %d:\n%s", b.id, b.tail())
-	}
-	return out.String()
 }
 
 // Bootstrap is the clients' way in, as bootstrap.servers has it: behind the links, if there are any.
@@ -387,6 +384,9 @@ func (c *Cluster) Close() {
 	for _, b := range c.brokers {
 		if b.process != nil {
 			_ = b.process.Kill() // SIGKILL to our own child fails only when it is gone
+		}
+		if b.inner != nil {
+			b.inner.Close()
 		}
 		if b.link != nil {
 			b.link.Close()

@@ -57,7 +57,7 @@ func (c *Cluster) properties(i int) string {
 	p["node.id"] = strconv.Itoa(b.id)
 	p["controller.quorum.voters"] = strings.Join(voters, ",")
 	p["listeners"] = fmt.Sprintf("CLIENT://%s,BROKER://%s,CONTROLLER://%s", b.client, b.internal, b.controller)
-	p["advertised.listeners"] = fmt.Sprintf("CLIENT://%s,BROKER://%s", b.advertised(), b.internal)
+	p["advertised.listeners"] = fmt.Sprintf("CLIENT://%s,BROKER://%s", b.advertised(), b.among())
 	p["log.dirs"] = b.data
 	maps.Copy(p, c.opts.Props)
 	var out strings.Builder

