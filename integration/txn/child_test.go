@@ -152,8 +152,10 @@ type ledger struct {
 	unordered bool // several producers made the records
 }
 
-// collect takes what the child has said, until it has ended.
+// collect takes what the child has said, until it has ended. It began with the unit that was next: where it has said nothing it may have
+// spooled that one unheard.
 func (l *ledger) collect(c *child) {
+	l.next++
 	for line := range c.out {
 		if n, ok := strings.CutPrefix(line, "spooled "); ok {
 			i, _ := strconv.Atoi(n)

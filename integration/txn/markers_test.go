@@ -32,6 +32,9 @@ type markerRig struct {
 	done  chan error
 }
 
+// patience is how long a broker that was killed may keep its transactions waiting, on a busy machine.
+const patience = 3 * time.Minute
+
 // lostMarkers is what these tests saw together. Whether a broker loses markers depends on how quickly it is back, which it is not on a busy
 // machine; that it has lost none in any of them would show nothing.
 var lostMarkers struct {
@@ -126,7 +129,7 @@ func (r *markerRig) killed(commit bool) {
 	r.kill.Store(want)
 	if !commit {
 		age := 0.0 // on a busy machine those that have just begun have not written anything: older ones in turn
-		if !poll.Within(60*time.Second, func() bool {
+		if !poll.Within(patience, func() bool {
 			if st := r.p.Status(); st.Acked > 0 && st.Transaction.Records > 0 && st.Transaction.OpenSeconds >= age {
 				_ = r.p.OperateTransaction(r.t.Context(), spoold.AbortTransaction)
 				age = math.Mod(age+0.005, 0.1)
@@ -141,7 +144,7 @@ func (r *markerRig) killed(commit bool) {
 		if err != nil {
 			r.t.Fatal(err)
 		}
-	case <-time.After(60 * time.Second):
+	case <-time.After(patience):
 		r.t.Fatalf("no transaction ended: %+v", r.p.Status().Transaction)
 	}
 	if err := r.c.Start(r.t.Context(), 0); err != nil {
@@ -153,7 +156,7 @@ func (r *markerRig) killed(commit bool) {
 func (r *markerRig) goesOn() {
 	r.t.Helper()
 	from := r.p.Status().Acked
-	if !poll.Within(60*time.Second, func() bool {
+	if !poll.Within(patience, func() bool {
 		st := r.p.Status()
 		return st.Acked > from && st.Transaction.MarkersMissing == 0
 	}) {
@@ -181,7 +184,7 @@ func (r *markerRig) close() {
 func (r *markerRig) end(written int) {
 	r.t.Helper()
 	r.quiet()
-	limit, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	limit, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := r.p.Flush(limit); err != nil {
 		r.t.Fatalf("%v: %+v", err, r.p.Status().Transaction)
