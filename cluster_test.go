@@ -21,6 +21,7 @@ import (
 
 func TestMain(m *testing.M) {
 	poll.Parallel("8")
+	poll.InMemory()
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		removePrograms()
 		os.Exit(code)

@@ -26,6 +26,7 @@ import (
 // TestMain makes this test binary the program, too: scripts run `spoold`.
 func TestMain(m *testing.M) {
 	poll.Parallel("8")
+	poll.InMemory()
 	testscript.Main(m, map[string]func(){"spoold": main})
 }
 

@@ -92,7 +92,7 @@ func (s *session) binary(f *folder) string {
 // compile makes the test binary of a package, with the instructions that tell the fuzzer where it was.
 func (s *session) compile(ctx context.Context, f *folder) error {
 	began := time.Now()
-	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-fuzz=.", "-o", s.binary(f), f.path)
+	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-fuzz=.", "-o", s.binary(f), f.path)
 	cmd.Dir = f.dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go test -c %s: %w\n%s", f.path, err, out)

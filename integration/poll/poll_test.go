@@ -1,6 +1,8 @@
 package poll
 
 import (
+	"errors"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,4 +19,21 @@ func TestUntilEndsWithTheConditionOrItsPatience(t *testing.T) {
 			t.Errorf("it gave up after %v", time.Since(began))
 		}
 	})
+}
+
+func TestInMemoryLeavesATMPDIRThatIsSet(t *testing.T) {
+	t.Setenv("TMPDIR", "/elsewhere")
+	InMemory()
+	if got := os.TempDir(); got != "/elsewhere" {
+		t.Errorf("temporary files go to %s", got)
+	}
+	t.Setenv("TMPDIR", "")
+	InMemory()
+	f, err := os.CreateTemp("", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Close(), os.Remove(f.Name())); err != nil {
+		t.Error(err)
+	}
 }

@@ -27,6 +27,7 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	poll.Parallel("8")
+	poll.InMemory()
 	os.Exit(m.Run())
 }
 
