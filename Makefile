@@ -15,7 +15,7 @@ MUTATE ?= protocol protocol/codec protocol/conn recovery spool accumulator
 LONGEST = ./integration/kafka ./integration/txn
 KAFKA = $(LONGEST) $(filter-out $(LONGEST),$(shell grep -rlE '^//go:build kafka' --include='*_test.go' . | xargs -n1 dirname | sort -u))
 
-.PHONY: build test race sim plant differ sim-ci sim-young fuzz kafka txn crash states inject power soak ship crash-ci mutate bench vet lint check browser clients dist dist-test golden
+.PHONY: build test race sim plant differ sim-ci sim-young fuzz kafka txn crash states inject power soak ship crash-ci mutate bench vet vet-modules lint check browser clients dist dist-test golden
 
 build:
 	go build -o bin/spoold ./cmd/spoold
@@ -74,8 +74,11 @@ bench:
 # Without --test-cpu: with it this version's go test ends at once, and everything counts as killed.
 mutate: $(GREMLINS)
 	for p in $(MUTATE); do $(GREMLINS) unleash ./$$p -E / --workers 2 --timeout-coefficient 20 --threshold-efficacy 85 -S ltc || exit 1; done
-vet:
-	go vet -tags kafka,crash,browser ./... && (cd integration/bench && go vet ./...) && (cd schemaregistry && go vet ./...) && (cd deploy && go vet ./...) && cd integration/plot && go vet ./...
+vet: vet-modules
+	go vet -tags kafka,crash,browser ./...
+# The other modules; make lint vets this one, too.
+vet-modules:
+	for m in deploy integration/bench integration/plot schemaregistry; do (cd $$m && go vet ./...) || exit 1; done
 lint: $(LINT)
 	$(LINT) run
 browser:

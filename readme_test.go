@@ -132,7 +132,7 @@ var builtPrograms = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	programsDir = bin
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "spoold"), "./cmd/spoold").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-ldflags=-s", "-o", filepath.Join(bin, "spoold"), "./cmd/spoold").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	self, err := os.Executable()
@@ -166,7 +166,7 @@ func (s *snippets) program(t *testing.T, source string) {
 	if err := os.WriteFile(file, []byte(source), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	out := run(t, exec.CommandContext(t.Context(), "go", "run", file))
+	out := run(t, exec.CommandContext(t.Context(), "go", "run", "-ldflags=-s", file))
 	if out != "audit offset 0\n" {
 		t.Errorf("the program printed %q", out)
 	}
