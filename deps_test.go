@@ -62,7 +62,8 @@ var edges = map[string][]string{
 	"cmd/spoold/internal/link":      {},
 	"cmd/spoold/internal/doctor":    {"."},
 	"cmd/spoold/internal/bench":     {"."},
-	"cmd/spoold/internal/support":   {},
+	"cmd/spoold/internal/support":   {"cmd/spoold/internal/newfile"},
+	"cmd/spoold/internal/newfile":   {},
 	"cmd/spoold/internal/page":      {"."},
 	"cmd/spoold/internal/service":   {},
 	// What decides about files, and what reads them.

@@ -17,7 +17,8 @@ type observedRecord struct {
 }
 
 // observe passes records through the interceptors and the tracer, as Send does.
-func (p *Producer) observe(ctx context.Context, records []Record) ([]Record, []observedRecord) {
+func (t *Transaction) observe(ctx context.Context, records []Record) ([]Record, []observedRecord) {
+	p := t.p
 	out, seen := make([]Record, len(records)), make([]observedRecord, len(records))
 	for i := range records {
 		out[i] = p.interceptors.onSend(ctx, records[i])

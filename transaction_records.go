@@ -21,7 +21,7 @@ func (t *Transaction) SendBatch(ctx context.Context, records []Record) error {
 	}
 	var seen []observedRecord
 	if !t.p.plain {
-		records, seen = t.p.observe(ctx, records)
+		records, seen = t.observe(ctx, records)
 	}
 	err := t.accept(ctx, records, seen)
 	if err != nil {

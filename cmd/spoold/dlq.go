@@ -18,9 +18,9 @@ import (
 )
 
 func dlqCommand(w *world) *cli.Command {
-	flags := func(more ...cli.Flag) []cli.Flag {
+	filters := func(more ...cli.Flag) []cli.Flag {
 		return append([]cli.Flag{
-			configFlag(), spoolFlag("default: the daemon's"), jsonFlag(),
+			configFlag(), spoolFlag("default: the daemon's"),
 			&cli.StringFlag{Name: "topic", Aliases: []string{"t"}, Usage: "those of `TOPIC`"},
 			&cli.IntFlag{Name: "partition", Aliases: []string{"p"}, Value: -1, Usage: "those that partition `N` refused"},
 			&cli.StringFlag{Name: "code", Usage: "those with this `CODE`, Kafka's number or name"},
@@ -28,11 +28,12 @@ func dlqCommand(w *world) *cli.Command {
 			&cli.BoolFlag{Name: "in-doubt", Usage: "those that may have reached the cluster all the same: an operator put them aside before that was known"},
 		}, more...)
 	}
+	flags := func(more ...cli.Flag) []cli.Flag { return append(filters(jsonFlag()), more...) }
 	all := &cli.BoolFlag{Name: "all", Usage: "all of them: without a number or a filter nothing is changed unless this is given"}
 	return &cli.Command{
 		Name:  "dlq",
 		Usage: "dead letters: records that the cluster refused for good",
-		UsageText: "spoold dlq ls|show|replay|drop [NUMBER…] [--topic TOPIC] [--partition N] [--code CODE] [--older-than DURATION] [--in-doubt]\n\n" +
+		UsageText: "spoold dlq ls|show|export|replay|drop [NUMBER…] [--topic TOPIC] [--partition N] [--code CODE] [--older-than DURATION] [--in-doubt]\n\n" +
 			"Example: what was refused and why, one record in full, and all of a topic again after it was mended:\n\n" +
 			"   spoold dlq ls\n   spoold dlq show 17\n   spoold dlq replay --topic orders",
 		Description: "A dead letter stays in the spool until it is dropped or replayed, and counts against dlq.max.bytes. It works with the\n" +
@@ -47,6 +48,12 @@ func dlqCommand(w *world) *cli.Command {
 				Name: "show", UsageText: "spoold dlq show NUMBER [--spool DIR | -c FILE] [--json]\n\nExample: one record in full:\n\n   spoold dlq show 17", Usage: "show one with its record", ArgsUsage: "NUMBER", Flags: []cli.Flag{configFlag(), spoolFlag("default: the daemon's"), jsonFlag()},
 				Description: "--json prints the fields of ls, and timestamp, key and value (base64; null is null) and headers.",
 				Action:      func(c *cli.Context) error { return dlqShow(w, c) },
+			},
+			{
+				Name: "export", UsageText: "spoold dlq export [NUMBER…] [--topic TOPIC] [--partition N] [--code CODE] [--older-than DURATION] [--in-doubt] [-o FILE]\n\nExample: keep what is to be dropped:\n\n   spoold dlq export --topic orders -o orders.ndjson\n   spoold dlq drop --topic orders", Usage: "print them with their records as NDJSON, oldest first", ArgsUsage: "[NUMBER…]",
+				Flags:       append(filters(), &cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FILE` to make; default, and -: standard output"}),
+				Description: "One object a line: of the record what export prints (topic, index, partition as it was asked for, timestamp, key, value, headers),\nand serial, refused_by (the partition that refused it; -1: none), code, code_id, message, attempts, at and in_doubt. Nothing is changed.\nA file appears when it is whole; one that is there already is not replaced (exit code 73).",
+				Action:      func(c *cli.Context) error { return dlqExport(w, c) },
 			},
 			{
 				Name: "replay", UsageText: "spoold dlq replay [NUMBER…] [--topic TOPIC] [--partition N] [--code CODE] [--older-than DURATION] [--in-doubt] [--timestamp now] [--choose-partition] [--whole-units|--divide-units]\n\nExample: all of a topic again after it was mended:\n\n   spoold dlq replay --topic orders", Usage: "send them again, as records that have just come", ArgsUsage: "[NUMBER…]", Flags: flags(all, &cli.BoolFlag{Name: "may-duplicate", Usage: "those in doubt as well: where the first copy has reached the cluster, it is there twice then"},

@@ -82,11 +82,7 @@ func pending(w *world, c *cli.Context, topic string, most int, asJSON bool) erro
 	}
 	err = admin.Pending(c.Context, dir, topic, yield)
 	if errors.Is(err, admin.ErrNoDaemon) {
-		err = spoold.InspectPending(dir, topic, yield)
-		var damage *spoold.CorruptError
-		if errors.As(err, &damage) {
-			err = fmt.Errorf("%w; spoold repair %s -o NEW makes a spool of what can be read. Where the damage is in an older segment than the newest, spoold flush and serve set it aside and deliver the rest; in the newest, or where a file is missing, they refuse (exit code 65): spoold doctor says which", err, dir)
-		}
+		err = damagedSpool(dir, spoold.InspectPending(dir, topic, yield))
 	}
 	if err == nil && n == 0 && topic != "" {
 		if err = knownTopic(c, dir, topic); err != nil {
@@ -97,6 +93,15 @@ func pending(w *world, c *cli.Context, topic string, most int, asJSON bool) erro
 		fmt.Fprintln(out, "no record is pending")
 	}
 	return errors.Join(err, failed, out.Flush())
+}
+
+// damagedSpool adds to an error of reading a spool what to do about damage.
+func damagedSpool(dir string, err error) error {
+	var damage *spoold.CorruptError
+	if errors.As(err, &damage) {
+		err = fmt.Errorf("%w; spoold repair %s -o NEW makes a spool of what can be read. Where the damage is in an older segment than the newest, spoold flush and serve set it aside and deliver the rest; in the newest, or where a file is missing, they refuse (exit code 65): spoold doctor says which", err, dir)
+	}
+	return err
 }
 
 // knownTopic is an error if no record was ever spooled for a topic.

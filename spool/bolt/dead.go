@@ -52,7 +52,6 @@ func (f *DeadFilter) matches(m *spool.Mark, topic string) bool {
 		(f.Before == 0 || m.At < f.Before) &&
 		(f.InDoubt == nil || *f.InDoubt == m.InDoubt) &&
 		(f.NotTopic == "" || f.NotTopic != topic) &&
-		m.Serial > f.After &&
 		(len(f.Serials) == 0 || slices.Contains(f.Serials, m.Serial))
 }
 
@@ -70,7 +69,8 @@ func (s *Store) DeadLetters(f DeadFilter, most int) []DeadLetter {
 }
 
 func listDead(st *spool.State, marks []*mark, f *DeadFilter, most int) (out []DeadLetter) {
-	for _, m := range marks {
+	from, _ := slices.BinarySearchFunc(marks, f.After, func(m *mark, after uint64) int { return cmp.Compare(m.Serial, after+1) })
+	for _, m := range marks[from:] {
 		if len(out) == most {
 			break
 		}

@@ -3,7 +3,6 @@ package bolt
 import (
 	"cmp"
 	"fmt"
-	"os"
 	"slices"
 
 	"github.com/spoold/spoold/spool"
@@ -87,7 +86,11 @@ func (s *deadLetters) auditDead(t *transaction, g *group) error {
 // DeadLetters lists dead letters as Store.DeadLetters does. Those that a program of format version 1 has left are not
 // among them: a start moves them.
 func (in *Inspection) DeadLetters(f DeadFilter, most int) ([]DeadLetter, error) {
-	var marks []*mark
+	return listDead(in.found.state, in.marks(), &f, most), nil
+}
+
+// marks are those of dead letters, and of what is none any more, by serial.
+func (in *Inspection) marks() (marks []*mark) {
 	for _, k := range in.found.keys {
 		for i := range k.marks {
 			if m := &k.marks[i]; int(m.Lane) < in.found.state.Lanes() {
@@ -96,43 +99,5 @@ func (in *Inspection) DeadLetters(f DeadFilter, most int) ([]DeadLetter, error) 
 		}
 	}
 	slices.SortFunc(marks, func(a, b *mark) int { return cmp.Compare(a.Serial, b.Serial) })
-	return listDead(in.found.state, marks, &f, most), nil
-}
-
-// DeadEntry is Store.DeadEntry for a spool that no daemon has.
-func (in *Inspection) DeadEntry(lane spool.LaneID, at spool.Index) (found []byte, err error) {
-	for _, n := range in.numbers() {
-		if found, err = in.entry(n, lane, at); found != nil || err != nil {
-			return found, err
-		}
-	}
-	return nil, fmt.Errorf("record %d of lane %d is not in the spool any more", at, lane)
-}
-
-// entry finds an entry in one segment, or nil.
-func (in *Inspection) entry(number uint64, lane spool.LaneID, at spool.Index) (found []byte, err error) {
-	im, err := in.read(number, imageParts{})
-	if err != nil {
-		return nil, err
-	}
-	l := im.index(unitRunsOf(in.found.state)).lanes[lane]
-	if l == nil {
-		return nil, nil
-	}
-	i := l.search(at)
-	if i == len(l.refs) || l.refs[i].span.First > at {
-		return nil, nil
-	}
-	f, err := os.Open(segmentFile(in.dir, number))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }()
-	one := func(_ spool.LaneID, i spool.Index) bool { return i == at }
-	info := EntryInfo{Lane: lane, Segment: number, Block: l.refs[i].block.number}
-	err = l.refs[i].entries(f, spool.NewSet(0), one, info, func(e EntryInfo) bool {
-		found = slices.Clone(e.Raw)
-		return true
-	})
-	return found, err
+	return marks
 }

@@ -110,32 +110,10 @@ var errStop = errors.New("stop")
 // Entries calls yield with every record that has not left, lane by lane, ascending, until
 // it returns false. Older segments are verified before any of their records is shown.
 func (in *Inspection) Entries(yield func(EntryInfo) bool) error {
-	type source struct {
-		number uint64
-		f      *os.File
-		refs   map[spool.LaneID][]ref
-		listed func(spool.LaneID, spool.Index) bool
-	}
-	var sources []source
-	defer func() {
-		for _, x := range sources {
-			_ = x.f.Close()
-		}
-	}()
-	for _, n := range in.numbers() {
-		im, err := in.read(n, imageParts{bodies: true})
-		if err != nil {
-			return err
-		}
-		f, err := os.Open(segmentFile(in.dir, n))
-		if err != nil {
-			return err
-		}
-		x := source{n, f, map[spool.LaneID][]ref{}, in.listed(n)}
-		for id, l := range im.index(unitRunsOf(in.found.state)).lanes {
-			x.refs[id] = l.refs
-		}
-		sources = append(sources, x)
+	sources, err := in.open(imageParts{bodies: true})
+	defer sources.close()
+	if err != nil {
+		return err
 	}
 	type part struct {
 		ref
@@ -145,8 +123,10 @@ func (in *Inspection) Entries(yield func(EntryInfo) bool) error {
 		id := spool.LaneID(i)
 		var parts []part
 		for k, x := range sources {
-			for _, r := range x.refs[id] {
-				parts = append(parts, part{r, k})
+			if l := x.index.lanes[id]; l != nil {
+				for _, r := range l.refs {
+					parts = append(parts, part{r, k})
+				}
 			}
 		}
 		slices.SortFunc(parts, func(a, b part) int { return cmp.Compare(a.span.First, b.span.First) })
@@ -165,6 +145,38 @@ func (in *Inspection) Entries(yield func(EntryInfo) bool) error {
 		}
 	}
 	return nil
+}
+
+// sources are the segments' files and what is where in them.
+type sources []source
+
+type source struct {
+	number uint64
+	f      *os.File
+	index  *index
+	listed func(spool.LaneID, spool.Index) bool
+}
+
+func (s sources) close() {
+	for _, x := range s {
+		_ = x.f.Close()
+	}
+}
+
+// open opens all segments. What it returns is to be closed, also with an error.
+func (in *Inspection) open(want imageParts) (all sources, err error) {
+	for _, n := range in.numbers() {
+		im, err := in.read(n, want)
+		if err != nil {
+			return all, err
+		}
+		f, err := os.Open(segmentFile(in.dir, n))
+		if err != nil {
+			return all, err
+		}
+		all = append(all, source{n, f, im.index(unitRunsOf(in.found.state)), in.listed(n)})
+	}
+	return all, nil
 }
 
 // numbers are the segments, the active one first.

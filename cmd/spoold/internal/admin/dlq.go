@@ -15,6 +15,7 @@ import (
 type DeadLetterDaemon interface {
 	DeadLetters(f spoold.DeadLetterFilter, most int) []spoold.DeadLetterInfo
 	DeadLetter(serial uint64) (*spoold.DeadLetterRecord, error)
+	ExportDeadLetters(f spoold.DeadLetterFilter, yield func(*spoold.ExportedDeadLetter) bool) error
 	DropDeadLetters(ctx context.Context, f spoold.DeadLetterFilter, how spoold.DeadLetterDrop) (int, error)
 	ReplayDeadLetters(ctx context.Context, f spoold.DeadLetterFilter, how spoold.DeadLetterReplay) (spoold.DeadLettersReplayed, error)
 }
@@ -36,6 +37,11 @@ func handleDeadLetters(mux *http.ServeMux, d DeadLetterDaemon) {
 	mux.HandleFunc("POST /api/dlq/ls", func(w http.ResponseWriter, r *http.Request) {
 		if req, ok := deadLetterRequest(w, r); ok {
 			writeJSON(w, http.StatusOK, d.DeadLetters(req.Filter, req.Most))
+		}
+	})
+	mux.HandleFunc("POST /api/dlq/export", func(w http.ResponseWriter, r *http.Request) {
+		if req, ok := deadLetterRequest(w, r); ok {
+			stream(w, r, func(yield func(*spoold.ExportedDeadLetter) bool) error { return d.ExportDeadLetters(req.Filter, yield) })
 		}
 	})
 	mux.HandleFunc("GET /api/dlq/{serial}", func(w http.ResponseWriter, r *http.Request) {
@@ -93,6 +99,15 @@ func deadLetterRequest(w http.ResponseWriter, r *http.Request) (req DeadLetterRe
 func (c *Client) DeadLetters(ctx context.Context, f spoold.DeadLetterFilter, most int) (list []spoold.DeadLetterInfo, err error) {
 	err = c.post(ctx, "/api/dlq/ls", DeadLetterRequest{Filter: f, Most: most}, &list)
 	return list, err
+}
+
+// ExportDeadLetters calls yield with the daemon's dead letters until it returns false. ErrNoDaemon: nobody listens.
+func ExportDeadLetters(ctx context.Context, dir string, f spoold.DeadLetterFilter, yield func(*spoold.ExportedDeadLetter) bool) error {
+	body, err := json.Marshal(DeadLetterRequest{Filter: f})
+	if err != nil {
+		return err
+	}
+	return streamed(ctx, dir, http.MethodPost, "/api/dlq/export", body, yield)
 }
 
 // DeadLetter asks for one, with its record.

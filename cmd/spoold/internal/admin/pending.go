@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,25 +23,35 @@ const errorTrailer = "Spoold-Error"
 
 func handlePending(mux *http.ServeMux, d PendingDaemon) {
 	mux.HandleFunc("GET /api/pending", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/x-ndjson")
-		w.Header().Set("Trailer", errorTrailer)
-		out := json.NewEncoder(w)
-		err := d.Pending(r.URL.Query().Get("topic"), func(p *spoold.PendingRecord) bool {
-			return r.Context().Err() == nil && out.Encode(p) == nil
+		stream(w, r, func(yield func(*spoold.PendingRecord) bool) error {
+			return d.Pending(r.URL.Query().Get("topic"), yield)
 		})
-		if err != nil {
-			w.Header().Set(errorTrailer, err.Error())
-		}
 	})
+}
+
+// stream answers with one JSON object a line.
+func stream[T any](w http.ResponseWriter, r *http.Request, each func(yield func(*T) bool) error) {
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.Header().Set("Trailer", errorTrailer)
+	out := json.NewEncoder(w)
+	err := each(func(v *T) bool { return r.Context().Err() == nil && out.Encode(v) == nil })
+	if err != nil {
+		w.Header().Set(errorTrailer, err.Error())
+	}
 }
 
 // Pending calls yield with the daemon's pending records until it returns false. ErrNoDaemon: nobody listens.
 func Pending(ctx context.Context, dir, topic string, yield func(*spoold.PendingRecord) bool) error {
+	return streamed(ctx, dir, http.MethodGet, "/api/pending?topic="+url.QueryEscape(topic), nil, yield)
+}
+
+// streamed calls yield with what the daemon streams as an answer until it returns false.
+func streamed[T any](ctx context.Context, dir, method, path string, body []byte, yield func(*T) bool) error {
 	client := http.Client{Transport: &http.Transport{ // no time limit: there may be many
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return DialUnix(ctx, dir) },
 	}}
 	defer client.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://spoold/api/pending?topic="+url.QueryEscape(topic), nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://spoold"+path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -54,8 +65,8 @@ func Pending(ctx context.Context, dir, topic string, yield func(*spoold.PendingR
 	}
 	in := json.NewDecoder(res.Body)
 	for {
-		var p spoold.PendingRecord
-		err := in.Decode(&p)
+		var v T
+		err := in.Decode(&v)
 		if errors.Is(err, io.EOF) {
 			if text := res.Trailer.Get(errorTrailer); text != "" {
 				return errors.New(text)
@@ -65,7 +76,7 @@ func Pending(ctx context.Context, dir, topic string, yield func(*spoold.PendingR
 		if err != nil {
 			return decoded(res, err)
 		}
-		if !yield(&p) {
+		if !yield(&v) {
 			return nil
 		}
 	}

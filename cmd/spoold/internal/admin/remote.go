@@ -69,7 +69,7 @@ func ended(req *http.Request, err error) error {
 	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
 		return err
 	}
-	if req.Method == http.MethodGet || strings.HasSuffix(req.URL.Path, "/ls") {
+	if req.Method == http.MethodGet || strings.HasSuffix(req.URL.Path, "/ls") || strings.HasSuffix(req.URL.Path, "/export") {
 		return fmt.Errorf("%w: run the command again", ErrEnded)
 	}
 	return fmt.Errorf("%w: whether it did what was asked is not known; look, and run the command again where it did not", ErrEnded)

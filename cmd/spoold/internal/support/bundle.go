@@ -6,10 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
+	"io"
 	"path"
 	"time"
+
+	"github.com/spoold/spoold/cmd/spoold/internal/newfile"
 )
 
 // Item is one file of the archive.
@@ -28,24 +29,13 @@ const (
 
 // Write makes the archive at file. failed names what could not be collected, with the reason.
 func Write(ctx context.Context, file string, items []Item, s *Scrubber) (failed []string, err error) {
-	temp := file + ".part"
-	out, err := os.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.Remove(temp)) }()
-	z := gzip.NewWriter(out)
-	failed, err = writeItems(ctx, tar.NewWriter(z), items, s)
-	if err = errors.Join(err, z.Close(), out.Sync(), out.Close()); err != nil {
-		return failed, err
-	}
-	// A link, not a new name: it fails where the name is taken.
-	if err := os.Link(temp, file); errors.Is(err, fs.ErrExist) {
-		return failed, fmt.Errorf("%s is there already", file)
-	} else if err != nil {
-		return failed, err
-	}
-	return failed, nil
+	err = newfile.Write(file, func(out io.Writer) error {
+		z := gzip.NewWriter(out)
+		var err error
+		failed, err = writeItems(ctx, tar.NewWriter(z), items, s)
+		return errors.Join(err, z.Close())
+	})
+	return failed, err
 }
 
 func writeItems(ctx context.Context, w *tar.Writer, items []Item, s *Scrubber) (failed []string, err error) {
