@@ -10,6 +10,10 @@ LINT = bin/golangci-lint-2.15.0
 GREMLINS = bin/gremlins-0.6.0
 # Packages whose own tests must find 85 % of the small mistakes that gremlins makes in them.
 MUTATE ?= protocol protocol/codec protocol/conn recovery spool accumulator
+# Packages that start no goroutine, nor do their tests (alone_test.go sees to it), and the simulated world, of which spool/bolt
+# alone does: the race detector would only slow them down.
+ALONE = protocol idempotence txn spool accumulator recovery sender sender/cluster sender/transaction cmd/spoold/internal/ship \
+	integration/sim integration/sim/agenda integration/sim/broker integration/sim/check integration/sim/raw
 # Folders with tests against real Kafka: they need Java 17 and Maven, and fail without. Brokers are waited for most of the time, so two
 # folders are tested at once, those that take longest first.
 LONGEST = ./integration/kafka ./integration/txn
@@ -24,7 +28,8 @@ test:
 	cd schemaregistry && go test ./...
 	cd deploy && go test ./...
 race:
-	go test -race -timeout 30m ./...
+	go test -race -timeout 30m $(filter-out $(ALONE:%=github.com/spoold/spoold/%),$(shell go list ./...))
+	go test -race -timeout 30m ./integration/sim -run 'Bolt|Small'
 sim:
 	go run ./integration/sim/simulate -seeds $(SEEDS)
 plant:
@@ -32,14 +37,14 @@ plant:
 differ:
 	go test -tags kafka -count=1 -v -timeout 2h ./integration/sim/differ -requests $(REQUESTS)
 sim-ci:
-	go run ./integration/sim/simulate -kind plain -seeds 10000 -fresh $$(git rev-parse HEAD)
-	go run ./integration/sim/simulate -kind lasting -seeds 1000 -fresh $$(git rev-parse HEAD)
-	go run ./integration/sim/simulate -kind files -seeds 200
-	go run ./integration/sim/simulate -kind transactions -seeds 2000
+	go run ./integration/sim/simulate -kind plain -seeds 6000 -fresh $$(git rev-parse HEAD)
+	go run ./integration/sim/simulate -kind lasting -seeds 600 -fresh $$(git rev-parse HEAD)
+	go run ./integration/sim/simulate -kind files -seeds 150
+	go run ./integration/sim/simulate -kind transactions -seeds 1500
 	go run ./integration/sim/simulate -kind transactions -seeds 300 -fresh $$(git rev-parse HEAD)
-	go run ./integration/sim/plant -sample 12 -of $$(git rev-parse HEAD)
-	go test -count=1 ./integration/sim -run 'Same|Asking' -sim.seeds 600
-	go test -count=1 ./integration/sim/disk -disk.programs 240
+	go run ./integration/sim/plant -sample 8 -of $$(git rev-parse HEAD)
+	go test -count=1 ./integration/sim -run 'Same|Asking' -sim.seeds 500
+	go test -count=1 ./integration/sim/disk -disk.programs 120
 # The youngest kind of histories, fresh: docs/proof says what they still find.
 sim-young:
 	go run ./integration/sim/simulate -kind files -seeds 2000 -fresh $$(git rev-parse HEAD)

@@ -8,5 +8,5 @@
 //	go run ./integration/sim/plant                       # each of them
 //	go run ./integration/sim/plant -o docs/proof/planted.md    # and the table
 //	go run ./integration/sim/plant -bug no-margin
-//	go run ./integration/sim/plant -sample 12 -of $(git rev-parse HEAD)
+//	go run ./integration/sim/plant -sample 8 -of $(git rev-parse HEAD)
 package main
