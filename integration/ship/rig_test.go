@@ -152,13 +152,22 @@ func boolInt(b bool) int {
 
 func TestShipDeliversEachLineOnceThroughKillsAndRotation(t *testing.T) {
 	r := newRig(t)
-	dir := filepath.Join(r.dir, "logs")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
+	dir, behind := filepath.Join(r.dir, "logs"), filepath.Join(r.dir, "behind")
+	for _, d := range []string{dir, behind} {
+		if err := os.Mkdir(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var writers []*Writer
 	for i := range *logs {
-		writers = append(writers, NewWriter(dir, fmt.Sprintf("app%c.log", 'a'+i), *seed+uint64(i)))
+		name, at := fmt.Sprintf("app%c.log", 'a'+i), dir
+		if i%2 == 1 { // is followed through a symbolic link, and rotated beside its target
+			at = behind
+			if err := os.Symlink(filepath.Join(behind, name), filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		writers = append(writers, NewWriter(at, name, *seed+uint64(i)))
 	}
 	args := []string{"ship", "-t", "audit", "--spool", filepath.Join(r.dir, "spool"), "--quiet", "500ms", "--poll", "100ms", filepath.Join(dir, "*.log")}
 	// Rotated files that are there before a log is followed for the first time are not read.

@@ -266,8 +266,11 @@ func (f *file) same(c *candidate) bool {
 
 // lineName is the name that the file's records get.
 func (f *file) lineName(single bool) string {
-	if single {
+	switch {
+	case single:
 		return f.name.Path
+	case f.pos.OfLog:
+		return f.name.Base // also of a copy beside the target of the log's link
 	}
 	return f.pos.Name()
 }

@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"cmp"
 	"context"
 	"io/fs"
 	"os"
@@ -102,22 +103,27 @@ func (w *finder) list(known map[ship.FileID]string) (list []candidate, dirs []st
 			return // another name of the same file
 		}
 		seen[id] = true
-		name := ship.ParseName(path)
-		if w.o.Single {
-			name = ship.Name{Path: path, Base: path}
-		}
+		name := w.o.nameOf(path)
 		list = append(list, candidate{name: name, id: id, size: info.Size(), modified: info.ModTime(), gzip: name.Gzip, explicit: explicit})
 	}
 	paths, watch := w.expand()
-	w.links = false
-	// A link that rotation made of a log is the older name of it: the log's own goes first.
+	links := make(map[string]bool)
+	for _, path := range paths {
+		if isLink(path) {
+			links[path] = true
+		}
+	}
+	w.links = len(links) > 0
+	// A link that rotation made of a log is the older name of it: the log's own goes first. So does a target that is named itself.
 	slices.SortStableFunc(paths, func(a, b string) int {
 		x, y := ship.ParseName(a), ship.ParseName(b)
-		return boolInt(x.Rotated()) - boolInt(y.Rotated())
+		return cmp.Or(boolInt(x.Rotated())-boolInt(y.Rotated()), boolInt(links[a])-boolInt(links[b]))
 	})
+	if !w.o.Single {
+		w.findBehind(paths, links)
+	}
 	for _, path := range paths {
 		add(path, true)
-		w.links = w.links || isLink(path)
 	}
 	if w.o.Single {
 		return list, watch
@@ -133,7 +139,7 @@ func (w *finder) list(known map[ship.FileID]string) (list []candidate, dirs []st
 		entries := w.entries(dir)
 		for _, e := range entries {
 			path := filepath.Join(dir, e.Name())
-			if name := ship.ParseName(path); name.Rotated() && (slices.Contains(bases[dir], name.Base) || w.wants(name.Base)) {
+			if name := w.o.nameOf(path); name.Rotated() && (slices.Contains(bases[dir], name.Base) || w.wants(name.Base)) {
 				add(path, false)
 			}
 		}
@@ -208,8 +214,12 @@ func (w *finder) bases(list []candidate, known map[ship.FileID]string) map[strin
 	}
 	for _, path := range known {
 		if w.wants(path) {
-			add(ship.ParseName(path).Base)
+			add(w.o.nameOf(path).Base)
 		}
+	}
+	for target, log := range w.o.behind {
+		dir := filepath.Dir(target)
+		bases[dir] = append(bases[dir], log)
 	}
 	for _, pattern := range w.o.Patterns {
 		if info, err := os.Stat(pattern); (err != nil || !info.IsDir()) && !strings.ContainsAny(pattern, `*?[\`) {
@@ -224,7 +234,11 @@ func (w *finder) wants(path string) bool {
 	if w.o.Single {
 		return path == w.o.Patterns[0]
 	}
-	base := ship.ParseName(path).Base
+	return w.means(path, w.o.nameOf(path).Base)
+}
+
+// means reports whether a pattern names the path or its log.
+func (w *finder) means(path, base string) bool {
 	return slices.ContainsFunc(w.o.Patterns, func(pattern string) bool { return names(pattern, path) || names(pattern, base) })
 }
 

@@ -159,6 +159,9 @@ func (w *Follower) pass(ctx context.Context, fresh *bool) (progress bool, err er
 func (w *Follower) wait(ctx context.Context) {
 	changed, all := w.watch.wait(ctx, w.o.Poll)
 	for _, path := range changed {
+		if log, ok := w.o.behind[path]; ok {
+			path = log
+		}
 		g := w.groups[w.o.nameOf(path).Base]
 		if g != nil && slices.ContainsFunc(g.files, func(f *file) bool { return f.name.Path == path }) {
 			g.dirty = true

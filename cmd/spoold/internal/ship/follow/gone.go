@@ -1,7 +1,6 @@
 package follow
 
 import (
-	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -68,12 +67,6 @@ func (w *Follower) there(p *ship.Position) bool {
 	return id == p.FileID
 }
 
-// isLink reports whether a path is a symbolic link: changes of its file are not notified, and copies of it are beside another path.
-func isLink(path string) bool {
-	info, err := os.Lstat(path)
-	return err == nil && info.Mode()&fs.ModeSymlink != 0
-}
-
 // reportGaps says what was cut off and found in no other file, after some time: a copy may be being compressed. The notes
 // are for the spool: a start finds the file as it is now, and must not report it again.
 func (w *Follower) reportGaps(at time.Time) (notes []spoold.Note) {
@@ -89,8 +82,8 @@ func (w *Follower) reportGaps(at time.Time) (notes []spoold.Note) {
 		if p.Cut = true; p.Offset > 0 {
 			notes = append(notes, w.o.note(p))
 		}
-		if seen && unread == 0 && isLink(p.Path) {
-			w.gap(p, 0, "the file behind this symbolic link was truncated or written anew, and lines that came between the last look and that may be lost: a copy beside the link's target is not looked for, so follow the target's own path")
+		if seen && unread == 0 && isLink(p.Path) && !w.o.behindLink(p.Path) {
+			w.gap(p, 0, "the file behind this symbolic link was truncated or written anew, and lines that came between the last look and that may be lost: a copy of it is not looked for, as its name is that of a rotated file or is followed by itself. Follow the target's own path")
 			continue
 		}
 		if seen && unread == 0 {

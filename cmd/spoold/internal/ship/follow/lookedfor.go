@@ -16,7 +16,7 @@ type lookedFor struct {
 	seenNotes map[string]bool // those that were sent
 }
 
-// see makes a note of every pattern that was looked for: rotated files that turn up from now on are nel.
+// see makes a note of every pattern that was looked for: rotated files that turn up from now on are new.
 func (l *lookedFor) see() (notes []spoold.Note) {
 	if l.options.Single {
 		return nil
@@ -27,7 +27,7 @@ func (l *lookedFor) see() (notes []spoold.Note) {
 			notes = append(notes, spoold.Note{Name: name, Value: []byte(pattern[:min(len(pattern), 1024)])})
 		}
 	}
-	return notes
+	return append(notes, l.seeBehind()...)
 }
 
 // looked reports whether a pattern that names this log was looked for before.

@@ -357,7 +357,13 @@ func TestEachLineOnceInOrderInRandomHistories(t *testing.T) {
 
 func history(t *testing.T, seed uint64) {
 	pattern := []string{"app.log", "*.log", ".", "app.log*"}[seed%4]
+	if seed%3 == 1 {
+		pattern = filepath.Join("links", pattern)
+	}
 	r := newRig(t, seed, pattern)
+	if seed%3 == 1 {
+		r.link([]string{"../app.log", r.path("app.log")}[seed%2])
+	}
 	r.store.fails = seed%3 == 0
 	if seed%5 < 2 {
 		r.options.MaxBatch = 200 + int(seed%7)*100 // several batches of what is read at once

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spoold/spoold"
 )
@@ -169,46 +168,6 @@ func TestACutIsReportedOnce(t *testing.T) {
 		r.settle()
 		if gaps() != want+1 {
 			t.Fatalf("seen %v: %d gaps after it was cut again, want %d", seen, gaps(), want+1)
-		}
-	}
-}
-
-// Changes behind a symbolic link are not notified, and a copy that rotation made of its target lies beside that: lines may be lost
-// unseen each time it is truncated.
-func TestATruncationBehindALinkIsAGap(t *testing.T) {
-	for _, linked := range []bool{true, false} {
-		r := newRig(t, 1, "app.log")
-		target := "app.log"
-		if linked {
-			target = "real.data"
-			r.do(os.Symlink(r.path(target), r.path("app.log")))
-		}
-		r.write(target, "one\n")
-		r.start()
-		r.settle()
-		r.do(os.Truncate(r.path(target), 0))
-		r.write(target, "2\n")
-		for range 20 {
-			r.clock = r.clock.Add(time.Second)
-			r.w.watch.scan = true
-			r.pass()
-		}
-		r.settle()
-		if want := []string{"one", "2"}; !reflect.DeepEqual(r.store.values, want) {
-			t.Errorf("linked %v: records %q, want %q", linked, r.store.values, want)
-		}
-		var said []EventKind
-		for _, e := range r.events {
-			if e.Kind == Gap || e.Kind == Rotated {
-				said = append(said, e.Kind)
-			}
-		}
-		want := Rotated
-		if linked {
-			want = Gap
-		}
-		if len(said) != 1 || said[0] != want {
-			t.Errorf("linked %v: reported %q, want %q once", linked, said, want)
 		}
 	}
 }

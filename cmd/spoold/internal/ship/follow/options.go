@@ -69,6 +69,8 @@ type Options struct {
 	MaxOpen int // 512
 	// Report is called with what happens. It must not block.
 	Report func(Event)
+
+	behind map[string]string // by the path that a log's symbolic link leads to: the link. The finder fills it at each look
 }
 
 // batchBytes is how much of a file is read at once.
@@ -155,9 +157,14 @@ func (e *FileError) Error() string { return fmt.Sprintf("%s: %v", e.Path, e.Err)
 
 func (e *FileError) Unwrap() error { return e.Err }
 
+// nameOf takes a path apart. Files beside the target of a symbolic link are of the link's log.
 func (o *Options) nameOf(path string) ship.Name {
 	if o.Single {
 		return ship.Name{Path: path, Base: path}
 	}
-	return ship.ParseName(path)
+	n := ship.ParseName(path)
+	if log, ok := o.behind[n.Base]; ok {
+		n.Base = log
+	}
+	return n
 }

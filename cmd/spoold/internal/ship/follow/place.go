@@ -50,7 +50,7 @@ func (w *Follower) place(c *candidate) (p *ship.Position, follow bool, err error
 	}
 	p = &ship.Position{ID: w.nextID, FileID: c.id, Path: c.name.Path, Gzip: c.gzip, OfLog: w.ofLog(&c.name)}
 	w.nextID++
-	if !c.explicit && !w.logs[c.name.Base] && !w.looked(c.name.Base) {
+	if !c.explicit && firstSight(w, &c.name) {
 		if err := ignore(c, p); err != nil {
 			return nil, false, err
 		}
@@ -63,6 +63,14 @@ func (w *Follower) place(c *candidate) (p *ship.Position, follow bool, err error
 		})
 	}
 	return p, !p.Ignored, nil
+}
+
+// firstSight reports whether rotated files of a log are looked for the first time where this one is: it was there before.
+func firstSight(w *Follower, n *ship.Name) bool {
+	if own := ship.ParseName(n.Path).Base; own != n.Base { // beside a link's target
+		return !w.lookedBehind(own, n.Base)
+	}
+	return !w.logs[n.Base] && !w.looked(n.Base)
 }
 
 // ofLog reports whether a file that was not seen before held a log's lines under the log's own name: it has that name, or
