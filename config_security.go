@@ -59,7 +59,7 @@ var securityKeys = []row{
 	{Spec: spec{Name: "ssl.truststore.location", Aliases: []string{"ssl.ca.location"}, Kafka: true, Kind: keytable.Text,
 		Help: "File of the authorities' certificates that brokers' certificates must come from: PEM, PKCS#12 or JKS, by its content; or a folder of PEM files. Not given: the system's."},
 		Field: func(c *Config) any { return &c.TLS.TruststoreLocation }},
-	{Spec: spec{Name: "ssl.truststore.password", Kafka: true, Kind: keytable.Text, Secret: true, Help: "Password of that file, if it is PKCS#12 or JKS."},
+	{Spec: spec{Name: "ssl.truststore.password", Kafka: true, Kind: keytable.Text, Secret: true, Help: "Password of that file, if it is PKCS#12 or JKS. Without one a JKS file is read, and not checked."},
 		Field: func(c *Config) any { return &c.TLS.TruststorePassword }},
 	{Spec: spec{Name: "ssl.truststore.type", Kafka: true, Kind: keytable.Choice, Default: "JKS", Choices: storeTypes, Help: "Type of that file. Its content decides; only a PEM that is none is an error."},
 		Field: func(c *Config) any { return &c.TLS.TruststoreType }},
