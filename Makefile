@@ -39,13 +39,14 @@ differ:
 sim-ci:
 	go run ./integration/sim/simulate -kind plain -seeds 6000 -fresh $$(git rev-parse HEAD)
 	go run ./integration/sim/simulate -kind lasting -seeds 600 -fresh $$(git rev-parse HEAD)
-	go run ./integration/sim/simulate -kind files -seeds 150
+	go run ./integration/sim/simulate -kind files -seeds 100
+	go run ./integration/sim/simulate -kind files -seeds 50 -fresh $$(git rev-parse HEAD)
 	go run ./integration/sim/simulate -kind transactions -seeds 1500
 	go run ./integration/sim/simulate -kind transactions -seeds 300 -fresh $$(git rev-parse HEAD)
 	go run ./integration/sim/plant -sample 8 -of $$(git rev-parse HEAD)
 	go test -count=1 ./integration/sim -run 'Same|Asking' -sim.seeds 500
 	go test -count=1 ./integration/sim/disk -disk.programs 120
-# The youngest kind of histories, fresh: docs/proof says what they still find.
+# More of the youngest kind of histories, fresh.
 sim-young:
 	go run ./integration/sim/simulate -kind files -seeds 2000 -fresh $$(git rev-parse HEAD)
 fuzz:

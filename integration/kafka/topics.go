@@ -92,7 +92,7 @@ func (c *Cluster) Leader(ctx context.Context, topic string, partition int32) (in
 
 // InSync waits until every partition of a topic has all its replicas in sync.
 func (c *Cluster) InSync(ctx context.Context, topic string) error {
-	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, brokerPatience)
 	defer cancel()
 	err := until(ctx, func() (bool, error) {
 		topics, err := c.adm.ListTopics(ctx, topic)

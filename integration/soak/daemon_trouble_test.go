@@ -283,13 +283,14 @@ func grow(r *rig, _ *rand.Rand) error {
 		t.ledger.Grew()
 		t.partitions++
 		r.book.Once(Growth)
-		// The broker that is asked may have just started and know neither the topic nor how many partitions it has; the request is answered before anything is done.
-		err := r.await(time.Minute, "one partition more for "+t.name, func() (bool, error) {
+		// The broker that is asked may have just started and know neither the topic nor how many partitions it has, and while one is away there
+		// are too few for the replicas: in each case nothing is done.
+		err := r.await(3*time.Minute, "one partition more for "+t.name, func() (bool, error) {
 			answers, err := r.cluster.Admin().CreatePartitions(r.ctx, 1, t.name)
 			if err == nil {
 				err = answers.Error()
 			}
-			if errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.InvalidPartitions) {
+			if errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.InvalidPartitions) || errors.Is(err, kerr.InvalidReplicationFactor) {
 				return false, nil
 			}
 			return true, err

@@ -117,7 +117,11 @@ func newRig(t *testing.T) *rig {
 	r.must(err)
 	r.disk, err = NewDisk(r.ctx, dir, diskSize)
 	r.must(err)
-	r.cluster = kafka.Run(t, kafka.Options{Brokers: *brokersFlag, Faults: true, Props: unhurried})
+	opts := kafka.Options{Brokers: *brokersFlag, Faults: true}
+	if r.long {
+		opts.Props = unhurried
+	}
+	r.cluster = kafka.Run(t, opts)
 	r.daemon, err = crash.NewDaemon(bin, r.disk.Path(), r.cluster.Bootstrap(), nil)
 	r.must(err)
 	t.Cleanup(r.cleanUp)
@@ -128,9 +132,12 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
-// unhurried lets controllers vote for another leader only when the one they have is really gone: on a host that is busy with
-// something else they otherwise elect one after the other, and a broker that was restarted finds none to register with.
-var unhurried = map[string]string{"controller.quorum.fetch.timeout.ms": "5000", "controller.quorum.election.timeout.ms": "2000"}
+// unhurried are brokers of a long run: on a host that is busy with something else they would take each other for dead, elect one
+// controller after the other and never be in sync. What they have no patience for is over more slowly then, and still happens.
+var unhurried = map[string]string{
+	"controller.quorum.fetch.timeout.ms": "5000", "controller.quorum.election.timeout.ms": "2000",
+	"broker.session.timeout.ms": "9000", "broker.heartbeat.interval.ms": "2000", "replica.lag.time.max.ms": "10000",
+}
 
 // open opens the files, and begins to count the time.
 func (r *rig) open() {

@@ -44,7 +44,7 @@ var notCovered = []string{
 	"a request of a former connection that arrives after its answer was received, or after the broker's process was restarted: no connection does that",
 	"a request of a former connection that arrives after the broker has forgotten its producer, because what was sent since has timestamps older than producer.id.expiration.ms",
 	"a clock that is wrong by more than the four hours between the margin and the broker's producer.id.expiration.ms",
-	"on small spools in files: Kafka transactions, nights, copies; descriptors that are missing when a segment is read; a refused batch that may be in the log waits there for a further record, which a spool that another topic fills does not take; every commit runs the first 200 of them",
+	"on small spools in files: Kafka transactions, nights, copies; descriptors that are missing when a segment is read; a refused batch that may be in the log waits there for a further record, which a spool that another topic fills does not take; every commit runs the first 100 of them and 50 fresh ones",
 	"brokers other than Apache Kafka",
 	"goroutines, sockets and the operating system in the simulated world: these are in the runs with real processes",
 }
