@@ -19,7 +19,7 @@ const maxFile = 64 << 20
 type cached[T any] struct {
 	paths []string
 	parse func(texts [][]byte, former *T) (*T, error)
-	fault func(error) // once for each change
+	told  func(error) // once for each change: what is wrong with it; nil: it is in force
 
 	now   atomic.Pointer[T]
 	next  atomic.Int64 // unix nanoseconds of the next look
@@ -29,8 +29,8 @@ type cached[T any] struct {
 }
 
 // open reads the files for the first time.
-func open[T any](paths []string, fault func(error), parse func([][]byte, *T) (*T, error)) (*cached[T], error) {
-	c := &cached[T]{paths: paths, parse: parse, fault: fault, clock: time.Now}
+func open[T any](paths []string, told func(error), parse func([][]byte, *T) (*T, error)) (*cached[T], error) {
+	c := &cached[T]{paths: paths, parse: parse, told: told, clock: time.Now}
 	if err := c.load(); err != nil {
 		return nil, err
 	}
@@ -42,9 +42,7 @@ func (c *cached[T]) get() *T {
 	if now := c.clock().UnixNano(); now >= c.next.Load() && c.mu.TryLock() {
 		c.next.Store(now + int64(checkEvery))
 		if stamps, err := c.stamps(); err != nil || !same(stamps, c.seen) {
-			if err := c.read(stamps, err); err != nil {
-				c.fault(err)
-			}
+			c.told(c.read(stamps, err))
 		}
 		c.mu.Unlock()
 	}

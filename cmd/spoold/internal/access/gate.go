@@ -59,7 +59,7 @@ func New(o Options, log *slog.Logger) (*Gate, error) {
 	_, _ = rand.Read(g.key[:]) // it never fails
 	var err error
 	if o.Users != "" {
-		if g.users, err = openUsers(o.Users, g.fault); err != nil {
+		if g.users, err = openUsers(o.Users, g.changed); err != nil {
 			return nil, fmt.Errorf("users: %w", err)
 		}
 	}
@@ -69,7 +69,7 @@ func New(o Options, log *slog.Logger) (*Gate, error) {
 		}
 		return g, nil
 	}
-	if g.certs, err = openTLS(o, g.fault); err != nil {
+	if g.certs, err = openTLS(o, g.changed); err != nil {
 		return nil, fmt.Errorf("tls: %w", err)
 	}
 	return g, nil
@@ -93,11 +93,15 @@ func (o Options) CheckCertificates() error {
 	return err
 }
 
-func openUsers(path string, fault func(error)) (*cached[users], error) {
-	return open([]string{path}, fault, func(texts [][]byte, former *users) (*users, error) { return parseUsers(texts[0], former) })
+func openUsers(path string, told func(error)) (*cached[users], error) {
+	return open([]string{path}, told, func(texts [][]byte, former *users) (*users, error) { return parseUsers(texts[0], former) })
 }
 
-func (g *Gate) fault(err error) {
+func (g *Gate) changed(err error) {
+	if err == nil {
+		g.log.Info("changed files of users or certificates were read, and are in force", "event", "access.changed")
+		return
+	}
 	g.log.Error("a file of users or certificates has a fault, and what it said before stays in force", "event", "access.fault", "err", err)
 }
 

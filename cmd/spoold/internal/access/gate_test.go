@@ -182,6 +182,9 @@ func TestAChangedUsersFileIsInForceAndAFaultyOneChangesNothing(t *testing.T) {
 	write(t, g.file, "alice:\n  password: "+cheap(t, "other-password")+"\n  topics: [a, b]\n")
 	can("first-password", false)
 	can("other-password", true)
+	if n := strings.Count(g.log.String(), "access.changed"); n != 1 {
+		t.Errorf("%d times it is said that the file is in force, want once: %s", n, g.log)
+	}
 	write(t, g.file, "alice: [")
 	can("other-password", true)
 	if err := g.Reload(); err == nil || !strings.Contains(g.log.String(), "access.fault") {

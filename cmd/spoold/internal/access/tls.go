@@ -8,7 +8,7 @@ import (
 )
 
 // openTLS reads certificates, and the authorities of clients.
-func openTLS(o Options, fault func(error)) (*cached[tls.Config], error) {
+func openTLS(o Options, told func(error)) (*cached[tls.Config], error) {
 	paths := []string{o.Certificate}
 	if o.Key != "" && o.Key != o.Certificate {
 		paths = append(paths, o.Key)
@@ -16,7 +16,7 @@ func openTLS(o Options, fault func(error)) (*cached[tls.Config], error) {
 	if o.ClientCA != "" {
 		paths = append(paths, o.ClientCA)
 	}
-	return open(paths, fault, func(texts [][]byte, _ *tls.Config) (*tls.Config, error) {
+	return open(paths, told, func(texts [][]byte, _ *tls.Config) (*tls.Config, error) {
 		key := texts[0]
 		if o.Key != "" && o.Key != o.Certificate {
 			key = texts[1]
