@@ -181,14 +181,27 @@ func (r *markerRig) close() {
 	}
 }
 
+// flush waits until all is delivered, as long as some of it is: after many kills on a busy machine much is pending.
+func (r *markerRig) flush() {
+	r.t.Helper()
+	for {
+		acked := r.p.Status().Acked
+		limit, cancel := context.WithTimeout(context.Background(), patience)
+		err := r.p.Flush(limit)
+		cancel()
+		if err == nil {
+			return
+		}
+		if r.p.Status().Acked == acked {
+			r.t.Fatalf("%v: %+v", err, r.p.Status().Transaction)
+		}
+	}
+}
+
 func (r *markerRig) end(written int) {
 	r.t.Helper()
 	r.quiet()
-	limit, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	if err := r.p.Flush(limit); err != nil {
-		r.t.Fatalf("%v: %+v", err, r.p.Status().Transaction)
-	}
+	r.flush()
 	written += r.p.Status().Transaction.MarkersWritten
 	r.close()
 	r.t.Logf("%d markers that the broker had lost were written", written)
