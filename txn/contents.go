@@ -143,6 +143,10 @@ func (c *contents) offsetsCommitted(r *kmsg.TxnOffsetCommitResponse) (worst prot
 			switch code {
 			case protocol.GroupAuthorizationFailed:
 				detail += ": grant READ on group " + g.ID
+			case protocol.IllegalGeneration, protocol.UnknownMemberID, protocol.StaleMemberEpoch:
+				detail += ": the group has given out its partitions anew without this member, or its generation is an older one: poll again, and go on from the committed offsets"
+			case protocol.FencedInstanceID:
+				detail += ": another member has this one's group.instance.id"
 			case protocol.TopicAuthorizationFailed:
 				detail += ": grant READ on topic " + o.Topic
 				if strings.HasPrefix(g.ID, GroupID("")) && len(g.Offsets) == 1 {

@@ -142,7 +142,7 @@ func (b *bench) describe() string {
 	return s
 }
 
-func TestMissingRightIsNamed(t *testing.T) {
+func TestARefusalSaysWhatToDo(t *testing.T) {
 	tests := []struct {
 		kind Kind
 		code protocol.ErrorCode
@@ -152,6 +152,8 @@ func TestMissingRightIsNamed(t *testing.T) {
 		{FindCoordinator, protocol.TransactionalIDAuthorizationFailed, "FindCoordinator: TRANSACTIONAL_ID_AUTHORIZATION_FAILED: grant WRITE and DESCRIBE on transactional id id"},
 		{AddPartitions, protocol.TopicAuthorizationFailed, "AddPartitionsToTxn: a-0: TOPIC_AUTHORIZATION_FAILED: grant WRITE on topic a"},
 		{CommitOffsets, protocol.GroupAuthorizationFailed, "TxnOffsetCommit: group g, a-0: GROUP_AUTHORIZATION_FAILED: grant READ on group g"},
+		{CommitOffsets, protocol.IllegalGeneration, "TxnOffsetCommit: group g, a-0: ILLEGAL_GENERATION: the group has given out its partitions anew without this member, or its generation is an older one: poll again, and go on from the committed offsets"},
+		{CommitOffsets, protocol.FencedInstanceID, "TxnOffsetCommit: group g, a-0: FENCED_INSTANCE_ID: another member has this one's group.instance.id"},
 		{CommitOffsets, protocol.TopicAuthorizationFailed, "TxnOffsetCommit: group g, a-0: TOPIC_AUTHORIZATION_FAILED: grant READ on topic a"},
 	}
 	for _, x := range tests {

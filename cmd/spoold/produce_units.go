@@ -24,6 +24,8 @@ func unitFlags() []cli.Flag {
 func unitOptions(w *world, c *cli.Context, s *settings, o *produceOpts) error {
 	o.transactional, o.unitRecords = s.cfg.TransactionalID != "", c.Int("unit-records")
 	switch {
+	case c.IsSet("transactional-id") && c.String("transactional-id") == "":
+		return usagef("produce: --transactional-id: the ID is empty: leave the flag out to send without transactions")
 	case o.unitRecords < 0:
 		return usagef("produce: --unit-records %d: it must not be below 0", o.unitRecords)
 	case !o.transactional && c.IsSet("unit-records"):
