@@ -47,6 +47,8 @@ func (m *Model) clone() *Model {
 type Step struct {
 	Batch *bolt.BatchInput
 	Write *spool.Write
+	// Staged: the batch is a transaction of which each record is written before it is committed.
+	Staged bool
 }
 
 func (m *Model) lane(topic string) *laneModel {

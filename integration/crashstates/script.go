@@ -166,6 +166,20 @@ var scenes = map[string]scene{
 	"a dead letter":                         {before: "1", lives: "1", needs: []Kind{Write}, step: dying},
 	"a record that makes the file grow":     {before: "1", lives: "1", needs: []Kind{Truncate}, step: growing},
 	"two lives, the first one ends by kill": {before: "1", lives: "1k,1", needs: []Kind{Write}, step: few},
+	"a transaction in several segments":     {before: "2", lives: "1", needs: []Kind{Create, Rename, Write}, step: staging},
+}
+
+// staging has a segment that is full, and then a transaction of two topics, whose records are on the disk before it is committed.
+func staging(m *Model, n, size int) Step {
+	if n < 3 {
+		return few(m, n, size)
+	}
+	b := &bolt.BatchInput{}
+	for _, topic := range []string{"t", "u", "t", "t"} {
+		m.add(b, n, topic, size)
+	}
+	m.note(b, "n0", "x")
+	return Step{Batch: b, Staged: true}
 }
 
 // few is a step that fills a part of a page, or one.

@@ -187,7 +187,7 @@ func (w *worker) step() error {
 		w.mark("d %d\n", n)
 		return nil
 	}
-	t, err := w.s.AppendBatch(context.Background(), st.Batch)
+	t, err := w.append(st)
 	if err != nil {
 		return err
 	}
@@ -199,6 +199,19 @@ func (w *worker) step() error {
 		w.mark("d %d\n", n)
 	}
 	return nil
+}
+
+func (w *worker) append(st Step) (bolt.Tickets, error) {
+	if !st.Staged {
+		return w.s.AppendBatch(context.Background(), st.Batch)
+	}
+	u := bolt.BeginUnit(w.s)
+	for i := range st.Batch.Records {
+		if err := u.Stage(context.Background(), st.Batch.Records[i:i+1]); err != nil {
+			return bolt.Tickets{}, err
+		}
+	}
+	return u.Commit(context.Background(), st.Batch.Notes)
 }
 
 // settle waits for the batches.
