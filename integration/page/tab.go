@@ -1,3 +1,5 @@
+//go:build browser || crash
+
 package page
 
 import (
