@@ -55,9 +55,7 @@ func TestCheckFindsOneFlippedBitAndNamesTheFile(t *testing.T) {
 func TestPendingShowsEachRecordThatHasNotLeftOnce(t *testing.T) {
 	dir := t.TempDir()
 	unpack(t, "testdata/spool-v2.tar.gz", dir)
-	o := tinyOptions(dir)
-	o.Adopt = true
-	l, _ := openLoop(t, o)
+	l, _ := openLoop(t, goldenOptions(dir))
 	defer l.close()
 	got := map[spool.Index]string{}
 	err := l.s.Pending("b", func(topic string, i spool.Index, raw []byte) (bool, error) {

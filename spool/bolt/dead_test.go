@@ -190,8 +190,8 @@ func (l *testLoop) bury2(topic string, n int) {
 func TestDeadLettersOfFormatVersion1AreMovedIntoBlocks(t *testing.T) {
 	dir := t.TempDir()
 	unpack(t, "testdata/spool-v1.tar.gz", dir)
-	o := tinyOptions(dir)
-	o.Adopt, o.RewriteAfter = true, time.Millisecond
+	o := goldenOptions(dir)
+	o.RewriteAfter = time.Millisecond
 	for range 2 {
 		l, _ := openLoop(t, o)
 		deadline := time.Now().Add(10 * time.Second)
