@@ -202,6 +202,7 @@ func (r *rig) cleanUp() {
 	if r.daemon.Pid() != 0 {
 		if r.t.Failed() {
 			r.t.Log(r.daemon.Tail())
+			r.examine()
 			_ = r.daemon.Freeze() // for a copy of its spool; it may have ended
 			kept := filepath.Join(r.out, "spool")
 			err := errors.Join(os.RemoveAll(kept), copyFiles(r.daemon.Spool, kept))
