@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -116,6 +117,20 @@ func TestARefusedRecordTakesItsWholeUnitToTheDeadLetters(t *testing.T) {
 	part := spoold.DeadLetterFilter{Topic: "a"}
 	if r, err := p.ReplayDeadLetters(patient(t), part, spoold.DeadLetterReplay{}); !errors.Is(err, spoold.ErrPartOfUnit) || r.Records != 0 {
 		t.Errorf("a part of a unit: %+v, %v", r, err)
+	}
+	if n, err := p.DropDeadLetters(patient(t), part, spoold.DeadLetterDrop{}); !errors.Is(err, spoold.ErrPartOfUnit) || n != 0 {
+		t.Errorf("a part of a unit: %d are dropped, %v", n, err)
+	}
+	if n, err := p.DropDeadLetters(patient(t), part, spoold.DeadLetterDrop{WholeUnits: true, DivideUnits: true}); !errors.Is(err, spoold.ErrPartOfUnit) || n != 0 {
+		t.Errorf("whole units and parts: %d are dropped, %v", n, err)
+	}
+	var exported []string
+	err := p.ExportDeadLetters(spoold.DeadLetterFilter{}, func(d *spoold.ExportedDeadLetter) bool {
+		exported = append(exported, fmt.Sprintf("%s %s", d.Topic, d.Value))
+		return true
+	})
+	if slices.Sort(exported); err != nil || !slices.Equal(exported, []string{"a bad", "b bad"}) {
+		t.Errorf("exported %q, %v", exported, err)
 	}
 	if r, err := p.ReplayDeadLetters(patient(t), part, spoold.DeadLetterReplay{WholeUnits: true}); err != nil || r.Records != 2 {
 		t.Errorf("the whole unit: %+v, %v", r, err)
