@@ -60,5 +60,12 @@ func exportDeadLetters(c *cli.Context, dir string, f spoold.DeadLetterFilter, to
 	if errors.Is(err, admin.ErrNoDaemon) {
 		err = damagedSpool(dir, spoold.InspectDeadLetterExport(dir, f, yield))
 	}
-	return n, errors.Join(err, failed, out.Flush())
+	switch {
+	case err != nil:
+	case failed != nil:
+		err = failed
+	default:
+		err = out.Flush()
+	}
+	return n, err
 }

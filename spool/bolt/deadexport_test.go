@@ -50,7 +50,9 @@ func TestDeadLettersAreReadOneAfterTheOther(t *testing.T) {
 			t.Errorf("%s: %d before it was stopped, %v", when, n, err)
 		}
 	}
-	check("live", func(f DeadFilter, yield func(DeadLetter, []byte) (bool, error)) error { return EachDead(r.l.s, f, yield) })
+	check("live", func(f DeadFilter, yield func(DeadLetter, []byte) (bool, error)) error {
+		return EachDead(r.l.s, f, yield)
+	})
 	segments := len(r.l.s.sealed)
 	// What comes meanwhile is left out, and so may be what goes.
 	seen := 0
