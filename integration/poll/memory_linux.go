@@ -1,3 +1,5 @@
+//go:build !race
+
 package poll
 
 import "golang.org/x/sys/unix"
