@@ -30,7 +30,7 @@ func (l *testLoop) bury(topic string, n spool.Index) (dead []spool.Index) {
 		}
 	}
 	l.wait(func() bool { id, ok := l.lanes[topic]; return ok && len(l.entries[id]) == int(n) })
-	id := l.lanes[topic]
+	id := l.laneOf(topic)
 	w := &spool.Write{}
 	for i := range n {
 		outcome := spool.OutcomeAcked

@@ -83,8 +83,7 @@ func (r *unitRig) unit(at int64, size int, doubt bool, topics ...string) {
 	w := &spool.Write{}
 	next := map[string]spool.Index{}
 	for i, topic := range topics {
-		r.l.wait(func() bool { _, ok := r.l.lanes[topic]; return ok })
-		id := r.l.lanes[topic]
+		id := r.l.laneOf(topic)
 		if _, ok := next[topic]; !ok {
 			n := 0
 			for _, other := range topics {
@@ -104,7 +103,7 @@ func (r *unitRig) unit(at int64, size int, doubt bool, topics ...string) {
 
 // pending gives the values of what waits in a lane, without their padding, and the units that begin there.
 func (r *unitRig) pending(l *testLoop, topic string) (values []string, units [][]spool.UnitRun) {
-	id := l.lanes[topic]
+	id := l.laneOf(topic)
 	all := readAll(r.t, l.s, id)
 	marks := unitsOf(r.t, l.s, id)
 	for i := spool.Index(0); len(all) > 0; i++ {

@@ -184,7 +184,7 @@ func TestExcessIsWhatIsToBeDropped(t *testing.T) {
 	if list := l.s.TakeCrowded(); len(list) != 1 {
 		t.Fatalf("crowded %v", list)
 	}
-	id := l.lanes["q"]
+	id := l.laneOf("q")
 	// 62 records of 1,013 bytes are 62,806: 5,462 above 57,344.
 	if end := l.s.Excess(id, 0); end != 6 {
 		t.Errorf("Excess = %d, want 6", end)
@@ -224,7 +224,7 @@ func TestAKillBetweenStepsOfADropLeavesATrueCount(t *testing.T) {
 	if err := l.s.Sync(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	id := l.lanes["q"]
+	id := l.laneOf("q")
 	drop := func() {
 		list := []spool.Settlement{}
 		for i := spool.Index(0); i < l.s.Excess(id, 0); i++ {

@@ -30,8 +30,9 @@ func TestARecordThatLeavesWhileItsSegmentIsWaitedForIsNotMissing(t *testing.T) {
 	}
 	x := s.sealed[0]
 	s.view.RUnlock()
-	extents := x.lane(l.lanes["leaves"])
-	r := reading{s: s, lane: l.lanes["leaves"], at: extents[0].First, max: 1} // it has looked
+	id := l.laneOf("leaves")
+	extents := x.lane(id)
+	r := reading{s: s, lane: id, at: extents[0].First, max: 1} // it has looked
 	for _, e := range extents {
 		l.settle("leaves", e.Span)
 	}

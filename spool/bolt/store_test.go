@@ -139,6 +139,13 @@ func (l *testLoop) settle(topic string, spans ...spool.Span) {
 	l.write(&spool.Write{Settle: []spool.Settlement{{Lane: id, Spans: spans, Outcome: spool.OutcomeAcked}}})
 }
 
+// laneOf waits until a commit has named a topic's lane.
+func (l *testLoop) laneOf(topic string) (id spool.LaneID) {
+	l.t.Helper()
+	l.wait(func() (ok bool) { id, ok = l.lanes[topic]; return ok })
+	return id
+}
+
 // readAll reads all entries of a topic that have not left.
 func readAll(t testing.TB, s *Store, lane spool.LaneID) map[spool.Index]string {
 	t.Helper()
