@@ -130,17 +130,18 @@ func (s *committer) take() (*work, error) {
 			s.mu.Unlock()
 			return nil, s.active.removed()
 		}
-		s.idle = true
+		again := s.rewriter.again // since maintain was called last
+		s.idle = !again
 		short := s.space.full != nil || s.space.noGrant != nil || s.space.wanted > s.space.granted
 		s.mu.Unlock()
 		pause := s.rewriter.lookAt
 		if short && (pause == 0 || pause > spacePoll) {
 			pause = spacePoll
 		}
-		woken := s.waitForWork(wait, pause)
+		woken := again || s.waitForWork(wait, pause)
 		s.mu.Lock()
 		short = short || s.space.wanted > s.space.granted
-		again := s.rewriter.again
+		again = s.rewriter.again
 		s.rewriter.again = false
 		s.mu.Unlock()
 		if !short && woken && !again {

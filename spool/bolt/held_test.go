@@ -54,7 +54,17 @@ func (l *testLoop) within(held int64) {
 // Eight in nine bytes of each segment leave at once, and a few small records stay, of a topic that is missing. The
 // spool was full for ever with 10 KB pending.
 func TestSpaceFollowsWhatIsPendingBesideAStuckTopic(t *testing.T) {
+	spaceFollowsBesideAStuckTopic(t, nil)
+}
+
+// What is done in the background may be over before the committer waits: it is looked at all the same, also if no commit follows.
+func TestSpaceFollowsWhereTheBackgroundIsQuick(t *testing.T) {
+	spaceFollowsBesideAStuckTopic(t, &Faults{Go: func(work func()) { work() }})
+}
+
+func spaceFollowsBesideAStuckTopic(t *testing.T, faults *Faults) {
 	o := tinyOptions(t.TempDir())
+	o.Faults = faults
 	o.MaxBytes, o.RewriteAfter = 4<<20, 20*time.Millisecond
 	l, _ := openLoop(t, o)
 	defer l.close()
