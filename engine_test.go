@@ -29,24 +29,48 @@ type failing struct {
 
 func newFailing(s *bolt.Store) *failing {
 	f := &failing{Store: s, commits: make(chan *bolt.Commit, 1), fail: make(chan error, 1)}
-	go func() {
-		defer close(f.commits)
-		for {
-			select {
-			case c, ok := <-s.Commits():
-				if !ok {
-					return
-				}
-				f.commits <- c
-			case err := <-f.fail:
-				f.commits <- &bolt.Commit{Err: err}
-				for range s.Commits() { //nolint:revive // nobody is told any more
-				}
+	go f.pass(s.Commits())
+	return f
+}
+
+// pass hands commits on, until one fails, or until the store has ended. A loop that has ended takes none.
+func (f *failing) pass(commits <-chan *bolt.Commit) {
+	defer close(f.commits)
+	fail := f.fail
+	var queue []*bolt.Commit
+	for {
+		var out chan<- *bolt.Commit
+		var first *bolt.Commit
+		if len(queue) > 0 {
+			out, first = f.commits, queue[0]
+		}
+		select {
+		case out <- first:
+			queue = queue[1:]
+		case err := <-fail:
+			queue = append(queue, &bolt.Commit{Err: err})
+			fail = nil
+		case c, ok := <-commits:
+			switch {
+			case ok && fail != nil: // nobody is told of any behind one that failed
+				queue = append(queue, c)
+			case !ok:
+				f.rest(queue)
 				return
 			}
 		}
-	}()
-	return f
+	}
+}
+
+// rest hands on what is left when the store has ended, to a loop that has not.
+func (f *failing) rest(queue []*bolt.Commit) {
+	for _, c := range queue {
+		select {
+		case f.commits <- c:
+		case <-time.After(50 * time.Millisecond):
+			return
+		}
+	}
 }
 
 func (f *failing) Commits() <-chan *bolt.Commit { return f.commits }

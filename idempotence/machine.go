@@ -89,15 +89,16 @@ func (m *Machine) MayGiveBack(e *Env) bool {
 	return true
 }
 
-// GiveBack gives up the bytes of sealed batches, if it may, and keeps their seals: they are read back from the spool
-// when they can be sent.
-func (m *Machine) GiveBack(e *Env) {
+// GiveBack gives up the bytes of sealed batches, if it may, and keeps their seals: Advance has them read back from the spool
+// when they can be sent. It reports whether it gave up any: Advance is to be called again then.
+func (m *Machine) GiveBack(e *Env) bool {
 	if !m.MayGiveBack(e) {
-		return
+		return false
 	}
 	for _, b := range m.window {
 		e.recycle(b)
 	}
+	return true
 }
 
 // LeaderChanged says that the partition has another leader, or none, or that its leader epoch is another one.

@@ -37,6 +37,10 @@ type drive struct {
 	write    uint64 // the last Write, if it is not committed
 	requests []sender.Request
 	feeds    []sender.Feed
+
+	broken func(sender.Request, *sender.Response) // may change an answer; nil: none is changed
+	holds  func(sender.Request) bool              // keeps a request in held, unanswered; nil: none
+	held   []sender.Request
 }
 
 var errRefused = errors.New("refused")
@@ -102,7 +106,15 @@ func (d *drive) settle() {
 		case len(d.requests) > 0:
 			r := d.requests[0]
 			d.requests = d.requests[1:]
-			d.carry(d.s.Handle(d.now, d.answer(r)))
+			if d.holds != nil && d.holds(r) {
+				d.held = append(d.held, r)
+				continue
+			}
+			resp := d.answer(r)
+			if d.broken != nil {
+				d.broken(r, &resp)
+			}
+			d.carry(d.s.Handle(d.now, resp))
 		case len(d.feeds) > 0:
 			f := d.feeds[0]
 			d.feeds = d.feeds[1:]
@@ -223,9 +235,27 @@ func (d *drive) control(m kmsg.Request) kmsg.Response {
 		})
 	case *kmsg.DescribeConfigsRequest:
 		return kmsg.NewPtrDescribeConfigsResponse()
+	case *kmsg.FetchRequest:
+		return d.emptyLog(m)
 	}
 	d.t.Fatalf("the broker does not know %T", m)
 	return nil
+}
+
+// emptyLog is the answer of a leader whose log ends where it is asked for.
+func (d *drive) emptyLog(m *kmsg.FetchRequest) kmsg.Response {
+	r := kmsg.NewPtrFetchResponse()
+	for _, q := range m.Topics {
+		t := kmsg.NewFetchResponseTopic()
+		t.Topic = q.Topic
+		for _, asked := range q.Partitions {
+			p := kmsg.NewFetchResponseTopicPartition()
+			p.Partition, p.HighWatermark = asked.Partition, asked.FetchOffset
+			t.Partitions = append(t.Partitions, p)
+		}
+		r.Topics = append(r.Topics, t)
+	}
+	return r
 }
 
 func (d *drive) metadata(m *kmsg.MetadataRequest) kmsg.Response {

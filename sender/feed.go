@@ -106,7 +106,9 @@ func (fs *feeds) giveUp() {
 	fs.acc.EvictBlocked()
 	if fs.holdsBack() {
 		for _, p := range fs.active {
-			p.GiveBack(fs.env(p))
+			if p.GiveBack(fs.env(p)) && (p.dueAt == 0 || p.dueAt > fs.now.Age+1) {
+				fs.setDue(p, fs.now.Age+1) // to have them read back: it may wait for nothing else that it is looked at for
+			}
 		}
 	}
 	if fs.acc.Used() < before {

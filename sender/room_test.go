@@ -3,6 +3,8 @@ package sender_test
 import (
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/spoold/spoold/sender"
 )
 
@@ -28,5 +30,56 @@ func TestAbsentPartitionLeavesNoOtherTopicWithoutABatch(t *testing.T) {
 		if n := d.s.Buffered(); n > 3389 {
 			t.Errorf("%d bytes in memory, want at most 3389", n)
 		}
+	}
+}
+
+// A batch whose bytes were given up while it waited for its broker, which throttled, was never read back: its partition stood still until
+// metadata came, after metadata.max.age.ms.
+func TestABatchThatGaveUpItsBytesWhileItWaitedIsReadBack(t *testing.T) {
+	const batch = 1000
+	d := newDrive(t, sender.Config{BatchSize: batch, BufferMemory: 4 * batch, Seed: 1}, 2)
+	d.second = true
+	d.produce("a", 0, 900)
+	d.produce("b", 1, 900)
+	d.settle()
+	lost, throttled := false, false
+	d.broken = func(r sender.Request, resp *sender.Response) {
+		switch m := resp.Message.(type) {
+		case *kmsg.ProduceResponse:
+			if r.Broker == 0 && !lost { // its fate has to be found out
+				lost, resp.Message, resp.Err = true, nil, errRefused
+			}
+		case *kmsg.DescribeProducersResponse:
+			if lost && !throttled {
+				throttled, m.ThrottleMillis = true, 5000
+			}
+			first := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
+			first.ProducerID, first.LastSequence = 7, 0
+			for i := range m.Topics {
+				m.Topics[i].Partitions[0].ActiveProducers = append(m.Topics[i].Partitions[0].ActiveProducers, first)
+			}
+		}
+	}
+	d.produce("a", 0, 900)
+	d.settle()
+	d.pass(300)
+	if !throttled {
+		t.Fatal("the leader was not asked what became of the batch")
+	}
+	d.holds = func(r sender.Request) bool { return r.Kind == sender.KindProduce && r.Broker == 1 }
+	for range 20 { // of another broker, which does not answer for now: they want the memory
+		d.produce("b", 1, 900)
+		d.settle()
+	}
+	d.pass(2000)
+	d.holds = nil
+	d.requests, d.held = append(d.requests, d.held...), nil
+	d.settle()
+	d.pass(20_000)
+	if n := d.offsets["b1"]; n != 21 {
+		t.Errorf("%d of 21 records that wanted the memory have left", n)
+	}
+	if n := d.s.Pending(); n != 0 {
+		t.Errorf("%d records wait still", n)
 	}
 }
