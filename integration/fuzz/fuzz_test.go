@@ -88,6 +88,14 @@ func TestATargetThatExecutesNothingFails(t *testing.T) {
 	}
 }
 
+// Its kept inputs took the time: it gets more.
+func TestATargetWithoutTimeGetsMore(t *testing.T) {
+	r := target(t, "echo \"$@\" | grep -q fuzztime=4s || { echo PASS; exit 0; }\ncat <<END\n"+running+"END\necho PASS")
+	if r.failed() || r.executions != 123456 {
+		t.Errorf("%v: %v", r, r.err)
+	}
+}
+
 func TestAPackageThatDoesNotCompileFailsAllItsTargets(t *testing.T) {
 	s := &session{temp: t.TempDir(), cache: t.TempDir()}
 	f := &folder{path: "github.com/spoold/spoold/nowhere", dir: ".", name: "nowhere", targets: []string{"FuzzA", "FuzzB"}}

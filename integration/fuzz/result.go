@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -48,6 +49,9 @@ var (
 // without an input.
 const timeIsUp = "context deadline exceeded"
 
+// errNothing: the time was over before the kept inputs were.
+var errNothing = errors.New("nothing was executed: give it more time than its kept inputs take")
+
 // read takes a target's output apart. fresh is an input that was not committed before, or "".
 func (r *result) read(output, fresh string) {
 	var left []string
@@ -74,7 +78,7 @@ func (r *result) read(output, fresh string) {
 		r.err = nil
 	}
 	if r.err == nil && r.executions == 0 {
-		r.err = fmt.Errorf("nothing was executed: give it more time than its kept inputs take")
+		r.err = errNothing
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -103,16 +104,23 @@ func (s *session) compile(ctx context.Context, f *folder) error {
 	return nil
 }
 
-// fuzz runs one target.
+// fuzz runs one target: again and for longer where its kept inputs took all the time.
 func (s *session) fuzz(ctx context.Context, r *result) {
+	s.run(ctx, r, s.each)
+	for more := 4; errors.Is(r.err, errNothing) && more <= 16; more *= 4 {
+		s.run(ctx, r, s.each*time.Duration(more))
+	}
+}
+
+func (s *session) run(ctx context.Context, r *result, each time.Duration) {
 	cache := filepath.Join(s.cache, filepath.FromSlash(r.folder.path))
 	if r.err = os.MkdirAll(cache, 0o777); r.err != nil {
 		return
 	}
 	// It ends by itself; if not, its worker hangs.
-	ctx, cancel := context.WithTimeout(ctx, s.each+2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, each+2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, s.binary(r.folder), "-test.run=^$", "-test.fuzz=^"+r.target+"$", "-test.fuzztime="+s.each.String(),
+	cmd := exec.CommandContext(ctx, s.binary(r.folder), "-test.run=^$", "-test.fuzz=^"+r.target+"$", "-test.fuzztime="+each.String(),
 		"-test.fuzzminimizetime="+minimize, "-test.parallel=1", "-test.fuzzcachedir="+cache)
 	cmd.Dir = r.folder.dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
