@@ -44,18 +44,18 @@ func (m *Machine) Advance(e *Env, way uint64) Want {
 	case m.phase == Ready && way != m.way:
 		m.beginResolving(e, way)
 	}
-	if m.phase == Ready && m.boundKnown && len(m.window) == 0 {
-		m.enter(ReadingTail)
-		m.Block(e, true)
-	}
 	var w Want
-	switch m.phase {
-	case Resolving:
+	if m.phase == Resolving {
 		if len(m.window) > 0 {
 			m.Block(e, true) // a new leader does not end it
 		}
 		w = m.followResolver(e, way)
-	case ReadingTail:
+	}
+	if m.phase == Ready && m.boundKnown && len(m.window) == 0 { // also if the resolver has just come to its end
+		m.enter(ReadingTail)
+		m.Block(e, true)
+	}
+	if m.phase == ReadingTail {
 		if way != m.way {
 			m.way = way
 			m.round++
