@@ -76,13 +76,14 @@ func (m *Machine) Mark(e *Env) {
 	}
 }
 
-// MayGiveBack reports whether the partition has waited for longer than half the longest back-off, nothing of it is on the wire, and
-// it holds the bytes of sealed batches. If it holds some and has not waited for so long, it is looked at again then.
+// MayGiveBack reports whether the partition has waited for longer than half the longest back-off, also since it read bytes back,
+// nothing of it is on the wire, and it holds the bytes of sealed batches. If it holds some and has not waited for so long, it is looked
+// at again then.
 func (m *Machine) MayGiveBack(e *Env) bool {
 	if !m.Queue.Blocked() || m.onWire > 0 || !m.holdsBytes() {
 		return false
 	}
-	if at := m.blockedAt + e.RetryBackoffMaxMs/2; e.Now.Age < at {
+	if at := max(m.blockedAt, m.readAt) + e.RetryBackoffMaxMs/2; e.Now.Age < at {
 		e.Wake(at)
 		return false
 	}

@@ -14,6 +14,7 @@ type resolution struct {
 	resolver *recovery.Resolver
 	resend   *Sealed   // what the resolver has sent again
 	build    *building // bytes being read back for resend
+	readAt   int64     // Age at which bytes were read back last
 	round    uint64    // see Round
 }
 
@@ -62,7 +63,7 @@ func (r *resolution) TakeEntries(e *Env, sections []spool.Section, next spool.In
 		return
 	}
 	if whole {
-		b.Batch, r.build = r.build.builder.Batch, nil
+		b.Batch, r.build, r.readAt = r.build.builder.Batch, nil, e.Now.Age
 		e.Accumulator.Adopt(b.Batch)
 	}
 }

@@ -41,6 +41,7 @@ type drive struct {
 	broken func(sender.Request, *sender.Response) // may change an answer; nil: none is changed
 	holds  func(sender.Request) bool              // keeps a request in held, unanswered; nil: none
 	held   []sender.Request
+	reads  int // of the spool
 }
 
 var errRefused = errors.New("refused")
@@ -170,6 +171,7 @@ func (d *drive) produce(topic string, partition int32, size int) {
 }
 
 func (d *drive) read(f sender.Feed) *sender.Fed {
+	d.reads++
 	fed := &sender.Fed{ID: f.ID, Lane: f.Lane, From: f.From, Next: f.From}
 	size := 0
 	for i := f.From; int(i) < len(d.entries[f.Lane]) && (size == 0 || size < f.Bytes); i++ {

@@ -71,7 +71,11 @@ func TestABatchThatGaveUpItsBytesWhileItWaitedIsReadBack(t *testing.T) {
 		d.produce("b", 1, 900)
 		d.settle()
 	}
+	reads := d.reads
 	d.pass(2000)
+	if n := d.reads - reads; n > 16 {
+		t.Errorf("the spool was read %d times in 2 s, want 16 at most: it is not read back only to be given up at once", n)
+	}
 	d.holds = nil
 	d.requests, d.held = append(d.requests, d.held...), nil
 	d.settle()

@@ -4,29 +4,29 @@ package soak
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
+
+	"github.com/spoold/spoold/integration/poll"
 )
 
-// examine keeps what a daemon that did wrong says of itself: status and metrics, twice, so that it can be seen what goes on, and its
-// goroutines in its log.
+// examine keeps what a daemon that did wrong says of itself: its metrics, and in its log its status and goroutines (SIGUSR1).
 func (r *rig) examine() {
-	for n := range 2 {
-		for _, what := range []string{"api/status", "metrics"} {
-			name := fmt.Sprintf("%s-%d", filepath.Base(what), n)
-			if err := r.keepAnswer("http://"+r.daemon.Admin+"/"+what, filepath.Join(r.out, name)); err != nil {
-				r.t.Log(err) // it may hang, or have ended
-			}
-		}
-		time.Sleep(2 * time.Second) // what it does in between is looked at, not waited for
+	if err := r.keepAnswer("http://"+r.daemon.Admin+"/metrics", filepath.Join(r.out, "metrics")); err != nil {
+		r.t.Log(err) // it may hang, or have ended
 	}
-	_ = syscall.Kill(r.daemon.Pid(), syscall.SIGUSR1) // it may have ended
-	time.Sleep(time.Second)
+	if err := r.daemon.Signal(syscall.SIGUSR1); err != nil {
+		r.t.Log(err)
+		return
+	}
+	if !poll.Within(5*time.Second, func() bool { return strings.Contains(r.daemon.Tail(), "dump.end") }) {
+		r.t.Log("the daemon has not written its state to its log within 5 s of SIGUSR1")
+	}
 }
 
 func (r *rig) keepAnswer(url, path string) error {
