@@ -9,7 +9,7 @@ TXN_KILLS ?= 200
 LINT = bin/golangci-lint-2.15.0
 GREMLINS = bin/gremlins-0.6.0
 # Packages whose own tests must find 85 % of the small mistakes that gremlins makes in them.
-MUTATE ?= protocol protocol/codec protocol/conn recovery spool accumulator
+MUTATE ?= accumulator txn recovery sender/cluster idempotence spool protocol/conn sender/loop protocol protocol/codec
 # Packages that start no goroutine, nor do their tests (alone_test.go sees to it), and the simulated world, of which spool/bolt
 # alone does: the race detector would only slow them down.
 ALONE = protocol idempotence txn spool accumulator recovery sender sender/cluster sender/transaction cmd/spoold/internal/ship \
@@ -46,8 +46,7 @@ sim-ci:
 	go run ./integration/sim/plant -sample 8 -of $$(git rev-parse HEAD)
 	go test -count=1 ./integration/sim -run 'Same|Asking' -sim.seeds 500
 	go test -count=1 ./integration/sim/disk -disk.programs 120
-# More of the youngest kind of histories, fresh. What they still find: files seed 679246412335637235 (P8: a spool of 1.1 MiB stays full
-# at rest, with 836 KiB owned).
+# More of the youngest kind of histories, fresh.
 sim-young:
 	go run ./integration/sim/simulate -kind files -seeds 2000 -fresh $$(git rev-parse HEAD)
 fuzz:
@@ -78,9 +77,10 @@ golden:
 	go run ./integration/oracle/golden
 bench:
 	cd integration/bench && go run .
-# Without --test-cpu: with it this version's go test ends at once, and everything counts as killed.
+# Without --test-cpu: with it this version's go test ends at once, and everything counts as killed. A mutation may ask for memory
+# without end: so much of its address space (KiB) is enough for all that do not.
 mutate: $(GREMLINS)
-	for p in $(MUTATE); do $(GREMLINS) unleash ./$$p -E / --workers 2 --timeout-coefficient 20 --threshold-efficacy 85 -S ltc || exit 1; done
+	ulimit -v 8388608; for p in $(MUTATE); do $(GREMLINS) unleash ./$$p -E / --workers 2 --timeout-coefficient 20 --threshold-efficacy 85 -S ltc || exit 1; done
 vet: vet-modules
 	go vet -tags kafka,crash,browser ./...
 # The other modules; make lint vets this one, too.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -22,7 +23,11 @@ import (
 func TestMain(m *testing.M) {
 	poll.Parallel("8")
 	poll.InMemory()
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+	// The embedded cluster leaves goroutines of its own where it is closed while it describes producers: one that asks it, and its
+	// main one, which waits for a lock that nobody gives back.
+	asks := goleak.IgnoreTopFunction("github.com/twmb/franz-go/pkg/kfake.(*Cluster).admin")
+	waits := goleak.IgnoreAnyFunction("github.com/twmb/franz-go/pkg/kfake.(*Cluster).beginSleptControl")
+	goleak.VerifyTestMain(m, asks, waits, goleak.Cleanup(func(code int) {
 		removePrograms()
 		os.Exit(code)
 	}))
@@ -142,7 +147,8 @@ func closeNow(t testing.TB, p *spoold.Producer) {
 		err = p.Close(patient(t))
 	}
 	if err != nil {
-		t.Errorf("Close = %v", err)
+		stacks := make([]byte, 1<<20)
+		t.Errorf("Close = %v\n%s", err, stacks[:runtime.Stack(stacks, true)])
 	}
 }
 

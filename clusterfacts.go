@@ -7,6 +7,7 @@ import (
 	"github.com/spoold/spoold/internal/probe"
 	"github.com/spoold/spoold/protocol/conn"
 	"github.com/spoold/spoold/protocol/conn/secure"
+	"github.com/spoold/spoold/txn"
 )
 
 // ClusterFacts is what Probe found.
@@ -16,6 +17,16 @@ type ClusterFacts struct {
 	Bootstrap       []AddressFacts
 	Brokers         []AddressFacts // as the cluster advertises them
 	Topics          []TopicFacts
+	Transactional   TransactionalFacts // if the configuration has a transactional.id
+}
+
+// TransactionalFacts is what this client may do under its transactional.id.
+type TransactionalFacts struct {
+	ID        string // transactional.id; "": there is none
+	Group     string // the group that keeps the progress under it
+	MayUse    bool   // WRITE on the id
+	MayCommit bool   // READ on the group; not known without MayUse
+	Known     bool   // MayUse is known
 }
 
 // AddressFacts is what became of one address.
@@ -24,6 +35,16 @@ type AddressFacts struct {
 	Broker int32         // -1: a bootstrap server
 	Took   time.Duration // to connect, authenticate and agree on versions
 	Err    error         // nil: it can be used
+
+	Certificates []Certificate // that a broker with TLS showed, its own first
+}
+
+func addressFacts(a *probe.Address) AddressFacts {
+	f := AddressFacts{Addr: a.Addr, Broker: a.Broker, Took: a.Took, Err: a.Err}
+	for _, c := range a.Certificates {
+		f.Certificates = append(f.Certificates, Certificate(secure.CertificateOf("", false, c)))
+	}
+	return f
 }
 
 // TopicFacts is what the cluster says of a topic.
@@ -49,13 +70,17 @@ func Probe(ctx context.Context, cfg Config, env Env, topics []string) (*ClusterF
 	if err != nil {
 		return &ClusterFacts{}, err
 	}
-	c, err := probe.Ask(ctx, o, cfg.BootstrapServers, topics)
-	f := &ClusterFacts{ID: c.ID, MetadataVersion: c.MetadataVersion}
-	for _, a := range c.Bootstrap {
-		f.Bootstrap = append(f.Bootstrap, AddressFacts(a))
+	t := probe.Transactional{ID: cfg.TransactionalID}
+	if t.ID != "" {
+		t.Group = txn.GroupID(t.ID)
 	}
-	for _, a := range c.Brokers {
-		f.Brokers = append(f.Brokers, AddressFacts(a))
+	c, err := probe.Ask(ctx, o, cfg.BootstrapServers, topics, t)
+	f := &ClusterFacts{ID: c.ID, MetadataVersion: c.MetadataVersion, Transactional: TransactionalFacts(c.Transactional)}
+	for i := range c.Bootstrap {
+		f.Bootstrap = append(f.Bootstrap, addressFacts(&c.Bootstrap[i]))
+	}
+	for i := range c.Brokers {
+		f.Brokers = append(f.Brokers, addressFacts(&c.Brokers[i]))
 	}
 	for _, t := range c.Topics {
 		f.Topics = append(f.Topics, TopicFacts(t))

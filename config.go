@@ -131,9 +131,6 @@ func (c *Config) Get(key string) (string, bool) { return table.Get(c, key) }
 // Differs reports whether another configuration has another value of the key. It looks into secrets.
 func (c *Config) Differs(other *Config, key string) bool { return !table.Same(c, other, key) }
 
-// Warnings are remarks on keys that were set and change nothing, in order.
-func (c *Config) Warnings() []string { return slices.Clone(c.warnings) }
-
 func (c *Config) warn(text string) {
 	if !slices.Contains(c.warnings, text) {
 		c.warnings = append(slices.Clip(c.warnings), text)
@@ -234,12 +231,31 @@ func (c *Config) codec() (protocol.Codec, int) {
 }
 
 func checkAddress(addr string) error {
+	if scheme, rest, ok := strings.Cut(addr, "://"); ok {
+		return fmt.Errorf("%q is not host:port: leave out %s://%s", addr, scheme, protocolHint(scheme, rest))
+	}
 	host, port, err := net.SplitHostPort(addr)
-	if err != nil || host == "" {
+	switch {
+	case err != nil && strings.Contains(addr, "::") && !strings.HasPrefix(addr, "["):
+		return fmt.Errorf("%q is not host:port: an IPv6 address stands in brackets, such as [::1]:9092", addr)
+	case err != nil && strings.ContainsAny(addr, "; \t"):
+		return fmt.Errorf("%q is not host:port: several are separated by commas", addr)
+	case err != nil && !strings.ContainsAny(addr, ":["):
+		return fmt.Errorf("%q is not host:port: it has no port, such as %s:9092", addr, addr)
+	case err != nil || host == "" || strings.ContainsAny(host, " \t/"):
 		return fmt.Errorf("%q is not host:port", addr)
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
 		return fmt.Errorf("%q has no port between 1 and 65535", addr)
 	}
 	return nil
+}
+
+// protocolHint says which key says what was put in front of an address, as in a broker's listeners.
+func protocolHint(scheme, rest string) string {
+	rest, _, _ = strings.Cut(rest, "/")
+	if p := strings.ToUpper(scheme); slices.Contains(securityProtocols, p) {
+		return fmt.Sprintf(", and give security.protocol=%s: %s", p, rest)
+	}
+	return ""
 }

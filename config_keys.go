@@ -16,12 +16,16 @@ type Key struct {
 	Default string   // "": none
 	// Min and Max bound numbers: bytes for sizes, milliseconds for times. Max 0: the type's own.
 	Min, Max int64
+	Also     []int64 // numbers outside of Min to Max that are taken
+	Range    string  // the two in words: "-1, or from 1 to 9"
 	Choices  []string
 	Help     string
 	// Note is a warning that comes when the key is set or, if it does not work, why not.
 	Note   string
 	Kafka  bool // a key of a Kafka client
 	Secret bool // its value is never printed
+	// References: its value may be ${env:NAME} or ${file:PATH}.
+	References bool
 	// Works is false for keys that are known and do nothing. Setting one to anything but Harmless is a warning, or
 	// an error if it is Refused.
 	Works, Refused bool
@@ -32,8 +36,8 @@ type Key struct {
 func Keys() []Key {
 	var list []Key
 	for _, s := range table.Specs() {
-		list = append(list, Key{Name: s.Name, Aliases: s.Aliases, Kind: string(s.Kind), Default: s.Default, Min: s.Min, Max: s.Max, Choices: s.Choices,
-			Help: s.Help, Note: s.Note, Kafka: s.Kafka, Secret: s.Secret, Works: s.Effect == keytable.Works, Refused: s.Effect == keytable.Refused, Harmless: s.Harmless})
+		list = append(list, Key{Name: s.Name, Aliases: s.Aliases, Kind: string(s.Kind), Default: s.Default, Min: s.Min, Max: s.Max, Also: s.Also, Range: s.Range(),
+			Choices: s.Choices, Help: s.Help, Note: s.Note, Kafka: s.Kafka, Secret: s.Secret, References: s.Secret || s.References, Works: s.Effect == keytable.Works, Refused: s.Effect == keytable.Refused, Harmless: s.Harmless})
 	}
 	return list
 }
@@ -52,6 +56,9 @@ type (
 var table = keytable.New(kafkaKeys, securityKeys, ownKeys, inertKeys)
 
 const maxInt32 = 1<<31 - 1
+
+// leastAge is the least spool.max.age, in ms: with less, records are gone before a broker that is there has taken them.
+const leastAge = 100
 
 var kafkaKeys = []row{
 	{Spec: spec{Name: "bootstrap.servers", Aliases: []string{"metadata.broker.list"}, Kafka: true, Kind: keytable.List, Help: "host:port of brokers for first contact, separated by commas. The others are learnt from them."},
@@ -104,13 +111,13 @@ var kafkaKeys = []row{
 	{Spec: spec{Name: "compression.type", Aliases: []string{"compression.codec"}, Kafka: true, Kind: keytable.Choice, Default: "none", Choices: []string{"none", "gzip", "snappy", "lz4", "zstd"},
 		Help: "Codec of the batches that are sent."},
 		Field: func(c *Config) any { return &c.CompressionType }},
-	{Spec: spec{Name: "compression.gzip.level", Kafka: true, Kind: keytable.Int, Default: "-1", Min: -1, Max: 9, Help: "1 (fast) to 9 (small); -1 is gzip's own default."},
-		Field: func(c *Config) any { return &c.GzipLevel }, Rule: gzipRule},
+	{Spec: spec{Name: "compression.gzip.level", Kafka: true, Kind: keytable.Int, Default: "-1", Min: 1, Max: 9, Also: []int64{-1}, Help: "1 (fast) to 9 (small); -1 is gzip's own default."},
+		Field: func(c *Config) any { return &c.GzipLevel }},
 	{Spec: spec{Name: "compression.lz4.level", Kafka: true, Kind: keytable.Int, Default: "9", Min: 1, Max: 17, Help: "1 (fast) to 17 (small)."},
 		Field: func(c *Config) any { return &c.LZ4Level }},
 	{Spec: spec{Name: "compression.zstd.level", Kafka: true, Kind: keytable.Int, Default: "3", Min: -131072, Max: 22, Help: "Negative is faster, 22 is smallest."},
 		Field: func(c *Config) any { return &c.ZstdLevel }},
-	{Spec: spec{Name: "compression.level", Kafka: true, Kind: keytable.Int, Default: "-1", Min: -1, Max: 12,
+	{Spec: spec{Name: "compression.level", Kafka: true, Kind: keytable.Int, Default: "-1", Min: 1, Max: 12, Also: []int64{-1},
 		Help: "Level of whatever codec is chosen, in place of the three above; -1: they say it (a key of librdkafka)."},
 		Field: func(c *Config) any { return &c.CompressionLevel }, Rule: levelRule},
 	{Spec: spec{Name: "transactional.id", Kafka: true, Kind: keytable.Text,
@@ -156,12 +163,12 @@ var ownKeys = []row{
 		Field: func(c *Config) any { return &c.SpoolPath }},
 	{Spec: spec{Name: "spool.max.bytes", Kind: keytable.Size, Default: "8GiB", Min: 1 << 20, Max: 1 << 50, Help: "Size at which Send waits, and after max.block.ms is refused. At least twice spool.segment.bytes, where that is set."},
 		Field: func(c *Config) any { return &c.SpoolMaxBytes }},
-	{Spec: spec{Name: "spool.max.age", Kind: keytable.Duration, Default: "0s", Min: 0, Max: 3650 * 24 * 3600_000,
-		Help: "How long a record may wait in the spool. Then it is dropped, up to about a fifteenth of that time later: counted expired, with an error for its callback, a line in the log (records.dropped) and its place in spoold ls; it is no dead letter. What may be in the log already is resolved first. Counted from its commit, on the spool's clock: that goes on over restarts, stands still over a reboot while nothing runs, and follows no step of the wall clock. What was spooled before the key was set counts from the first start with it. 0s: no limit. Without transactional.id only."},
+	{Spec: spec{Name: "spool.max.age", Kind: keytable.Duration, Default: "0s", Min: leastAge, Max: 3650 * 24 * 3600_000, Also: []int64{0},
+		Help: "How long a record may wait in the spool. Then it is dropped, up to about a fifteenth of that time later: counted expired, with an error for its callback, a line in the log (records.dropped) and its place in spoold ls; it is no dead letter. What may be in the log already is resolved first. Counted from its commit, on the spool's clock: that goes on over restarts, stands still over a reboot while nothing runs, and follows no step of the wall clock. What was spooled before the key was set counts from the first start with it. 0s: no limit. Less than 100ms is refused: it would drop all that the cluster does not take at once. Without transactional.id only."},
 		Field: func(c *Config) any { return &c.SpoolMaxAge }},
-	{Spec: spec{Name: "topic.quota.bytes", Kind: keytable.Size, Default: "0", Min: 0, Max: 1 << 50,
+	{Spec: spec{Name: "topic.quota.bytes", Kind: keytable.Size, Default: "0", Min: leastQuota, Max: 1 << 50, Also: []int64{0},
 		Help: "What the records of one topic that wait may take of the spool, in bytes as they are kept there; topic.quota.full says what happens then. A topic at its quota stops no other topic. Dead letters do not count; a client transaction that was staged counts when it is committed, whatever the quota. A start counts what waits already; a start with less than that takes no records for the topic until enough is delivered. At least 64KiB; 0: no quota."},
-		Field: func(c *Config) any { return &c.TopicQuota }, Rule: quotaRule},
+		Field: func(c *Config) any { return &c.TopicQuota }},
 	{Spec: spec{Name: "topic.quota.full", Kind: keytable.Choice, Default: "block", Choices: quotaPolicies,
 		Help: "What to do with a record for a topic at its quota. block: Send waits, and after max.block.ms it is refused (HTTP answers 429). reject: it is refused at once. drop-oldest: the oldest records of the topic are dropped from 15/16 of the quota on, down to 7/8: counted expired, with an error for their callbacks, a line in the log (records.dropped) and their places in spoold ls; they are no dead letters. What may be in the log already is not dropped: as long as that takes all of the quota, Send waits as with block. Under transactional.id drop-oldest is block."},
 		Field: func(c *Config) any { return &c.TopicQuotaFull }},
@@ -178,9 +185,9 @@ var ownKeys = []row{
 	{Spec: spec{Name: "timestamp.ahead.max.ms", Kind: keytable.Millis, Default: "3600000", Min: 0, Max: 1 << 53,
 		Help: "How far a record's own timestamp may be ahead of this host's clock; else it is refused, unless the clock is before the program's build or the spool's last change. 0: however far."},
 		Field: func(c *Config) any { return &c.TimestampAhead }},
-	{Spec: spec{Name: "spool.segment.bytes", Kind: keytable.Size, Default: "0", Min: 0, Max: 4 << 30,
+	{Spec: spec{Name: "spool.segment.bytes", Kind: keytable.Size, Default: "0", Min: leastSegment, Max: 4 << 30, Also: []int64{0},
 		Help: "Live bytes at which a new segment file is begun: at least 64KiB. 0: 64MiB, but no more than a sixteenth of spool.max.bytes."},
-		Field: func(c *Config) any { return &c.SpoolSegmentBytes }, Rule: segmentRule},
+		Field: func(c *Config) any { return &c.SpoolSegmentBytes }},
 
 	{Spec: spec{Name: "dlq.max.bytes", Kind: keytable.Size, Default: "0", Min: 0, Max: 1 << 50,
 		Help: "What dead letters may take of the spool, in bytes of their records; dlq.full says what happens then. 0: a quarter of what the spool may own."},
@@ -247,19 +254,9 @@ func idempotenceRule(c *Config) error {
 	return nil
 }
 
-func gzipRule(c *Config) error {
-	if c.GzipLevel == 0 {
-		return errors.New("must be 1 to 9, or -1")
-	}
-	return nil
-}
-
 func levelRule(c *Config) error {
-	switch {
-	case c.CompressionLevel == 0:
-		return errors.New("must be 1 to 12, or -1")
-	case c.CompressionType == "gzip" && c.CompressionLevel > 9:
-		return errors.New("is 1 to 9 for gzip, or -1")
+	if c.CompressionType == "gzip" && c.CompressionLevel > 9 {
+		return errors.New("must be -1, or 1 to 9, for gzip")
 	}
 	return nil
 }

@@ -167,7 +167,7 @@ func reading(t *testing.T, k *Key, text string) *big.Int {
 
 var (
 	digits   = regexp.MustCompile(`^[+-]?[0-9]+$`)
-	sizeForm = regexp.MustCompile(`^([+-]?[0-9]+)\s*(KiB|MiB|GiB|TiB|kB|KB|MB|GB|TB|B)?$`)
+	sizeForm = regexp.MustCompile(`(?i)^([+-]?[0-9]+)(\.[0-9]{1,18})?\s*(KiB|MiB|GiB|TiB|KB|MB|GB|TB|B|K|M|G|T)?$`)
 	daysForm = regexp.MustCompile(`^([+-]?[0-9]+)d$`)
 )
 
@@ -190,10 +190,12 @@ func slowNumber(k *Key, value string) (n *big.Int, ok, is bool) {
 		ok = ok && n.IsInt64()
 	case "size":
 		if m := sizeForm.FindStringSubmatch(value); m != nil {
-			n.SetString(strings.TrimPrefix(m[1], "+"), 10)
-			units := map[string]int64{"": 1, "B": 1, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
-			n.Mul(n, big.NewInt(units[m[2]]))
-			ok = n.IsInt64()
+			units := map[string]int64{"": 1, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40,
+				"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+			bytes, _ := new(big.Rat).SetString(m[1] + m[2])
+			bytes.Mul(bytes, new(big.Rat).SetInt64(units[strings.ToUpper(m[3])]))
+			n.Set(bytes.Num())
+			ok = bytes.IsInt() && n.IsInt64() && (m[2] == "" || m[1][0] != '-')
 		}
 	case "ms", "duration":
 		n, ok = slowTime(value, k.Kind == "ms")
@@ -205,7 +207,7 @@ func slowNumber(k *Key, value string) (n *big.Int, ok, is bool) {
 	}
 	low, high := big.NewInt(k.Min), big.NewInt(k.Max)
 	inside := n.Cmp(low) >= 0 && (k.Max == 0 || n.Cmp(high) <= 0)
-	if k.Default == "" && n.Sign() == 0 {
+	if k.Default == "" && n.Sign() == 0 || n.IsInt64() && slices.Contains(k.Also, n.Int64()) {
 		inside = true
 	}
 	if (k.Name == "compression.gzip.level" || k.Name == "compression.level") && n.Sign() == 0 {

@@ -53,7 +53,7 @@ type SASLConfig struct {
 }
 
 var securityKeys = []row{
-	{Spec: spec{Name: "security.protocol", Kafka: true, Kind: keytable.Choice, Default: "PLAINTEXT", Choices: []string{"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"},
+	{Spec: spec{Name: "security.protocol", Kafka: true, Kind: keytable.Choice, Default: "PLAINTEXT", Choices: securityProtocols,
 		Help: "How to talk to brokers: encrypted (SSL), with credentials (SASL), both, or neither."},
 		Field: func(c *Config) any { return &c.SecurityProtocol }},
 	{Spec: spec{Name: "ssl.truststore.location", Aliases: []string{"ssl.ca.location"}, Kafka: true, Kind: keytable.Text,
@@ -63,7 +63,7 @@ var securityKeys = []row{
 		Field: func(c *Config) any { return &c.TLS.TruststorePassword }},
 	{Spec: spec{Name: "ssl.truststore.type", Kafka: true, Kind: keytable.Choice, Default: "JKS", Choices: storeTypes, Help: "Type of that file. Its content decides; only a PEM that is none is an error."},
 		Field: func(c *Config) any { return &c.TLS.TruststoreType }},
-	{Spec: spec{Name: "ssl.truststore.certificates", Aliases: []string{"ssl.ca.pem"}, Kafka: true, Kind: keytable.Text, Help: "Those certificates as PEM text, in place of a file."},
+	{Spec: spec{Name: "ssl.truststore.certificates", Aliases: []string{"ssl.ca.pem"}, Kafka: true, Kind: keytable.Text, References: true, Help: "Those certificates as PEM text, in place of a file."},
 		Field: func(c *Config) any { return &c.TLS.TruststoreCertificates }},
 	{Spec: spec{Name: "ssl.keystore.location", Kafka: true, Kind: keytable.Text, Help: "File of this client's private key and certificate: PEM, PKCS#12 or JKS, by its content. For brokers that ask for one."},
 		Field: func(c *Config) any { return &c.TLS.KeystoreLocation }},
@@ -73,7 +73,7 @@ var securityKeys = []row{
 		Field: func(c *Config) any { return &c.TLS.KeystoreType }},
 	{Spec: spec{Name: "ssl.keystore.key", Aliases: []string{"ssl.key.pem"}, Kafka: true, Kind: keytable.Text, Secret: true, Help: "The private key as PEM text, in place of a file."},
 		Field: func(c *Config) any { return &c.TLS.KeystoreKey }},
-	{Spec: spec{Name: "ssl.keystore.certificate.chain", Aliases: []string{"ssl.certificate.pem"}, Kafka: true, Kind: keytable.Text, Help: "The certificate, with those between it and the authority, as PEM text."},
+	{Spec: spec{Name: "ssl.keystore.certificate.chain", Aliases: []string{"ssl.certificate.pem"}, Kafka: true, Kind: keytable.Text, References: true, Help: "The certificate, with those between it and the authority, as PEM text."},
 		Field: func(c *Config) any { return &c.TLS.KeystoreCertificateChain }},
 	{Spec: spec{Name: "ssl.key.password", Kafka: true, Kind: keytable.Text, Secret: true, Help: "Password of the private key, if it has one of its own."},
 		Field: func(c *Config) any { return &c.TLS.KeyPassword }},
@@ -105,15 +105,15 @@ var securityKeys = []row{
 		Field: func(c *Config) any { return &c.SASL.Mechanism }, Rule: func(c *Config) error { return mechanismRule(c.SASL.Mechanism) }},
 	{Spec: spec{Name: "sasl.jaas.config", Kafka: true, Kind: keytable.Text, Secret: true, Help: "A line for Kafka's PlainLoginModule, ScramLoginModule or OAuthBearerLoginModule, in place of sasl.username and the like."},
 		Field: func(c *Config) any { return &c.SASL.JAASConfig }},
-	{Spec: spec{Name: "sasl.username", Kafka: true, Kind: keytable.Text, Help: "User, for PLAIN and SCRAM (a key of librdkafka)."},
+	{Spec: spec{Name: "sasl.username", Kafka: true, Kind: keytable.Text, References: true, Help: "User, for PLAIN and SCRAM (a key of librdkafka)."},
 		Field: func(c *Config) any { return &c.SASL.Username }},
 	{Spec: spec{Name: "sasl.password", Kafka: true, Kind: keytable.Text, Secret: true, Help: "Password, for PLAIN and SCRAM (a key of librdkafka)."},
 		Field: func(c *Config) any { return &c.SASL.Password }},
 	{Spec: spec{Name: "sasl.oauthbearer.token", Kafka: true, Kind: keytable.Text, Secret: true, Help: "Token for OAUTHBEARER, for instance ${file:PATH} of a file that something else keeps fresh (a key of spoold)."},
 		Field: func(c *Config) any { return &c.SASL.OAuthToken }},
-	{Spec: spec{Name: "sasl.oauthbearer.token.endpoint.url", Kafka: true, Kind: keytable.Text, Help: "Where to get tokens: https://… (client credentials grant), or file:///… of a file that holds one."},
+	{Spec: spec{Name: "sasl.oauthbearer.token.endpoint.url", Kafka: true, Kind: keytable.Text, References: true, Help: "Where to get tokens: https://… (client credentials grant), or file:///… of a file that holds one."},
 		Field: func(c *Config) any { return &c.SASL.OAuthTokenURL }, Rule: func(c *Config) error { return tokenURLRule(c.SASL.OAuthTokenURL) }},
-	{Spec: spec{Name: "sasl.oauthbearer.client.credentials.client.id", Aliases: []string{"sasl.oauthbearer.client.id"}, Kafka: true, Kind: keytable.Text, Help: "Client id for the token endpoint."},
+	{Spec: spec{Name: "sasl.oauthbearer.client.credentials.client.id", Aliases: []string{"sasl.oauthbearer.client.id"}, Kafka: true, Kind: keytable.Text, References: true, Help: "Client id for the token endpoint."},
 		Field: func(c *Config) any { return &c.SASL.OAuthClientID }},
 	{Spec: spec{Name: "sasl.oauthbearer.client.credentials.client.secret", Aliases: []string{"sasl.oauthbearer.client.secret"}, Kafka: true, Kind: keytable.Text, Secret: true, Help: "Client secret for the token endpoint."},
 		Field: func(c *Config) any { return &c.SASL.OAuthClientSecret }},
@@ -123,7 +123,7 @@ var securityKeys = []row{
 		Field: func(c *Config) any { return &c.SASL.OAuthURLEncode }},
 	{Spec: spec{Name: "https.ca.location", Kafka: true, Kind: keytable.Text, Help: "File or folder of the authorities' certificates that the token endpoint's certificate must come from. Not given: the system's (a key of librdkafka)."},
 		Field: func(c *Config) any { return &c.SASL.OAuthAuthority }},
-	{Spec: spec{Name: "https.ca.pem", Kafka: true, Kind: keytable.Text, Help: "Those certificates as PEM text, in place of a file (a key of librdkafka)."},
+	{Spec: spec{Name: "https.ca.pem", Kafka: true, Kind: keytable.Text, References: true, Help: "Those certificates as PEM text, in place of a file (a key of librdkafka)."},
 		Field: func(c *Config) any { return &c.SASL.OAuthAuthorityPEM }, Rule: func(c *Config) error {
 			if c.SASL.OAuthAuthorityPEM != "" && c.SASL.OAuthAuthority != "" {
 				return errors.New("https.ca.location is given, too: give one of them")
@@ -135,6 +135,8 @@ var securityKeys = []row{
 	{Spec: spec{Name: "sasl.login.read.timeout.ms", Kafka: true, Kind: keytable.Millis, Min: 1, Max: maxInt32, Help: "How long the token endpoint's answer may take."},
 		Field: func(c *Config) any { return &c.SASL.LoginReadTimeout }},
 }
+
+var securityProtocols = []string{"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"}
 
 var storeTypes = []string{"JKS", "PKCS12", "PEM"}
 

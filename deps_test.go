@@ -54,7 +54,7 @@ var edges = map[string][]string{
 	// Ways in and what serves them do not know each other: the command wires them, and
 	// so does the demo, which is a command with its own broker, link and child.
 	"cmd/spoold/internal/accept":    {"internal/shortage"},
-	"cmd/spoold/internal/access":    {},
+	"cmd/spoold/internal/access":    {"internal/keytable"},
 	"cmd/spoold/internal/admin":     {"."},
 	"cmd/spoold/internal/demo":      {".", "cmd/spoold/internal/admin", "cmd/spoold/internal/devbroker", "cmd/spoold/internal/link"},
 	"cmd/spoold/internal/devbroker": {"cmd/spoold/producers"},

@@ -3,7 +3,6 @@ package spoold
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -102,13 +101,6 @@ func (c *Config) segmentBytes() int64 {
 		return c.SpoolSegmentBytes
 	}
 	return min(max(c.SpoolMaxBytes/16, leastSegment), usualSegment)
-}
-
-func segmentRule(c *Config) error {
-	if n := c.SpoolSegmentBytes; n > 0 && n < leastSegment {
-		return fmt.Errorf("must be 0, or at least %d", leastSegment)
-	}
-	return nil
 }
 
 // ageEvery is how exactly the spool keeps since when records wait: a record is dropped so much later than spool.max.age, and what lies between two looks.
@@ -215,6 +207,11 @@ func (es *engines) supervise(e *engine) {
 const closeTime = 30 * time.Second
 
 func (e *engine) close() error {
+	go func() { // the loop is over and takes no more of them, and the committer waits with the third
+		for range e.store.Commits() {
+			continue
+		}
+	}()
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
 	return public(e.store.Close(ctx))

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +18,7 @@ import (
 
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/sender"
+	"github.com/spoold/spoold/sender/loop"
 	"github.com/spoold/spoold/spool"
 	"github.com/spoold/spoold/spool/bolt"
 )
@@ -206,7 +210,8 @@ func TestCloseOnceDoubtIsResolvedIsNoFailure(t *testing.T) {
 func TestRepeatedLinesAreHeldBackAndHooksAreNot(t *testing.T) {
 	var out bytes.Buffer
 	told := 0
-	h := newLogger(slog.New(slog.NewTextHandler(&out, nil))).hooks(Hooks{LinkChanged: func(LinkChanged) { told++ }})
+	env := Env{Logger: slog.New(slog.NewTextHandler(&out, nil)), Hooks: Hooks{LinkChanged: func(LinkChanged) { told++ }}}
+	h := env.withDefaults(&Config{}).Hooks
 	down := LinkChanged{Err: "refused"}
 	for range 3 {
 		h.LinkChanged(down)
@@ -219,6 +224,20 @@ func TestRepeatedLinesAreHeldBackAndHooksAreNot(t *testing.T) {
 	}
 	if told != 4 {
 		t.Errorf("the program's hook was called %d times, want 4", told)
+	}
+}
+
+// A program with the library has each line in its log that says the last of something, and no repetition, whichever part wrote it.
+func TestTheLogOfAProgramHoldsRepetitionsBackAndEndsWithTheLastState(t *testing.T) {
+	var out bytes.Buffer
+	p, _ := offlineEnv(t, Env{Logger: slog.New(slog.NewTextHandler(&out, nil))})
+	for i := range 9 {
+		p.env.Hooks.TopicTrouble(TopicTrouble{Topic: "a", Message: fmt.Sprint("reason ", i)})
+		p.env.Logger.Warn("full", "event", "spool.reopen")
+	}
+	_ = p.Close(closed())
+	if text := out.String(); strings.Count(text, "spool.reopen") != 1 || strings.Count(text, "topic.trouble") != 6 || !strings.Contains(text, "reason 8") {
+		t.Errorf("want one line of nine, and six of nine with the last:\n%s", text)
 	}
 }
 
@@ -288,4 +307,59 @@ func TestStatusMayBeAskedFromManyGoroutinesWhileItCloses(t *testing.T) {
 		t.Errorf("Close = %v", err)
 	}
 	wg.Wait()
+}
+
+// Others fill the disk, too, while nothing is committed.
+func TestTheStatusHasWhatIsFreeOfTheDiskNow(t *testing.T) {
+	p, _ := offline(t)
+	defer func() { _ = p.Close(closed()) }()
+	const size = 64 << 20
+	before := p.Peek().DiskFreeBytes
+	if err := os.WriteFile(filepath.Join(t.TempDir(), "file"), make([]byte, size), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if after := p.Peek().DiskFreeBytes; after > before-size/2 { // other tests write, and free, too
+		t.Errorf("%d bytes are free with a file of %d bytes more, %d were", after, size, before)
+	}
+}
+
+// The loop may end, as it does when a Close's context has ended, before the last commits were made. The committer waited with the third
+// of them until 30 s were over, and so did Close.
+func TestTheSpoolIsClosedThoughItsLastCommitsAreTakenByNobody(t *testing.T) {
+	p, _ := offline(t)
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := p.Close(over); err != nil {
+		t.Fatal(err)
+	}
+	p.engines.seam = func(s *bolt.Store) loop.Store { return s }
+	e, err := p.engines.open(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.loop.Close(over)
+	var last bolt.Ticket
+	for n := range 4 {
+		if last, err = e.store.Append(t.Context(), "t", 1, -1, nil, []byte("v"), nil); err != nil {
+			t.Fatal(err)
+		}
+		if n < 3 { // the fourth is not committed as long as nobody takes the first
+			if err := last.Spooled(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- e.close() }()
+	select {
+	case err = <-closed:
+	case <-time.After(20 * time.Second):
+		t.Fatal("it is not closed after 20 s")
+	}
+	if err == nil {
+		err = last.Spooled(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }

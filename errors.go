@@ -140,7 +140,8 @@ type StoppedError struct {
 
 func (e *StoppedError) Error() string { return (*sender.StoppedError)(e).Error() }
 
-// RecordError: a record of a batch cannot be taken, and nothing of the batch was. It is also what Err is: ErrTooLarge or ErrInvalidRecord.
+// RecordError: a record of a batch cannot be taken, and nothing of the batch was. It is also what Err is: ErrTooLarge, ErrInvalidRecord, a
+// *SerializationError, or what a Partitioner returned.
 type RecordError struct {
 	Index int // of the record
 	Of    int // how many the batch has

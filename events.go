@@ -14,25 +14,27 @@ import (
 // Producer goes on. Events are facts about what has happened; no hook can change it. A value
 // belongs to the hook that receives it.
 type Hooks struct {
-	BatchAcked         func(BatchAcked)
-	BatchRetried       func(BatchRetried)
-	PartitionParked    func(PartitionParked)
-	PartitionUnparked  func(PartitionUnparked)
-	RecordDeadLettered func(RecordDeadLettered)
-	RecordsDropped     func(RecordsDropped)
-	LinkChanged        func(LinkChanged)
-	TopicTrouble       func(TopicTrouble)
-	TopicRecreated     func(TopicRecreated)
-	EpochBumped        func(EpochBumped)
-	CopyUnchecked      func(CopyUnchecked)
-	Recovery           func(Recovery)
-	TransactionEnded   func(TransactionEnded)
-	TransactionTrouble func(TransactionTrouble)
-	SpoolCommit        func(SpoolCommit)
-	SegmentDamaged     func(SegmentDamaged)
-	ProduceRequest     func(ProduceRequest)
-	Panicked           func(Panicked)
-	InterceptorFailed  func(InterceptorFailed)
+	BatchAcked           func(BatchAcked)
+	BatchRetried         func(BatchRetried)
+	PartitionParked      func(PartitionParked)
+	PartitionUnparked    func(PartitionUnparked)
+	RecordDeadLettered   func(RecordDeadLettered)
+	RecordsDropped       func(RecordsDropped)
+	LinkChanged          func(LinkChanged)
+	TopicTrouble         func(TopicTrouble)
+	TopicRecovered       func(TopicRecovered)
+	TopicRecreated       func(TopicRecreated)
+	EpochBumped          func(EpochBumped)
+	CopyUnchecked        func(CopyUnchecked)
+	Recovery             func(Recovery)
+	TransactionEnded     func(TransactionEnded)
+	TransactionTrouble   func(TransactionTrouble)
+	TransactionRecovered func(TransactionRecovered)
+	SpoolCommit          func(SpoolCommit)
+	SegmentDamaged       func(SegmentDamaged)
+	ProduceRequest       func(ProduceRequest)
+	Panicked             func(Panicked)
+	InterceptorFailed    func(InterceptorFailed)
 }
 
 // ErrorCode is an error code of Kafka's protocol.
@@ -105,17 +107,27 @@ type RecordsDropped struct {
 	Why     string // what they waited for
 }
 
-// LinkChanged: the cluster was reached, or lost.
+// LinkChanged: the cluster was reached, or lost, or cannot be reached for another reason than before.
 type LinkChanged struct {
 	Up  bool
 	Err string // why it is down
 }
 
-// TopicTrouble: a topic cannot be delivered to for now. Its records stay spooled.
+// TopicTrouble: a topic cannot be delivered to for now. Its records stay spooled. The same reason is reported once until TopicRecovered, or
+// once after each look at the cluster's layout (metadata.max.age.ms).
 type TopicTrouble struct {
 	Topic   string
 	Code    ErrorCode
-	Message string
+	Message string // why, and what to do
+	// Delivered: records are delivered all the same, more slowly or with less certainty: a right is missing (READ).
+	Delivered bool
+}
+
+// TopicRecovered: what TopicTrouble said of a topic is over. Records of it were acked since, or none waits any more; or, with Delivered, the right
+// that was missing is there.
+type TopicRecovered struct {
+	Topic     string
+	Delivered bool // of the TopicTrouble that is over
 }
 
 // TopicRecreated: a topic was deleted and created anew while nothing of it was in doubt. Its records go to the new one.
@@ -183,7 +195,7 @@ type SegmentDamaged struct {
 
 // Panicked: a function that the program supplied panicked. It was recovered, and the Producer goes on.
 type Panicked struct {
-	Where string // "callback", "hook" or "interceptor"
+	Where string // "callback", "hook", "interceptor", "partitioner" or "serializer"
 	Value any    // of the panic
 	Stack []byte // of the goroutine at that moment
 }

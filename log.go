@@ -4,15 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-
-	"github.com/spoold/spoold/internal/quietlog"
+	"strings"
 )
 
-// logger writes one line per change of state; repetitions are held back (package quietlog).
+// logger writes one line per change of state, to a log that holds repetitions back (package quietlog).
 // The loop's goroutine calls it.
 type logger struct{ log *slog.Logger }
-
-func newLogger(to *slog.Logger) *logger { return &logger{slog.New(quietlog.Wrap(to.Handler()))} }
 
 func (l *logger) line(level slog.Level, msg string, args ...any) {
 	l.log.Log(context.Background(), level, msg, args...)
@@ -47,15 +44,27 @@ func (l *logger) hooks(h Hooks) Hooks {
 	})
 	on(&h.RecordDeadLettered, func(e RecordDeadLettered) {
 		l.line(slog.LevelError, "record put to the dead letters: it was refused for good, or has expired",
-			"event", "record.dead_lettered", "topic", e.Topic, "partition", e.Partition, "index", e.Index, "err", e.Code.String()+" "+e.Message)
+			"event", "record.dead_lettered", "topic", e.Topic, "partition", e.Partition, "index", e.Index, "err", reason(e.Code, e.Message))
 	})
 	on(&h.RecordsDropped, func(e RecordsDropped) {
 		l.line(slog.LevelError, "records were dropped by policy, spoold ls has their places",
 			"event", "records.dropped", "topic", e.Topic, "records", e.Records, "reason", e.Rule, "err", e.Why)
 	})
 	on(&h.TopicTrouble, func(e TopicTrouble) {
+		if e.Delivered {
+			l.line(slog.LevelWarn, "topic is delivered to, but a right is missing",
+				"event", "topic.right_missing", "topic", e.Topic, "err", reason(e.Code, e.Message))
+			return
+		}
 		l.line(slog.LevelWarn, "topic cannot be delivered to for now, its records are spooled",
-			"event", "topic.trouble", "topic", e.Topic, "err", e.Code.String()+" "+e.Message)
+			"event", "topic.trouble", "topic", e.Topic, "err", reason(e.Code, e.Message))
+	})
+	on(&h.TopicRecovered, func(e TopicRecovered) {
+		if e.Delivered {
+			l.line(slog.LevelInfo, "the right on a topic that was missing is there", "event", "topic.right_given", "topic", e.Topic)
+			return
+		}
+		l.line(slog.LevelInfo, "topic can be delivered to again", "event", "topic.recovered", "topic", e.Topic)
 	})
 	on(&h.TopicRecreated, func(e TopicRecreated) {
 		l.line(slog.LevelWarn, "topic was deleted and created anew with nothing in doubt, its records go to the new one",
@@ -90,5 +99,17 @@ func on[E any](hook *func(E), first func(E)) {
 		if then != nil {
 			then(e)
 		}
+	}
+}
+
+// reason is a code with what is said of it, which may begin with the code already.
+func reason(code ErrorCode, message string) string {
+	switch name := code.String(); {
+	case message == "":
+		return name
+	case strings.Contains(message, name):
+		return message
+	default:
+		return name + ": " + message
 	}
 }

@@ -50,7 +50,7 @@ func openWith(cfg Config, env Env, seam func(*bolt.Store) loop.Store, pause time
 		p.env.Logger.Warn("topic.quota.full: drop-oldest is block under transactional.id: records are kept until they are delivered", "event", "config.ignored")
 	}
 	p.rules = recordRules{cfg: &p.cfg, notBefore: notBefore(cfg.SpoolPath)}
-	p.room.log = slog.New(quietlog.Wrap(p.env.Logger.Handler()))
+	p.room.log = p.env.Logger
 	p.deadTopic = newDeadTopic(cfg.DeadLetterTopic)
 	p.callbacks = newCallbacks(cfg.CallbacksMax, &p.env.Hooks)
 	e, err := p.engines.open(nil)
@@ -83,7 +83,8 @@ func (env Env) withDefaults(cfg *Config) Env {
 	if env.Logger == nil {
 		env.Logger = slog.New(slog.DiscardHandler)
 	}
-	env.Hooks = newLogger(env.Logger).hooks(env.Hooks)
+	env.Logger = slog.New(quietlog.Wrap(env.Logger.Handler()))
+	env.Hooks = (&logger{env.Logger}).hooks(env.Hooks)
 	return env
 }
 

@@ -19,9 +19,9 @@ type Partitioner interface {
 	// the cluster was not reached since Open, or nothing was ever sent to the topic. Then it may choose all the same, or
 	// return ErrPartitionsUnknown.
 	//
-	// The zero Partition leaves the choice to partitioner.class. An error, or a panic, or a partition that the topic does not have
-	// is what Send returns, and nothing is taken. It must not change the record's bytes. For a Batch with a Key it must give a
-	// repeat the same result; for a Transaction it is called before interceptors.
+	// The zero Partition leaves the choice to partitioner.class. An error, a panic, or a partition that the topic does not have
+	// or none can have (ToPartition(-1)), is what Send returns, and nothing is taken. It must not change the record's bytes. For a Batch with a Key it must give a
+	// repeat the same result.
 	Partition(r Record, partitions int32) (Partition, error)
 }
 
@@ -43,7 +43,7 @@ func (c *chooser) none() bool { return c.own == nil }
 
 // choose is the partition of a record that names none.
 func (c *chooser) choose(ctx context.Context, p *Producer, r *Record) (Partition, error) {
-	if c.none() || r.Partition.Number() >= 0 {
+	if c.none() || r.Partition.asked {
 		return r.Partition, nil
 	}
 	n, _ := p.counts.known(r.Topic)
@@ -64,8 +64,11 @@ func (c *chooser) choose(ctx context.Context, p *Producer, r *Record) (Partition
 	switch {
 	case err != nil:
 		return Partition{}, fmt.Errorf("partitioner: topic %s: %w", r.Topic, err)
-	case chosen.Number() < -1, n > 0 && chosen.Number() >= n, chosen.Number() > MaxPartition:
-		return Partition{}, fmt.Errorf("%w: the partitioner chose partition %d of topic %s, which has %d", ErrInvalidRecord, chosen.Number(), r.Topic, n)
+	case !chosen.valid():
+		return Partition{}, fmt.Errorf("%w: the partitioner %T chose partition %d of topic %s, allowed are 0 to %d; the zero Partition leaves the choice to partitioner.class",
+			ErrInvalidRecord, c.own, chosen.n, r.Topic, MaxPartition)
+	case n > 0 && chosen.Number() >= n:
+		return Partition{}, fmt.Errorf("%w: the partitioner %T chose partition %d of topic %s, which has %d, numbered from 0", ErrInvalidRecord, c.own, chosen.n, r.Topic, n)
 	}
 	return chosen, nil
 }

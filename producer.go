@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/spoold/spoold/internal/quietlog"
 	"github.com/spoold/spoold/protocol/conn/secure"
 	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/sender/loop"
@@ -138,6 +139,7 @@ func (p *Producer) shut() {
 	p.callbacks.close()
 	p.interceptors.close()
 	p.chooser.close()
+	quietlog.Flush(p.env.Logger.Handler())
 }
 
 // ResolveChoice is an operator's word for records in doubt on a parked partition.

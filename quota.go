@@ -58,8 +58,6 @@ func checkQuota(bytes int64) error {
 	return nil
 }
 
-func quotaRule(c *Config) error { return checkQuota(c.TopicQuota) }
-
 func quotasRule(c *Config) error {
 	var errs []error
 	seen := make(map[string]bool)

@@ -3,6 +3,7 @@ package spoold
 import (
 	"time"
 
+	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 )
 
@@ -24,13 +25,24 @@ type Record struct {
 }
 
 // Partition is a choice of partition. The zero value is no choice.
-type Partition struct{ plus1 int32 }
+type Partition struct {
+	n     int32
+	asked bool // false: no choice, and n is 0
+}
 
-// ToPartition asks for partition n, which must not be negative.
-func ToPartition(n int32) Partition { return Partition{n + 1} }
+// ToPartition asks for partition n, from 0 to MaxPartition: a record with any other, also a negative one, is refused with ErrInvalidRecord.
+func ToPartition(n int32) Partition { return Partition{n, true} }
 
-// Number is the partition asked for, or -1.
-func (p Partition) Number() int32 { return p.plus1 - 1 }
+// Number is the partition asked for, or -1 where none is.
+func (p Partition) Number() int32 {
+	if !p.asked {
+		return protocol.NoPartition
+	}
+	return p.n
+}
+
+// valid reports whether there can be such a partition, or none is asked for.
+func (p Partition) valid() bool { return p.n >= 0 && p.n <= MaxPartition }
 
 // Note is a caller's fact that is committed with its records: few and long-lived,
 // such as how far a file was read. A later note of the same name replaces it.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
@@ -20,8 +21,9 @@ func (u *recordRules) check(r *Record, now *clockReading) error {
 	if err := checkTopic(r.Topic); err != nil {
 		return err
 	}
-	if n := r.Partition.Number(); n < protocol.NoPartition || n > MaxPartition {
-		return fmt.Errorf("%w: partition %d, allowed are 0 to %d", ErrInvalidRecord, n, MaxPartition)
+	if !r.Partition.valid() {
+		return fmt.Errorf("%w: a record for topic %s asks for partition %d, allowed are 0 to %d",
+			ErrInvalidRecord, r.Topic, r.Partition.Number(), MaxPartition)
 	}
 	if !r.Timestamp.IsZero() && r.Timestamp.UnixMilli() < 0 {
 		return fmt.Errorf("%w: its timestamp %v is before 1970, which Kafka cannot keep", ErrInvalidRecord, r.Timestamp)
@@ -76,7 +78,8 @@ func checkTopic(name string) error {
 	}
 	for i := range len(name) {
 		if !topicLetter[name[i]] {
-			return fmt.Errorf("%w: topic %.40q: %q is not one of a-z A-Z 0-9 . _ -", ErrInvalidRecord, name, name[i])
+			letter, _ := utf8.DecodeRuneInString(name[i:])
+			return fmt.Errorf("%w: topic %.40q: %q is not one of a-z A-Z 0-9 . _ -", ErrInvalidRecord, name, letter)
 		}
 	}
 	if name == "__consumer_offsets" || name == "__transaction_state" || name == "__share_group_state" {

@@ -62,6 +62,9 @@ type Status struct {
 	// Transaction is nil without transactional.id.
 	Transaction *TransactionStatus `json:"transaction,omitempty"`
 
+	// Certificates are, of those that the configuration names, the Expiring ones. What brokers show is not among them.
+	Certificates []Certificate `json:"certificates,omitempty"`
+
 	// Followed are the files that the daemon follows, by section of its configuration; none in the library.
 	Followed []FollowedFiles `json:"followed,omitempty"`
 
@@ -74,14 +77,21 @@ type Status struct {
 type FollowedFiles struct {
 	Section  string `json:"section"`
 	Topic    string `json:"topic"`
-	Running  bool   `json:"running"` // false: an error ended it, which the log has
+	Running  bool   `json:"running"`         // false: an error ended it
+	Error    string `json:"error,omitempty"` // that error
 	Files    int64  `json:"files"`
 	Records  int64  `json:"records"`
 	Bytes    int64  `json:"bytes"`
 	TooLong  int64  `json:"too_long"` // records over the limit
 	Gaps     int64  `json:"gaps"`     // places where bytes were cut off that may not have been read
 	GapBytes int64  `json:"gap_bytes"`
+
+	Unreadable int64  `json:"unreadable"`        // files and directories that cannot be read now
+	Problem    string `json:"problem,omitempty"` // of the first of them
 }
+
+// Troubled reports whether lines of the files may stay unread until somebody does something.
+func (f *FollowedFiles) Troubled() bool { return !f.Running || f.Unreadable > 0 }
 
 // TopicStatus is one topic, with counters as those of Status.
 type TopicStatus struct {
@@ -182,6 +192,7 @@ func (p *Producer) status(s *loop.Snapshot) *Status {
 		State: "running", Topics: make([]TopicStatus, 0, len(s.Core.Topics)),
 	}
 	st.transaction(s.Core.Transaction)
+	st.Certificates = expiringOf(p.keeper, p.env.Now())
 	switch {
 	case s.Core.LinkUp:
 		st.Link = "up"
@@ -190,6 +201,9 @@ func (p *Producer) status(s *loop.Snapshot) *Status {
 	}
 	if s.Core.LinkSince >= 0 {
 		st.LinkSinceSeconds = float64(now.Age-s.Core.LinkSince) / 1000
+	}
+	if free, ok := bolt.Free(p.engines.now.Load().store); ok {
+		st.DiskFreeBytes = free
 	}
 	st.RequestsInFlight = s.InFlight
 	st.CommitSeconds = p.engines.now.Load().store.Stats().Committing.Seconds()

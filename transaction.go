@@ -77,7 +77,12 @@ func (p *Producer) Begin(ctx context.Context) (*Transaction, error) {
 // transaction may have; ErrFull: the open transactions together hold unit.staged.bytes on the disk, or that is
 // full. After an error the transaction is as before. ErrTransactionOver, ErrClosed.
 func (t *Transaction) Send(ctx context.Context, r Record) error {
-	return t.SendBatch(ctx, []Record{r})
+	err := t.SendBatch(ctx, []Record{r})
+	var one *RecordError
+	if errors.As(err, &one) {
+		return one.Err
+	}
+	return err
 }
 
 // Commit ends the transaction: it returns once the transaction is on the local disk, synced, from where

@@ -14,6 +14,9 @@ func (l *logger) transactions(h *Hooks) {
 				"event", "transaction.recovered", "transactional_id", e.TransactionalID, "ordinal", e.Ordinal, "records", e.Records)
 		}
 	})
+	on(&h.TransactionRecovered, func(e TransactionRecovered) {
+		l.line(slog.LevelInfo, "records are delivered under the transactional id again", "event", "transaction.resumed", "transactional_id", e.TransactionalID)
+	})
 	on(&h.TransactionTrouble, func(e TransactionTrouble) {
 		l.line(slog.LevelError, "nothing can be delivered under the transactional id for now, records are spooled",
 			"event", "transaction.trouble", "transactional_id", e.TransactionalID, "fenced", e.Fenced, "err", e.Message)

@@ -36,7 +36,7 @@ func (in *interceptors) notSpooled(list []observedRecord, err error) {
 		if f := list[i].traced; f != nil {
 			f(Delivery{}, err)
 		}
-		list[i].ack.Err = err
+		list[i].ack.Ack, list[i].ack.Err = noAck, err
 		in.onAcknowledgement(list[i].ack)
 	}
 }

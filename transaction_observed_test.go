@@ -143,3 +143,79 @@ func TestWhatInterceptorsMakeATransactionKeepIsBounded(t *testing.T) {
 	unit(t, p, "there is room again", "a")
 	m.await(t, n+1, 1, n)
 }
+
+// places is an interceptor that keeps where records are said to be.
+type places struct {
+	mu   sync.Mutex
+	acks []spoold.Ack
+}
+
+func (p *places) OnSend(_ context.Context, r spoold.Record) (spoold.Record, error) { return r, nil }
+func (p *places) Close() error                                                     { return nil }
+func (p *places) OnAcknowledgement(a spoold.Acknowledgement) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if a.Err == nil {
+		a.Ack.Offset = 99
+	}
+	p.acks = append(p.acks, a.Ack)
+}
+
+// A record of a transaction that was aborted, or that was not taken, was at offset 0 of partition 0.
+func TestARecordThatDidNotLeaveIsNowhere(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, kfake.SeedTopics(1, "t"))
+	seen := &places{}
+	p := c.openEnv(t, t.TempDir(), spoold.Env{Interceptors: []spoold.Interceptor{seen}}, transactional("t1"))
+	tx, err := p.Begin(patient(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Send(patient(t), spoold.Record{Topic: "t"}); err != nil {
+		t.Fatal(err)
+	}
+	bad := []spoold.Record{{Topic: "t"}, {Topic: "a b"}}
+	var at *spoold.RecordError
+	if err := tx.SendBatch(patient(t), bad); !errors.As(err, &at) || at.Index != 1 || at.Of != 2 || !errors.Is(err, spoold.ErrInvalidRecord) {
+		t.Errorf("SendBatch = %v", err)
+	}
+	if err := tx.Send(patient(t), bad[1]); errors.As(err, &at) && at.Of == 1 || !errors.Is(err, spoold.ErrInvalidRecord) {
+		t.Errorf("Send = %v", err)
+	}
+	if err := tx.Abort(patient(t)); err != nil {
+		t.Fatal(err)
+	}
+	if !poll.Until(func() bool { seen.mu.Lock(); defer seen.mu.Unlock(); return len(seen.acks) == 4 }) {
+		t.Fatalf("acknowledged: %+v", seen.acks)
+	}
+	for _, a := range seen.acks {
+		if a.Partition != -1 || a.Offset != -1 {
+			t.Errorf("%+v, want partition and offset -1", a)
+		}
+	}
+}
+
+// byHeader is a Partitioner that goes by what an interceptor has added.
+type byHeader struct{ without int }
+
+func (b *byHeader) Partition(r spoold.Record, _ int32) (spoold.Partition, error) {
+	if len(r.Headers) == 0 {
+		b.without++
+	}
+	return spoold.ToPartition(0), nil
+}
+
+func TestAPartitionerSeesWhatInterceptorsHaveMadeOfARecord(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, kfake.SeedTopics(1, "t"))
+	by := &byHeader{}
+	p := c.openEnv(t, t.TempDir(), spoold.Env{Partitioner: by, Interceptors: []spoold.Interceptor{&marker{acks: map[string][]error{}}}}, transactional("t1"))
+	send(t, p, "t", 0, 1)
+	unit(t, p, "v", "t")
+	if _, err := p.SendBatch(patient(t), spoold.Batch{Records: []spoold.Record{{Topic: "t"}}}); err != nil {
+		t.Fatal(err)
+	}
+	if by.without > 0 {
+		t.Errorf("%d records came before the interceptor", by.without)
+	}
+}

@@ -11,7 +11,7 @@ import (
 	"github.com/spoold/spoold/spool/bolt"
 )
 
-// SendBatch adds records to the transaction, all of them or, with an error, none. Otherwise as Send.
+// SendBatch adds records to the transaction, all of them or, with an error, none. A *RecordError says which record cannot be taken. Otherwise as Send.
 func (t *Transaction) SendBatch(ctx context.Context, records []Record) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -41,7 +41,7 @@ func (t *Transaction) accept(ctx context.Context, records []Record, seen []obser
 			partitions[i], err = t.p.counts.place(ctx, t.p, &records[i], false)
 		}
 		if err != nil {
-			return fmt.Errorf("record %d of %d: %w", i, len(records), err)
+			return &RecordError{i, len(records), err}
 		}
 		size += recordMemory(&records[i])
 	}
@@ -78,8 +78,8 @@ func (t *Transaction) withTopics(records []Record) (map[string]bool, error) {
 			continue
 		}
 		if len(topics) == spool.MaxUnitRuns {
-			return nil, fmt.Errorf("record %d of %d: %w: a transaction has records for at most %d topics, and %s would be one more",
-				i, len(records), ErrInvalidRecord, spool.MaxUnitRuns, topic)
+			return nil, &RecordError{i, len(records), fmt.Errorf("%w: a transaction has records for at most %d topics, and %s would be one more",
+				ErrInvalidRecord, spool.MaxUnitRuns, topic)}
 		}
 		more := make(map[string]bool, len(topics)+1)
 		maps.Copy(more, topics)

@@ -27,6 +27,11 @@ type TransactionTrouble struct {
 	Message         string
 }
 
+// TransactionRecovered: what TransactionTrouble said is over. A transaction was committed since.
+type TransactionRecovered struct {
+	TransactionalID string
+}
+
 // TransactionStatus is what is known of the transactional id.
 type TransactionStatus struct {
 	ID string `json:"id"`

@@ -75,7 +75,9 @@ func (h *Hooks) call(event sender.Event, latency time.Duration) {
 	case sender.LinkChanged:
 		call(h, h.LinkChanged, LinkChanged(e))
 	case sender.TopicTrouble:
-		call(h, h.TopicTrouble, TopicTrouble{Topic: e.Topic, Code: ErrorCode(e.Code), Message: e.Message})
+		call(h, h.TopicTrouble, TopicTrouble{Topic: e.Topic, Code: ErrorCode(e.Code), Message: e.Message, Delivered: e.Delivered})
+	case sender.TopicRecovered:
+		call(h, h.TopicRecovered, TopicRecovered(e))
 	case sender.TopicRecreated:
 		call(h, h.TopicRecreated, TopicRecreated{Topic: e.Topic, From: e.From.String(), To: e.To.String()})
 	case sender.EpochBumped:
@@ -91,6 +93,8 @@ func (h *Hooks) call(event sender.Event, latency time.Duration) {
 			TransactionalID: e.ID, Ordinal: e.Ordinal, Committed: e.Committed, Records: e.Records, Partitions: e.Partitions,
 			Open: time.Duration(e.Ms) * time.Millisecond, Recovered: e.Recovered, Why: e.Why,
 		})
+	case sender.TransactionRecovered:
+		call(h, h.TransactionRecovered, TransactionRecovered{TransactionalID: e.ID})
 	case sender.TransactionTrouble:
 		call(h, h.TransactionTrouble, TransactionTrouble{TransactionalID: e.ID, Fenced: e.Fenced, Message: e.Message})
 	}

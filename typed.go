@@ -3,6 +3,7 @@ package spoold
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"time"
 )
 
@@ -37,7 +38,7 @@ type TypedBatch[K, V any] struct {
 	Key     string // the idempotency key, as in Batch
 }
 
-// SerializationError: a serializer failed or panicked. Nothing was taken.
+// SerializationError: a serializer failed, or panicked, which Hooks.Panicked reports, too. Nothing was taken.
 type SerializationError struct {
 	Topic string
 	Part  string // "key" or "value"
@@ -70,13 +71,13 @@ func (p *TypedProducer[K, V]) SendFunc(ctx context.Context, r TypedRecord[K, V],
 	return p.producer.SendFunc(ctx, rec, f)
 }
 
-// SendBatch is Producer.SendBatch. A *SerializationError: nothing of the batch was taken.
+// SendBatch is Producer.SendBatch. A *SerializationError in a *RecordError: nothing of the batch was taken.
 func (p *TypedProducer[K, V]) SendBatch(ctx context.Context, b TypedBatch[K, V]) (Deliveries, error) {
 	batch := Batch{Records: make([]Record, len(b.Records)), Notes: b.Notes, Key: b.Key}
 	for i := range b.Records {
 		var err error
 		if batch.Records[i], err = p.serialize(ctx, &b.Records[i]); err != nil {
-			return Deliveries{}, fmt.Errorf("record %d of %d: %w", i, len(b.Records), err)
+			return Deliveries{}, &RecordError{i, len(b.Records), err}
 		}
 	}
 	return p.producer.SendBatch(ctx, batch)
@@ -92,20 +93,21 @@ func (p *TypedProducer[K, V]) serialize(ctx context.Context, r *TypedRecord[K, V
 	headers := r.Headers[:len(r.Headers):len(r.Headers)]
 	out := Record{Topic: r.Topic, Partition: r.Partition, Timestamp: r.Timestamp}
 	var err error
-	if out.Key, err = serialize(ctx, p.key, "key", r.Topic, &headers, r.Key); err != nil {
+	if out.Key, err = serialize(ctx, &p.producer.env.Hooks, p.key, "key", r.Topic, &headers, r.Key); err != nil {
 		return Record{}, err
 	}
-	if out.Value, err = serialize(ctx, p.value, "value", r.Topic, &headers, r.Value); err != nil {
+	if out.Value, err = serialize(ctx, &p.producer.env.Hooks, p.value, "value", r.Topic, &headers, r.Value); err != nil {
 		return Record{}, err
 	}
 	out.Headers = headers
 	return out, nil
 }
 
-func serialize[T any](ctx context.Context, s Serializer[T], part, topic string, headers *[]Header, v T) (b []byte, err error) {
+func serialize[T any](ctx context.Context, hooks *Hooks, s Serializer[T], part, topic string, headers *[]Header, v T) (b []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the serializer panicked: %v", p)
+			call(hooks, hooks.Panicked, Panicked{Where: "serializer", Value: p, Stack: debug.Stack()})
 		}
 		if err != nil {
 			b, err = nil, &SerializationError{Topic: topic, Part: part, Err: err}

@@ -94,7 +94,8 @@ func TestATypedProducerSendsWhatItsSerializersMake(t *testing.T) {
 
 func TestAFailingSerializerLeavesNothingQueued(t *testing.T) {
 	c := newCluster(t, kfake.SeedTopics(1, "t"))
-	p := c.open(t, t.TempDir())
+	var panicked []spoold.Panicked
+	p := c.openEnv(t, t.TempDir(), spoold.Env{Hooks: spoold.Hooks{Panicked: func(e spoold.Panicked) { panicked = append(panicked, e) }}})
 	no := errors.New("no")
 	value := spoold.SerializerFunc[int](func(_ context.Context, _ string, _ *[]spoold.Header, v int) ([]byte, error) {
 		switch v {
@@ -115,7 +116,12 @@ func TestAFailingSerializerLeavesNothingQueued(t *testing.T) {
 	if err := typed.SendFunc(patient(t), record{Topic: "t", Value: 2}, func(spoold.Ack, error) { t.Error("called") }); !errors.As(err, &s) || !strings.Contains(err.Error(), "panicked: oh") {
 		t.Errorf("SendFunc = %v", err)
 	}
-	if _, err := typed.SendBatch(patient(t), spoold.TypedBatch[struct{}, int]{Records: []record{{Topic: "t"}, {Topic: "t", Value: 1}}}); !errors.As(err, &s) || !strings.Contains(err.Error(), "record 1 of 2") {
+	if len(panicked) != 1 || panicked[0].Where != "serializer" || panicked[0].Value != "oh" || !strings.Contains(string(panicked[0].Stack), "typed_test.go") {
+		t.Errorf("the panic was reported as %+v", panicked)
+	}
+	var at *spoold.RecordError
+	if _, err := typed.SendBatch(patient(t), spoold.TypedBatch[struct{}, int]{Records: []record{{Topic: "t"}, {Topic: "t", Value: 1}}}); !errors.As(err, &s) || !errors.As(err, &at) || at.Index != 1 || at.Of != 2 ||
+		!strings.HasPrefix(err.Error(), "record 1 of 2: serialize") {
 		t.Errorf("SendBatch = %v", err)
 	}
 	if n := p.Status().Accepted; n != 0 {

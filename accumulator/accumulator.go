@@ -127,7 +127,10 @@ func (a *Accumulator) cost(n int) int {
 }
 
 // Adopt counts a batch that was built elsewhere (see Builder, Batch.Cut).
-func (a *Accumulator) Adopt(b *Batch) { a.used += a.cost(cap(b.Buf)) }
+func (a *Accumulator) Adopt(b *Batch) {
+	a.used += a.cost(cap(b.Buf))
+	a.free.trim(a.cfg.BufferMemory - a.used)
+}
 
 // Recycle takes back a batch that nothing refers to any more.
 func (a *Accumulator) Recycle(b *Batch) {

@@ -1,6 +1,7 @@
 package accumulator
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/spoold/spoold/protocol"
@@ -80,6 +81,95 @@ func TestABatchFilledTooLargeIsCutBeforeItIsSealed(t *testing.T) {
 	}
 	if p.Queued() != 0 || c.a.used != 0 {
 		t.Errorf("nothing is left, and %d bytes are queued, %d used", p.Queued(), c.a.used)
+	}
+}
+
+// ofSizes is a batch of records of such sizes that has so many bytes on the wire; 0: it does not compress.
+func ofSizes(wire int, sizes ...int) *Batch {
+	b := &Batch{Buf: make([]byte, protocol.BatchHeaderSize), wire: wire}
+	for i, size := range sizes {
+		body := size - spool.RecordHead
+		for spool.RecordSize(body, 0, int32(i)) < size {
+			body++
+		}
+		b.add(spool.Index(i), 0, make([]byte, body))
+	}
+	return b
+}
+
+// A piece's records come to what is allowed, less a batch's header; where records compress, to as much as they are expected to make,
+// and a twentieth less. A record that is larger is a piece of its own.
+func TestPiecesAreFilledToWhatIsAllowed(t *testing.T) {
+	const room = 451 // of 512 bytes
+	ten := slices.Repeat([]int{1100}, 10)
+	for _, tt := range []struct {
+		name    string
+		b       *Batch
+		allowed int
+		want    []int32
+	}{
+		{"to the last byte", ofSizes(0, 225, room-225, 100), 512, []int32{2}},
+		{"one byte more", ofSizes(0, 225, room-224, 100), 512, []int32{1}},
+		{"a tenth more", ofSizes(0, 240, 240), 512, []int32{1}},
+		{"records that are larger", ofSizes(0, 1000, 1000, 1000), 512, []int32{1, 2}},
+		{"records that come to a fifth", ofSizes(61+2200, ten...), 1000, []int32{4, 8}},
+		{"nothing is known of what is allowed", ofSizes(0, 1000, 1000), 0, nil},
+		{"as many pieces as there may be", ofSizes(0, slices.Repeat([]int{1000}, 64)...), 512, sequence(1, 63)},
+		{"a piece too many", ofSizes(0, slices.Repeat([]int{1000}, 65)...), 512, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got, err := fitting(tt.b, tt.allowed); err != nil || !slices.Equal(got, tt.want) {
+				t.Errorf("cut before records %v, %v; want %v", got, err, tt.want)
+			}
+		})
+	}
+	b := ofSizes(0, 300, 300)
+	b.Buf = b.Buf[:len(b.Buf)-1]
+	if _, err := fitting(b, 512); err == nil {
+		t.Error("a batch that is cut short has places to cut it at")
+	}
+}
+
+func sequence(from, to int32) (list []int32) {
+	for ; from <= to; from++ {
+		list = append(list, from)
+	}
+	return list
+}
+
+// The head is cut only where it is expected to be refused.
+func TestOnlyAHeadAboveTheLimitIsCut(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		b      *Batch
+		more   int // of the limit than of the batch on the wire
+		pieces int
+	}{
+		{"at the limit", ofSizes(0, slices.Repeat([]int{500}, 8)...), 0, 1},
+		{"a byte above it", ofSizes(0, slices.Repeat([]int{500}, 8)...), -1, 2},
+		{"two records", ofSizes(0, 1000, 1000), -1, 2},
+		{"one record", ofSizes(0, 1000), -1, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := New(Config{BatchSize: 16384, BufferMemory: 1 << 20, Compressed: true})
+			l := lane(a, 1)
+			p := l.Partition(0)
+			tt.b.sizing, l.ratio = &l.Sizing, 500
+			a.Adopt(tt.b)
+			p.queue = []*Batch{tt.b}
+			p.enqueued(a, len(tt.b.Buf))
+			l.limit.bytes = tt.b.WireSize() + tt.more
+			if err := p.Fit(a); err != nil || len(p.queue) != tt.pieces {
+				t.Fatalf("%d pieces, %v; want %d", len(p.queue), err, tt.pieces)
+			}
+			queued, used := 0, 0
+			for _, b := range p.queue {
+				queued, used = queued+len(b.Buf), used+a.cost(cap(b.Buf))
+			}
+			if p.Queued() != queued || a.Used() != used {
+				t.Errorf("%d bytes queued and %d used are counted as %d and %d", queued, used, p.Queued(), a.Used())
+			}
+		})
 	}
 }
 

@@ -115,3 +115,77 @@ func TestAConfiguredSizeReplacesTheGuess(t *testing.T) {
 		t.Errorf("the limit is %d for a setting of 10", s.bytes)
 	}
 }
+
+// A refusal halves the limit, unless something better is known: what was acked since the first one, or the topic's own setting.
+func TestARefusalLimitsBatchesToWhatIsKnown(t *testing.T) {
+	for _, tt := range []struct {
+		name                string
+		said, acked, before int
+		refused             int
+		want                int
+	}{
+		{"nothing is known", 0, 0, 0, 8000, 4000},
+		{"more was acked than half of it", 0, 6000, 10_000, 8000, 6000},
+		{"less was acked than half of it", 0, 3000, 10_000, 8000, 4000},
+		{"as much was acked: the limit was lowered", 0, 8000, 10_000, 8000, 4000},
+		{"acked with no limit says nothing of today's", 0, 7000, 0, 8000, 4000},
+		{"the setting explains it", 7000, 0, 0, 8000, 7000},
+		{"the setting allows it", 8000, 0, 0, 8000, 4000},
+		{"a refusal never raises the limit", 0, 0, 1000, 8000, 1000},
+		{"a small setting", 100, 0, 0, 8000, leastLimit},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := sizeLimit{said: tt.said, bytes: tt.before}
+			s.ackedBatch(tt.acked)
+			if s.tooLarge(0, tt.refused); s.bytes != tt.want {
+				t.Errorf("the limit is %d, want %d", s.bytes, tt.want)
+			}
+		})
+	}
+}
+
+func TestASettingThatARefusedBatchKeptToIsNoLimit(t *testing.T) {
+	for said, want := range map[int]int{7999: 7999, 8000: 4000, 9000: 4000} {
+		var s sizeLimit
+		s.tooLarge(0, 8000)
+		if s.configured(said); s.bytes != want {
+			t.Errorf("a setting of %d makes the limit %d, want %d", said, s.bytes, want)
+		}
+	}
+}
+
+func TestPiecesMayBeAsLargeAsTheSettingOrAnAckedBatch(t *testing.T) {
+	for _, tt := range []struct{ said, acked, want int }{
+		{0, 0, 0}, {0, 3000, 3000}, {6399, 3000, 6399}, {6400, 3000, 3000}, {6400, 0, 0}, {0, 6400, 0}, {0, 6399, 6399}, {0, 200, 0}, {0, 201, 201},
+	} {
+		s := sizeLimit{said: tt.said, acked: tt.acked}
+		if got := s.allowed(6400); got != tt.want {
+			t.Errorf("said %d, acked %d: pieces of %d bytes, want %d", tt.said, tt.acked, got, tt.want)
+		}
+	}
+}
+
+// The limit grows by an eighth after ten minutes, twice as long for each further refusal, until batch.size fits: then nothing is
+// known any more.
+func TestALimitGrowsWhenItIsTime(t *testing.T) {
+	for refusals, wait := range map[int]int64{1: growAfterMs, 2: 2 * growAfterMs, 3: 4 * growAfterMs, 20: growMostMs} {
+		var s sizeLimit
+		for range refusals {
+			s.tooLarge(0, 16_000)
+		}
+		now, bytes := s.growAt, s.bytes
+		if now != wait {
+			t.Errorf("%d refusals: it grows after %d ms, want %d", refusals, now, wait)
+		}
+		if s.grow(now-1, 1<<20); s.bytes != bytes {
+			t.Errorf("%d refusals: it grows too early", refusals)
+		}
+		if s.grow(now, 1<<20); s.bytes != bytes+bytes/8 || s.growAt != now+wait {
+			t.Errorf("%d refusals: it grows to %d, and again after %d ms; want %d and %d", refusals, s.bytes, s.growAt-now, bytes+bytes/8, wait)
+		}
+	}
+	s := sizeLimit{bytes: 800, refusals: 3, acked: 700, said: 850}
+	if s.grow(0, 900); s != (sizeLimit{said: 850}) {
+		t.Errorf("at batch.size it is %+v, want none", s)
+	}
+}

@@ -148,3 +148,30 @@ func TestNothingIsLeftOutForBatchesThatAreGone(t *testing.T) {
 		t.Errorf("with one broker that takes nothing partitions %v are picked, want all", got)
 	}
 }
+
+// What waits for a partition without a leader says nothing of any broker.
+func TestNoBrokerIsLeftOutForWhatHasNoLeader(t *testing.T) {
+	a := New(Config{BatchSize: 1000, BufferMemory: 1 << 20, Seed: 1, AvailabilityMs: 500})
+	l := lane(a, 3)
+	for n, broker := range []int32{0, 1, 2} {
+		if n > 0 {
+			a.Led(l.parts[n], broker)
+		}
+	}
+	if !l.parts[0].add(a, 1000, 0, &spool.Entry{Body: make([]byte, 50)}) {
+		t.Fatal("no room")
+	}
+	l.parts[0].Ready(a, 1000)
+	if got := picks(a, l, 9000); !slices.Equal(got, []int32{1, 2}) {
+		t.Errorf("partitions %v are picked, want those that have a leader", got)
+	}
+}
+
+func TestOfNoPartitionsNoneIsPicked(t *testing.T) {
+	a := New(Config{BatchSize: 1000, BufferMemory: 1 << 20})
+	for _, n := range []int32{0, 3} {
+		if k, ok := a.Pick(n, func(int32) int { return leftOut }); ok {
+			t.Errorf("of %d partitions, all left out, %d is picked", n, k)
+		}
+	}
+}

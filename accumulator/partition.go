@@ -93,9 +93,6 @@ func (p *Partition) add(a *Accumulator, now int64, i spool.Index, e *spool.Entry
 		b := p.queue[n-1]
 		if !b.full && len(b.Buf)+size <= p.lane.batchSize(a) {
 			if !a.grow(b, size) {
-				if len(b.Buf)+size > a.cfg.BatchSize { // it need not wait for room to become larger still
-					p.finish()
-				}
 				return false
 			}
 			before := len(b.Buf)

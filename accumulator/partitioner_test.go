@@ -170,3 +170,107 @@ func TestARunEndsWhenItsBatchIsFullOrItsPartitionStuck(t *testing.T) {
 		})
 	}
 }
+
+// Law: below the frontier an entry's partition is known without anything being decided, and it is the one that the entry gets.
+func TestAnEntrysPartitionIsKnownBelowTheFrontier(t *testing.T) {
+	a := New(Config{BatchSize: 1 << 16, BufferMemory: 1 << 20})
+	key := keyed(t)
+	l := lane(a, 7)
+	l.facts = spool.Facts{
+		Counts: []spool.CountFact{{From: 10, Count: 3}, {From: 20, Count: 5}},
+		Sticky: []spool.StickyFact{{From: 5, Partition: 2}, {From: 15, Partition: 6}},
+	}
+	l.frontier = 30
+	for i := range spool.Index(35) {
+		for _, tt := range []struct {
+			name   string
+			e      *spool.Entry
+			placed bool
+		}{
+			{"with a partition", &spool.Entry{Partition: 0}, true},
+			{"with a key", key, i >= 10 && i < 30},
+			{"with neither", &spool.Entry{Partition: -1}, i >= 5 && i < 30},
+		} {
+			n, ok := l.PlacedAt(a.cfg.Partitioner, i, tt.e)
+			if ok != tt.placed {
+				t.Errorf("entry %d %s: placed %v, want %v", i, tt.name, ok, tt.placed)
+			}
+			if ok && n != l.choose(a, i, tt.e).ID {
+				t.Errorf("entry %d %s: partition %d, and it gets %d", i, tt.name, n, l.choose(a, i, tt.e).ID)
+			}
+		}
+	}
+}
+
+// What was chosen for an entry that had no room is chosen anew while nothing is sealed by it.
+func TestAnEntryThatWasNotTakenIsPlacedAnew(t *testing.T) {
+	a := New(Config{BatchSize: 1 << 16, BufferMemory: 1 << 20, Seed: 1})
+	l := lane(a, 2)
+	l.facts.Counts, l.frontier = []spool.CountFact{{From: 0, Count: 1}}, 5
+	if got := l.countAt(a, 5); got != 2 {
+		t.Fatalf("entry 5 is spread over %d partitions", got)
+	}
+	l.SetPartitions(3)
+	if got := l.countAt(a, 5); got != 3 {
+		t.Errorf("entry 5 is spread over %d partitions, and the topic has 3 by now", got)
+	}
+	l.facts.Sticky = []spool.StickyFact{{From: 0, Partition: 0}, {From: 5, Partition: 1}}
+	l.Block(a, l.Partition(1), true)
+	if got := l.stickyFor(a, 5, 100); got == 1 {
+		t.Error("entry 5 is put where nothing can be written")
+	}
+}
+
+func TestTheOldestCountHoldsForWhatLiesBelowIt(t *testing.T) {
+	a := New(Config{BatchSize: 1 << 16, BufferMemory: 1 << 20})
+	l := lane(a, 7)
+	l.facts.Counts, l.frontier = []spool.CountFact{{From: 10, Count: 3}}, 30
+	if got := l.countAt(a, 5); got != 3 {
+		t.Errorf("entry 5 is spread over %d partitions, want 3", got)
+	}
+}
+
+// Facts that no Write holds are handed out once, by lane.
+func TestFreshFactsAreHandedOutOnceByLane(t *testing.T) {
+	a := New(Config{BatchSize: 1 << 16, BufferMemory: 1 << 20})
+	lanes := make([]*Lane, 3)
+	for id := range lanes {
+		lanes[id] = NewLane(spool.LaneID(id), "t", 0, 0, spool.Facts{})
+		lanes[id].SetPartitions(2)
+	}
+	for _, id := range []int{2, 0} {
+		lanes[id].choose(a, 0, keyed(t))
+	}
+	lanes[2].choose(a, 1, &spool.Entry{Partition: -1})
+	var got []spool.LaneID
+	take := func(f spool.LaneFacts) {
+		if got = append(got, f.Lane); len(f.Counts) != 1 || len(f.Sticky) != int(f.Lane)/2 {
+			t.Errorf("lane %d: %+v, want a count, and a run in lane 2", f.Lane, f.Facts)
+		}
+	}
+	a.FreshFacts(take)
+	a.FreshFacts(take)
+	if !slices.Equal(got, []spool.LaneID{0, 2}) {
+		t.Errorf("facts of lanes %v, want 0 and 2", got)
+	}
+}
+
+// Runs below what has left are forgotten once they are many, or half of all: each time takes a copy of the rest.
+func TestRunsThatHaveLeftAreForgotten(t *testing.T) {
+	for _, tt := range []struct {
+		runs    int
+		settled spool.Index
+		left    int
+	}{
+		{4, 9, 4}, {4, 19, 4}, {4, 20, 2}, {4, 1000, 1}, {1, 1000, 1}, {0, 1000, 0}, {300, 639, 300}, {300, 640, 236},
+	} {
+		l := NewLane(0, "t", 0, 0, spool.Facts{})
+		for n := range tt.runs {
+			l.facts.Sticky = append(l.facts.Sticky, spool.StickyFact{From: spool.Index(10 * n), Partition: int32(n)})
+		}
+		l.prune(tt.settled)
+		if s := l.facts.Sticky; len(s) != tt.left || tt.left > 0 && s[0].Partition != int32(tt.runs-tt.left) {
+			t.Errorf("%d runs of 10 entries, settled below %d: %d are left, want %d", tt.runs, tt.settled, len(s), tt.left)
+		}
+	}
+}

@@ -36,6 +36,19 @@ func TestTheEstimateOfCompressedSizesMovesAsKafkas(t *testing.T) {
 	}
 }
 
+// A batch's header is not compressed: it counts on neither side.
+func TestTheEstimateIsOfRecordsWithoutTheHeader(t *testing.T) {
+	s := &Sizing{ratio: 100}
+	b := &Batch{Buf: make([]byte, protocol.BatchHeaderSize+1000), sizing: s}
+	if b.Encoded(protocol.BatchHeaderSize + 300); s.ratio != 300 {
+		t.Errorf("1000 bytes of records that come to 300: %d per mille", s.ratio)
+	}
+	if got := observed(0, 100); got != ratioNone {
+		t.Errorf("of no records %d per mille are left", got)
+	}
+	(&Batch{Buf: b.Buf}).Encoded(100) // of no topic: it counts for none
+}
+
 // compressing is a lane whose records come to so many of 1,000 bytes on the wire.
 type compressing struct {
 	*limited
@@ -103,7 +116,8 @@ func TestALargeBatchStaysWithinItsBounds(t *testing.T) {
 	}{
 		{"sixteen times", Config{BatchSize: 1024, BufferMemory: 1 << 20}, 0, true, 16 * 1024},
 		{"an eighth of the memory", Config{BatchSize: 1024, BufferMemory: 64 << 10}, 0, true, 8 * 1024},
-		{"half is taken", Config{BatchSize: 1024, BufferMemory: 1 << 20}, 1<<19 + 1, true, 1024},
+		{"half is taken to the last byte", Config{BatchSize: 1024, BufferMemory: 1 << 20}, 1 << 19, true, 16 * 1024},
+		{"more than half is taken", Config{BatchSize: 1024, BufferMemory: 1 << 20}, 1<<19 + 1, true, 1024},
 		{"not compressed", Config{BatchSize: 1024, BufferMemory: 1 << 20}, 0, false, 1024},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

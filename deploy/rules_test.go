@@ -55,6 +55,22 @@ var scenarios = map[string][]scenario{
 		{series: `up{job="spoold",instance="a"} 1 0x3 1x20`},
 		{series: `up{job="other",instance="a"} 0x20`},
 	},
+	"SpooldFilesNotFollowed": {
+		{series: `spoold_ship_running{job="spoold",instance="a",section="s"} 1 0x20`, after: 2, labels: map[string]string{"section": "s"}},
+		{series: `spoold_ship_running{job="spoold",instance="a",section="s"} 1x20`},
+	},
+	"SpooldFilesUnreadable": {
+		{series: `spoold_ship_unreadable{job="spoold",instance="a",section="s"} 0 2x20`, after: 11, labels: map[string]string{"section": "s"}},
+		{series: `spoold_ship_unreadable{job="spoold",instance="a",section="s"} 0 2x5 0x20`},
+	},
+	"SpooldFileGap": {
+		{series: `spoold_ship_gaps_total{job="spoold",instance="a",section="s"} 0 1x20`, after: 1, labels: map[string]string{"section": "s"}},
+		{series: `spoold_ship_gaps_total{job="spoold",instance="a",section="s"} 3x20`},
+	},
+	"SpooldCertificateExpires": { // the test's clock begins in 1970
+		{series: `spoold_certificate_expiry_timestamp_seconds{job="spoold",instance="a",key="http.tls.certificate"} 1209900x80`, after: 66, labels: map[string]string{"key": "http.tls.certificate"}},
+		{series: `spoold_certificate_expiry_timestamp_seconds{job="spoold",instance="a",key="http.tls.certificate"} 1209900x60 9999999x20`},
+	},
 	"SpooldPartitionParked": {
 		{series: `spoold_parked_partitions{job="spoold",instance="a",topic="t",reason="no-evidence"} 2x20`, after: 1, labels: map[string]string{"topic": "t", "reason": "no-evidence"}},
 		{series: `spoold_parked_partitions{job="spoold",instance="a",topic="t",reason="no-evidence"} 2 stale`},

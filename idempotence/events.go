@@ -53,9 +53,10 @@ type RecordDeadLettered struct {
 
 // TopicTrouble says that a topic cannot be delivered to for now.
 type TopicTrouble struct {
-	Topic   string
-	Code    protocol.ErrorCode
-	Message string
+	Topic     string
+	Code      protocol.ErrorCode
+	Message   string
+	Delivered bool // records are delivered all the same: the message says what is missing
 }
 
 // EpochBumped says that a partition went on at sequence 0 of the next epoch.

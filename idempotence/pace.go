@@ -31,6 +31,9 @@ func (p *pace) Backoff(e *Env) int64 {
 func (p *pace) note(b *Sealed) {
 	if why := b.reason(); why != "" {
 		p.Detail = why
+		if right := b.code.MissingRight(); right != "" {
+			p.Detail += ": " + right
+		}
 	}
 }
 

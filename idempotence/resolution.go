@@ -43,6 +43,13 @@ func (r *resolution) SetMayAsk(may bool) (changed bool) {
 	return changed
 }
 
+// TryAsking has the leader asked as over a new way, if it may not be asked about producers: the right may have been given since.
+func (r *resolution) TryAsking() {
+	if !r.mayAsk {
+		r.way = 0
+	}
+}
+
 // readBack reads the entries of b, a batch of lane, from the spool.
 func (r *resolution) readBack(lane *accumulator.Lane, b *Sealed) Want {
 	if r.build == nil || r.build.batch != b {

@@ -44,6 +44,7 @@ type Metrics struct {
 	duplicates    metric.Int64Counter
 	rejected      metric.Int64Counter
 	linkChanges   metric.Int64Counter
+	linkState     atomic.Value // the last one counted: another reason for it is no change
 	dwell         metric.Float64Histogram
 	recoveredSeal atomic.Int64
 	topics        sync.Map // attributes by topic
@@ -158,6 +159,9 @@ func (m *Metrics) Hooks() spoold.Hooks {
 			state := "down"
 			if e.Up {
 				state = "up"
+			}
+			if m.linkState.Swap(state) == state {
+				return
 			}
 			m.linkChanges.Add(ctx, 1, metric.WithAttributes(attribute.String("state", state)))
 		},

@@ -27,8 +27,9 @@ var update = flag.Bool("update", false, "rewrite docs/metrics.md")
 // busy is a status in which everything has a value.
 func busy() *spoold.Status {
 	return &spoold.Status{
-		Transaction: &spoold.TransactionStatus{Open: true, OpenSeconds: 1},
-		Link:        "up", Accepted: 10, Acked: 5, Pending: 2, DeadLettered: 2, Expired: 1, Brokers: 3, SendersWaiting: 1, SendWaitSeconds: 2.5, MetadataAgeSeconds: 7,
+		Transaction:  &spoold.TransactionStatus{Open: true, OpenSeconds: 1},
+		Certificates: []spoold.Certificate{{Key: "ssl.keystore.location", NotAfter: time.Unix(1800000000, 0)}},
+		Link:         "up", Accepted: 10, Acked: 5, Pending: 2, DeadLettered: 2, Expired: 1, Brokers: 3, SendersWaiting: 1, SendWaitSeconds: 2.5, MetadataAgeSeconds: 7,
 		Topics: []spoold.TopicStatus{{Topic: "t", Accepted: 10, Acked: 5, Pending: 2, DeadLettered: 2, Expired: 1, QuotaBytes: 9, QuotaUsedBytes: 8,
 			Partitions: []spoold.PartitionStatus{{InDoubt: 3, ParkReason: "no-evidence"}}}},
 	}
@@ -100,6 +101,40 @@ func TestDwellTimesHaveTheTraceOfARecord(t *testing.T) {
 		}
 	}
 	t.Errorf("no exemplar: %s", scraped.Body)
+}
+
+func TestTheTimeAtWhichACertificateExpiresIsItsMetric(t *testing.T) {
+	m, err := New("v1", nil)
+	if err == nil {
+		err = m.Watch(busy)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	scraped := httptest.NewRecorder()
+	m.Handler().ServeHTTP(scraped, httptest.NewRequest("GET", "/metrics", nil))
+	if want := `spoold_certificate_expiry_timestamp_seconds{key="ssl.keystore.location"} 1.8e+09`; !strings.Contains(scraped.Body.String(), want) {
+		t.Errorf("want %s in %s", want, scraped.Body)
+	}
+}
+
+// Each further reason why the link is down comes as an event, too.
+func TestAnotherReasonIsNoOtherLink(t *testing.T) {
+	m, err := New("v1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := m.Hooks()
+	for _, e := range []spoold.LinkChanged{{Err: "refused"}, {Err: "no answer"}, {Err: "refused"}, {Up: true}, {Err: "refused"}} {
+		h.LinkChanged(e)
+	}
+	scraped := httptest.NewRecorder()
+	m.Handler().ServeHTTP(scraped, httptest.NewRequest("GET", "/metrics", nil))
+	for _, want := range []string{`spoold_link_changes_total{state="down"} 2`, `spoold_link_changes_total{state="up"} 1`} {
+		if !strings.Contains(scraped.Body.String(), want) {
+			t.Errorf("want %s of three reasons in two outages: %s", want, scraped.Body)
+		}
+	}
 }
 
 // describe gives a metric's kind and the names of its attributes.

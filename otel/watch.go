@@ -24,7 +24,7 @@ type watched struct {
 	committing, transactionOpen                  metric.Float64ObservableGauge
 	transactionParked, fenced                    metric.Int64ObservableGauge
 	waited                                       metric.Float64ObservableCounter
-	quota, quotaUsed                             metric.Int64ObservableGauge
+	quota, quotaUsed, expiry                     metric.Int64ObservableGauge
 }
 
 // Watch reports the status of a Producer. peek must be cheap (Producer.Peek). To be called once.
@@ -42,6 +42,8 @@ func (m *Metrics) Watch(peek func() *spoold.Status) error {
 
 		quota:     b.gauge("spoold.topic.quota.limit", "By", "topic.quota.bytes, by topic; only of topics that have one."),
 		quotaUsed: b.gauge("spoold.topic.quota.used", "By", "Bytes that the pending records of a topic with a quota take, by topic."),
+
+		expiry: b.gauge("spoold.certificate.expiry.timestamp", "s", "When the certificate that a configuration key leads to expires, in seconds since 1970: the first of a chain, and of several authorities the first that has not expired."),
 
 		linkUp:    b.gauge("spoold.link.up", "", "1 while the cluster can be reached."),
 		brokers:   b.gauge("spoold.broker.connections", "", "Open connections to brokers."),
@@ -78,7 +80,7 @@ func (m *Metrics) Watch(peek func() *spoold.Status) error {
 		return nil
 	}, w.size, w.limit, w.free, w.segments, w.keys, w.records, w.inDoubt, w.parked, w.linkUp, w.brokers, w.recovered,
 		w.anonymous, w.mapped, w.accepted, w.acked, w.deadLettered, w.expired, w.lost, w.oldest, w.linkSeconds, w.inFlight, w.waiting, w.waited, w.metadataAge, w.committing,
-		w.transactionParked, w.fenced, w.transactionOpen, w.quota, w.quotaUsed)
+		w.transactionParked, w.fenced, w.transactionOpen, w.quota, w.quotaUsed, w.expiry)
 	if err != nil {
 		return err
 	}
@@ -108,6 +110,9 @@ func (w *watched) observe(o metric.Observer, s *spoold.Status) {
 			open = t.OpenSeconds
 		}
 		o.ObserveFloat64(w.transactionOpen, open)
+	}
+	for _, c := range s.Certificates {
+		o.ObserveInt64(w.expiry, c.NotAfter.Unix(), metric.WithAttributes(attribute.String("key", c.Key)))
 	}
 	for i := range s.Topics {
 		w.observeTopic(o, &s.Topics[i])

@@ -125,6 +125,33 @@ func TestALongClientIDIsPartOfTheRequest(t *testing.T) {
 	}
 }
 
+// The pieces of a request are of one buffer, whatever the length of its names: its first bytes are its length, which is written last.
+func TestALongTransactionalIDIsPartOfTheRequest(t *testing.T) {
+	list := make([]ProducePartition, 40)
+	for i := range list {
+		list[i] = ProducePartition{Topic: "topic-" + strconv.Itoa(i), TopicID: TopicID{byte(i)}, Batch: []byte("b")}
+	}
+	lengths := []int{math.MaxInt16}
+	for n := 0; n < 4000; n += 3 {
+		lengths = append(lengths, n)
+	}
+	for _, length := range lengths {
+		e := ProduceEncoder{ClientID: "c", TransactionalID: strings.Repeat("t", length)}
+		pieces, size, err := e.Encode(ProduceMaxVersion, 7, 1000, list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw := bytes.Join(pieces, nil)
+		if says := int(binary.BigEndian.Uint32(raw)); len(raw) != size || says != size-4 || !bytes.Contains(raw, []byte(e.TransactionalID)) {
+			t.Errorf("transactional.id of %d bytes: %d bytes on the wire, of %d, and their length field says %d", length, len(raw), size, says)
+		}
+	}
+	e := ProduceEncoder{TransactionalID: strings.Repeat("t", math.MaxInt16+1)}
+	if _, _, err := e.Encode(ProduceMaxVersion, 7, 1000, producePartitions); err == nil || !strings.Contains(err.Error(), "transactional.id of 32768 bytes") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestATopicNameHasAtMost32767Bytes(t *testing.T) {
 	var e ProduceEncoder
 	list := []ProducePartition{{Topic: strings.Repeat("t", math.MaxInt16), Batch: []byte("b")}}
@@ -200,6 +227,9 @@ func TestABackoffDoublesUpToItsLimit(t *testing.T) {
 		if low != want*80/100 || high != min(want*120/100, 1000) {
 			t.Errorf("attempt %d waits %d to %d ms, want %d to %d", attempt, low, high, want*80/100, min(want*120/100, 1000))
 		}
+	}
+	if d := (&Backoff{Ms: 100, MaxMs: 100}).After(9); d != 100 {
+		t.Errorf("with a limit that is the back-off, %d ms, want 100 without jitter", d)
 	}
 	if d := (&Backoff{Rand: b.Rand}).After(3); d != 1 {
 		t.Errorf("with a back-off of 0, %d ms, want 1", d)

@@ -261,3 +261,14 @@ var codes = map[ErrorCode]meaning{
 	StreamsTopologyDescriptionUpdateFailed: {"STREAMS_TOPOLOGY_DESCRIPTION_UPDATE_FAILED", Fatal, unproven},
 	ControllerIDNotRegistered:              {"CONTROLLER_ID_NOT_REGISTERED", Fatal, unproven},
 }
+
+// MissingRight is what an operator has to grant where a broker answers a Produce with c, or "".
+func (c ErrorCode) MissingRight() string {
+	switch c {
+	case TopicAuthorizationFailed:
+		return "grant WRITE on the topic"
+	case ClusterAuthorizationFailed:
+		return "grant IDEMPOTENT_WRITE on the cluster, or WRITE on a topic"
+	}
+	return ""
+}

@@ -104,6 +104,20 @@ func TestEveryCodeOfKafkaHasItsName(t *testing.T) {
 	}
 }
 
+// Operators may say an error's name where they mean its code. Case counts.
+func TestACodeIsFoundByItsName(t *testing.T) {
+	for code := range codes {
+		if got, ok := ErrorCodeNamed(code.String()); got != code || !ok {
+			t.Errorf("%v is found as %v, %v", code, got, ok)
+		}
+	}
+	for _, name := range []string{"", "UNKNOWN_ERROR_CODE_9999", "none"} {
+		if got, ok := ErrorCodeNamed(name); ok {
+			t.Errorf("%q is found as %v", name, got)
+		}
+	}
+}
+
 func TestACodeThatNobodyKnowsIsFatalAndProvesNothing(t *testing.T) {
 	const code ErrorCode = 9999
 	if code.Class() != Fatal || code.NotAppended() || code.String() != "UNKNOWN_ERROR_CODE_9999" {

@@ -147,8 +147,9 @@ func TestAParkSaysWhichTimeIsOutsideTheMargin(t *testing.T) {
 		change func(i int, b *Batch)
 		says   string
 	}{
-		{func(_ int, b *Batch) { b.SealedAge, b.MaxTimestamp = now.Age-20_000, now.Wall-30*hourMs }, "the timestamp of its newest record is 108000 s off this host's clock"},
-		{func(_ int, b *Batch) { b.SealedAge, b.MaxTimestamp = now.Age-30*hourMs, now.Wall }, "it was made 108000 s ago"},
+		{func(_ int, b *Batch) { b.SealedAge, b.MaxTimestamp = now.Age-20_000, now.Wall-30*hourMs }, "the timestamp of its newest record is 108000 s off this host's clock, the margin is 72000 s"},
+		{func(_ int, b *Batch) { b.SealedAge, b.MaxTimestamp = now.Age-30*hourMs, now.Wall }, "it was made 108000 s ago, and the margin is 72000 s"},
+		{func(_ int, b *Batch) { b.SealedAge, b.MaxTimestamp = now.Age-20*hourMs, now.Wall }, "it was made 72000 s ago"},
 	} {
 		r := New(facts(10, 1), batches(10, 1, tt.change))
 		r.Next(now)

@@ -152,15 +152,18 @@ func (qs *questions) describes(p *partition, a *asking, r *kmsg.DescribeProducer
 		qs.named(p, a, rp.ActiveProducers)
 	case code.Class() == protocol.Authorization:
 		a.denied = true
-		if p.SetMayAsk(false) {
-			qs.event(TopicTrouble{Topic: p.lane.topic, Code: code,
-				Message: "this principal may write but not read the topic: grant READ, so that spoold can ask what became of a batch; until then one request is in flight per partition"})
+		first := !p.lane.unread()
+		if p.SetMayAsk(false) && first {
+			qs.event(TopicTrouble{Topic: p.lane.topic, Code: code, Message: mayNotRead, Delivered: true})
 		}
 	default:
 		a.failed, a.wantFresh = true, code.Class() == protocol.RefreshRetriable
 		p.Detail = "DescribeProducers: " + code.String()
 	}
 }
+
+// mayNotRead is what is said of a topic, and of its partitions, whose leader may not be asked about producers.
+const mayNotRead = "this principal may write but not read the topic: grant READ, so that spoold can ask what became of a batch; until then one request is in flight per partition"
 
 const notMentioned = "the response does not mention the partition"
 

@@ -69,6 +69,7 @@ func (ch *changes) topicChanged(l *lane, c *cluster.Change) {
 		for n := range l.remote.Count {
 			ch.partition(l, n)
 		}
+		ch.askAgain(l)
 		ch.feeds.wantFeed(l)
 	case cluster.LeaderChanged:
 		ch.leaderChanged(ch.partition(l, c.Partition), c.Up)
@@ -80,6 +81,22 @@ func (ch *changes) counted(l *lane) {
 	if n := l.acc.Partitions(); n != l.counted {
 		l.counted = n
 		ch.event(PartitionsCounted{Topic: l.topic, Count: n})
+	}
+}
+
+// askAgain has leaders that this principal may not ask about producers asked once more, now and then.
+func (ch *changes) askAgain(l *lane) {
+	if !l.unread() {
+		l.unreadSince = ch.now.Age
+		return
+	}
+	if ch.now.Age-l.unreadSince < ch.cfg.MetadataMaxAgeMs {
+		return
+	}
+	l.unreadSince = ch.now.Age
+	for _, p := range l.parts {
+		p.TryAsking()
+		ch.touch(p)
 	}
 }
 

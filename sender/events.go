@@ -47,6 +47,12 @@ type PartitionsCounted struct {
 	Count int32
 }
 
+// TopicRecovered says that what a TopicTrouble said of a topic is over. The loop makes it, of acks and of Status.
+type TopicRecovered struct {
+	Topic     string
+	Delivered bool // of the one that said so
+}
+
 // TopicRecreated says that a topic is another one of that name now, and that its records go there: nothing of it was
 // in doubt.
 type TopicRecreated struct {

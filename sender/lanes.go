@@ -1,6 +1,8 @@
 package sender
 
 import (
+	"slices"
+
 	"github.com/spoold/spoold/accumulator"
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/sender/cluster"
@@ -27,8 +29,22 @@ type lane struct {
 	counted   int32 // partitions, as they were reported last
 	undecided bool  // the topic was recreated, and what becomes of the lane waits for what is on the wire
 
+	unreadSince int64 // Age at which leaders were asked last that this principal may not ask about producers; see askAgain
+
 	sweeping bool  // see Sweep: nothing is read back meanwhile
 	since    int64 // Age since which something of it is pending
+}
+
+// unread reports whether a leader was asked about producers, and said that this principal may not read the topic.
+func (l *lane) unread() bool {
+	return slices.ContainsFunc(l.parts, func(p *partition) bool { return !p.MayAsk() })
+}
+
+// Recovered says that what was reported of a topic is over: should it come again, it is reported again.
+func (s *Sender) Recovered(topic string) {
+	if l := s.byTopic[topic]; l != nil {
+		l.remote.Recovered()
+	}
 }
 
 func (s *Sender) restoreSeal(seal *spool.Seal) {

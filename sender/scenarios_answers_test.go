@@ -123,6 +123,41 @@ func TestS41WithoutTheRightToAskOneIsInFlightAndStatusSaysSo(t *testing.T) {
 	}
 }
 
+// The right to read is given while batches are in flight one by one, over a connection that stays. It was not noticed before that ended.
+func TestTheRightToReadIsNoticedOverTheSameConnection(t *testing.T) {
+	w := newWorld(broker.Config{Seed: 1})
+	w.topics = []string{"a"}
+	w.Cluster.CreateTopic("a", 1, 1, broker.TopicConfig{})
+	w.Cluster.Deny(broker.Read, "a", true)
+	w.start(scenarioCfg)
+	most := func() (n int) {
+		for range 8 {
+			w.produce(20)
+			for range 10 {
+				w.run(1)
+				n = max(n, w.Unanswered())
+			}
+		}
+		return n
+	}
+	if n := most(); n != 1 {
+		t.Errorf("%d batches were in flight without the right, want 1", n)
+	}
+	w.delivered(t)
+	w.Cluster.Deny(broker.Read, "a", false)
+	for began := w.Ms(); !w.status().Partitions[0].MayAsk; {
+		if w.Ms()-began > 20*60_000 {
+			t.Fatal("the right was not noticed in 20 minutes")
+		}
+		w.produce(1)
+		w.run(1000)
+	}
+	if n := most(); n < 2 {
+		t.Errorf("%d batches were in flight with the right, want more", n)
+	}
+	w.delivered(t)
+}
+
 func TestS42AGapStaysAndTheRestGoesOnInTheNextEpoch(t *testing.T) {
 	w := scenario(1)
 	w.acked(t, 1)

@@ -32,6 +32,9 @@ func (ts *topics) topicStatus(l *lane, age int64) TopicStatus {
 		t.Trouble = ts.topicTrouble(l, age)
 		t.Detail = t.Trouble
 	}
+	if t.Detail == "" && l.unread() {
+		t.Detail = mayNotRead
+	}
 	switch {
 	case parked:
 		t.State = "parked"

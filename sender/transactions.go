@@ -30,6 +30,9 @@ type TransactionEnded struct {
 	Why        string // it was aborted
 }
 
+// TransactionRecovered says that what a TransactionTrouble said is over: a transaction was committed since. The loop makes it.
+type TransactionRecovered struct{ ID string }
+
 // TransactionTrouble says that nothing can be delivered under the transactional id for now.
 type TransactionTrouble struct {
 	ID      string

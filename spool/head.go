@@ -8,8 +8,8 @@ import (
 
 // FormatVersion is what this program writes, and the newest that it reads. Version 2 added units, the transactional id, and
 // dead letters that stay in their blocks; version 3 what was lost, gaps, and what became of entries that were not delivered; version 4 since when entries wait;
-// version 5 chunks of settled indexes as lists, or as one byte.
-const FormatVersion = 5
+// version 5 chunks of settled indexes as lists, or as one byte; version 6 where a decided transaction ends in each partition.
+const FormatVersion = 6
 
 // oldestVersion is the oldest format that this program reads.
 const oldestVersion = 1

@@ -47,11 +47,8 @@ func (x *losses) addGap(g Gap, out *Changes) {
 	}
 	x.gaps = append(x.gaps, g)
 	out.gap(x.firstGap+uint64(len(x.gaps)-1), &g)
-	if len(x.gaps) > maxGaps {
-		out.delete(gapKey(x.firstGap))
-		x.gaps = slices.Delete(x.gaps, 0, 1)
-		x.firstGap++
-	}
+	x.of.gapBytes += g.room()
+	x.of.trimGaps(out)
 }
 
 // Lose says that entries are in no file any more. What is sealed, or in a transaction that is decided and has no outcome, may

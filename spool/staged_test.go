@@ -51,7 +51,7 @@ func TestStagedUnitsAndParkedTransactionsSurviveAStart(t *testing.T) {
 		return Decision{
 			Ordinal: n, Outcome: o, Identity: protocol.ProducerIdentity{ID: 3, Epoch: 4}, EndVersion: 5, Key: "a",
 			Park: Park{Reason: ParkOutcomeUnknown, Detail: "why", At: 9}, Cut: []CutLane{{Lane: 1, Span: Span{End: 5}}},
-			Partitions: []DecidedPartition{{Topic: "b", Partition: 2, First: 7, Records: 5}},
+			Partitions: []DecidedPartition{{Topic: "b", Partition: 2, First: 7, Last: 12, Records: 5}},
 		}
 	}
 	txn := Transaction{ID: "t", Identity: protocol.NoIdentity, Decision: decision(9, OutcomeParked), Parked: []Decision{decision(8, OutcomeParked), decision(9, OutcomeParked)}}

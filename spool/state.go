@@ -15,23 +15,22 @@ import (
 // (statecodec.go). Every method that changes it adds the pairs that change
 // to Changes. Not safe for concurrent use.
 type State struct {
-	Binding    Binding
-	lanes      []*laneState // by LaneID: ids are given from 0 up, without gaps
-	byTopic    map[string]LaneID
-	parts      map[partitionKey]PartitionState
-	seals      map[SealKey]*Seal
-	notes      map[string][]byte
-	segments   map[uint64]SegmentInfo
-	legacy     map[deadRef]struct{} // dead letters of format version 1
-	deadCount  int
-	serial     uint64 // of the last dead letter
-	audit      uint64
-	firstAudit uint64
-	counters   Counters
-	txn        Transaction
+	Binding   Binding
+	lanes     []*laneState // by LaneID: ids are given from 0 up, without gaps
+	byTopic   map[string]LaneID
+	parts     map[partitionKey]PartitionState
+	seals     map[SealKey]*Seal
+	notes     map[string][]byte
+	segments  map[uint64]SegmentInfo
+	legacy    map[deadRef]struct{} // dead letters of format version 1
+	deadCount int
+	serial    uint64 // of the last dead letter
+	counters  Counters
+	txn       Transaction
 
 	stagedUnits
 	losses
+	history
 	ages
 }
 
@@ -115,12 +114,9 @@ func NewState() *State {
 		txn:      noTransaction,
 	}
 	st.stagedUnits = stagedUnits{of: st, units: make(map[uint64][]UnitRun)}
-	st.losses, st.ages = losses{of: st}, ages{of: st}
+	st.losses, st.history, st.ages = losses{of: st}, history{of: st}, ages{of: st}
 	return st
 }
-
-// maxAudit is how many audit entries are kept.
-const maxAudit = 1000
 
 // Lanes is how many lanes there are; their ids are 0 to Lanes-1.
 func (st *State) Lanes() int { return len(st.lanes) }

@@ -232,12 +232,3 @@ func (st *State) sealLeft(l *laneState, s *Seal) bool {
 	}
 	return true
 }
-
-func (st *State) addAudit(a AuditEntry, out *Changes) {
-	out.auditEntry(st.audit, a)
-	st.audit++
-	if st.audit-st.firstAudit > maxAudit {
-		out.delete(auditKey(st.firstAudit))
-		st.firstAudit++
-	}
-}

@@ -113,7 +113,7 @@ func (ld *Loader) Pair(key, value []byte) error {
 		}
 		st.audit = n + 1
 		v.i64()
-		v.str()
+		st.sizeAudit(v.str())
 	case prefixDeadChunk:
 		ld.dead = append(ld.dead, loadedChunk{LaneID(k.be32()), k.be64(), v.b})
 		v.b = nil
@@ -133,7 +133,9 @@ func (ld *Loader) Pair(key, value []byte) error {
 		if n != st.firstGap+uint64(len(st.gaps)) {
 			k.fail()
 		}
-		st.gaps = append(st.gaps, decodeGap(&v))
+		g := decodeGap(&v)
+		st.gaps = append(st.gaps, g)
+		st.gapBytes += g.room()
 	case prefixSerial:
 		st.serial = v.u64()
 	case prefixSettled:

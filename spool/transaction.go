@@ -70,29 +70,26 @@ type DecidedPartition struct {
 	Topic     string
 	Partition int32
 	TopicID   protocol.TopicID
-	First     protocol.Offset // of its first record there
+	First     protocol.Offset // of its first record there; NoOffset: not known
+	Last      protocol.Offset // of its last; NoOffset: not known, or an older program wrote the spool
 	Records   int32
+	// Spans are its records there, in the topic's lane; nil: not known. They are written down before a lost marker is written again.
+	Spans []Span
 }
 
 const prefixTransaction = 't' // what is known of the transactional id
 
-// Versions of the value's layout. The first is written as long as nothing is parked.
+// Versions of the value's layout. The last one is written.
 const (
 	transactionCodec       = 1
 	transactionCodecParked = 2 // with parked transactions at the end
 	transactionCodecMarked = 3 // with unconfirmed ones, topics and groups behind them
+	transactionCodecLast   = 4 // with DecidedPartition.Last and Spans
 )
 
 func (c *Changes) transaction(t *Transaction) {
 	e := newEnc()
-	version := byte(transactionCodec)
-	switch {
-	case len(t.Unconfirmed)+len(t.Topics)+len(t.Groups) > 0:
-		version = transactionCodecMarked
-	case len(t.Parked) > 0:
-		version = transactionCodecParked
-	}
-	e.byte(version)
+	e.byte(transactionCodecLast)
 	e.str(t.ID)
 	e.identity(t.Identity)
 	e.u64(t.Committed)
@@ -101,14 +98,10 @@ func (c *Changes) transaction(t *Transaction) {
 	e.str(t.Fenced)
 	e.str(t.FencedBy)
 	e.decision(&t.Decision)
-	if version >= transactionCodecParked {
-		e.decisions(t.Parked)
-	}
-	if version >= transactionCodecMarked {
-		e.decisions(t.Unconfirmed)
-		e.strs(t.Topics)
-		e.strs(t.Groups)
-	}
+	e.decisions(t.Parked)
+	e.decisions(t.Unconfirmed)
+	e.strs(t.Topics)
+	e.strs(t.Groups)
 	c.put([]byte{prefixTransaction}, e.b)
 }
 
@@ -148,29 +141,31 @@ func (e *enc) decision(d *Decision) {
 		e.i64(int64(x.Partition))
 		e.raw(x.TopicID[:])
 		e.i64(int64(x.First))
+		e.i64(int64(x.Last))
 		e.i64(int64(x.Records))
+		e.spans(x.Spans)
 	}
 }
 
 func decodeTransaction(v *dec) Transaction {
 	version := v.byte()
-	if version < transactionCodec || version > transactionCodecMarked {
+	if version < transactionCodec || version > transactionCodecLast {
 		v.fail()
 	}
 	t := Transaction{ID: v.str(), Identity: v.identity(), Committed: v.u64(), TookOver: v.str(), KeyTopic: v.str(), Fenced: v.str(), FencedBy: v.str()}
-	t.Decision = decodeDecision(v)
+	t.Decision = decodeDecision(v, version)
 	if version >= transactionCodecParked {
-		t.Parked = decodeDecisions(v)
+		t.Parked = decodeDecisions(v, version)
 	}
 	if version >= transactionCodecMarked {
-		t.Unconfirmed, t.Topics, t.Groups = decodeDecisions(v), v.strs(), v.strs()
+		t.Unconfirmed, t.Topics, t.Groups = decodeDecisions(v, version), v.strs(), v.strs()
 	}
 	return t
 }
 
-func decodeDecisions(v *dec) (list []Decision) {
+func decodeDecisions(v *dec, version byte) (list []Decision) {
 	for range v.upTo(uint64(len(v.b))) {
-		list = append(list, decodeDecision(v))
+		list = append(list, decodeDecision(v, version))
 	}
 	return list
 }
@@ -182,7 +177,7 @@ func (v *dec) strs() (list []string) {
 	return list
 }
 
-func decodeDecision(v *dec) (d Decision) {
+func decodeDecision(v *dec, version byte) (d Decision) {
 	d.Ordinal = v.u64()
 	if d.Outcome = TransactionOutcome(v.byte()); d.Outcome > OutcomeParked {
 		v.fail()
@@ -200,7 +195,14 @@ func decodeDecision(v *dec) (d Decision) {
 	for range v.upTo(uint64(len(v.b))) {
 		x := DecidedPartition{Topic: v.str(), Partition: v.i32()}
 		copy(x.TopicID[:], v.raw(len(x.TopicID)))
-		x.First, x.Records = protocol.Offset(v.i64()), v.i32()
+		x.First, x.Last = protocol.Offset(v.i64()), protocol.NoOffset
+		if version >= transactionCodecLast {
+			x.Last = protocol.Offset(v.i64())
+		}
+		x.Records = v.i32()
+		if version >= transactionCodecLast {
+			x.Spans = v.spans()
+		}
 		d.Partitions = append(d.Partitions, x)
 	}
 	return d

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"bytes"
+	"encoding/hex"
 	"reflect"
 	"testing"
 
@@ -74,8 +75,37 @@ func testTransaction() *Transaction {
 			Ordinal: 5, Outcome: OutcomeAborted, Identity: protocol.ProducerIdentity{ID: 12, Epoch: 2}, EndVersion: 5, Key: "a", DecidedAt: 1000,
 			Park:       Park{ParkOutcomeUnknown, "expired", 9},
 			Cut:        []CutLane{{0, Span{1, 9000}}, {1, Span{3, 4}}},
-			Partitions: []DecidedPartition{{"a", 2, protocol.TopicID{9}, 1 << 40, 8999}, {"b", 0, protocol.TopicID{}, protocol.NoOffset, 1}},
+			Partitions: []DecidedPartition{{"a", 2, protocol.TopicID{9}, 1 << 40, 1<<40 + 9998, 8999, []Span{{1, 20}, {22, 23}}}, {"b", 0, protocol.TopicID{}, protocol.NoOffset, protocol.NoOffset, 1, nil}},
 		},
+	}
+}
+
+// Values of older programs say all but where a transaction ends in a partition.
+func TestOlderValuesOfATransactionAreRead(t *testing.T) {
+	one := testTransaction()
+	for i := range one.Decision.Partitions {
+		one.Decision.Partitions[i].Last, one.Decision.Partitions[i].Spans = protocol.NoOffset, nil
+	}
+	parked, seen := one.Decision, one.Decision
+	parked.Ordinal, parked.Outcome, parked.Cut, parked.Partitions = 4, OutcomeParked, parked.Cut[:1], parked.Partitions[:1]
+	seen.Ordinal, seen.Outcome, seen.Cut, seen.Partitions = 3, OutcomeCommitted, seen.Cut[1:], seen.Partitions[1:]
+	two := *one
+	two.Parked = []Decision{parked}
+	three := two
+	three.Unconfirmed, three.Topics, three.Groups = []Decision{seen}, []string{"x"}, []string{"g", "h"}
+	const head = "066f726465727318064d056f7468657201610962792061207465737407616e6f74686572050218040a0161d00f0f6f7574636f6d652d756e6b6e6f776e" +
+		"076578706972656412020001a7460103010201610409000000000000000000000000000000808080808040ce8c01016200000000000000000000000000000000000102"
+	const atEnd = "01040318040a0161d00f0f6f7574636f6d652d756e6b6e6f776e076578706972656412010001a7460101610409000000000000000000000000000000808080808040ce8c01"
+	const behind = "01030118040a0161d00f0f6f7574636f6d652d756e6b6e6f776e07657870697265641201010301010162000000000000000000000000000000000001020101780201670168"
+	for value, want := range map[string]*Transaction{"01" + head: one, "02" + head + atEnd: &two, "03" + head + atEnd + behind: &three} {
+		b, err := hex.DecodeString(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := dec{b: b, what: "transaction"}
+		if x := decodeTransaction(&v); v.done() != nil || !reflect.DeepEqual(&x, want) {
+			t.Errorf("version %s is read as %+v, %v", value[:2], x, v.done())
+		}
 	}
 }
 

@@ -99,7 +99,7 @@ func (m *Machine) answered(now int64, k Kind, resp kmsg.Response) {
 			}
 		}
 	case *kmsg.TxnOffsetCommitResponse:
-		code, detail, some = m.offsetsCommitted(r)
+		code, detail = m.offsetsCommitted(r)
 	case *kmsg.EndTxnResponse:
 		code = protocol.ErrorCode(r.ErrorCode)
 		if code == protocol.None {
@@ -109,7 +109,9 @@ func (m *Machine) answered(now int64, k Kind, resp kmsg.Response) {
 		m.fatal(Unexpected, protocol.UnknownServerError, fmt.Sprintf("%s was answered with %T", k, resp))
 		return
 	}
-	m.begun = m.begun || some
+	// Under version 2 the broker adds the partition that a group's offsets are kept in, and asks the group whether they may be
+	// committed only then.
+	m.begun = m.begun || some || m.maybe && k == CommitOffsets
 	if detail == "" {
 		detail = code.String()
 	}

@@ -16,6 +16,7 @@ type contents struct {
 	adding     []protocol.TopicPartition        // in the AddPartitions under way
 	offsets    []*GroupOffsets                  // to be committed, the first next
 	refused    []string                         // topics that may not be written to
+	keyless    string                           // the topic that the transaction's own number may not be committed for, or ""
 }
 
 // Partitions is how many partitions the transaction has.
@@ -23,6 +24,9 @@ func (c *contents) Partitions() int { return len(c.partitions) }
 
 // Refused are the topics of this transaction that may not be written to.
 func (c *contents) Refused() []string { return c.refused }
+
+// ProgressRefused is the topic that the transaction's own number may not be committed for, or "". It may be for another one.
+func (c *contents) ProgressRefused() string { return c.keyless }
 
 func (c *contents) refuse(topic string) {
 	if !slices.Contains(c.refused, topic) {
@@ -115,10 +119,10 @@ func (c *contents) partitionsAdded(r *kmsg.AddPartitionsToTxnResponse) (worst pr
 	return worst, detail, some
 }
 
-// offsetsCommitted takes the answer to TxnOffsetCommit. some: one of them was taken.
-func (c *contents) offsetsCommitted(r *kmsg.TxnOffsetCommitResponse) (worst protocol.ErrorCode, detail string, some bool) {
+// offsetsCommitted takes the answer to TxnOffsetCommit.
+func (c *contents) offsetsCommitted(r *kmsg.TxnOffsetCommitResponse) (worst protocol.ErrorCode, detail string) {
 	if len(c.offsets) == 0 {
-		return protocol.None, "", false // the transaction was given up meanwhile
+		return protocol.None, "" // the transaction was given up meanwhile
 	}
 	g := c.offsets[0]
 	var left []Offset
@@ -150,14 +154,13 @@ func (c *contents) offsetsCommitted(r *kmsg.TxnOffsetCommitResponse) (worst prot
 			case protocol.TopicAuthorizationFailed:
 				detail += ": grant READ on topic " + o.Topic
 				if strings.HasPrefix(g.ID, GroupID("")) && len(g.Offsets) == 1 {
-					c.refuse(o.Topic) // its number cannot go with this topic; it may with another one
+					c.keyless = o.Topic
 				}
 			}
 		}
 	}
-	some = len(left) < len(g.Offsets)
 	if g.Offsets = left; len(left) == 0 { // else only what failed is tried again
 		c.offsets = c.offsets[1:]
 	}
-	return worst, detail, some
+	return worst, detail
 }

@@ -218,7 +218,7 @@ func (m *Machine) Begin() bool {
 	}
 	m.enter(InTransaction)
 	clear(m.partitions)
-	m.offsets, m.begun, m.outcome, m.refused = nil, false, NotEnded, nil
+	m.offsets, m.begun, m.outcome, m.refused, m.keyless = nil, false, NotEnded, nil, ""
 	m.cause, m.code, m.err = NoCause, protocol.None, ""
 	return true
 }

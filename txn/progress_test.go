@@ -41,6 +41,7 @@ func TestWhatProgressSaysOfADecidedTransaction(t *testing.T) {
 		{"whoever it is was taken over", Known{SpoolID: "us", TookOver: AnySpool, Ended: true}, []Progress{at(a0, 2, them)}, NothingNew, NothingNew},
 		{"a newer self, and all others taken over", Known{SpoolID: "us", TookOver: AnySpool, Ended: true}, []Progress{at(a0, 2, us)}, Copy, Copy},
 		{"a stranger's offset", ended, []Progress{at(a0, 7, "")}, Foreign, Foreign},
+		{"a stranger's first offset", ended, []Progress{at(a0, 0, "")}, Foreign, Foreign},
 		{"metadata cut short", ended, []Progress{at(a0, 7, "spoold us")}, Foreign, Foreign},
 		{"a new spool", Known{SpoolID: "us"}, nil, NothingNew, NothingNew},
 		{"a new spool, and a former self's progress", Known{SpoolID: "us"}, []Progress{at(a0, 1, us)}, Copy, Copy},

@@ -78,7 +78,7 @@ func (s *settings) accessFiles(name string, o *access.Options) (errs []error) {
 	if err := o.CheckUsers(); err != nil {
 		errs = append(errs, s.located(name+".users", err))
 	}
-	if err := o.CheckCertificates(); err != nil {
+	if _, _, err := o.CheckCertificates(); err != nil {
 		errs = append(errs, s.located(name+".tls.certificate", err))
 	}
 	return errs

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/cmd/spoold/internal/ship/follow"
 	"github.com/spoold/spoold/internal/keytable"
 )
 
@@ -31,12 +32,12 @@ type world struct {
 // Run does what args say (args[0] is the program's name) and returns the exit code.
 // The end of ctx asks a long-running command to stop.
 func (Main) Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env func(string) string) int {
-	w := &world{stdin: stdin, stdout: stdout, stderr: stderr, env: env}
+	out := &output{Writer: stdout}
+	w := &world{stdin: stdin, stdout: out, stderr: stderr, env: env}
 	app := newApp(w)
-	err := app.RunContext(ctx, permute(app, args))
-	var coded *exitError
-	if errors.As(err, &coded) && coded.err == nil {
-		return coded.code // said already
+	err := out.fault(app.RunContext(ctx, permute(app, args)))
+	if said(err) {
+		return codeOf(err)
 	}
 	if err == nil {
 		return exitOK
@@ -45,10 +46,12 @@ func (Main) Run(ctx context.Context, args []string, stdin io.Reader, stdout, std
 	if errors.As(err, &none) {
 		err = &exitError{codeOf(err), fmt.Errorf("%w; --spool DIR or -c FILE name another one", err)}
 	}
-	if errors.Is(err, syscall.ELOOP) {
+	var followed *follow.FileError // else it is of the spool
+	ofSpool := !errors.As(err, &followed)
+	if ofSpool && errors.Is(err, syscall.ELOOP) {
 		err = &exitError{codeOf(err), fmt.Errorf("%w: a file of a spool must be there itself: no symbolic link is followed to it", err)}
 	}
-	if errors.Is(err, syscall.ENOTDIR) {
+	if ofSpool && errors.Is(err, syscall.ENOTDIR) {
 		err = &exitError{codeOf(err), fmt.Errorf("%w: a spool is a directory, and so is all above it", err)}
 	}
 	sayError(stderr, err)
@@ -270,6 +273,9 @@ func noArgs(c *cli.Context) error {
 
 // isTerminal reports whether w may be redrawn.
 func isTerminal(w io.Writer) bool {
+	if o, ok := w.(*output); ok {
+		w = o.Writer
+	}
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }

@@ -74,7 +74,7 @@ func benchOptions(w *world, c *cli.Context) (*bench.Options, error) {
 	if !link {
 		s.cfg.BootstrapServers = []string{"127.0.0.1:1"}
 	}
-	if err := s.validate(); err != nil {
+	if err := s.check(w); err != nil {
 		return nil, err
 	}
 	if err := unused(c.Context, s.cfg.SpoolPath); err != nil {

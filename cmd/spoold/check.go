@@ -55,7 +55,7 @@ func check(w *world, c *cli.Context, dir string) error {
 		}
 	}
 	if err == nil && len(rep.Problems) > 0 {
-		fmt.Fprintf(w.stderr, "spoold: spoold repair %s -o NEW makes a new spool of all that can be vouched for, and leaves this one as it is\n", dir)
+		fmt.Fprintf(w.stderr, "spoold: spoold repair %s -o NEW makes a new spool of all that can be vouched for, and leaves this one as it is\n", shellWord(dir))
 		return &exitError{code: exitProblem}
 	}
 	return err

@@ -55,16 +55,14 @@ func printConfig(w *world, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	nothing := len(s.source) == 0 && len(s.faults) == 0 && s.file == "" // nothing was asked to be checked
+	nothing := len(s.source) == 0 && len(s.faults)+len(s.strays) == 0 && s.file == "" // nothing was asked to be checked
 	if s.cfg.SpoolPath == "" {
 		if s.cfg.SpoolPath, err = w.serveSpool(); err != nil {
 			return err
 		}
 	}
 	rows := s.rows(c.Bool("with-defaults"))
-	for _, warning := range s.warnings() {
-		fmt.Fprintf(w.stderr, "spoold: %s\n", warning)
-	}
+	s.warn(w)
 	if err := writeConfig(w.stdout, rows, c.Bool("json")); err != nil {
 		return err
 	}

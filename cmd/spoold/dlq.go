@@ -52,7 +52,7 @@ func dlqCommand(w *world) *cli.Command {
 			{
 				Name: "export", UsageText: "spoold dlq export [NUMBER…] [--topic TOPIC] [--partition N] [--code CODE] [--older-than DURATION] [--in-doubt] [-o FILE]\n\nExample: keep what is to be dropped:\n\n   spoold dlq export --topic orders -o orders.ndjson\n   spoold dlq drop --topic orders", Usage: "print them with their records as NDJSON, oldest first", ArgsUsage: "[NUMBER…]",
 				Flags:       append(filters(), &cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FILE` to make; default, and -: standard output"}),
-				Description: "One object a line: of the record what export prints (topic, index, partition as it was asked for, timestamp, key, value, headers),\nand serial, refused_by (the partition that refused it; -1: none), code, code_id, message, attempts, at and in_doubt. Nothing is changed.\nA file appears when it is whole; one that is there already is not replaced (exit code 73).",
+				Description: "One object a line: of the record what export prints (topic, index, partition as it was asked for, timestamp, key, value, headers),\nand serial, refused_by (the partition that refused it; -1: none), code, code_id, message, attempts, at and in_doubt. Nothing is changed.\nA file appears when it is whole, or, at damage (exit code 65), with what stands before it; one that is there already is not replaced (exit code 73).",
 				Action:      func(c *cli.Context) error { return dlqExport(w, c) },
 			},
 			{
@@ -121,9 +121,10 @@ func askDaemon[T any](w *world, c *cli.Context, live func(context.Context, *admi
 	defer client.Close()
 	out, err := live(c.Context, client)
 	if errors.Is(err, admin.ErrNoDaemon) {
-		return offline(dir)
+		out, err = offline(dir)
+		return out, damagedSpool(c, dir, false, err)
 	}
-	return out, err
+	return out, damagedSpool(c, dir, true, err)
 }
 
 // dlqFind lists the dead letters that a filter means.
@@ -159,6 +160,9 @@ func dlqList(w *world, c *cli.Context) error {
 		return err
 	}
 	most := c.Int("limit")
+	if most < 0 {
+		return usagef("dlq ls: --limit %d: it must not be below 0", most)
+	}
 	if most <= 0 {
 		most = -1
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/cmd/spoold/internal/admin"
 	"github.com/spoold/spoold/cmd/spoold/internal/doctor"
 )
 
@@ -25,8 +26,9 @@ func doctorCommand(w *world) *cli.Command {
 			"Example: before the first start, and whenever something seems wrong:\n\n" +
 			"   spoold doctor -c /etc/spoold/spoold.yaml -t orders",
 		Description: "It looks at the configuration, the spool's directory, file system and free space, how long a sync takes, descriptors,\n" +
-			"the clock, every bootstrap server and broker, the rights of this user and settings of the topics (those of -t and those\n" +
-			"that the spool holds). It changes nothing: a file that it writes to time the disk is removed. Run it as the daemon's user.\n" +
+			"the clock, certificates that have expired or will soon, every bootstrap server and broker, the rights of this user and\n" +
+			"settings of the topics (those of -t and those that the spool holds). It changes nothing: a file that it writes to time the\n" +
+			"disk is removed. Run it as the daemon's user.\n" +
 			"Exit code 0: all is well or there are warnings; 1: a fault; 78: the configuration has a fault.",
 		Flags: []cli.Flag{
 			configFlag(), brokerFlag(), keyFlag(), spoolFlag("spool.path; default: the daemon's"),
@@ -82,7 +84,9 @@ func (s *settings) found(st *spoold.Status, pid int, looked error) (*spoold.Stat
 	if looked != nil {
 		st = &spoold.Status{}
 	}
-	if pid == 0 {
+	if errors.Is(looked, admin.ErrSilent) {
+		host.Silent = looked.Error()
+	} else if pid == 0 {
 		s.preflight(&host, looked)
 	}
 	host.SpoolFull = st.SpoolFull
@@ -105,10 +109,10 @@ func (s *settings) preflight(h *doctor.Host, looked error) {
 		case errors.Is(err, spoold.ErrForeign):
 			h.Remedy = "put the original back, or, if it is gone: spoold serve --adopt-spool, once"
 		case errors.As(err, &damage):
-			h.Remedy = "with no daemon running: spoold repair " + dir + " -o NEW"
+			h.Remedy = "with no daemon running: spoold repair " + shellWord(dir) + " -o NEW"
 		}
 	case errors.As(looked, &damage):
-		h.Suspect, h.Remedy = looked.Error()+": serve sets it aside and delivers the rest", "spoold check --spool "+dir+" lists what is damaged; spoold ls what is lost, after the start"
+		h.Suspect, h.Remedy = looked.Error()+": serve sets it aside and delivers the rest", "spoold check --spool "+shellWord(dir)+" lists what is damaged; spoold ls what is lost, after the start"
 	}
 }
 
@@ -123,10 +127,11 @@ func (s *settings) examine(ctx context.Context, st *spoold.Status, host doctor.H
 		host.Connections = int(s.own.HTTPMaxConnections)
 	}
 	host.Look(ctx, r)
+	doctor.Certificates(r, s.certificates(), time.Now())
 	if !link {
 		return r
 	}
-	cluster := doctor.Cluster{BatchSize: s.cfg.BatchSize, MaxRequestSize: s.cfg.MaxRequestSize, CreateTopics: s.cfg.TopicsCreate}
+	cluster := doctor.Cluster{BatchSize: s.cfg.BatchSize, MaxRequestSize: s.cfg.MaxRequestSize, CreateTopics: s.cfg.TopicsCreate, Transactions: s.cfg.TransactionalID != ""}
 	cluster.KnownID = st.ClusterID
 	for _, t := range st.Topics {
 		topics = append(topics, t.Topic)

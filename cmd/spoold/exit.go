@@ -77,7 +77,7 @@ func codeOf(err error) int {
 	if errors.As(err, &remote) {
 		return remote.Exit
 	}
-	if errors.Is(err, admin.ErrEnded) {
+	if errors.Is(err, admin.ErrEnded) || errors.Is(err, admin.ErrSilent) {
 		return exitUnavailable
 	}
 	return spoold.ExitCode(err)

@@ -17,7 +17,7 @@ func explainCommand(w *world) *cli.Command {
 	return &cli.Command{
 		Name:      "explain",
 		Usage:     "say what a key means, which values it takes, and its other spellings",
-		UsageText: "spoold config explain KEY… [--json]\n\nExample:\n\n   spoold config explain linger.ms",
+		UsageText: "spoold config explain KEY… [--json]\n\nA key in any of its spellings, or its environment variable.\n\nExample:\n\n   spoold config explain linger.ms",
 		Flags:     []cli.Flag{jsonFlag()},
 		Action: func(c *cli.Context) error {
 			if !c.Args().Present() {
@@ -54,17 +54,20 @@ func keyDocs() []keyDoc {
 		docs = append(docs, keyDoc{Key: k})
 	}
 	for _, s := range daemonTable.Specs() {
-		docs = append(docs, keyDoc{spoold.Key{Name: s.Name, Aliases: s.Aliases, Kind: string(s.Kind), Default: s.Default, Min: s.Min, Max: s.Max,
-			Choices: s.Choices, Help: s.Help, Note: s.Note, Secret: s.Secret, Works: true}, true})
+		docs = append(docs, keyDoc{spoold.Key{Name: s.Name, Aliases: s.Aliases, Kind: string(s.Kind), Default: s.Default, Min: s.Min, Max: s.Max, Also: s.Also, Range: s.Range(),
+			Choices: s.Choices, Help: s.Help, Note: s.Note, Secret: s.Secret, References: s.Secret || s.References, Works: true}, true})
 	}
 	return docs
 }
 
 func findKey(key string) (keyDoc, error) {
 	for _, k := range keyDocs() {
-		if k.Name == key || slices.Contains(k.Aliases, key) || strings.HasSuffix(k.Name, ".") && strings.HasPrefix(key, k.Name) {
+		if k.Name == key || slices.Contains(k.Aliases, key) || k.Works && isVariable(key, append([]string{k.Name}, k.Aliases...)) || strings.HasSuffix(k.Name, ".") && strings.HasPrefix(key, k.Name) {
 			return k, nil
 		}
+	}
+	if strings.HasPrefix(key, envPrefix) {
+		return keyDoc{}, exitf(exitUsage, "config explain %s: %w", key, unknownVariable(key))
 	}
 	return keyDoc{}, exitf(exitUsage, "config explain %s: %w", key, keytable.Unknown(key, names()))
 }
@@ -78,19 +81,17 @@ var types = map[string]string{
 // values says what may be given.
 func (k *keyDoc) values() string {
 	text := types[k.Kind] + strings.Join(k.Choices, ", ")
-	switch k.Kind {
-	case "int", "size", "ms", "duration":
-		if k.Max != 0 || k.Min != 0 {
-			text += fmt.Sprintf("; from %s to %s", k.bound(k.Min), k.bound(k.Max))
-		}
+	if k.Range != "" {
+		text += "; " + k.Range
 	}
 	if k.Secret {
-		text += "; never printed; may be ${env:NAME} or ${file:PATH}"
+		text += "; never printed"
+	}
+	if k.References {
+		text += "; may be ${env:NAME} or ${file:PATH}"
 	}
 	return text
 }
-
-func (k *keyDoc) bound(n int64) string { return keytable.Show(keytable.Kind(k.Kind), n) }
 
 // effect says what becomes of a key that does not work.
 func (k *keyDoc) effect() string {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,7 +23,7 @@ func flushCommand(w *world) *cli.Command {
 		UsageText: "spoold flush [-b HOST:PORT] [--spool DIR | -c FILE] [flags]\n\n" +
 			"Example: after an interrupted spoold produce, whose input is not to be read again:\n\n   spoold flush -b localhost:9092",
 		Description: "Without --spool it takes all spools that produce and ship made for this user, or with -b those of that cluster. A spool\n" +
-			"that a daemon has is waited for. Exit codes: 0 nothing is pending any more; 1 the cluster refused records; 69 the cluster did not answer\n" +
+			"that a daemon has is waited for. Exit codes: 0 all is delivered; 1 records were refused, expired, or lost by damage to a spool; 69 the cluster did not answer\n" +
 			"in time and the records stay spooled; 75 a spool is in use by another run; 78 configuration; 64 usage.",
 		Flags: []cli.Flag{
 			configFlag(), brokerFlag(), keyFlag(), spoolFlag("default: all that produce and ship made"),
@@ -43,6 +45,7 @@ type flushed struct {
 	Acked        uint64 `json:"acked"`
 	Pending      uint64 `json:"pending"`
 	DeadLettered uint64 `json:"dead_lettered"`
+	Lost         uint64 `json:"lost"`       // by damage to a spool
 	Unreadable   int    `json:"unreadable"` // spools that could not be looked into: what is pending there is not counted
 }
 
@@ -51,6 +54,12 @@ func (f *flushed) line() string {
 	text := "nothing is pending"
 	if f.Spools > 0 {
 		text = fmt.Sprintf("%s acked, %s pending in %s", plural(f.Acked, "record"), comma(f.Pending), plural(f.Spools, "spool"))
+		if f.DeadLettered > 0 {
+			text += fmt.Sprintf(", %s dead-lettered", comma(f.DeadLettered))
+		}
+		if f.Lost > 0 {
+			text += fmt.Sprintf(", %s lost", comma(f.Lost))
+		}
 	} else if f.Unreadable > 0 {
 		text = "nothing was delivered"
 	}
@@ -71,7 +80,8 @@ type flushing struct {
 func flush(w *world, c *cli.Context) error {
 	s, err := readSettings(w, c)
 	if err == nil {
-		err = joinCoded(s.faults)
+		s.warn(w)
+		err = joinCoded(slices.Concat(s.faults, s.strays))
 	}
 	if err != nil {
 		return err
@@ -175,6 +185,7 @@ func (f *flushing) one(ctx context.Context, cfg spoold.Config) bool {
 	f.sum.Acked += out.Acked
 	f.sum.Pending += out.Pending
 	f.sum.DeadLettered += out.DeadLettered
+	f.sum.Lost += out.Lost
 	f.sum.Unreadable += out.Unreadable
 	f.err = errors.Join(f.err, err)
 	return out.Pending == 0
@@ -182,7 +193,10 @@ func (f *flushing) one(ctx context.Context, cfg spoold.Config) bool {
 
 func flushSpool(ctx context.Context, w *world, cfg spoold.Config) (out flushed, err error) {
 	before, pid, err := lookAt(ctx, cfg.SpoolPath)
+	var corrupt *spoold.CorruptError
 	switch {
+	case errors.As(err, &corrupt): // a start sets aside what it can, or says that it cannot
+		before, pid = &spoold.Status{}, 0
 	case err != nil:
 		return flushed{Unreadable: 1}, err
 	case before.Pending == 0:
@@ -195,8 +209,13 @@ func flushSpool(ctx context.Context, w *world, cfg spoold.Config) (out flushed, 
 		return out, usagef("flush: it is not known which cluster %s is for: use -b HOST:PORT or -c FILE", cfg.SpoolPath)
 	}
 	d, err := openDirs(ctx, &settings{cfg: cfg}, &family{dirs: []string{cfg.SpoolPath}}, nil, nil)
-	if err != nil {
+	switch {
+	case err != nil && corrupt != nil:
+		return flushed{Unreadable: 1}, err
+	case err != nil:
 		return out, err
+	case corrupt != nil:
+		before.Pending = d.pending()
 	}
 	// Others may be delivered at the same time: lines, and no bar.
 	shown := &progress{out: w.stderr, notes: lagNotes{where: cfg.SpoolPath}, lag: d.lag, line: func() string {
@@ -207,7 +226,7 @@ func flushSpool(ctx context.Context, w *world, cfg spoold.Config) (out flushed, 
 	err = d.awaitAcks(ctx, time.Hour, func() string { return "spoold flush" + d.flushArgs() + " delivers it" })
 	stop()
 	err = errors.Join(err, d.close(ctx))
-	out.Acked, out.Pending, out.DeadLettered = d.acked(), d.pending(), d.deadLettered()
+	out.Acked, out.Pending, out.DeadLettered, out.Lost = d.acked(), d.pending(), d.deadLettered(), d.lost()
 	return out, err
 }
 
@@ -218,9 +237,11 @@ func watchSpool(ctx context.Context, dir string, before *spoold.Status) (out flu
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for now := before; ; {
-		out = flushed{Spools: 1, Acked: now.Acked - before.Acked, Pending: now.Pending, DeadLettered: now.DeadLettered - before.DeadLettered}
+		out = flushed{
+			Spools: 1, Acked: now.Acked - before.Acked, Pending: now.Pending, DeadLettered: now.DeadLettered - before.DeadLettered, Lost: now.Lost - before.Lost,
+		}
 		if now.Pending == 0 {
-			return out, nil
+			return out, undelivered(before, now, dir)
 		}
 		select {
 		case <-ctx.Done():
@@ -231,4 +252,25 @@ func watchSpool(ctx context.Context, dir string, before *spoold.Status) (out flu
 			return out, fmt.Errorf("the daemon on %s does not answer any more: %w", dir, err)
 		}
 	}
+}
+
+// undelivered says so when records that a daemon had went another way than to the cluster.
+func undelivered(before, now *spoold.Status, dir string) error {
+	var what []string
+	for _, x := range []struct {
+		n   uint64
+		how string
+	}{
+		{now.DeadLettered - before.DeadLettered, "put to the dead letters, see spoold dlq ls"},
+		{now.Expired - before.Expired, "expired or dropped by policy"},
+		{now.Lost - before.Lost, "lost by damage to the spool, see spoold ls"},
+	} {
+		if x.n > 0 {
+			what = append(what, plural(x.n, "record")+" "+x.how)
+		}
+	}
+	if len(what) == 0 {
+		return nil
+	}
+	return exitf(exitProblem, "not delivered of %s: %s", dir, strings.Join(what, "; "))
 }

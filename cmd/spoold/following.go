@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -28,6 +29,7 @@ type followedSection struct {
 	follower *follow.Follower
 	cancel   context.CancelFunc
 	ended    chan struct{}
+	err      error // why it ended; written before ended is closed
 }
 
 // followFiles follows the files of every section until stop is called.
@@ -94,10 +96,11 @@ func (w *following) start(sec *shipSection) error {
 	}
 	log.Info("following files", "event", "ship.start", "topic", sec.shape.template.Topic, "files", o.Patterns)
 	ctx, cancel := context.WithCancel(w.ctx)
-	followed := &followedSection{sec, f, cancel, make(chan struct{})}
+	followed := &followedSection{shipSection: sec, follower: f, cancel: cancel, ended: make(chan struct{})}
 	go func() {
 		defer close(followed.ended)
-		if err := f.Run(ctx); err != nil && d.producer.Err() == nil {
+		err := f.Run(ctx)
+		if followed.err = err; err != nil && d.producer.Err() == nil {
 			log.Error(fmt.Sprintf("the files of section %s are not followed any more", sec.name), "event", "ship.stopped", "err", err)
 		}
 	}()
@@ -128,21 +131,24 @@ func (w *following) status() []spoold.FollowedFiles {
 	for _, name := range slices.Sorted(maps.Keys(list)) {
 		f := list[name]
 		s := f.follower.Stats()
-		running := true
+		followed := spoold.FollowedFiles{
+			Section: name, Topic: f.shape.template.Topic, Running: true,
+			Files: s.Files, Records: s.Records, Bytes: s.Bytes, TooLong: s.TooLong, Gaps: s.Gaps, GapBytes: s.GapBytes,
+			Unreadable: s.Unreadable, Problem: s.Problem,
+		}
 		select {
 		case <-f.ended:
-			running = false
+			if followed.Running = false; f.err != nil {
+				followed.Error = f.err.Error()
+			}
 		default:
 		}
-		out = append(out, spoold.FollowedFiles{
-			Section: name, Topic: f.shape.template.Topic, Running: running,
-			Files: s.Files, Records: s.Records, Bytes: s.Bytes, TooLong: s.TooLong, Gaps: s.Gaps, GapBytes: s.GapBytes,
-		})
+		out = append(out, followed)
 	}
 	return out
 }
 
-// watchedProducer is the Producer as admin looks at it: with the files that the daemon follows.
+// watchedProducer is the Producer as admin looks at it: with the files that the daemon follows, and its listeners' certificates.
 type watchedProducer struct {
 	*spoold.Producer
 	d *daemon
@@ -151,7 +157,7 @@ type watchedProducer struct {
 func (p watchedProducer) Status() *spoold.Status {
 	st := *p.Producer.Status()
 	st.Followed = p.d.following.Load().status()
-	return &st
+	return p.d.withCertificates(&st)
 }
 
 // printFollowed is a line of status for each section.
@@ -162,8 +168,13 @@ func printFollowed(b *strings.Builder, list []spoold.FollowedFiles) {
 		if f.Gaps > 0 {
 			fmt.Fprintf(b, "   %s of %s or more", plural(uint64(f.Gaps), "gap"), bytesOf(f.GapBytes))
 		}
-		if !f.Running {
-			b.WriteString("   stopped by an error, see the log")
+		switch {
+		case !f.Running:
+			fmt.Fprintf(b, "   STOPPED: %s", cmp.Or(f.Error, "spoold is stopping"))
+		case f.Unreadable == 1:
+			fmt.Fprintf(b, "   cannot be read: %s", f.Problem)
+		case f.Unreadable > 1:
+			fmt.Fprintf(b, "   %s cannot be read, such as %s", plural(uint64(f.Unreadable), "path"), f.Problem)
 		}
 		b.WriteString("\n")
 	}

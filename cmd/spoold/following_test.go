@@ -79,3 +79,40 @@ func TestGapsOfFilesAreInStatusAndMetrics(t *testing.T) {
 		t.Errorf("%v: %s", err, text)
 	}
 }
+
+// A section that had stopped, or had files that it may not read, was healthy for the status' exit code, and the reason was in the log alone.
+func TestStatusSaysWhyFilesAreNotFollowed(t *testing.T) {
+	broker := startBroker(t)
+	dir := t.TempDir()
+	long, loop := filepath.Join(dir, "long.log"), filepath.Join(dir, "loop.log")
+	writeFile(t, long, strings.Repeat("x", 2000)+"\n")
+	if err := os.Symlink(loop, loop); err != nil { // which nobody can read, the superuser included
+		t.Fatal(err)
+	}
+	conf := filepath.Join(dir, "spoold.yaml")
+	writeFile(t, conf, "max.request.size: 1500\nship:\n  long: {files: ["+long+"], poll: 100ms}\n  loop: {files: ['"+filepath.Join(dir, "l?op.log")+"'], poll: 100ms}\n")
+	spool := filepath.Join(dir, "spool")
+	d := startDaemon(t, spool, "-b", broker, "-c", conf)
+	await(t, func() bool {
+		f := statusOf(t, spool).Followed
+		return len(f) == 2 && !f[0].Running && f[1].Unreadable == 1
+	})
+	code, out, _ := run(t, "", "status", "--spool", spool)
+	for _, want := range []string{"files     long to long: 1 file, 0 records   STOPPED: " + long + ": the line at byte 0 is larger", "cannot be read: " + loop + ": too many levels of symbolic links"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("status has not %q:\n%s", want, out)
+		}
+	}
+	if code != statusDegraded {
+		t.Errorf("exit code %d, want %d", code, statusDegraded)
+	}
+	resp, err := http.Get(d.admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || !strings.Contains(string(text), `spoold_ship_unreadable{section="loop"} 1`) || !strings.Contains(string(text), `spoold_ship_running{section="long"} 0`) {
+		t.Errorf("%v: %s", err, text)
+	}
+}

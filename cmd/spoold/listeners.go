@@ -65,7 +65,7 @@ func (d *daemon) protect(name string, ln net.Listener, o access.Options) (net.Li
 	for _, warning := range warnings {
 		d.log.Warn(warning, "event", "config.insecure", "listener", name)
 	}
-	d.gates = append(d.gates, gate)
+	d.addGate(name, gate)
 	if c := gate.TLS(); c != nil {
 		ln = tls.NewListener(ln, c)
 	}
@@ -77,9 +77,9 @@ func (d *daemon) protect(name string, ln net.Listener, o access.Options) (net.Li
 
 // reloadAccess reads files of users and certificates again.
 func (d *daemon) reloadAccess() error {
-	errs := make([]error, len(d.gates))
-	for i, gate := range d.gates {
-		errs[i] = gate.Reload()
+	var errs []error
+	for _, gate := range d.allGates() {
+		errs = append(errs, gate.Reload())
 	}
 	return errors.Join(errs...)
 }

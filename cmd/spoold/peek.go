@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -42,7 +43,8 @@ func exportCommand(w *world) *cli.Command {
 		UsageText: "spoold export [TOPIC] [--spool DIR | -c FILE]\n\n" +
 			"Example: keep what is in a spool before it is given up:\n\n   spoold export --spool /var/lib/spoold > pending.ndjson",
 		Description: "One object a line: topic, index, partition (as it was asked for; -1: none), timestamp (ms since 1970), key and value (base64; null\n" +
-			"is null) and headers. Records stand in their topic's order. It works with the daemon running or not, and changes nothing.",
+			"is null) and headers. Records stand in their topic's order. It works with the daemon running or not, and changes nothing. At damage it ends\n" +
+			"with exit code 65, and says behind which record; with the daemon running all that stands before it is printed.",
 		Flags: []cli.Flag{configFlag(), spoolFlag("default: the daemon's")},
 		Action: func(c *cli.Context) error {
 			topic, err := topicArg(c, "export")
@@ -70,6 +72,7 @@ func pending(w *world, c *cli.Context, topic string, most int, asJSON bool) erro
 	out := bufio.NewWriter(w.stdout)
 	lines := json.NewEncoder(out)
 	n := 0
+	var last spoold.PendingRecord
 	var failed error
 	yield := func(p *spoold.PendingRecord) bool {
 		if asJSON {
@@ -78,11 +81,13 @@ func pending(w *world, c *cli.Context, topic string, most int, asJSON bool) erro
 			failed = showPending(out, p)
 		}
 		n++
+		last = *p
 		return failed == nil && n != most
 	}
+	live := true
 	err = admin.Pending(c.Context, dir, topic, yield)
 	if errors.Is(err, admin.ErrNoDaemon) {
-		err = damagedSpool(dir, spoold.InspectPending(dir, topic, yield))
+		live, err = false, spoold.InspectPending(dir, topic, yield)
 	}
 	if err == nil && n == 0 && topic != "" {
 		if err = knownTopic(c, dir, topic); err != nil {
@@ -92,16 +97,30 @@ func pending(w *world, c *cli.Context, topic string, most int, asJSON bool) erro
 	if err == nil && n == 0 && !asJSON {
 		fmt.Fprintln(out, "no record is pending")
 	}
-	return errors.Join(err, failed, out.Flush())
+	if err != nil && n > 0 {
+		err = fmt.Errorf("%s: it ended after %s, the last of them index %d of topic %s: %w", nameOf(c), plural(n, "record"), last.Index, last.Topic, err)
+	}
+	return errors.Join(damagedSpool(c, dir, live, err), failed, out.Flush())
 }
 
-// damagedSpool adds to an error of reading a spool what to do about damage.
-func damagedSpool(dir string, err error) error {
-	var damage *spoold.CorruptError
-	if errors.As(err, &damage) {
-		err = fmt.Errorf("%w; spoold repair %s -o NEW makes a spool of what can be read. Where the damage is in an older segment than the newest, spoold flush and serve set it aside and deliver the rest; in the newest, or where a file is missing, they refuse (exit code 65): spoold doctor says which", err, dir)
+// damagedSpool adds to an error of reading a spool what to do about damage. live: a daemon has it.
+func damagedSpool(c *cli.Context, dir string, live bool, err error) error {
+	if err == nil || codeOf(err) != exitCorrupt {
+		return err
 	}
-	return err
+	var damage *spoold.CorruptError
+	var told *admin.Failure
+	if !errors.As(err, &damage) && !(errors.As(err, &told) && strings.Contains(told.Message, "damaged")) {
+		return err // a spool that was moved, or of a newer version
+	}
+	when := ""
+	if live {
+		if c.String("url") != "" {
+			dir = "SPOOL"
+		}
+		when = ", when the daemon has been stopped"
+	}
+	return fmt.Errorf("%w; spoold repair %s -o NEW makes a spool of what can be read%s. Where the damage is in an older segment than the newest, spoold flush and serve set it aside and deliver the rest; in the newest, or where a file is missing, they refuse (exit code 65): spoold doctor says which", err, shellWord(dir), when)
 }
 
 // knownTopic is an error if no record was ever spooled for a topic.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,6 +30,88 @@ func TestPeekAndExportOfADamagedSpoolNameTheWayOut(t *testing.T) {
 		if code != 65 || !strings.Contains(errs, "spoold repair "+spool+" -o NEW") {
 			t.Errorf("%s: code %d, %s", command, code, errs)
 		}
+	}
+}
+
+// damage changes a text in a spool's file, in its place: a daemon may have it mapped.
+func damage(t *testing.T, spool, from, to string) {
+	t.Helper()
+	file, err := os.OpenFile(filepath.Join(spool, "spoold-00000001.db"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	all, err := io.ReadAll(file)
+	at := bytes.Index(all, []byte(from))
+	if err != nil || at < 0 {
+		t.Fatalf("%q is not in the file, %v", from, err)
+	}
+	for ; at >= 0 && err == nil; at = bytes.Index(all, []byte(from)) {
+		_, err = file.WriteAt([]byte(to), int64(at))
+		copy(all[at:], to)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What stands before the damage is printed, with the daemon or without it, and the error says where it ended.
+func TestExportsEndAtDamageWithItsExitCodeAndAllThatStandsBeforeIt(t *testing.T) {
+	t.Parallel()
+	for _, live := range []bool{true, false} {
+		t.Run(fmt.Sprint("live ", live), func(t *testing.T) {
+			t.Parallel()
+			spool := filepath.Join(t.TempDir(), "spool")
+			d := startDaemon(t, spool, "-b", startBroker(t), "-X", "topics.create=false", "-X", "spool.settle.ms=10")
+			for _, topic := range []string{"dead", "late"} {
+				for _, value := range []string{"first", "needle", "last"} {
+					if code, text := d.post(t, "/topics/"+topic, "", `{"records":[{"value":"`+topic+" "+value+`"}]}`); code != 200 {
+						t.Fatalf("%d %s", code, text)
+					}
+				}
+			}
+			trouble(t, spool, "dead", "the topic does not exist")
+			resolveOK(t, "put to the dead letters", "dead", "--dead-letter", "--spool", spool)
+			if !live {
+				d.stop(t)
+			}
+			damage(t, spool, "needle", "noodle")
+			file := filepath.Join(t.TempDir(), "kept.ndjson")
+			way := "spoold repair " + spool + " -o NEW"
+			for _, tt := range []struct {
+				args                []string
+				last, where, nowhow string
+			}{
+				{[]string{"export", "late"}, `"index":0`, "export: it ended after 1 record, the last of them index 0 of topic late: ", way},
+				{[]string{"peek"}, "late first", "peek: it ended after 1 record, the last of them index 0 of topic late: ", way},
+				{[]string{"dlq", "export"}, `"serial":1`, "dlq export: it ended after 1 dead letter, the last of them number 1: ", way},
+				{[]string{"dlq", "export", "-o", file}, "", "the last of them number 1: ", file + " has the 1 dead letter before it"},
+				{[]string{"dlq", "show", "2"}, "", "", way},
+			} {
+				if !live { // what a spool is in the whole is looked at first
+					tt.last, tt.where = "", ""
+				}
+				code, out, errs := run(t, "", append(tt.args, "--spool", spool)...)
+				if code != exitCorrupt || !strings.Contains(out, tt.last) || strings.Count(out, "\n") > 5 || !strings.Contains(errs, tt.where) || live && !strings.Contains(errs, tt.nowhow) ||
+					!strings.Contains(errs, way) || !strings.Contains(errs, "spoold-00000001.db") || live != strings.Contains(errs, "when the daemon has been stopped") {
+					t.Errorf("%q: code %d, want %d; %q in %s; %q and %q in %s", tt.args, code, exitCorrupt, tt.last, out, tt.where, tt.nowhow, errs)
+				}
+			}
+			kept, err := os.ReadFile(file)
+			if live && (err != nil || strings.Count(string(kept), "\n") != 1) || !live && err == nil {
+				t.Errorf("the file holds %s, %v: want one dead letter with a daemon, and no file without", kept, err)
+			}
+			if code, out, errs := run(t, "", "dlq", "ls", "--spool", spool); live && (code != exitOK || !strings.Contains(out, "3 dead letters")) || !live && (code != exitCorrupt || !strings.Contains(errs, way)) {
+				t.Errorf("dlq ls: code %d, %s%s", code, out, errs)
+			}
+			want := exitProblem
+			if live {
+				want = exitTemporary
+			}
+			if code, out, errs := run(t, "", "check", "--spool", spool); code != want {
+				t.Errorf("check: code %d, want %d: %s%s", code, want, out, errs)
+			}
+		})
 	}
 }
 

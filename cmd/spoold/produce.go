@@ -24,7 +24,7 @@ func produceCommand(w *world) *cli.Command {
 		Description: "Each record is on disk before it is sent. A CR in front of the delimiter is part of the record. With -l, how far the file was read is kept with its records: after any\n" +
 			"interruption the same command goes on where it was, and the file is delivered once. Input from stdin cannot be known again: run\n" +
 			"spoold flush to deliver what is pending, and give the rest of the input to a new run. Exit codes: 0 all that was waited for\n" +
-			"happened; 1 a record over the limit (--too-long fail), or dead letters; 69 the cluster did not answer in time and the records\n" +
+			"happened; 1 a record over the limit (--too-long fail), dead letters, or records lost by damage to the spool; 69 the cluster did not answer in time and the records\n" +
 			"stay spooled; 75 spool locked or full; 78 configuration; 64 usage, or a partition (-p) that the topic does not have.",
 		Flags: append(append(shapeFlags(), unitFlags()...),
 			&cli.StringFlag{Name: "D", Value: `\n`, Usage: "records are separated by `DELIM`; \\n, \\t, \\0 and \\xHH are understood"},
@@ -101,7 +101,7 @@ func produceOptions(w *world, c *cli.Context) (o produceOpts, s *settings, err e
 	if !o.exact {
 		s.cfg.SpoolPath = "." // is chosen when the cluster is known
 	}
-	return o, s, s.validate()
+	return o, s, s.check(w)
 }
 
 // produced is what a run came to; --json prints it.

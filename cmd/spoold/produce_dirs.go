@@ -8,7 +8,6 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spoold/spoold"
@@ -85,7 +84,7 @@ func (d *produceDirs) openOne(ctx context.Context, dir string, log *slog.Logger)
 	if cfg.TransactionalID == "" {
 		cfg.TransactionalID = transactionalIDOf(dir)
 	}
-	env := spoold.Env{Hooks: spoold.Hooks{RecordDeadLettered: d.refused.hook, RecordsDropped: d.refused.drop}, Logger: log}
+	env := spoold.Env{Hooks: spoold.Hooks{RecordDeadLettered: d.refused.hook, RecordsDropped: d.refused.drop, SegmentDamaged: d.refused.damage}, Logger: log}
 	if d.own == nil {
 		env.Dial = d.gatedDial
 	}
@@ -198,7 +197,7 @@ func (d *produceDirs) refusedError() error {
 	}
 	see := "spoold dlq ls shows it"
 	if d.family.exact() {
-		see = "spoold dlq ls --spool " + d.ownDir + " shows it"
+		see = "spoold dlq ls --spool " + shellWord(d.ownDir) + " shows it"
 	}
 	return exitf(exitProblem, "%s: %s in %s%s; %s", what, kept, d.where(), why, see)
 }
@@ -220,7 +219,7 @@ func (d *produceDirs) hasPartition(ctx context.Context, command string, r *spool
 func (d *produceDirs) sum(sent uint64) produced {
 	out := produced{Accepted: sent, Spooled: sent, Pending: d.pending(), DeadLettered: d.deadLettered(), Recovered: d.recovered()}
 	acked := d.acked()
-	out.recoveredAcked = min(acked, out.Recovered)
+	out.recoveredAcked = min(acked, out.Recovered-min(d.lost(), out.Recovered))
 	out.Acked = min(acked-out.recoveredAcked, sent)
 	return out
 }
@@ -250,6 +249,12 @@ func (d *produceDirs) deadLettered() (n uint64) {
 	return max(n, d.refused.count())
 }
 
+// lost counts what damage took of what was pending when the spools were opened.
+func (d *produceDirs) lost() (n uint64) {
+	d.each(func(now *spoold.Status, base spoold.Status) { n += now.Lost - base.Lost })
+	return n
+}
+
 func (d *produceDirs) recovered() uint64 {
 	n := d.base.Pending
 	for _, o := range d.others {
@@ -268,7 +273,7 @@ func (d *produceDirs) where() string {
 }
 
 // close ends every producer. It does not wait for the cluster: whoever wanted that has
-// waited already.
+// waited already. The error also says what damage to the spools has taken, whatever the run waited for.
 func (d *produceDirs) close(ctx context.Context) error {
 	d.endDrain()
 	<-d.drained
@@ -278,7 +283,7 @@ func (d *produceDirs) close(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	return errors.Join(d.own.Close(ctx), d.abandon(), recorded)
+	return errors.Join(d.own.Close(ctx), d.abandon(), recorded, d.refused.lostError())
 }
 
 // abandon closes the others.
@@ -300,13 +305,13 @@ func (d *produceDirs) trouble() string {
 			text = fmt.Sprintf(" (link down: %s)", now.LinkError)
 		}
 		if x := now.Transaction; x != nil && x.Fenced != "" {
-			text = fmt.Sprintf(" (%s; here: spoold txn take-over --spool %s)", x.Fenced, now.SpoolPath)
+			text = fmt.Sprintf(" (%s; here: spoold txn take-over --spool %s)", x.Fenced, shellWord(now.SpoolPath))
 			return
 		}
 		for i := range now.Topics {
 			t := &now.Topics[i]
 			if t.Trouble != "" {
-				text = fmt.Sprintf(", once this is mended: topic %s is %s: %s; see spoold resolve %s --spool %s", t.Topic, t.State, t.Trouble, t.Topic, now.SpoolPath)
+				text = fmt.Sprintf(", once this is mended: topic %s is %s: %s; see spoold resolve %s --spool %s", t.Topic, t.State, t.Trouble, t.Topic, shellWord(now.SpoolPath))
 			} else if t.Detail != "" {
 				text = fmt.Sprintf(" (topic %s is %s: %s)", t.Topic, t.State, t.Detail)
 			}
@@ -318,56 +323,4 @@ func (d *produceDirs) trouble() string {
 		}
 	})
 	return text
-}
-
-// refusals keeps how many records the cluster refused, and why it did the last.
-type refusals struct {
-	mu      sync.Mutex
-	n       uint64
-	last    string
-	dropped int // by policy
-	rule    string
-}
-
-func (r *refusals) hook(e spoold.RecordDeadLettered) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.n++
-	r.last = e.Code.String()
-	if e.Message != "" {
-		r.last += ": " + e.Message
-	}
-}
-
-// drop notes what policy dropped.
-func (r *refusals) drop(e spoold.RecordsDropped) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.dropped += e.Records
-	r.rule = e.Rule + " (" + e.Why + ")"
-}
-
-// droppedError says what policy dropped of the spools in where, or nil.
-func (r *refusals) droppedError(where string) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.dropped == 0 {
-		return nil
-	}
-	return exitf(exitProblem, "%s dropped, not delivered: %s; spoold ls names the places, in %s", plural(r.dropped, "record"), r.rule, where)
-}
-
-func (r *refusals) count() uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.n
-}
-
-func (r *refusals) text() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.last == "" {
-		return ""
-	}
-	return " (" + r.last + ")"
 }

@@ -15,7 +15,7 @@ func (d *produceDirs) flushArgs() string {
 	}
 	args := " -b " + servers + d.security()
 	if d.family.exact() {
-		args += " --spool " + d.ownDir
+		args += " --spool " + shellWord(d.ownDir)
 	}
 	return args
 }
@@ -30,12 +30,18 @@ func (d *produceDirs) security() (args string) {
 		value, _ := d.cfg.Get(k.Name)
 		if k.Secret || withoutCredentials(value) != value || strings.ContainsAny(value, "\r\n") {
 			value = "…" // as it was given
-		} else if strings.ContainsAny(value, " \t'\"\\$`&|;<>()*?[]#~!{}") {
-			value = "'" + strings.ReplaceAll(value, "'", `'\''`) + "'"
 		}
-		args += " -X " + k.Name + "=" + value
+		args += " -X " + k.Name + "=" + shellWord(value)
 	}
 	return args
+}
+
+// shellWord is a text as it is typed.
+func shellWord(text string) string {
+	if strings.ContainsAny(text, " \t'\"\\$`&|;<>()*?[]#~!{}") {
+		return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+	}
+	return text
 }
 
 // owner is the id of the cluster that the spool belongs to if the brokers are of another one, or else "".

@@ -6,13 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 	"time"
 
 	"github.com/dustin/go-humanize"
-	"golang.org/x/sys/unix"
 
 	"github.com/spoold/spoold"
 	"github.com/spoold/spoold/cmd/spoold/internal/ship"
@@ -290,26 +288,4 @@ func (r *produceRun) say(p produced) error {
 }
 
 // encodeResult prints the object that scripts read.
-func encodeResult(w *world, v any) error {
-	if f, ok := w.stdout.(*os.File); ok && wasClosed(f) {
-		return exitf(exitIO, "the result cannot be written to stdout: it is closed")
-	}
-	if err := json.NewEncoder(w.stdout).Encode(v); err != nil {
-		return exitf(exitIO, "the result cannot be written to stdout: %w", err)
-	}
-	return nil
-}
-
-// wasClosed reports whether the program was started without this file. The runtime puts the null device in its place, open for
-// reading, too, as no shell opens it for output.
-func wasClosed(f *os.File) bool {
-	flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0)
-	if err != nil {
-		return true
-	}
-	var own, null unix.Stat_t
-	if unix.Fstat(int(f.Fd()), &own) != nil || unix.Stat(os.DevNull, &null) != nil {
-		return false
-	}
-	return own.Rdev == null.Rdev && own.Mode&unix.S_IFMT == unix.S_IFCHR && flags&unix.O_ACCMODE == unix.O_RDWR
-}
+func encodeResult(w *world, v any) error { return json.NewEncoder(w.stdout).Encode(v) }

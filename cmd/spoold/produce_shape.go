@@ -66,8 +66,8 @@ func shape(c *cli.Context) (s recordShape, err error) {
 	}
 	if c.IsSet("p") {
 		n, err := strconv.ParseInt(c.String("p"), 10, 32)
-		if err != nil || n < 0 {
-			return s, usagef("%s: -p %s: it must be a number from 0", name, c.String("p"))
+		if err != nil || n < 0 || n > spoold.MaxPartition {
+			return s, usagef("%s: -p %s: it must be a number from 0 to %d", name, c.String("p"), spoold.MaxPartition)
 		}
 		s.template.Partition = spoold.ToPartition(int32(n))
 	}

@@ -56,7 +56,7 @@ func lagOf(s *spoold.Status) lag {
 		for _, p := range t.Partitions {
 			if p.ParkReason != "" {
 				at := fmt.Sprintf("%s:%d", t.Topic, p.Partition)
-				return lag{state: at + " parked", why: fmt.Sprintf("%s is parked (%s): see spoold resolve %s --spool %s", at, p.ParkReason, at, s.SpoolPath)}
+				return lag{state: at + " parked", why: fmt.Sprintf("%s is parked (%s): see spoold resolve %s --spool %s", at, p.ParkReason, at, shellWord(s.SpoolPath))}
 			}
 		}
 	}

@@ -17,7 +17,12 @@ Keys stand in a YAML file (` + "`-c spoold.yaml`" + `; maps may be nested, and K
 (` + "`SPOOLD_LINGER_MS`" + ` sets ` + "`linger.ms`" + `), or on the command line (` + "`-X linger.ms=20`" + `). What is said later in this list wins, and flags of their own win over all.
 ` + "`spoold config print`" + ` shows what they come to and where each value is from. Two spellings of one key in one place are an error, and so is a key that is not known.
 
-Secrets may be given as ` + "`${env:NAME}`" + ` or ` + "`${file:PATH}`" + `, also within a JAAS line. They are never printed. Files of certificates, keys, tokens and passwords are
+A variable of the environment that begins with ` + "`SPOOLD_`" + ` and sets no key is an error, too. What Kubernetes and Docker set for services with such names is passed by (` + "`SPOOLD_SERVICE_HOST`" + `,
+` + "`SPOOLD_PORT_8082_TCP`" + `), and so is a variable that a value refers to (` + "`${env:SPOOLD_KAFKA_PASSWORD}`" + `). An empty variable is not set. A YAML file is one document.
+
+Sizes are bytes: ` + "`64KiB`" + ` and ` + "`64k`" + ` are 65536, ` + "`64kB`" + ` is 64000, and so with M, G and T, in any case of letters.
+
+Secrets may be given as ` + "`${env:NAME}`" + ` or ` + "`${file:PATH}`" + `, also within a JAAS line, and so may other values of which the table says it; elsewhere such a reference is an error. Kafka's ` + "`${file:PATH:KEY}`" + ` is not read. Secrets are never printed. Files of certificates, keys, tokens and passwords are
 looked at for each connection: a changed one is in force without a restart, and ` + "`SIGHUP`" + ` has the daemon read its configuration file again.
 `
 

@@ -19,8 +19,9 @@ import (
 const eventsIntro = `# Lines of the log
 
 Each line is about one event, with a name in ` + "`event`" + ` and keys that keep their names. JSON is written where the log is no terminal (` + "`log.format`" + `); every line has ` + "`time`, `level` and `msg`" + ` besides.
-A line that says what the last one of its subject said is held back for a minute: ` + "`suppressed`" + ` counts those, and ` + "`suppressed_records`" + ` their records. What names lost bytes or
-records (` + "`file.gap`, `line.too-long`, `line.split`, `segment.damaged`" + `) is never held back. The last state of a subject is always written, at the latest when the program ends.
+A line that says what the last one of its subject said is held back for a minute, and so is one whose reason was given already while the state is the same, as where two brokers cannot be reached for different
+reasons in turn: ` + "`suppressed`" + ` counts those, and ` + "`suppressed_records`" + ` their records. A subject is what is in one state at a time: the link, a topic's quota, a file. What names lost bytes or
+records (` + "`file.gap`, `line.too-long`, `line.split`, `segment.damaged`" + `), what answers a signal, and lines at DEBUG are never held back. The last state of a subject is always written, at the latest when the program ends.
 This page is made of the code (` + "`go test ./cmd/spoold -run Reference -update`" + `). Files that are followed have events of their own, ` + "`file.*`" + `: [ship.md](ship.md).
 
 | event | level | says | keys |

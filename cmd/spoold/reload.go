@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -36,12 +37,14 @@ func (d *daemon) takes(fresh *settings, key string) bool {
 	return reloads(key) || key == bodiesKey && fresh.own.HTTPMaxBodyBytes <= d.maxBody
 }
 
-// reload reads the configuration again. With a fault in it nothing changes.
+// reload reads the configuration again. With a fault in it nothing changes. Its lines are no repetitions: they answer a signal each.
 func (d *daemon) reload() {
 	d.reopenLog(&d.s.own)
 	fresh, err := d.reread()
 	if err == nil {
-		fresh.keep(d.s, "spool.path", "bootstrap.servers") // defaults that a start finds out
+		err = fresh.asStarted(d.s, d.w.serveSpool)
+	}
+	if err == nil {
 		err = fresh.validate()
 	}
 	if err == nil {
@@ -49,10 +52,13 @@ func (d *daemon) reload() {
 		err = errors.Join(d.reloadAccess(), d.producer.Reload(fresh.cfg))
 	}
 	if err != nil {
-		d.log.Error("SIGHUP: the configuration has a fault and was not taken", "event", "config.fault", "err", err)
+		d.logs.all.Error("SIGHUP: the configuration has a fault and was not taken", "event", "config.fault", "err", err)
 		return
 	}
-	if _, said := fresh.source["spool.commit.max"]; !said {
+	for _, warning := range fresh.warnings() {
+		d.log.Warn(warning, "event", "config.warning")
+	}
+	if _, said := fresh.source["spool.commit.max.bytes"]; !said {
 		fresh.cfg.SpoolCommitMax = d.s.cfg.SpoolCommitMax // it followed http.max.body.bytes at the start
 	}
 	taken, restart := []string{}, []string{}
@@ -70,13 +76,12 @@ func (d *daemon) reload() {
 		taken = append(taken, shipPrefix+name)
 	}
 	if err != nil {
-		d.log.Error("SIGHUP: a section of files cannot be followed", "event", "config.fault", "err", err)
+		d.logs.all.Error("SIGHUP: a section of files cannot be followed", "event", "config.fault", "err", err)
 	}
 	d.s.ship = fresh.ship
 	d.take(fresh)
 	d.showSettings()
 	for _, key := range restart {
-		// Not held back as a repetition: each key is said at each signal.
 		d.logs.all.Warn("SIGHUP: this key has changed and needs a restart", "event", "config.needs_restart", "key", key, "source", fresh.sourceOf(key))
 	}
 	d.logs.all.Info("SIGHUP: the configuration was read again", "event", "config.reload", "taken", taken, "needs_restart", restart)
@@ -126,7 +131,9 @@ func (d *daemon) reopenLog(c *daemonConfig) {
 		return
 	}
 	if err := d.logs.file.reopen(c); err != nil {
-		d.log.Error("log.file cannot be opened again, the log goes on where it went", "event", "log.failed", "err", err)
+		// The file may be gone whose lines go on, and the log with it.
+		fmt.Fprintf(d.w.stderr, "spoold: log.file cannot be opened again, the log goes on where it went: %v\n", err)
+		d.logs.all.Error("log.file cannot be opened again, the log goes on where it went", "event", "log.failed", "err", err)
 	}
 }
 
@@ -138,12 +145,16 @@ func (s *settings) sourceOf(key string) string {
 	return "default"
 }
 
-// keep takes keys that are not set from the settings of the start.
-func (s *settings) keep(from *settings, keys ...string) {
-	for _, key := range keys {
-		if value, _ := s.cfg.Get(key); value == "" {
-			before, _ := from.cfg.Get(key)
-			_ = s.cfg.Set(key, before) // it was valid at the start
+// asStarted fills in what a start finds out for itself where nothing is said: the spool's directory, and the development broker that runs. What was said
+// then and is not any more has changed, as at the next start.
+func (s *settings) asStarted(start *settings, spool func() (string, error)) (err error) {
+	if s.cfg.SpoolPath == "" {
+		if s.cfg.SpoolPath = start.cfg.SpoolPath; start.source["spool.path"] != "" {
+			s.cfg.SpoolPath, err = spool()
 		}
 	}
+	if len(s.cfg.BootstrapServers) == 0 && start.source["bootstrap.servers"] == "" {
+		s.cfg.BootstrapServers = start.cfg.BootstrapServers
+	}
+	return err
 }

@@ -135,12 +135,12 @@ type daemon struct {
 	producer  *spoold.Producer
 	opened    atomic.Pointer[spoold.Producer] // the same, for a look from outside; nil before it is open
 	telemetry *telemetry
-	http      *httpin.Server  // nil: off
-	limiter   *httpin.Limiter // of its connections
-	maxBody   int64           // http.max.body.bytes of the start
-	admin     *admin.Server   // nil: off
-	adminGate *access.Gate    // nil: anybody may look
-	gates     []*access.Gate  // of all listeners
+	http      *httpin.Server           // nil: off
+	limiter   *httpin.Limiter          // of its connections
+	maxBody   int64                    // http.max.body.bytes of the start
+	admin     *admin.Server            // nil: off
+	adminGate *access.Gate             // nil: anybody may look
+	gates     atomic.Pointer[[]gateOf] // of all listeners
 	socket    *admin.Server
 	page      *page.Page // nil: off, as admin is
 	warnings  *page.Warnings
@@ -231,7 +231,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	d.opened.Store(d.producer)
-	if err := d.telemetry.metrics.Watch(d.producer.Peek); err != nil {
+	if err := d.telemetry.metrics.Watch(d.peek); err != nil {
 		return errors.Join(err, d.producer.Close(ctx))
 	}
 	if err := d.telemetry.metrics.WatchFiles(func() []spoold.FollowedFiles { return d.following.Load().status() }); err != nil {

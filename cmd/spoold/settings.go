@@ -24,15 +24,18 @@ type settings struct {
 	ship   map[string]*shipSection
 
 	faults  []error
-	doubled []string          // what a .properties file says more than once
+	strays  []error           // environment variables that set no key
+	remarks []string          // on what the file says
 	broken  bool              // the file could not be read as what it is: what is missing may stand in it
 	faulty  map[string]bool   // by name: reported already
 	spelt   map[string]string // by name: how the present layer spells it
 	once    bool              // the present layer may hold each key once
+
+	referred map[string]bool // environment variables that values refer to
 }
 
 func newSettings() *settings {
-	return &settings{cfg: spoold.DefaultConfig(), own: defaultDaemonConfig(), source: map[string]string{}, faulty: map[string]bool{}}
+	return &settings{cfg: spoold.DefaultConfig(), own: defaultDaemonConfig(), source: map[string]string{}, faulty: map[string]bool{}, referred: map[string]bool{}}
 }
 
 // layer begins another source of keys, in which each key may stand in one spelling; and once, where it is a file.
@@ -40,6 +43,7 @@ func (s *settings) layer(once bool) { s.spelt, s.once = map[string]string{}, onc
 
 // set gives key its value. source is where it was said: file:line, or a flag. Faults are kept for validate.
 func (s *settings) set(key, value, source string) {
+	s.refer(value)
 	if strings.HasPrefix(key, shipPrefix) {
 		if err := s.setShip(key, value, source); err != nil {
 			s.faults = append(s.faults, err)
@@ -59,6 +63,9 @@ func (s *settings) set(key, value, source string) {
 		return
 	}
 	s.spelt[name] = key
+	if name == "transactional.id" && strings.TrimSpace(value) == "" && s.once { // of a template whose variable was not set, perhaps
+		s.remarks = append(s.remarks, fmt.Sprintf("%s: transactional.id has no value: records are delivered without transactions", source))
+	}
 	var err error
 	if ofDaemon {
 		if _, err = daemonTable.Set(&s.own, key, value); err != nil {
@@ -107,17 +114,6 @@ func names() []string {
 	return all
 }
 
-// working are all spellings of the keys that do something.
-func working() []string {
-	all := daemonTable.Names()
-	for _, k := range spoold.Keys() {
-		if k.Works {
-			all = append(append(all, k.Name), k.Aliases...)
-		}
-	}
-	return all
-}
-
 // get is the key's value as text, for keys that work.
 func (s *settings) get(key string) (string, bool) {
 	if value, ok := s.cfg.Get(key); ok {
@@ -149,7 +145,7 @@ func (s *settings) keys() []string {
 // came from.
 func (s *settings) validate() error {
 	s.cfg.SpoolCommitMax = max(s.cfg.SpoolCommitMax, s.own.HTTPMaxBodyBytes) // an HTTP request is one commit
-	errs := slices.Clone(s.faults)
+	errs := slices.Concat(s.faults, s.strays)
 	if s.broken {
 		return joinCoded(errs)
 	}
@@ -198,56 +194,21 @@ func split(err error) []error {
 	return []error{err}
 }
 
-// envPrefix begins the name of an environment variable that sets a key: SPOOLD_LINGER_MS sets linger.ms.
-const envPrefix = "SPOOLD_"
-
-func envName(key string) string {
-	return envPrefix + strings.ToUpper(strings.NewReplacer(".", "_").Replace(key))
-}
-
-// environment applies the variables that are names of keys that work. Others that begin so are somebody else's, for instance
-// of a container's host.
-func (s *settings) environment(lookup func(string) string) {
-	s.layer(false)
-	for _, name := range working() {
-		if value := lookup(envName(name)); value != "" {
-			s.set(name, value, envName(name))
-		}
-	}
-}
-
-// strayVariables are the variables that look like a misspelt key. A host of containers sets others that begin so, such as
-// SPOOLD_SERVICE_HOST and SPOOLD_PORT_8082_TCP, which are like none.
-func strayVariables(environ []string) (warnings []string) {
-	var known []string
-	for _, name := range working() {
-		known = append(known, envName(name))
-	}
-	known = append(known, tokenEnv, userEnv, passwordEnv)
-	for _, pair := range environ {
-		name, _, _ := strings.Cut(pair, "=")
-		if !strings.HasPrefix(name, envPrefix) || slices.Contains(known, name) {
-			continue
-		}
-		if near := keytable.Nearest(strings.TrimPrefix(name, envPrefix), trimmed(known)); near != "" {
-			warnings = append(warnings, fmt.Sprintf("%s is not read; did you mean %s%s?", name, envPrefix, near))
-		}
-	}
-	return warnings
-}
-
-// trimmed takes the prefix of variables off.
-func trimmed(names []string) []string {
-	short := make([]string, len(names))
-	for i, name := range names {
-		short[i] = strings.TrimPrefix(name, envPrefix)
-	}
-	return short
-}
-
 // warnings are about what is allowed, and probably not meant.
 func (s *settings) warnings() []string {
-	return slices.Concat(s.doubled, s.cfg.Warnings(), strayVariables(os.Environ()))
+	return slices.Concat(s.remarks, s.cfg.Warnings())
+}
+
+// check is validate, and shows what is to be warned of.
+func (s *settings) check(w *world) error {
+	s.warn(w)
+	return s.validate()
+}
+
+func (s *settings) warn(w *world) {
+	for _, warning := range s.warnings() {
+		fmt.Fprintf(w.stderr, "spoold: %s\n", warning)
+	}
 }
 
 // Flags that mean a configuration key, on more than one command.
@@ -319,5 +280,9 @@ func readSettings(w *world, c *cli.Context) (*settings, error) {
 		}
 	}
 	s.environment(w.env)
-	return s, s.flags(c)
+	if err := s.flags(c); err != nil {
+		return nil, err
+	}
+	s.checkEnvironment(w.env, os.Environ())
+	return s, nil
 }

@@ -19,8 +19,8 @@ func shipCommand(w *world) *cli.Command {
 		&cli.BoolFlag{Name: "header-file", Usage: "a header file with the log's path, also after rotation"},
 		&cli.BoolFlag{Name: "header-offset", Usage: "a header offset with the place of the record's first byte in the file"},
 		&cli.BoolFlag{Name: "keep-cr", Usage: "keep the carriage return of lines that end in CRLF"},
-		&cli.DurationFlag{Name: "poll", Value: time.Second, Usage: "how often files are looked at where changes are not notified"},
-		&cli.DurationFlag{Name: "quiet", Value: 5 * time.Second, Usage: "after so long without a change the last record of several lines, and an unfinished last line of a rotated file, are whole"},
+		&cli.DurationFlag{Name: "poll", Value: time.Second, Usage: "how often files are looked at where changes are not notified, at least 10ms"},
+		&cli.DurationFlag{Name: "quiet", Value: 5 * time.Second, Usage: "after so long without a change the last record of several lines, and an unfinished last line of a rotated file, are whole; at least 10ms"},
 		&cli.IntFlag{Name: "remember", Value: 1000, Usage: "how many positions of files that are gone are kept"},
 		configFlag(),
 		spoolFlag("default: one per cluster and topic under the user's state directory"),
@@ -39,7 +39,7 @@ func shipCommand(w *world) *cli.Command {
 			"is committed to the spool together with its lines: after a kill, a power cut or a restart each line is delivered once, in\n" +
 			"order. Rotated files (app.log.1, app.log-20261129, app.log.2.gz) are read to their end first. A file that was truncated before it\n" +
 			"was read is reported as a gap. SIGTERM and SIGINT stop it; the same command goes on. Exit codes: 0 stopped, or with --once all\n" +
-			"delivered; 1 a line over the limit (--too-long fail), dead letters, or a file that cannot be read; 69 the cluster did not answer in time\n" +
+			"delivered; 1 a line over the limit (--too-long fail), dead letters, records lost by damage to the spool, or a file that cannot be read; 77 one that may not be; 69 the cluster did not answer in time\n" +
 			"and the records stay spooled; 75 spool locked or full; 78 configuration; 64 usage, or a partition (-p) that\n" +
 			"the topic does not have.",
 		Flags: flags,
@@ -83,7 +83,7 @@ func shipOptions(w *world, c *cli.Context) (*shipRun, error) {
 			return nil, err
 		}
 	}
-	return run, s.validate()
+	return run, s.check(w)
 }
 
 // files reads what is followed, and how.
@@ -114,10 +114,13 @@ func (r *shipRun) files(c *cli.Context) error {
 			return usagef("ship: %s is not a regular file: a pipe or a device cannot be followed; spoold produce reads one", p)
 		}
 	}
-	for name, ok := range map[string]bool{"poll": r.follow.Poll > 0, "quiet": r.follow.Quiet > 0, "remember": r.follow.Remember > 0} {
-		if !ok {
-			return usagef("ship: --%s: it must be above 0", name)
+	for name, d := range map[string]time.Duration{"poll": r.follow.Poll, "quiet": r.follow.Quiet} {
+		if d < leastPoll {
+			return usagef("ship: --%s: it must be at least %v", name, leastPoll)
 		}
+	}
+	if r.follow.Remember <= 0 {
+		return usagef("ship: --remember: it must be above 0")
 	}
 	if start := c.String("multiline-start"); start != "" {
 		re, err := regexp.Compile(start)
@@ -128,6 +131,9 @@ func (r *shipRun) files(c *cli.Context) error {
 	}
 	return nil
 }
+
+// leastPoll is the least of --poll and --quiet: files would be looked at without a pause, or a record be cut between two of its lines.
+const leastPoll = 10 * time.Millisecond
 
 // timeoutFlag is the --timeout of a run that ends.
 func timeoutFlag(when string) cli.Flag {
@@ -157,6 +163,6 @@ func waitAcked(c *cli.Context, s *settings) (bool, error) {
 	case "spooled":
 		return false, nil
 	default:
-		return false, usagef("%s: --wait %s: it must be spooled or acked", c.Command.Name, wait)
+		return false, usagef("%s: --wait %s: it must be spooled, acked or, under a transactional id, committed", c.Command.Name, wait)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -60,7 +61,7 @@ var shipKeys = []shipKey{
 		return err
 	}},
 	{"keep.cr", func(s *shipSection, v string) error {
-		keep, err := strconv.ParseBool(v)
+		keep, err := keytable.ParseBool(v)
 		s.follow.Format.TrimCR = !keep
 		return err
 	}},
@@ -68,8 +69,8 @@ var shipKeys = []shipKey{
 	{"quiet", durationKey(func(s *shipSection) *time.Duration { return &s.follow.Quiet })},
 	{"remember", func(s *shipSection, v string) (err error) {
 		s.follow.Remember, err = strconv.Atoi(v)
-		if err == nil && s.follow.Remember < 1 {
-			err = errors.New("it must be above 0")
+		if err != nil || s.follow.Remember < 1 {
+			err = errors.New("it must be a whole number above 0")
 		}
 		return err
 	}},
@@ -77,7 +78,7 @@ var shipKeys = []shipKey{
 
 func boolKey(field func(*shipSection) *bool) func(*shipSection, string) error {
 	return func(s *shipSection, v string) (err error) {
-		*field(s), err = strconv.ParseBool(v)
+		*field(s), err = keytable.ParseBool(v)
 		return err
 	}
 }
@@ -85,8 +86,8 @@ func boolKey(field func(*shipSection) *bool) func(*shipSection, string) error {
 func durationKey(field func(*shipSection) *time.Duration) func(*shipSection, string) error {
 	return func(s *shipSection, v string) (err error) {
 		*field(s), err = time.ParseDuration(v)
-		if err == nil && *field(s) <= 0 {
-			err = errors.New("it must be above 0")
+		if err != nil || *field(s) < leastPoll {
+			err = fmt.Errorf("it must be a duration of at least %v, such as 500ms, 2s or 1m30s", leastPoll)
 		}
 		return err
 	}
@@ -107,7 +108,7 @@ const shipPrefix = "ship."
 func (s *settings) setShip(key, value, source string) error {
 	name, option, ok := strings.Cut(strings.TrimPrefix(key, shipPrefix), ".")
 	if !ok || name == "" {
-		return exitf(exitConfig, "%s: %s: want ship.NAME.OPTION", source, key)
+		return exitf(exitConfig, "%s: %s has no options: %s.files is what it needs", source, key, key)
 	}
 	at := slices.IndexFunc(shipKeys, func(k shipKey) bool { return k.name == option })
 	if at < 0 {

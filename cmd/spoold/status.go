@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -62,8 +63,12 @@ func spoolDir(w *world, c *cli.Context) (string, error) {
 		return url, askRemote(w, c, url)
 	}
 	s, err := readSettings(w, c)
-	if err == nil {
+	switch {
+	case err != nil:
+	case c.IsSet("spool"): // what the environment says besides does not matter here
 		err = joinCoded(s.faults)
+	default:
+		err = joinCoded(slices.Concat(s.faults, s.strays))
 	}
 	if err != nil {
 		return "", err
@@ -124,6 +129,8 @@ func (v *statusView) once() error {
 		switch {
 		case errors.Is(err, fs.ErrPermission), errors.As(err, &refused):
 			return err // whether it runs is not known, or it does
+		case errors.Is(err, admin.ErrSilent):
+			return &exitError{statusCritical, err}
 		case errors.As(err, &remote) && !errors.Is(err, syscall.ECONNREFUSED):
 			return err
 		}
@@ -185,7 +192,8 @@ func severity(s *spoold.Status, pid int) int {
 		return statusNotRunning
 	case s.Error != "" || s.State == "stopped" || admin.Full(s):
 		return statusCritical
-	case s.Link != "up" || s.DeadLetters > 0 || len(s.DamagedFiles) > 0 || standing(s.Transaction) != "" || troubled(s):
+	case s.Link != "up" || s.DeadLetters > 0 || len(s.DamagedFiles) > 0 || standing(s.Transaction) != "" || troubled(s) || expires(s),
+		slices.ContainsFunc(s.Followed, func(f spoold.FollowedFiles) bool { return f.Troubled() }):
 		return statusDegraded
 	}
 	return statusHealthy
@@ -234,6 +242,8 @@ func (v *statusView) print(out io.Writer, s *spoold.Status, pid int) error {
 	} else {
 		fmt.Fprintf(&b, "spoold    %s   pid %d   up %s   %s   spool %s\n", s.Version, pid, age(s.UptimeSeconds), s.State, v.dir)
 		switch {
+		case s.Link == "up" && s.Brokers == 0:
+			fmt.Fprintf(&b, "link      up %s (idle: no connection is open)\n", age(s.LinkSinceSeconds))
 		case s.Link == "up":
 			fmt.Fprintf(&b, "link      up %s\n", age(s.LinkSinceSeconds))
 		case s.LinkError == "":
@@ -251,14 +261,13 @@ func (v *statusView) print(out io.Writer, s *spoold.Status, pid int) error {
 	}
 	fmt.Fprintf(&b, "cluster   %s", cluster)
 	if pid != 0 {
-		fmt.Fprintf(&b, "   %s connected   producer %s", plural(s.Brokers, "broker"), orDash(s.Producer))
+		if s.Brokers > 0 || s.Link != "up" {
+			fmt.Fprintf(&b, "   %s connected", plural(s.Brokers, "broker"))
+		}
+		fmt.Fprintf(&b, "   producer %s", orDash(s.Producer))
 	}
 	b.WriteByte('\n')
-	fmt.Fprintf(&b, "spool     %s   %s pending   oldest %s", spoolSize(s), plural(s.Pending, "record"), oldest(s))
-	if s.DiskFreeBytes > 0 { // 0: it was not looked at
-		fmt.Fprintf(&b, "   disk free %s", bytesOf(s.DiskFreeBytes))
-	}
-	b.WriteByte('\n')
+	fmt.Fprintf(&b, "spool     %s   %s pending   oldest %s   disk free %s\n", spoolSize(s), plural(s.Pending, "record"), oldest(s), bytesOf(s.DiskFreeBytes))
 	if s.SpoolFull != "" {
 		fmt.Fprintf(&b, "full      %s\n", s.SpoolFull)
 	}
@@ -275,6 +284,7 @@ func (v *statusView) print(out io.Writer, s *spoold.Status, pid int) error {
 		fmt.Fprintf(&b, "txn       %s   %s\n", t.ID, cmp.Or(standing(t), t.State))
 	}
 	printFollowed(&b, s.Followed)
+	printCertificates(&b, s)
 	if len(s.Topics) > 0 {
 		b.WriteByte('\n')
 		printTopics(&b, s.Topics)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/spoold/spoold"
@@ -30,6 +31,32 @@ func TestStatusIsDegradedByWhatAnOperatorHasToLookAt(t *testing.T) {
 		s.Transaction = nil
 		if code := severity(s, 0); code != statusNotRunning {
 			t.Errorf("%s: %d without a process", name, code)
+		}
+	}
+}
+
+// That nothing is free is what matters most of all.
+func TestStatusShowsADiskWithoutRoom(t *testing.T) {
+	var b strings.Builder
+	if err := (&statusView{dir: "d"}).print(&b, &spoold.Status{}, 1); err != nil || !strings.Contains(b.String(), "disk free 0 B") {
+		t.Errorf("%v: %s", err, &b)
+	}
+}
+
+// Connections without work are closed, and made when there is something to send: no fault.
+func TestAnIdleLinkIsNotShownAsAFault(t *testing.T) {
+	for _, tt := range []struct {
+		link       string
+		brokers    int
+		want, none string
+	}{
+		{"up", 0, "link      up 0ms (idle: no connection is open)\n", "connected"},
+		{"up", 1, "1 broker connected", "idle"},
+		{"down", 0, "0 brokers connected", "idle"},
+	} {
+		var b strings.Builder
+		if err := (&statusView{dir: "d"}).print(&b, &spoold.Status{Link: tt.link, Brokers: tt.brokers}, 1); err != nil || !strings.Contains(b.String(), tt.want) || strings.Contains(b.String(), tt.none) {
+			t.Errorf("link %s, %d brokers: %v: want %q and no %q in %s", tt.link, tt.brokers, err, tt.want, tt.none, &b)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -64,7 +65,7 @@ func supportBundle(w *world, c *cli.Context) error {
 	if exists(file) {
 		return exitf(exitCannotCreate, "support-bundle: %s is there already: choose another name with -o", file)
 	}
-	b := &bundle{c: c, s: s}
+	b := &bundle{c: c, s: s, wait: lookTime}
 	failed, err := support.Write(c.Context, file, b.items(), support.NewScrubber(append(secretsIn(&s.cfg), secretsIn(&s.own)...)))
 	if err != nil {
 		return exitf(exitCannotCreate, "support-bundle: %w (choose another place with -o FILE)", err)
@@ -84,6 +85,32 @@ func supportBundle(w *world, c *cli.Context) error {
 type bundle struct {
 	c *cli.Context
 	s *settings
+
+	wait   time.Duration // for the daemon
+	once   sync.Once
+	status *spoold.Status
+	pid    int // 0: no daemon runs
+	err    error
+}
+
+// lookTime is less than what each part of a bundle may take: of a daemon that hangs, all else has to be collected.
+const lookTime = 5 * time.Second
+
+// look asks the daemon once. One that does not answer is known by its process id.
+func (b *bundle) look(ctx context.Context) (*spoold.Status, int, error) {
+	b.once.Do(func() {
+		ctx, cancel := context.WithTimeout(ctx, b.wait)
+		defer cancel()
+		if b.status, b.pid, b.err = lookAt(ctx, b.s.cfg.SpoolPath); b.err == nil || ctx.Err() == nil {
+			return
+		}
+		b.err = admin.ErrSilent
+		var locked *spoold.LockedError
+		if _, err := spoold.Inspect(b.s.cfg.SpoolPath); errors.As(err, &locked) {
+			b.pid = locked.PID
+		}
+	})
+	return b.status, b.pid, b.err
 }
 
 const (
@@ -96,8 +123,11 @@ func (b *bundle) items() []support.Item {
 	return []support.Item{
 		{Name: "version.json", Says: "the program that made this archive", Text: func(context.Context) ([]byte, error) { return json.Marshal(version()) }},
 		{Name: "config.txt", Says: "the effective configuration, each key with its source, and its faults", Text: b.config},
-		{Name: "status.json", Says: "the daemon's state, or the spool's where none runs", Text: b.status},
+		{Name: "status.json", Says: "the daemon's state, or the spool's where none runs", Text: b.statusText},
 		{Name: "metrics.txt", Says: "the daemon's metrics", Text: func(ctx context.Context) ([]byte, error) {
+			if _, _, err := b.look(ctx); errors.Is(err, admin.ErrSilent) {
+				return nil, err
+			}
 			client := admin.NewClient(dir)
 			defer client.Close()
 			return client.Metrics(ctx)
@@ -105,7 +135,7 @@ func (b *bundle) items() []support.Item {
 		{Name: "log.txt", Says: "the last lines of the log", Text: b.log},
 		{Name: "doctor.json", Says: "what doctor finds", Text: b.doctor},
 		{Name: "host.txt", Says: "system, processors, memory, load, limits, file system", Text: func(ctx context.Context) ([]byte, error) {
-			_, pid, _ := lookAt(ctx, dir) // 0: no daemon runs, or none answers
+			_, pid, _ := b.look(ctx)
 			return support.Host(dir, pid)
 		}},
 		{Name: "spool.txt", Says: "names, sizes and times of the spool's files", Text: func(context.Context) ([]byte, error) { return support.Listing(dir) }},
@@ -133,8 +163,8 @@ func (b *bundle) config(context.Context) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-func (b *bundle) status(ctx context.Context) ([]byte, error) {
-	s, _, err := lookAt(ctx, b.s.cfg.SpoolPath)
+func (b *bundle) statusText(ctx context.Context) ([]byte, error) {
+	s, _, err := b.look(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +183,7 @@ func (b *bundle) log(ctx context.Context) ([]byte, error) {
 }
 
 func (b *bundle) doctor(ctx context.Context) ([]byte, error) {
-	st, host := b.s.found(lookAt(ctx, b.s.cfg.SpoolPath))
+	st, host := b.s.found(b.look(ctx))
 	link := !b.c.Bool("no-link") && len(b.s.cfg.BootstrapServers) > 0
 	return json.MarshalIndent(b.s.examine(ctx, st, host, nil, link), "", " ")
 }

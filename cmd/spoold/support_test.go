@@ -8,8 +8,16 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
+
+	"github.com/spoold/spoold"
+	"github.com/spoold/spoold/cmd/spoold/internal/admin"
+	"github.com/spoold/spoold/cmd/spoold/internal/doctor"
+	"github.com/spoold/spoold/integration/poll"
 )
 
 // unpacked is the whole text of a tar.gz.
@@ -84,5 +92,53 @@ func TestSupportBundleHasNeitherSecretsNorRecords(t *testing.T) {
 	}
 	if text := unpacked(t, out); !strings.Contains(text, `"pending": 1`) || !strings.Contains(text, "linger.ms") || strings.Contains(text, "planted") {
 		t.Errorf("the bundle of a daemon that is down: %s", text)
+	}
+}
+
+// Of a daemon that hangs, which is when somebody makes a bundle, all that does not come from itself is in it, and what its process is.
+func TestABundleOfADaemonThatHangsHasAllElse(t *testing.T) {
+	spool := filepath.Join(t.TempDir(), "spool")
+	d := startChild(t, spool, "-b", "127.0.0.1:1")
+	if err := d.process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = d.process.Signal(syscall.SIGCONT) }()
+	awaitStopped(t, d.process.Pid)
+	s := &settings{cfg: spoold.DefaultConfig(), own: defaultDaemonConfig()}
+	s.cfg.SpoolPath = spool
+	b := &bundle{s: s, wait: 50 * time.Millisecond}
+	if _, pid, err := b.look(t.Context()); pid != d.process.Pid || !errors.Is(err, admin.ErrSilent) {
+		t.Errorf("process %d, %v; want %d, and that it does not answer", pid, err, d.process.Pid)
+	}
+	for _, item := range b.items() {
+		if item.Name == "host.txt" {
+			if text, err := item.Text(t.Context()); err != nil || !strings.Contains(string(text), "(stopped)") {
+				t.Errorf("%v: %s, want the state of the process", err, text)
+			}
+		}
+	}
+	st, host := s.found(b.look(t.Context()))
+	if r := s.examine(t.Context(), st, host, nil, false); r.Worst() != doctor.Fault || !slices.ContainsFunc(r.Findings, func(f doctor.Finding) bool {
+		return f.Check == "daemon" && strings.Contains(f.What, "has not answered")
+	}) {
+		t.Errorf("the report has %+v", r.Findings)
+	}
+}
+
+// awaitStopped waits until every thread of a process has stopped: SIGSTOP does not wait for that.
+func awaitStopped(t *testing.T, pid int) {
+	t.Helper()
+	stopped := func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		for _, path := range threads {
+			text, _ := os.ReadFile(path)
+			if _, state, ok := strings.Cut(string(text), ") "); ok && !strings.HasPrefix(state, "T") {
+				return false
+			}
+		}
+		return err == nil && len(threads) > 0
+	}
+	if !poll.Until(stopped) {
+		t.Fatalf("process %d goes on after SIGSTOP", pid)
 	}
 }

@@ -2,18 +2,53 @@ package main
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 )
 
-func TestMisspeltVariablesAreNamedAndForeignOnesAreNot(t *testing.T) {
-	got := strayVariables([]string{
-		"SPOOLD_LINGERMS=3", "SPOOLD_LINGER_MS=3", "SPOOLD_ADMIN_TOKEN=x", "HOME=/root",
-		// What Kubernetes sets for a service with the name spoold.
-		"SPOOLD_SERVICE_HOST=10.0.0.1", "SPOOLD_SERVICE_PORT=8082", "SPOOLD_PORT=tcp://10.0.0.1:8082", "SPOOLD_PORT_8082_TCP=x", "SPOOLD_PORT_8082_TCP_ADDR=x",
-	})
-	if want := "SPOOLD_LINGERMS is not read; did you mean SPOOLD_LINGER_MS?"; len(got) != 1 || got[0] != want {
-		t.Errorf("strayVariables: %q, want only %q", got, want)
+func TestAnUnknownVariableIsAFaultUnlessSomethingElseSetsIt(t *testing.T) {
+	environ := []string{
+		"SPOOLD_LINGERMS=3", "SPOOLD_NOTHING_LIKE_IT=1", "SPOOLD_HTTP_PORT=8082", "SPOOLD_KAFKA_LINGER_MS=1", "SPOOLD_TOPIC=t",
+		// These are known.
+		"SPOOLD_LINGER_MS=3", "SPOOLD_QUEUE_BUFFERING_MAX_MS=", "SPOOLD_DEBUG=all", "SPOOLD_ADMIN_TOKEN=x", "SPOOLD_LINK=x", "SPOOLD_TEST_WALL_CLOCK=x",
+		"SPOOLD_EMPTY=", "HOME=/root", "SPOOLD_KAFKA_SECRET=x", "SPOOLD_OTHER_SECRET=x",
+		// What Kubernetes and Docker set for services with the names spoold and spoold-http.
+		"SPOOLD_SERVICE_HOST=10.0.0.1", "SPOOLD_SERVICE_PORT=8082", "SPOOLD_SERVICE_PORT_HTTP=8082", "SPOOLD_PORT=tcp://10.0.0.1:8082",
+		"SPOOLD_PORT_8082_TCP=tcp://10.0.0.1:8082", "SPOOLD_PORT_8082_TCP_ADDR=10.0.0.1", "SPOOLD_PORT_8082_TCP_PORT=8082", "SPOOLD_PORT_8082_TCP_PROTO=tcp",
+		"SPOOLD_HTTP_SERVICE_HOST=10.0.0.1", "SPOOLD_HTTP_PORT_80_UDP_ADDR=10.0.0.1",
+	}
+	lookup := func(name string) string {
+		for _, pair := range environ {
+			if key, value, _ := strings.Cut(pair, "="); key == name {
+				return value
+			}
+		}
+		return ""
+	}
+	s := newSettings()
+	s.environment(lookup)
+	s.layer(false)
+	s.set("sasl.password", "${env:SPOOLD_KAFKA_SECRET}", "-X sasl.password")
+	s.set("sasl.jaas.config", `Plain required username=a password="${env:SPOOLD_OTHER_SECRET}";`, "-X sasl.jaas.config")
+	s.checkEnvironment(lookup, environ)
+	var got []string
+	for _, err := range append(s.faults, s.strays...) {
+		got = append(got, err.Error())
+	}
+	const other = "unknown environment variable: one that begins with SPOOLD_ sets a key, as SPOOLD_LINGER_MS sets linger.ms; give another one a name that does not begin so"
+	want := []string{
+		"SPOOLD_HTTP_PORT: unknown environment variable; did you mean SPOOLD_HTTP_USERS?",
+		"SPOOLD_KAFKA_LINGER_MS: unknown environment variable; did you mean SPOOLD_LINGER_MS?",
+		"SPOOLD_LINGERMS: unknown environment variable; did you mean SPOOLD_LINGER_MS?",
+		"SPOOLD_NOTHING_LIKE_IT: " + other,
+		"SPOOLD_TOPIC: " + other,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("faults:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if got, _ := s.get("linger.ms"); got != "3" || len(s.warnings()) != 2 || !strings.Contains(s.warnings()[0], "debug is ignored") {
+		t.Errorf("linger.ms is %s, warnings are %q", got, s.warnings())
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spoold/spoold/integration/poll"
 	"github.com/spoold/spoold/spool/bolt"
 )
 
@@ -44,7 +45,7 @@ func (c *checker) check(fr *frame, deep bool) (step int, err error) {
 	}
 	drain(s)
 	if step, err = c.h.Find(s, r); err == nil {
-		err = c.tidy(s.Stats().Segments)
+		err = c.tidy(func() int { return s.Stats().Segments })
 	}
 	if err == nil && deep {
 		err = goOn(s, c.h, c.h.models[step])
@@ -65,16 +66,22 @@ func (c *checker) check(fr *frame, deep bool) (step int, err error) {
 	return step, err
 }
 
-// tidy finds as many files as there are segments: a start removes what is on no list.
-func (c *checker) tidy(segments int) error {
+// tidy finds as many files as there are segments: a start removes what is on no list. What it finds empty leaves the list a moment later,
+// and its file after that.
+func (c *checker) tidy(segments func() int) (err error) {
 	var names []string
-	err := c.stage.list(func(name string, _ uint64) {
-		if strings.HasPrefix(name, "spoold-") && !strings.HasSuffix(name, ".tmp") { // that is the next one, made ahead
-			names = append(names, name)
-		}
+	counted := 0
+	poll.Until(func() bool {
+		counted, names = segments(), nil
+		err = c.stage.list(func(name string, _ uint64) {
+			if strings.HasPrefix(name, "spoold-") && !strings.HasSuffix(name, ".tmp") { // that is the next one, made ahead
+				names = append(names, name)
+			}
+		})
+		return err != nil || len(names) == counted && counted == segments()
 	})
-	if err == nil && len(names) != segments {
-		err = fmt.Errorf("crashstates: %d segments, but a start has left %v", segments, names)
+	if err == nil && len(names) != counted {
+		err = fmt.Errorf("crashstates: %d segments, but a start has left %v", counted, names)
 	}
 	return err
 }

@@ -82,6 +82,18 @@ func TestAThreadThatEndsUnseenIsNoCall(t *testing.T) {
 	}
 }
 
+// A process that is killed while strace looks at its call leaves a line without an end. The call may have happened, unless strace had not
+// seen all that it was given.
+func TestACallThatItsKillCutShortMayHaveHappened(t *testing.T) {
+	events, _, err := ParseTrace(strings.NewReader(`10 unlinkat(AT_FDCWD<\x2f>, "\x2f\x64\x2f\x74", 0 <detached ...>
+11 unlinkat(AT_FDCWD<\x2f>, "\x2f\x64\x2f\x75" <detached ...>
+12 pwrite64(3<\x2f\x64\x2f\x75> <detached ...>
+`), "/d", "/m")
+	if err != nil || len(events) != 1 || events[0].Kind != Unlink || events[0].Path != "/d/t" || events[0].End != never {
+		t.Errorf("%+v, %v, want the first one, that has no end", events, err)
+	}
+}
+
 // Else a sync that SIGKILL met would be taken for one that failed, which loses what was written before it for good.
 func TestASyncWhoseResultNobodySawHasNotFailed(t *testing.T) {
 	events, _, err := ParseTrace(strings.NewReader(`10 fdatasync(3<\x2f\x64\x2f\x74>) = -1 (errno 18446744073709551541)

@@ -62,7 +62,7 @@ func ParseTrace(r io.Reader, dir, marks string) ([]Event, int, error) {
 		}
 		p.line++
 		if err := p.take(strings.TrimRight(line, "\n")); err != nil {
-			return nil, 0, fmt.Errorf("crashstates: line %d of the trace: %w: %.200s", p.line, err, line)
+			return nil, 0, fmt.Errorf("crashstates: line %d of the trace: %w: %.200s … %s", p.line, err, line, line[max(len(line)-60, 0):])
 		}
 	}
 	for _, u := range p.open { // killed inside the call
@@ -92,9 +92,11 @@ func (p *parser) take(line string) error {
 	if !ok || strings.HasPrefix(rest, "+++") || strings.HasPrefix(rest, "---") || strings.HasPrefix(rest, "???(") { // the last: it ended while strace looked
 		return nil
 	}
-	if text, ok := strings.CutSuffix(rest, " <unfinished ...>"); ok {
-		p.open[pid] = pending{p.line, text}
-		return nil
+	for _, cut := range []string{" <unfinished ...>", " <detached ...>"} { // the second: it was killed while strace looked at the call
+		if text, ok := strings.CutSuffix(rest, cut); ok {
+			p.open[pid] = pending{p.line, text}
+			return nil
+		}
 	}
 	if strings.HasPrefix(rest, "<... ") {
 		_, tail, ok := strings.Cut(rest, " resumed>")
@@ -126,6 +128,12 @@ func (p *parser) whole(u pending) error {
 	return p.finish(call, result)
 }
 
+// argsOf is how many arguments a call has that makes an Event.
+var argsOf = map[string]int{
+	"openat": 3, "write": 3, "pwrite64": 4, "ftruncate": 2, "fallocate": 4, "fsync": 1, "fdatasync": 1,
+	"renameat": 4, "renameat2": 4, "rename": 2, "unlinkat": 3, "unlink": 1,
+}
+
 // finish makes an Event of a call. Its result is "?" if nobody saw it.
 func (p *parser) finish(u pending, result string) error {
 	name, list, ok := strings.Cut(u.text, "(")
@@ -137,6 +145,12 @@ func (p *parser) finish(u pending, result string) error {
 		return nil
 	}
 	args := splitArgs(strings.TrimSuffix(list, ")"))
+	if len(args) < argsOf[name] && result == "?" {
+		return nil // strace shows what a call is given before the kernel begins it
+	}
+	if len(args) < argsOf[name] {
+		return fmt.Errorf("too few arguments")
+	}
 	e := Event{Start: u.start, End: p.line}
 	if result == "?" {
 		e.End = never
@@ -148,13 +162,7 @@ func (p *parser) finish(u pending, result string) error {
 		}
 		return n
 	}
-	of := func(i int) string {
-		if i >= len(args) {
-			err = fmt.Errorf("too few arguments")
-			return ""
-		}
-		return pathOf(args[i])
-	}
+	of := func(i int) string { return pathOf(args[i]) }
 	switch name {
 	case "openat":
 		if !strings.Contains(u.text, "O_CREAT") {

@@ -2,15 +2,40 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Admin is a client that goes around the links, for what has no function here.
 func (c *Cluster) Admin() *kadm.Client { return c.adm }
+
+// answered makes a change until the cluster answers. A broker closes the connection, without an answer, when its controller
+// does not know a version of the forwarded request yet: at a start, or when another one has become controller. done is the
+// error of a change that a former try has made.
+func answered(ctx context.Context, done error, change func() error) error {
+	var lost *kgo.ErrFirstReadEOF
+	var last error
+	err := until(ctx, func() (bool, error) {
+		err := change()
+		if errors.As(err, &lost) {
+			last = err
+			return false, nil
+		}
+		if last != nil && done != nil && errors.Is(err, done) {
+			err = nil
+		}
+		return true, err
+	})
+	if err != nil && ctx.Err() != nil {
+		return errors.Join(err, last)
+	}
+	return err
+}
 
 // CreateTopic makes a topic on all brokers and waits until each partition has a leader.
 func (c *Cluster) CreateTopic(ctx context.Context, topic string, partitions int32, configs map[string]string) error {
@@ -18,10 +43,13 @@ func (c *Cluster) CreateTopic(ctx context.Context, topic string, partitions int3
 	for k, v := range configs {
 		values[k] = &v
 	}
-	answer, err := c.adm.CreateTopic(ctx, partitions, int16(len(c.brokers)), values, topic)
-	if err == nil {
-		err = answer.Err
-	}
+	err := answered(ctx, kerr.TopicAlreadyExists, func() error {
+		answer, err := c.adm.CreateTopic(ctx, partitions, int16(len(c.brokers)), values, topic)
+		if err == nil {
+			err = answer.Err
+		}
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("kafka: create topic %s: %w", topic, err)
 	}
@@ -35,10 +63,13 @@ func (c *Cluster) CreateTopic(ctx context.Context, topic string, partitions int3
 
 // DeleteTopic deletes a topic and waits until the cluster no longer lists it.
 func (c *Cluster) DeleteTopic(ctx context.Context, topic string) error {
-	answer, err := c.adm.DeleteTopic(ctx, topic)
-	if err == nil {
-		err = answer.Err
-	}
+	err := answered(ctx, kerr.UnknownTopicOrPartition, func() error {
+		answer, err := c.adm.DeleteTopic(ctx, topic)
+		if err == nil {
+			err = answer.Err
+		}
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("kafka: delete topic %s: %w", topic, err)
 	}
@@ -60,12 +91,15 @@ func (c *Cluster) AlterTopicConfig(ctx context.Context, topic string, configs ma
 	for k, v := range configs {
 		alter = append(alter, kadm.AlterConfig{Op: kadm.SetConfig, Name: k, Value: &v})
 	}
-	answers, err := c.adm.AlterTopicConfigs(ctx, alter, topic)
-	for _, a := range answers {
-		if err == nil {
-			err = a.Err
+	err := answered(ctx, nil, func() error {
+		answers, err := c.adm.AlterTopicConfigs(ctx, alter, topic)
+		for _, a := range answers {
+			if err == nil {
+				err = a.Err
+			}
 		}
-	}
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("kafka: alter the configuration of topic %s: %w", topic, err)
 	}

@@ -70,7 +70,7 @@ func TestWatchedDaemonStaysAsItIs(t *testing.T) {
 	d.await()
 	b := newBrowser(t, 1280, 900)
 	b.do(t, chromedp.Navigate("http://"+d.admin+"/"))
-	b.until(t, "the link", `document.getElementById("link").textContent === "link up"`)
+	b.until(t, "the link", linkUp)
 
 	var uses []use
 	sent := 0

@@ -99,3 +99,15 @@ func issue(template *x509.Certificate, by *Authority) (*Pair, error) {
 	return &Pair{cert, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})}, nil
 }
+
+// Under makes an authority whose certificate is issued by this one.
+func (a *Authority) Under(t testing.TB, name string, until time.Duration) *Authority {
+	t.Helper()
+	template := &x509.Certificate{Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, NotAfter: time.Now().Add(until),
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature}
+	p, err := issue(template, a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Authority{p.Cert, p.CertPEM, p.Key}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -141,5 +142,29 @@ func TestAClientCertificateIsShownAndItsFaultsAreSaid(t *testing.T) {
 	r.expect("renewed", 10)
 	if st := p.Status(); st.Link != "up" || strings.Contains(st.LinkError, "ssl") {
 		t.Errorf("link %s, %q", st.Link, st.LinkError)
+	}
+	// A store of another kind is put in its place, or named by another configuration.
+	for topic, mend := range map[string]func(p *producer, cfg spoold.Config){
+		"file": func(*producer, spoold.Config) {
+			store, err := os.ReadFile(r.path("alice.jks"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.file("file.store", string(store))
+		},
+		"key": func(p *producer, cfg spoold.Config) {
+			cfg.TLS.KeystoreLocation = r.path("alice.jks")
+			if err := p.Reload(cfg); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		cfg := with(map[string]string{"ssl.keystore.location": r.file(topic+".store", string(expired.KeyPEM)+string(expired.CertPEM)), "ssl.keystore.password": "changeit"})
+		p := open(t, cfg, spoold.Env{})
+		p.send(topic, 10)
+		p.down("ssl.keystore.location")
+		mend(p, cfg)
+		p.drained()
+		r.expect(topic, 10)
 	}
 }

@@ -37,7 +37,7 @@ const (
 
 // run starts a cluster with a listener of the given protocol. Brokers among each other, and the test's own admin client, use
 // another listener, and are super users.
-func run(t *testing.T, version, protocol string, props map[string]string) *rig {
+func run(t *testing.T, version, protocol string, props map[string]string, change ...func(*kafka.Options)) *rig {
 	t.Helper()
 	r := &rig{t: t, dir: t.TempDir(), ca: pki.New(t, "authority of the test")}
 	own := r.ca.Issue(t, "broker", time.Hour, "127.0.0.1", "localhost")
@@ -57,10 +57,14 @@ func run(t *testing.T, version, protocol string, props map[string]string) *rig {
 		"listener.name.client.oauthbearer.connections.max.reauth.ms": "60000",
 	}
 	maps.Copy(all, props)
-	r.Cluster = kafka.Run(t, kafka.Options{Version: version, Props: all, FormatArgs: []string{
+	o := kafka.Options{Version: version, Props: all, FormatArgs: []string{
 		"--add-scram", "SCRAM-SHA-256=[name=alice,password=alice-secret]",
 		"--add-scram", "SCRAM-SHA-512=[name=alice,password=alice-secret]",
-	}})
+	}}
+	for _, f := range change {
+		f(&o)
+	}
+	r.Cluster = kafka.Run(t, o)
 	r.allow("alice")
 	return r
 }

@@ -64,7 +64,7 @@ func (o *onlookers) check(acked uint64) error {
 		return nil
 	}
 	for what, condition := range map[string]string{
-		"the link":           `document.getElementById("link").textContent === "link up"`,
+		"the link":           `document.getElementById("link").textContent.startsWith("link up")`,
 		"all that was acked": fmt.Sprintf(`document.getElementById("acked").textContent.replace(/\D/g, "") === "%d"`, acked),
 	} {
 		if err := o.tab.Until(what, condition); err != nil {

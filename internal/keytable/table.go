@@ -14,9 +14,9 @@ type Kind string
 const (
 	Text     Kind = "text"
 	List     Kind = "list"     // comma-separated
-	Bool     Kind = "bool"     // true or false
+	Bool     Kind = "bool"     // true or false, in any case of letters
 	Int      Kind = "int"      // a whole number
-	Size     Kind = "size"     // bytes: 16384, 64KiB, 10MiB, 8GiB
+	Size     Kind = "size"     // bytes: see ParseSize
 	Millis   Kind = "ms"       // a plain number is milliseconds; 5s works too
 	Duration Kind = "duration" // 30s, 24h, 7d
 	Choice   Kind = "choice"   // one of Choices
@@ -39,14 +39,16 @@ type Spec struct {
 	Kind    Kind
 	Default string // "": none
 	// Min and Max bound numbers: bytes for sizes, milliseconds for times. Max 0: the type's own.
-	Min, Max int64
-	Choices  []string
-	Help     string
-	Note     string // a warning whenever the key is set
-	Kafka    bool   // a key of a Kafka client: under `kafka:` in the file
-	Secret   bool   // never printed
-	Effect   Effect
-	Harmless []string // values of a key that does not work which change nothing
+	Min, Max   int64
+	Also       []int64 // numbers outside of Min to Max that are taken, such as -1 for a default
+	Choices    []string
+	Help       string
+	Note       string // a warning whenever the key is set
+	Kafka      bool   // a key of a Kafka client: under `kafka:` in the file
+	Secret     bool   // never printed
+	References bool   // its value may be ${env:NAME} or ${file:PATH}; so may that of every Secret
+	Effect     Effect
+	Harmless   []string // values of a key that does not work which change nothing
 }
 
 // Row is one key of a configuration C.
@@ -88,7 +90,7 @@ func (t *Table[C]) Specs() []Spec {
 
 func (s *Spec) clone() Spec {
 	c := *s
-	c.Aliases, c.Choices, c.Harmless = slices.Clone(s.Aliases), slices.Clone(s.Choices), slices.Clone(s.Harmless)
+	c.Aliases, c.Also, c.Choices, c.Harmless = slices.Clone(s.Aliases), slices.Clone(s.Also), slices.Clone(s.Choices), slices.Clone(s.Harmless)
 	return c
 }
 
@@ -195,6 +197,11 @@ func (t *Table[C]) Names() []string {
 func Unknown(key string, names []string) error {
 	best := nearest(key, names, len(key)/3+2)
 	if best == "" {
+		for _, name := range names {
+			if strings.HasPrefix(name, key+".") {
+				return fmt.Errorf("unknown key; keys begin so, such as %s", strings.TrimSuffix(name, "."))
+			}
+		}
 		return errors.New("unknown key")
 	}
 	return fmt.Errorf("unknown key; did you mean %s?", strings.TrimSuffix(best, "."))

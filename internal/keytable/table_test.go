@@ -20,6 +20,8 @@ type config struct {
 	on       bool
 	count    int64
 	size     int64
+	level    int64
+	user     string
 	pause    time.Duration
 	window   time.Duration
 	password secret
@@ -37,6 +39,8 @@ var rows = []Row[config]{
 	{Spec: Spec{Name: "on", Kind: Bool, Default: "true"}, Field: func(c *config) any { return &c.on }},
 	{Spec: Spec{Name: "count", Aliases: []string{"number", "n"}, Kind: Int, Default: "3", Min: 1, Max: 5, Note: "has an effect"}, Field: func(c *config) any { return &c.count }},
 	{Spec: Spec{Name: "size", Kind: Size, Default: "1KiB", Min: -1, Max: 1 << 20}, Field: func(c *config) any { return &c.size }},
+	{Spec: Spec{Name: "level", Kind: Int, Default: "-1", Min: 1, Max: 9, Also: []int64{-1}}, Field: func(c *config) any { return &c.level }},
+	{Spec: Spec{Name: "user", Kind: Text, References: true}, Field: func(c *config) any { return &c.user }},
 	{Spec: Spec{Name: "pause.ms", Kind: Millis, Min: 10, Max: 100}, Field: func(c *config) any { return &c.pause }},
 	{Spec: Spec{Name: "window", Kind: Duration, Default: "24h"}, Field: func(c *config) any { return &c.window }},
 	{Spec: Spec{Name: "password", Kind: Text, Secret: true}, Field: func(c *config) any { return &c.password }},
@@ -53,6 +57,8 @@ func TestAValueIsTakenReadBackOrRefused(t *testing.T) {
 		{"list", "a, b,,c", "a,b,c", "", ""},
 		{"on", "false", "false", "", ""},
 		{"on", "no", "", "", "true or false"},
+		{"on", "FALSE", "false", "", ""},
+		{"on", "True", "true", "", ""},
 		{"count", "5", "5", "count: has an effect", ""},
 		{"n", "4", "4", "count: has an effect", ""},
 		{"count", "6", "", "", "between 1 and 5"},
@@ -60,6 +66,24 @@ func TestAValueIsTakenReadBackOrRefused(t *testing.T) {
 		{"count", "many", "", "", "whole number"},
 		{"size", "-1", "-1", "", ""},
 		{"size", "2KiB", "2048", "", ""},
+		{"size", "64kib", "65536", "", ""},
+		{"size", "64k", "65536", "", ""},
+		{"size", "64K", "65536", "", ""},
+		{"size", "64kb", "64000", "", ""},
+		{"size", "64 KB", "64000", "", ""},
+		{"size", "1M", "1048576", "", ""},
+		{"size", "0.5 MiB", "524288", "", ""},
+		{"size", "0.7k", "", "", "must be a size"},
+		{"size", "-0.5k", "", "", "from 0"},
+		{"size", "k", "", "", "must be a size"},
+		{"size", "9223372036854775807T", "", "", "is too large"},
+		{"level", "-1", "-1", "", ""},
+		{"level", "0", "", "", "must be -1, or 1 to 9"},
+		{"name", "a${b}", "a${b}", "", ""},
+		{"name", "a${env:B}", "", "", "only secrets"},
+		{"name", "${file:/b:c}", "", "", "only secrets"},
+		{"password", "${file:/b:c}", "............", "", ""},
+		{"user", "${env:B}", "${env:B}", "", ""},
 		{"size", "2MiB", "", "", "between -1 and 1MiB"},
 		{"pause.ms", "", "0", "", ""}, // not given
 		{"pause.ms", "10", "10", "", ""},
@@ -76,6 +100,8 @@ func TestAValueIsTakenReadBackOrRefused(t *testing.T) {
 		{"later", "yes", "", "", "not yet"},
 		{"namee", "x", "", "", "did you mean name?"},
 		{"something.else", "x", "", "", "unknown key"},
+		{"pause", "x", "", "", "keys begin so, such as pause.ms"},
+		{"java", "x", "", "", "did you mean"},
 	} {
 		var c config
 		table.Default(&c)
@@ -83,7 +109,13 @@ func TestAValueIsTakenReadBackOrRefused(t *testing.T) {
 		if warning != tt.warning || (err == nil) != (tt.fault == "") || err != nil && !strings.Contains(err.Error(), tt.fault) {
 			t.Errorf("Set(%s, %q) = %q, %v, want %q, %q", tt.key, tt.value, warning, err, tt.warning, tt.fault)
 		}
-		if got, _ := table.Get(&c, tt.key); err == nil && got != tt.want {
+		if got, _ := table.Get(&c, tt.key); err != nil {
+			var usual config
+			table.Default(&usual)
+			if former, _ := table.Get(&usual, tt.key); got != former {
+				t.Errorf("%s = %q, which is refused, reads back as %q, want %q as before", tt.key, tt.value, got, former)
+			}
+		} else if got != tt.want {
 			t.Errorf("%s = %q reads back as %q, want %q", tt.key, tt.value, got, tt.want)
 		}
 	}
@@ -106,7 +138,7 @@ func TestCheckNamesEveryFault(t *testing.T) {
 	c.name, c.pause = "bad", time.Hour
 	var faults []string
 	New(rows).Check(&c, func(key string, _ error) { faults = append(faults, key) })
-	if got := strings.Join(faults, " "); got != "name count color pause.ms" && got != "name count pause.ms color" {
+	if got := strings.Join(faults, " "); got != "name count level pause.ms color" {
 		t.Errorf("faults of %s", got)
 	}
 }

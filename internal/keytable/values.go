@@ -2,18 +2,42 @@ package keytable
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
 	"math"
+	"math/bits"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// set parses value into the key's field and checks its range and rule.
+// set gives the key's field a value, or leaves it as it is.
 func (k *Row[C]) set(c *C, value string) error {
+	undo := saved(k.Field(c))
+	err := k.parse(c, value)
+	if err != nil {
+		undo()
+	}
+	return err
+}
+
+// saved puts what a field holds back into it.
+func saved(field any) (undo func()) {
+	f := reflect.ValueOf(field).Elem()
+	former := reflect.New(f.Type()).Elem()
+	former.Set(f)
+	return func() { f.Set(former) }
+}
+
+// parse parses value into the key's field and checks its range and rule.
+func (k *Row[C]) parse(c *C, value string) error {
 	if value == "" && k.Default == "" {
 		value = k.none()
+	}
+	if reference := strings.Index(value, "${"); reference >= 0 && !k.Secret && !k.References && isReference(value[reference:]) {
+		return fmt.Errorf("holds a reference such as ${env:NAME} or ${file:PATH}, which only secrets and credentials may: give the value itself, or set the key by the environment")
 	}
 	for _, choice := range k.Choices {
 		if strings.EqualFold(choice, value) {
@@ -30,14 +54,11 @@ func (k *Row[C]) set(c *C, value string) error {
 	case *[]string:
 		*f = splitList(value)
 	case *bool:
-		switch value {
-		case "true":
-			*f = true
-		case "false":
-			*f = false
-		default:
-			return fmt.Errorf("must be true or false")
+		on, err := ParseBool(value)
+		if err != nil {
+			return err
 		}
+		*f = on
 	case *int64:
 		n, err := k.number(value)
 		if err != nil {
@@ -52,6 +73,23 @@ func (k *Row[C]) set(c *C, value string) error {
 		*f = millis(n)
 	}
 	return k.check(c)
+}
+
+// ParseBool reads true and false in any case of letters, as Kafka's own clients do.
+func ParseBool(value string) (bool, error) {
+	switch {
+	case strings.EqualFold(value, "true"):
+		return true, nil
+	case strings.EqualFold(value, "false"):
+		return false, nil
+	}
+	return false, errors.New("must be true or false")
+}
+
+// isReference reports whether a text begins with a reference as spoold or one of Kafka's config providers has it.
+func isReference(text string) bool {
+	kind, _, ok := strings.Cut(strings.TrimPrefix(text, "${"), ":")
+	return ok && slices.Contains([]string{"env", "file", "directory"}, kind)
 }
 
 // none is how a value that is not given is written.
@@ -124,10 +162,29 @@ func (k *Row[C]) check(c *C) error {
 	if k.Default == "" && n == 0 {
 		return nil // not given
 	}
-	if n < k.Min || k.Max != 0 && n > k.Max {
+	switch {
+	case n >= k.Min && (k.Max == 0 || n <= k.Max), slices.Contains(k.Also, n):
+	case len(k.Also) > 0:
+		return fmt.Errorf("must be %s", k.Range())
+	default:
 		return fmt.Errorf("must be between %s and %s", Show(k.Kind, k.Min), Show(k.Kind, k.Max))
 	}
 	return k.checkRule(c)
+}
+
+// Range says which numbers are taken, such as "from 1 to 5" or "-1, or 1 to 9"; "" if that is any of the type's own.
+func (s *Spec) Range() string {
+	if s.Min == 0 && s.Max == 0 {
+		return ""
+	}
+	text := ""
+	for _, n := range s.Also {
+		text += Show(s.Kind, n) + ", "
+	}
+	if text += "or "; len(s.Also) == 0 {
+		text = "from "
+	}
+	return text + Show(s.Kind, s.Min) + " to " + Show(s.Kind, s.Max)
 }
 
 func (k *Row[C]) checkRule(c *C) error {
@@ -165,32 +222,62 @@ func Show(kind Kind, n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
-// sizeUnits are tried in order; the plain ones last.
+// sizeUnits are those of GNU's tools: a letter alone, or with iB, is a power of 1,024; with B it is one of 1,000. They are tried in
+// order, whatever the case of their letters; the plain ones last.
 var sizeUnits = []struct {
 	suffix string
 	factor int64
 }{
 	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
-	{"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1},
+	{"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1},
+	{"K", 1 << 10}, {"M", 1 << 20}, {"G", 1 << 30}, {"T", 1 << 40},
 }
 
-// ParseSize reads a size such as 16384, 64KiB or 10MiB.
+// ParseSize reads a size such as 16384, 64KiB, 64k or 1.5GiB.
 func ParseSize(value string) (int64, error) {
 	digits, factor := value, int64(1)
 	for _, u := range sizeUnits {
-		if d, ok := strings.CutSuffix(value, u.suffix); ok {
-			digits, factor = strings.TrimSpace(d), u.factor
+		if at := len(value) - len(u.suffix); at > 0 && strings.EqualFold(value[at:], u.suffix) {
+			digits, factor = strings.TrimSpace(value[:at]), u.factor
 			break
 		}
 	}
-	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("must be a size in bytes, such as 65536, 64KiB, 10MiB or 8GiB")
-	}
-	if n > math.MaxInt64/factor || n < math.MinInt64/factor {
+	whole, fraction, fractional := strings.Cut(digits, ".")
+	n, err := strconv.ParseInt(whole, 10, 64)
+	if err == nil && n > math.MaxInt64/factor || n < math.MinInt64/factor {
 		return 0, fmt.Errorf("is too large")
 	}
-	return n * factor, nil
+	n *= factor
+	if err == nil && fractional {
+		var more int64
+		more, err = fractionOf(factor, fraction)
+		if strings.HasPrefix(whole, "-") || n > math.MaxInt64-more {
+			return 0, fmt.Errorf("must be a whole number of bytes from 0")
+		}
+		n += more
+	}
+	if err != nil {
+		return 0, fmt.Errorf("must be a size in bytes, such as 65536, 64KiB, 10MiB or 8GiB; 64k is 64KiB, and 64kB is 64000")
+	}
+	return n, nil
+}
+
+// fractionOf is the part of a unit that the digits behind a point say.
+func fractionOf(unit int64, digits string) (int64, error) {
+	part, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil || len(digits) > 18 {
+		return 0, fmt.Errorf("%q is no fraction", digits)
+	}
+	of := uint64(1)
+	for range len(digits) {
+		of *= 10
+	}
+	high, low := bits.Mul64(part, uint64(unit))
+	n, rest := bits.Div64(high, low, of)
+	if rest != 0 {
+		return 0, fmt.Errorf("%d bytes have no fraction %q", unit, digits)
+	}
+	return int64(n), nil
 }
 
 // parseTime gives milliseconds. A plain number is milliseconds where Kafka's name says so.

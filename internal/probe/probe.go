@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -21,6 +22,8 @@ type Address struct {
 	Broker int32         // -1: a bootstrap server, whose number is not known
 	Took   time.Duration // to connect, authenticate and agree on versions
 	Err    error
+
+	Certificates []*x509.Certificate // that it showed, its own first
 }
 
 // Topic is what the cluster says of a topic.
@@ -44,16 +47,17 @@ type Cluster struct {
 	Bootstrap       []Address
 	Brokers         []Address
 	Topics          []Topic
+	Transactional   Transactional
 }
 
 // perAddress bounds what one address may take.
 const perAddress = 5 * time.Second
 
 // Ask asks the first bootstrap server that answers, and tries to connect to every other
-// address. The error is nil if any server answered. o.Addr is not looked at.
-func Ask(ctx context.Context, o conn.Options, bootstrap, topics []string) (*Cluster, error) {
+// address. The error is nil if any server answered. o.Addr is not looked at. Of t only the names are.
+func Ask(ctx context.Context, o conn.Options, bootstrap, topics []string, t Transactional) (*Cluster, error) {
 	o.RequestTimeout = perAddress
-	c := &Cluster{}
+	c := &Cluster{Transactional: t}
 	var first *conn.Conn
 	var errs []error
 	for _, addr := range bootstrap {
@@ -75,6 +79,7 @@ func Ask(ctx context.Context, o conn.Options, bootstrap, topics []string) (*Clus
 	if err := c.describe(ctx, first, topics); err != nil {
 		return c, err
 	}
+	c.Transactional.look(ctx, first)
 	for i := range c.Brokers {
 		b := &c.Brokers[i]
 		var cn *conn.Conn
@@ -109,7 +114,11 @@ func connect(ctx context.Context, o conn.Options, addr string, broker int32) (Ad
 	o.Addr = addr
 	from := time.Now()
 	c, err := conn.Dial(ctx, o)
-	return Address{Addr: addr, Broker: broker, Took: time.Since(from), Err: err}, c
+	a := Address{Addr: addr, Broker: broker, Took: time.Since(from), Err: err}
+	if err == nil {
+		a.Certificates = c.Certificates()
+	}
+	return a, c
 }
 
 // request sends one request and waits for its answer.

@@ -4,8 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"math"
+	"regexp"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -14,6 +14,7 @@ const (
 	minute      = time.Minute
 	changes     = 5    // written at once in a minute, for each subject
 	maxSubjects = 1024 // beyond it, subjects of one kind share a place
+	maxReasons  = 8    // remembered of one state
 )
 
 // Wrap holds repetitions of what goes to h back. A handler that does so already is given back as it is.
@@ -24,16 +25,41 @@ func Wrap(h slog.Handler) slog.Handler {
 	return &handler{next: h, subjects: &subjects{m: map[subject]*state{}}}
 }
 
-// subject is what a line is about: the kind of event, and the topic, partition, broker or address.
+// subject is what a line is about: the kind of event, and the topic, partition, broker, address or whatever names it.
 type subject struct{ kind, of string }
 
 // state is what is known of a subject.
 type state struct {
 	since   time.Time // when the minute began
 	written int       // lines in it
-	last    string    // what the last written line said
+	last    saying    // the last written line
+	reasons []string  // of the written lines since a line said something else than last.what; at most maxReasons, the last ones
 	held    held      // since then
-	pending *line     // the last held line, if it says something else; a timer is set for the end of the minute
+	pending *line     // the last held line, if it says something else than last
+	timed   bool      // a timer is set that looks at pending
+}
+
+// saying is what a line says of its subject: in which state it is, and why.
+type saying struct{ what, why string }
+
+// repeats reports whether a line says what a written one of the same state has said already. Reasons that take turns, as of two
+// brokers that cannot be reached, are repetitions each.
+func (st *state) repeats(l *line) bool {
+	return l.records == 0 && l.says.what == st.last.what && slices.Contains(st.reasons, l.says.why)
+}
+
+// wrote notes that l is written now.
+func (st *state) wrote(l *line) {
+	if l.says.what != st.last.what {
+		st.reasons = st.reasons[:0]
+	}
+	if !slices.Contains(st.reasons, l.says.why) {
+		if len(st.reasons) == maxReasons {
+			st.reasons = slices.Delete(st.reasons, 0, 1)
+		}
+		st.reasons = append(st.reasons, l.says.why)
+	}
+	st.last, st.held, st.pending = l.says, held{}, nil
 }
 
 // held is how many lines were held back, and how many records they were about.
@@ -44,7 +70,7 @@ type held struct {
 
 // line is one that may be written later.
 type line struct {
-	says    string
+	says    saying
 	records int64 // that it is about and no other line is; 0: it counts none, and is a state
 	record  slog.Record
 	to      slog.Handler
@@ -63,22 +89,27 @@ type subjects struct {
 // handler is one view (attributes, group) of subjects.
 type handler struct {
 	next slog.Handler
+	of   string // what its attributes add to each subject
 	*subjects
 }
 
 func (h *handler) Enabled(ctx context.Context, l slog.Level) bool { return h.next.Enabled(ctx, l) }
 
 func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &handler{h.next.WithAttrs(attrs), h.subjects}
+	of := h.of
+	for _, a := range attrs {
+		of += nameOf(a)
+	}
+	return &handler{h.next.WithAttrs(attrs), of, h.subjects}
 }
 
 func (h *handler) WithGroup(name string) slog.Handler {
-	return &handler{h.next.WithGroup(name), h.subjects}
+	return &handler{h.next.WithGroup(name), h.of, h.subjects}
 }
 
 // Handle writes r, or holds it back.
 func (h *handler) Handle(ctx context.Context, r slog.Record) error {
-	about, l := read(&r)
+	about, l := read(&r, h.of)
 	if l == nil {
 		return h.next.Handle(ctx, r)
 	}
@@ -96,28 +127,45 @@ func (s *subjects) pass(about subject, l *line) (before held, ok bool) {
 	defer s.mu.Unlock()
 	now := time.Now()
 	st := s.of(&about, now)
-	if now.Sub(st.since) >= minute && st.pending == nil { // else the timer is about to write what is pending
+	if now.Sub(st.since) >= minute {
 		st.since, st.written = now, 0
 	}
-	repeats := st.last == l.says && l.records == 0
-	if st.written > 0 && (repeats || st.written >= changes) || st.pending != nil {
-		st.held.lines++
-		st.held.records += l.records
-		later := st.pending
-		st.pending = nil
-		if !repeats {
-			l.record = l.record.Clone()
-			st.pending = l
-		}
-		if later == nil && st.pending != nil {
-			time.AfterFunc(st.since.Add(minute).Sub(now), func() { s.over(about, st) })
-		}
-		return held{}, false
+	if st.written == 0 || st.written < changes && !st.repeats(l) {
+		before = st.held // with what was pending: l is the later state
+		st.wrote(l)
+		st.written++
+		return before, true
 	}
-	before = st.held
-	st.last, st.held = l.says, held{}
-	st.written++
-	return before, true
+	st.held.lines++
+	st.held.records += l.records
+	st.pending = nil
+	if l.records > 0 || l.says != st.last {
+		l.record = l.record.Clone()
+		st.pending = l
+		s.timer(about, st, now)
+	}
+	return held{}, false
+}
+
+// timer has what is pending written when the minute is over.
+func (s *subjects) timer(about subject, st *state, now time.Time) {
+	if st.timed {
+		return
+	}
+	st.timed = true
+	time.AfterFunc(st.since.Add(minute).Sub(now), func() {
+		s.mu.Lock()
+		st.timed = false
+		now := time.Now()
+		early := st.pending != nil && now.Sub(st.since) < minute // it is of a later minute than the timer
+		if early {
+			s.timer(about, st, now)
+		}
+		s.mu.Unlock()
+		if !early {
+			s.over(about, st)
+		}
+	})
 }
 
 // Flush writes what a handler that Wrap made holds back: the last line of each subject that says something new. Call it
@@ -145,7 +193,7 @@ func Flush(h slog.Handler) {
 	}
 }
 
-// over writes what is pending when a minute has passed.
+// over writes what is pending.
 func (s *subjects) over(about subject, st *state) {
 	s.mu.Lock()
 	l, before := st.pending, st.held
@@ -153,7 +201,8 @@ func (s *subjects) over(about subject, st *state) {
 		s.mu.Unlock()
 		return
 	}
-	st.since, st.written, st.last, st.held, st.pending = time.Now(), 1, l.says, held{}, nil
+	st.wrote(l)
+	st.since, st.written = time.Now(), 1
 	s.mu.Unlock()
 	before.lines--
 	before.records -= l.records
@@ -192,34 +241,68 @@ func write(ctx context.Context, to slog.Handler, r slog.Record, before held) err
 	return to.Handle(ctx, r)
 }
 
-// read finds what a line is about, and what it says. Lines that have an event are about what stands before
-// the event's first dot: link.up and link.down speak of the same thing. l is nil if the line must not be held back.
-func read(r *slog.Record) (about subject, l *line) {
+// families are events that speak of one thing: each line of one of them says what state it is in, and makes the earlier ones
+// of its family history. Any other event is a family of its own, and held back for nothing but itself.
+var families = map[string]string{
+	"link.up": "link", "link.down": "link",
+	"spool.full": "spool", "spool.room": "spool",
+	"topic.quota.full": "topic.quota", "topic.quota.room": "topic.quota",
+	"topic.trouble": "topic", "topic.recovered": "topic",
+	"transaction.trouble": "transaction", "transaction.resumed": "transaction",
+	"topic.right_missing": "topic.right", "topic.right_given": "topic.right",
+	"partition.parked": "partition", "partition.unparked": "partition",
+	"accept.short": "accept", "accept.resumed": "accept",
+	"access.fault": "access", "access.changed": "access",
+	"ship.start": "ship", "ship.stopped": "ship",
+	"file.opened": "file", "file.failed": "file",
+	"dlq.topic": "dlq.topic", // also one that is written with several messages
+}
+
+// names are the attributes that name what a line is about.
+var names = map[string]bool{
+	"topic": true, "partition": true, "broker": true, "addr": true, "file": true, "path": true, "section": true, "listener": true,
+	"interceptor": true, "user": true, "subject": true, "uid": true,
+}
+
+// nameOf is what an attribute adds to a subject.
+func nameOf(a slog.Attr) string {
+	if !names[a.Key] {
+		return ""
+	}
+	return a.Key + "=" + a.Value.String() + " "
+}
+
+// read finds what a line is about, and what it says. l is nil if the line must not be held back.
+func read(r *slog.Record, of string) (about subject, l *line) {
 	event, err := "", ""
 	l = &line{record: *r}
+	about.of = of
 	r.Attrs(func(a slog.Attr) bool {
 		switch a.Key {
 		case "event":
 			event = a.Value.String()
 		case "err", "reason":
 			err += a.Value.String()
-		case "topic", "partition", "broker", "addr", "file", "path":
-			about.of += a.Key + a.Value.String() + " "
 		case "records":
 			l.records = count(a.Value)
+		default:
+			about.of += nameOf(a)
 		}
 		return true
 	})
-	if losses[event] {
+	if losses[event] || r.Level < slog.LevelInfo {
 		return about, nil
 	}
-	about.kind, _, _ = strings.Cut(event, ".")
-	if event == "" {
-		about.kind = r.Message
+	about.kind = families[event]
+	if about.kind == "" { // its message says which it is: that of a warning about the configuration, for instance
+		about.kind = event + "\n" + r.Message
 	}
-	l.says = r.Level.String() + r.Message + "\n" + event + "\n" + err
+	l.says = saying{r.Level.String() + r.Message + "\n" + event, ownPort.ReplaceAllString(err, "->")}
 	return about, l
 }
+
+// ownPort is our end of a connection in the text of an error. Its port is another one each time, and no news.
+var ownPort = regexp.MustCompile(`[^\s>]+:[0-9]+->`)
 
 // count is the number in v, or 0.
 func count(v slog.Value) int64 {

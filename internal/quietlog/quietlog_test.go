@@ -2,8 +2,10 @@ package quietlog
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"testing"
@@ -161,6 +163,95 @@ func TestRecordsOfHeldLinesAreAddedUp(t *testing.T) {
 		}
 		if total != 43*n {
 			t.Errorf("the lines of %d times 43 records add up to %d: %q", n, total, lines)
+		}
+	}
+}
+
+// Two brokers cannot be reached, each for another reason, and are tried in turn for a minute and a half.
+func TestReasonsThatTakeTurnsAreRepetitions(t *testing.T) {
+	want(t, says(t, func(log *slog.Logger) {
+		for i := range 900 {
+			log.Warn("not reached", "event", "link.down", "err", []string{"refused", "no_answer"}[i%2])
+			time.Sleep(100 * time.Millisecond)
+		}
+		log.Info("reached", "event", "link.up")
+		log.Warn("not reached", "event", "link.down", "err", "refused")
+	}), "event=link.down err=refused", "event=link.down err=no_answer",
+		"event=link.down err=refused suppressed=598", "event=link.up suppressed=299", "event=link.down err=refused")
+}
+
+// The port that a connection of ours has is another one each time.
+func TestTheOwnPortIsNoOtherReason(t *testing.T) {
+	want(t, says(t, func(log *slog.Logger) {
+		for port := range 5 {
+			log.Warn("not reached", "event", "link.down", "err", fmt.Errorf("lookup:read_udp_[fe80::1%%eth0]:%d->10.0.0.53:53:i/o_timeout", 40000+port))
+		}
+	}), `event=link.down err=lookup:read_udp_[fe80::1%eth0]:40000->10.0.0.53:53:i/o_timeout`)
+}
+
+// Each of these is about something else, or answers somebody: none may be taken for a repetition of another, or give way to it.
+func TestWhatIsAboutSomethingElseIsNotHeldBack(t *testing.T) {
+	for name, lines := range map[string][][]any{
+		"refused clients and a fault of the users' file": {{"access.denied", "a"}, {"access.denied", "b"}, {"access.denied", "c"}, {"access.denied", "d"}, {"access.denied", "e"}, {"access.fault", "f"}, {"access.denied", "e"}},
+		"a topic's trouble and its quota":                {{"topic.trouble", "a"}, {"topic.trouble", "b"}, {"topic.trouble", "c"}, {"topic.trouble", "d"}, {"topic.trouble", "e"}, {"topic.quota.full", ""}, {"topic.trouble", "e"}},
+	} {
+		got := says(t, func(log *slog.Logger) {
+			for _, l := range lines {
+				log.Warn("…", "event", l[0], "err", l[1])
+			}
+		})
+		if len(got) != 6 || !strings.Contains(got[5], fmt.Sprint(lines[5][0])) {
+			t.Errorf("%s: %q, want the first six", name, got)
+		}
+	}
+	for _, name := range []string{"section", "listener", "user"} {
+		if got := says(t, func(log *slog.Logger) {
+			log.Warn("…", "event", "x", name, "a")
+			log.With(name, "b").Warn("…", "event", "x")
+			log.With(name, "b").Warn("…", "event", "x")
+		}); len(got) != 2 {
+			t.Errorf("lines about two of %s: %q, want two", name, got)
+		}
+	}
+	if got := says(t, func(log *slog.Logger) {
+		for i := range 9 {
+			log.Warn(fmt.Sprint("key ", i), "event", "config.warning")
+		}
+	}); len(got) != 9 {
+		t.Errorf("nine warnings about the configuration: %q", got)
+	}
+	if got := says(t, func(log *slog.Logger) {
+		debug := slog.New(Wrap(anyLevel{log.Handler().(*handler).next}))
+		for range 9 {
+			debug.Debug("a request was answered", "event", "http.request", "records", 1)
+		}
+	}); len(got) != 9 {
+		t.Errorf("nine lines at DEBUG: %q", got)
+	}
+}
+
+type anyLevel struct{ slog.Handler }
+
+func (anyLevel) Enabled(context.Context, slog.Level) bool { return true }
+
+// Law: however states and reasons follow each other, the last line written is the last one logged.
+func TestALateStateIsTheLastOne(t *testing.T) {
+	for seed := range uint64(200) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		last := ""
+		lines := says(t, func(log *slog.Logger) {
+			for range r.IntN(60) {
+				event, err := []string{"link.up", "link.down"}[r.IntN(2)], ""
+				if event == "link.down" {
+					err = string(rune('a' + r.IntN(9)))
+				}
+				last = "event=" + event + " err=" + err
+				log.Warn("link", "event", event, "err", err)
+				time.Sleep(time.Duration(r.IntN(20)) * time.Second)
+			}
+		})
+		if last != "" && !strings.HasPrefix(strings.ReplaceAll(lines[len(lines)-1], `err=""`, "err="), last) {
+			t.Errorf("seed %d: the last was %s, written was %q", seed, last, lines)
 		}
 	}
 }

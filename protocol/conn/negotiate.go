@@ -199,7 +199,7 @@ func (c *Conn) helloError(err error, got []byte) error {
 	case len(got) > 0:
 		return c.notKafka(got)
 	case c.encrypted && isAlert(err): // TLS 1.3 reports a client's certificate only after the handshake
-		return tlsError(c.addr, err)
+		return tlsError(c.addr, err, nil)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &NotKafkaError{Addr: c.addr, Err: err,
 			What: "it took the connection and says nothing. Does it speak Kafka, or wait for something else; is the broker overloaded?"}

@@ -3,6 +3,7 @@ package conn
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -12,8 +13,16 @@ import (
 type Security struct {
 	// TLS encrypts the connection; nil: plain text. An empty ServerName is filled in with the host that is dialled.
 	TLS *tls.Config
+	// Trust is what TLS trusts, for people.
+	Trust Trust
 	// SASL authenticates this client; nil: the listener asks for no credentials.
 	SASL Mechanism
+}
+
+// Trust is which authorities' certificates are trusted.
+type Trust struct {
+	Key          string // configuration key that they are given by, with its value if that is a path; "": none, so it is the system's
+	Certificates []*x509.Certificate
 }
 
 // Mechanism is a SASL mechanism. Its methods may be called from several goroutines.
@@ -77,10 +86,18 @@ func (c *Conn) secure(ctx context.Context) (Security, error) {
 	}
 	nc := tls.Client(c.raw, settings)
 	if err := nc.HandshakeContext(ctx); err != nil {
-		return s, tlsError(c.addr, err)
+		return s, tlsError(c.addr, err, &s.Trust)
 	}
 	c.nc, c.encrypted = nc, true
 	return s, nil
+}
+
+// Certificates are those that the broker showed, its own first; none without TLS.
+func (c *Conn) Certificates() []*x509.Certificate {
+	if t, ok := c.nc.(*tls.Conn); ok {
+		return t.ConnectionState().PeerCertificates
+	}
+	return nil
 }
 
 // host is the part of the address that certificates name.

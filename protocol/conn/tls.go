@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -14,8 +15,9 @@ import (
 )
 
 // tlsError says what a failed handshake means.
-func tlsError(addr string, err error) error {
+func tlsError(addr string, err error, trust *Trust) error {
 	e := &SecurityError{Addr: addr, Err: err}
+	own := brokersCertificate(err)
 	var (
 		unknown x509.UnknownAuthorityError
 		name    x509.HostnameError
@@ -27,11 +29,11 @@ func tlsError(addr string, err error) error {
 		e.What = fmt.Sprintf("its certificate is for %s, and not for %s: use a name that is in the certificate, or have a certificate made for this one",
 			certificateNames(name.Certificate), name.Host)
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		e.What = validity(invalid.Cert)
+		e.What = validity(own, invalid.Cert)
 	case errors.As(err, &invalid):
-		e.What = "its certificate is not valid for a server"
+		e.What = fmt.Sprintf("its certificate%s is not valid for a server", issued(own))
 	case errors.As(err, &unknown):
-		e.What = fmt.Sprintf("its certificate%s was issued by an authority that is not trusted here: give the authority's certificate with ssl.truststore.location", issuer(unknown.Cert))
+		e.What = notTrusted(own, unknown.Cert, trust)
 	case errors.As(err, &header):
 		e.What = "it does not answer with TLS: is this a plain-text listener (security.protocol)?"
 	case isAlert(err):
@@ -101,20 +103,71 @@ func certificateNames(cert *x509.Certificate) string {
 	return strings.Join(names, ", ")
 }
 
-func issuer(cert *x509.Certificate) string {
-	if cert == nil {
+// brokersCertificate is what the broker showed of itself, or nil: an error of verification may be about another certificate of its chain.
+func brokersCertificate(err error) *x509.Certificate {
+	var failed *tls.CertificateVerificationError
+	if errors.As(err, &failed) && len(failed.UnverifiedCertificates) > 0 {
+		return failed.UnverifiedCertificates[0]
+	}
+	return nil
+}
+
+func issued(cert *x509.Certificate) string {
+	switch {
+	case cert == nil:
 		return ""
+	case bytes.Equal(cert.RawSubject, cert.RawIssuer):
+		return fmt.Sprintf(" (%s, issued by itself)", cert.Subject)
 	}
 	return fmt.Sprintf(" (%s, issued by %s)", cert.Subject, cert.Issuer)
 }
 
-// validity says which way a certificate is out of its time.
-func validity(cert *x509.Certificate) string {
+// notTrusted says whose certificate is not trusted, which ones are, and what to add to them. last is where the search for an authority ended.
+func notTrusted(own, last *x509.Certificate, trust *Trust) string {
+	if own == nil {
+		own = last
+	}
+	text := fmt.Sprintf("its certificate%s was issued by an authority that is not trusted here", issued(own))
+	if own == nil || trust == nil {
+		return text + ": give the authority's certificate with ssl.truststore.location"
+	}
+	if last == nil {
+		last = own
+	}
+	authority := last.Issuer.String()
+	if last != own && authority != own.Issuer.String() {
+		text += ", nor is " + authority + " above it"
+	}
+	if trust.Key == "" {
+		return text + fmt.Sprintf(": ssl.truststore.location is not given, so the system's certificates are trusted; give the certificate of %s with it", authority)
+	}
+	var names []string
+	for _, cert := range trust.Certificates {
+		if bytes.Equal(cert.RawSubject, last.RawIssuer) {
+			return text + fmt.Sprintf(": %s has a certificate of that name, and with another key: put the one there that the broker's was issued with", trust.Key)
+		}
+		if len(names) < 3 {
+			names = append(names, cert.Subject.String())
+		}
+	}
+	held := strings.Join(names, "; ")
+	if more := len(trust.Certificates) - len(names); more > 0 {
+		held += fmt.Sprintf(" and %d more", more)
+	}
+	return text + fmt.Sprintf(": %s has %s; add the certificate of %s there", trust.Key, held, authority)
+}
+
+// validity says which way a certificate is out of its time: the broker's own, or one above it.
+func validity(own, cert *x509.Certificate) string {
+	whose, needs := "its certificate", "the broker needs a new one"
+	if own != nil && cert != nil && !own.Equal(cert) {
+		whose, needs = "the certificate of an authority above its own", "that authority needs a new one"
+	}
 	switch {
 	case cert == nil:
 		return "its certificate has expired or is not valid yet"
 	case time.Now().After(cert.NotAfter):
-		return fmt.Sprintf("its certificate (%s) expired at %s: the broker needs a new one, or is this host's clock wrong?", cert.Subject, cert.NotAfter.UTC().Format(time.RFC3339))
+		return fmt.Sprintf("%s (%s) expired at %s: %s, or is this host's clock wrong?", whose, cert.Subject, cert.NotAfter.UTC().Format(time.RFC3339), needs)
 	}
-	return fmt.Sprintf("its certificate (%s) is valid from %s only: is this host's clock wrong?", cert.Subject, cert.NotBefore.UTC().Format(time.RFC3339))
+	return fmt.Sprintf("%s (%s) is valid from %s only: is this host's clock wrong?", whose, cert.Subject, cert.NotBefore.UTC().Format(time.RFC3339))
 }

@@ -61,7 +61,7 @@ func TestOnlyAnExpirationThatIsOneIsTaken(t *testing.T) {
 		if !r.Handle(Request{kind: askExpiration}, tt.answer) {
 			t.Errorf("%s: it concerns no partition", tt.name)
 		}
-		if c := kinds(r.Changes())[ExpirationRead]; c.Ms != tt.want {
+		if c, taken := kinds(r.Changes())[ExpirationRead]; c.Ms != tt.want || taken != (tt.want > 0) {
 			t.Errorf("%s: %d ms, want %d", tt.name, c.Ms, tt.want)
 		}
 	}

@@ -155,6 +155,9 @@ func (t *Topic) ReportOnce(code protocol.ErrorCode) bool {
 	return true
 }
 
+// Recovered has a reason that was reported be a new one again.
+func (t *Topic) Recovered() { t.reported = protocol.None }
+
 // missing reports whether records wait for a topic that is not there. A topic that is not there and for which nothing
 // is pending was deleted on purpose, and must not come back.
 func (t *Topic) missing() bool { return t.Code == protocol.UnknownTopicOrPartition && t.Pending }

@@ -30,6 +30,10 @@ func TestATopicsSizeIsAskedAtMostOnceInFiveMinutes(t *testing.T) {
 	if AskSize(r.View, topic); len(r.Requests()) != 0 {
 		t.Error("asked again")
 	}
+	r.Begin(r.now + askSizeEvery - 1)
+	if AskSize(r.View, topic); len(r.Requests()) != 0 {
+		t.Error("asked again within five minutes")
+	}
 	r.Begin(r.now + askSizeEvery)
 	if AskSize(r.View, topic); len(r.Requests()) != 1 {
 		t.Error("not asked after five minutes")
@@ -45,6 +49,7 @@ func TestOnlyASizeThatIsOneIsTaken(t *testing.T) {
 		want   int // 0: nothing is taken
 	}{
 		{"a size", "t", Answer{Message: configs(0, maxMessage, text("10000"))}, 10_000},
+		{"none", "t", Answer{Message: configs(0, maxMessage, text("0"))}, 0},
 		{"another topic", "u", Answer{Message: configs(0, maxMessage, text("10000"))}, 0},
 		{"no number", "t", Answer{Message: configs(0, maxMessage, text("much"))}, 0},
 		{"more than Kafka can have", "t", Answer{Message: configs(0, maxMessage, text("9999999999"))}, 0},
@@ -59,13 +64,13 @@ func TestOnlyASizeThatIsOneIsTaken(t *testing.T) {
 			m.Resources[0].ResourceName = tt.topic
 		}
 		r.Handle(Request{kind: askSize}, tt.answer)
-		got := 0
+		got, taken := 0, false
 		for _, c := range r.Changes() {
 			if c.Kind == SizeRead {
-				got = c.Bytes
+				got, taken = c.Bytes, true
 			}
 		}
-		if got != tt.want {
+		if got != tt.want || taken != (tt.want > 0) {
 			t.Errorf("%s: took %d, want %d", tt.name, got, tt.want)
 		}
 	}

@@ -179,3 +179,32 @@ func TestNoBrokerThrottlesForLong(t *testing.T) {
 		t.Errorf("throttled until %d at %d", k.throttled, ls.now.Age)
 	}
 }
+
+func TestWhatWaitsIsReleasedWhenTheFirstThrottleEnds(t *testing.T) {
+	ls, _ := atLinks(Options{}, 1, 2, 3)
+	if at := ls.releaseAt(); at != 0 {
+		t.Errorf("release at %d with nothing that waits, want 0", at)
+	}
+	for id, until := range map[int32]int64{1: 500, 2: 300, 3: 200} {
+		ls.open[id].throttled = until
+		if id != 3 {
+			ls.open[id].waiting = []sender.Request{control(7, id)}
+		}
+	}
+	if at := ls.releaseAt(); at != 300 {
+		t.Errorf("release at %d, want 300: that of the first link that something waits for", at)
+	}
+}
+
+// Each answer has a throttle_time_ms, and most say 0.
+func TestAnAnswerWithoutThrottleEndsNone(t *testing.T) {
+	ls, _ := atLinks(Options{}, 1)
+	m := metadata(1)
+	m.SetVersion(9)
+	m.ThrottleMillis = 500
+	ls.throttle(ls.open[1], m)
+	m.ThrottleMillis = 0
+	if ls.throttle(ls.open[1], m); ls.open[1].throttled != ls.now.Age+500 {
+		t.Errorf("throttled until %d at %d, want 500 ms", ls.open[1].throttled, ls.now.Age)
+	}
+}

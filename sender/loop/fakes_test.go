@@ -60,6 +60,8 @@ func (c *fakeCore) called(call, detail string) *sender.Effects {
 
 func (c *fakeCore) Splits() int64 { return 0 }
 
+func (c *fakeCore) Recovered(topic string) { c.calls <- "recovered " + topic }
+
 func (c *fakeCore) settled(id spool.LaneID) *spool.Set {
 	if c.left[id] == nil {
 		c.left[id] = spool.NewSet(0)

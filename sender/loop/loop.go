@@ -28,6 +28,7 @@ type Core interface {
 	Closing(now spool.Time) *sender.Effects
 	Resolve(now spool.Time, topic string, partition int32, c sender.Choice) (*sender.Effects, sender.Resolved, error)
 	Status(now spool.Time) sender.Status
+	Recovered(topic string) // of trouble that was reported; "": that of the transactional id
 	Splits() int64
 	Settled(lane spool.LaneID) spool.Index
 }
@@ -78,6 +79,7 @@ type Loop struct {
 
 	inbox    *inbox
 	snapshot atomic.Pointer[Snapshot]
+	troubles troubles
 	over     chan struct{} // closed when run has returned
 	err      error         // why; valid once over is closed
 
@@ -341,6 +343,7 @@ func (l *Loop) report(events []sender.Event) {
 		return
 	}
 	for _, event := range events {
+		l.troubles.note(event)
 		l.opt.Event(event)
 	}
 }

@@ -58,6 +58,7 @@ func (l *Loop) publish() {
 	l.snapshot.Store(s)
 	l.every = max(snapshotEvery, snapshotShare*time.Since(began).Milliseconds())
 	l.published, l.changed = l.now.Age, false
+	l.troubles.look(&s.Core, l.core, l.opt.Event)
 }
 
 // agedLanes bounds how many lanes are looked into at a start.

@@ -20,6 +20,8 @@ type committed struct {
 	runs   []spool.CutLane // what of d.Cut had not left before
 	left   int             // places where its marker was not seen
 	online *online         // the unit that it carried and that was not spooled
+
+	located bool // the disk says which of its records are in which partition
 }
 
 // take registers a transaction that was committed. Its records are not sent again; they leave the spool with confirm.
@@ -46,11 +48,11 @@ func (s *markers) take(d spool.Decision, c *cut, o *online, doubt bool) *committ
 			p := &d.Partitions[i]
 			at := &s.follow(p.Topic).partition(p.Partition).mark
 			at.topicID = p.TopicID
-			s.await(x, at, int64(p.First), doubt)
+			s.await(x, at, int64(p.First), int64(p.Last), doubt)
 		}
 		if o != nil {
 			for i := range o.unit.Groups {
-				s.await(x, s.groupPlace(&o.unit.Groups[i]), -1, false)
+				s.await(x, s.groupPlace(&o.unit.Groups[i]), -1, -1, false)
 			}
 		}
 	}
@@ -62,13 +64,13 @@ func (s *markers) take(d spool.Decision, c *cut, o *online, doubt bool) *committ
 	return x
 }
 
-func (s *markers) await(c *committed, x *place, first int64, doubt bool) {
+func (s *markers) await(c *committed, x *place, first, last int64, doubt bool) {
 	if before := x.of; before != nil {
 		if before.left--; before.left == 0 { // its topic was created anew
 			s.confirm(before)
 		}
 	}
-	x.sight, x.of, x.first, x.doubt = unseen, c, first, doubt
+	x.sight, x.of, x.first, x.last, x.doubt = unseen, c, first, last, doubt
 	c.left++
 	s.want(x)
 }
@@ -164,27 +166,84 @@ func (s *markers) undone(x *place) {
 	c := x.of
 	why := fmt.Sprintf("transaction %d was committed, and its records in %s were aborted: its marker was lost, and another one ended it", c.d.Ordinal, x)
 	s.audit("%s", why)
-	if c.cut == nil || c.cut.online != nil {
+	l := x.part.lane
+	spans := c.spans(l, x.part.id)
+	if spans == nil {
 		s.parkCommitted(c, why)
 		return
 	}
 	s.event(sender.TransactionTrouble{ID: s.cfg.ID, Message: why + "; they are sent again"})
-	l := x.part.lane
-	rest := c.cut.acked[:0]
-	for _, a := range c.cut.acked {
-		if a.lane != l || a.partition != x.part.id {
-			rest = append(rest, a)
-			continue
+	for _, sp := range spans {
+		for _, r := range c.runs {
+			if r.Lane == l.id {
+				l.settled.Remove(spool.Span{First: max(r.First, sp.First), End: min(r.End, sp.End)})
+			}
 		}
-		for _, sp := range a.spans {
-			l.settled.Remove(sp)
-			c.runs = without(c.runs, l.id, sp)
-		}
+		c.runs = without(c.runs, l.id, sp)
 	}
-	c.cut.acked = rest
+	c.d.Cut = c.runs
+	c.d.Partitions = slices.DeleteFunc(slices.Clone(c.d.Partitions), func(p spool.DecidedPartition) bool { return p.Topic == l.topic && p.Partition == x.part.id })
+	if c.cut != nil {
+		c.cut.acked = slices.DeleteFunc(c.cut.acked, func(a acked) bool { return a.lane == l && a.partition == x.part.id })
+	}
+	s.noted()
+	s.put() // before a transaction that carries them is decided on
 	s.view.SetPending(l.remote, true)
 	s.reread = true
 	s.see(x)
+}
+
+// spans are the records of a committed transaction in a partition; nil: it is not known which they are.
+func (c *committed) spans(l *lane, partition int32) (list []spool.Span) {
+	if c.cut == nil {
+		for _, p := range c.d.Partitions {
+			if p.Topic == l.topic && p.Partition == partition {
+				return p.Spans
+			}
+		}
+		return nil
+	}
+	if c.cut.online != nil {
+		return nil
+	}
+	for _, a := range c.cut.acked {
+		if a.lane != l || a.partition != partition {
+			continue
+		}
+		for _, sp := range a.spans { // of batches one behind the other
+			if n := len(list); n > 0 && list[n-1].End == sp.First {
+				list[n-1].End = sp.End
+			} else {
+				list = append(list, sp)
+			}
+		}
+	}
+	return list
+}
+
+// mostLocated is how many runs of records of one transaction are written down: some 300 KB. With more, none are.
+const mostLocated = 100_000
+
+// locate has the disk say which records of what its places wait for are in which partition, where this process knows it: the transaction
+// that is to write the markers may be aborted by its time-out, or by another producer, and this process may end.
+func (h *healing) locate(s *markers) {
+	for _, x := range h.places {
+		c := x.of
+		if c == nil || c.cut == nil || c.located {
+			continue
+		}
+		c.located = true
+		list, n := slices.Clone(c.d.Partitions), 0
+		for i := range list {
+			p := &list[i]
+			p.Spans = c.spans(s.follow(p.Topic), p.Partition)
+			n += len(p.Spans)
+		}
+		if n <= mostLocated {
+			c.d.Partitions = list
+		}
+	}
+	s.noted()
 }
 
 // without takes a span out of runs.

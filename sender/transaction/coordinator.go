@@ -41,7 +41,8 @@ type request struct {
 	joined  bool   // reqGroup: the coordinator was done with what was before
 	begun   uint64 // reqFind, reqProgress, reqDescribe: which start asked
 
-	debugger bool // reqMarkers: it asks where the log ends
+	init  bool        // reqTxn: it is InitProducerId
+	which whichOffset // reqMarkers: if it asks for offsets
 }
 
 // request puts r on the list of effects, behind what the view wanted before.
@@ -223,7 +224,7 @@ func (s *starter) coordinate() {
 	}
 	s.begun.held = nil
 	s.request(sender.Request{Kind: sender.KindControl, Broker: r.Broker, Message: r.Message, MinVersion: r.MinVersion, MaxVersion: r.MaxVersion},
-		&request{kind: reqTxn, m: m})
+		&request{kind: reqTxn, m: m, init: r.Kind == txn.InitProducerID})
 }
 
 // reach reports whether a broker is connected, and has it connected if not.
@@ -242,6 +243,9 @@ func (s *starter) reach(id int32, since int64) bool {
 }
 
 func (s *starter) onTxn(q *request, resp sender.Response) {
+	if q.init && resp.Err != nil && resp.Written {
+		s.late.sent(s.now.Age)
+	}
 	if q.m != s.m {
 		return // of a machine that was given up
 	}

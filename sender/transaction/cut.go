@@ -50,7 +50,8 @@ type acked struct {
 
 // written is what a transaction wrote to a partition.
 type written struct {
-	first   int64
+	first   int64 // offset; -1: a duplicate was acknowledged, without an offset
+	last    int64
 	records int32
 }
 
@@ -59,14 +60,17 @@ func newCut() *cut { return &cut{parts: make(map[*partition]*written)} }
 // open reports whether units may be admitted.
 func (c *cut) open() bool { return !c.closed && !c.full }
 
-// missesMarkers reports whether it has topics where a marker is missing, and so cannot go on.
-func (c *cut) missesMarkers() bool {
+// hindered says why it cannot go on: it has a topic where a marker is missing, or is not seen.
+func (c *cut) hindered() string {
 	for _, l := range c.lanes {
-		if l.lost > 0 {
-			return true
+		switch {
+		case l.lost > 0:
+			return "a marker that a transaction before it has left is missing"
+		case l.unsent(c):
+			return l.topic + ": " + l.unsureWhy()
 		}
 	}
-	return false
+	return ""
 }
 
 // read reports whether all that was admitted is in batches.

@@ -18,7 +18,7 @@
 // Files, in the order a record meets them: sender.go (Sender and its parts), lanes.go (from the spool into batches), cut.go (what one
 // transaction carries), produce.go (requests and answers), running.go and ending.go (begin, decide, end), markers.go, committed.go, groups.go and heal.go (whether the ends are marked in the logs),
 // refused.go (records that the cluster does not take), coordinator.go (requests of the transactional
-// id), start.go, coordinators.go, found.go and evidence.go (what a start does first, and what it finds), parked.go, slow.go (what comes too late),
+// id), start.go, coordinators.go, found.go, evidence.go and hanging.go (what a start does first, and what it finds), parked.go, slow.go (what comes too late),
 // online.go (units that are not spooled), fencing.go, operator.go, status.go and brokerview.go.
 //
 // The package is pure: no clock, lock, goroutine or channel.

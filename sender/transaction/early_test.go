@@ -73,6 +73,17 @@ func TestAUnitAheadOfTheBrokersClockWaitsAndOthersGoOn(t *testing.T) {
 				t.Errorf("seed %d: trouble of %s: %q", seed, ts.Topic, ts.Trouble)
 			}
 		}
+		for range 600 { // over some tries
+			for _, ts := range w.s.Status(w.now).Topics {
+				if ts.Topic != "c" && (ts.State != "waiting" || !strings.Contains(ts.Detail, "ahead of the broker's clock")) {
+					t.Fatalf("seed %d: %s is %s (%s) while its record waits for the broker's clock", seed, ts.Topic, ts.State, ts.Detail)
+				}
+			}
+			if !w.step() {
+				w.now.Age += 2000
+				w.do(w.s.Tick(w.now))
+			}
+		}
 		early = false
 		w.lets(6 * 60_000)
 		w.run()

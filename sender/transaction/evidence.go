@@ -7,6 +7,7 @@ import (
 
 	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/sender"
+	"github.com/spoold/spoold/spool"
 	"github.com/spoold/spoold/txn"
 )
 
@@ -17,13 +18,16 @@ const (
 
 // search looks for the decided transaction's own records, because its progress is gone.
 func (s *starter) search(why string) {
-	s.phase, s.begun.searched, s.begun.unstable = searching, 0, 0
+	s.phase, s.begun.searched, s.begun.open, s.begun.hanging, s.begun.unstable = searching, 0, 0, 0, 0
 	s.begun.why = why
 	s.starting()
 }
 
-// askEvidence asks the leader of the next partition that the transaction wrote to.
-func (s *starter) askEvidence() {
+// evidence is what the logs say of the decided transaction.
+type evidence struct{ *starter }
+
+// ask asks the leader of the next partition that the transaction wrote to.
+func (s evidence) ask() {
 	d := &s.known.Decision
 	for ; s.begun.searched < len(d.Partitions); s.begun.searched++ {
 		x := &d.Partitions[s.begun.searched]
@@ -38,9 +42,8 @@ func (s *starter) askEvidence() {
 			s.missed("the topic was created anew")
 			continue
 		}
-		leader, epoch := l.remote.Leader(x.Partition)
-		if _, _, ok := s.view.Way(l.remote, x.Partition); !ok || leader < 0 {
-			s.lookAgain(fmt.Sprintf("%s-%d, whose log tells what became of transaction %d, has no leader that can be reached", x.Topic, x.Partition, d.Ordinal))
+		leader, epoch, ok := s.leaderOf(x)
+		if !ok {
 			return
 		}
 		s.begun.asked = true
@@ -53,7 +56,22 @@ func (s *starter) askEvidence() {
 		s.settleStart(false)
 		return
 	}
-	s.park(s.begun.why)
+	if !(hanging{s}).ask() {
+		s.park(s.begun.why)
+	}
+}
+
+// leaderOf is the broker that leads a partition of the decided transaction, and its epoch. If there is none that can be reached, the
+// start goes on later.
+func (s evidence) leaderOf(x *spool.DecidedPartition) (leader, epoch int32, ok bool) {
+	if l := s.byTopic[x.Topic]; l != nil {
+		leader, epoch = l.remote.Leader(x.Partition)
+		if _, _, way := s.view.Way(l.remote, x.Partition); way && leader >= 0 {
+			return leader, epoch, true
+		}
+	}
+	s.lookAgain(fmt.Sprintf("%s-%d, whose log tells what became of transaction %d, has no leader that can be reached", x.Topic, x.Partition, s.known.Decision.Ordinal))
+	return -1, -1, false
 }
 
 // fetchFirst reads, as read_committed, what is at a transaction's first offset in a partition.
@@ -72,12 +90,12 @@ func fetchFirst(tp protocol.TopicPartition, first int64, epoch int32) *kmsg.Fetc
 }
 
 // missed notes why a partition's log does not tell.
-func (s *starter) missed(why string) {
+func (s evidence) missed(why string) {
 	x := &s.known.Decision.Partitions[s.begun.searched]
 	s.begun.why += fmt.Sprintf("; %s-%d: %s", x.Topic, x.Partition, why)
 }
 
-func (s *starter) onEvidence(r *kmsg.FetchResponse) {
+func (s evidence) answered(r *kmsg.FetchResponse) {
 	d := &s.known.Decision
 	if s.phase != searching || s.begun.searched >= len(d.Partitions) {
 		return
@@ -109,6 +127,7 @@ func (s *starter) onEvidence(r *kmsg.FetchResponse) {
 			s.after(s.cfg.RetryBackoffMs, why)
 			return
 		}
+		s.begun.open++
 		fallthrough
 	case txn.Unknown:
 		s.missed(why)

@@ -67,7 +67,7 @@ func (s *starter) described(r *kmsg.DescribeTransactionsResponse) {
 		return
 	case "Ongoing": // the fence of an abort that is not written down yet, or another producer's transaction
 		if now.ID == ours.ID && now.Epoch == ours.Epoch+1 {
-			if s.timeOver() && (s.begun.started == 0 || s.begun.started == t.StartTimestamp) {
+			if s.begun.timeOver(s.now.Age) && (s.begun.started == 0 || s.begun.started == t.StartTimestamp) {
 				s.begun.started = t.StartTimestamp // the same one: too few replicas may be there to write its abort down, for hours
 				s.lookAgain("the coordinator is about to abort the transaction, whose time is over")
 				return
@@ -79,8 +79,11 @@ func (s *starter) described(r *kmsg.DescribeTransactionsResponse) {
 		}
 	case "CompleteAbort":
 		if now.ID == ours.ID && now.Epoch == ours.Epoch+1 {
-			if s.timeOver() {
+			if s.begun.timeOver(s.now.Age) {
 				s.phase = looking // its own abort: the time was over
+				return
+			}
+			if s.arrivedLate(ours, now, t.State) {
 				return
 			}
 			if s.begun.tries++; s.begun.tries < describeTries {
@@ -93,7 +96,20 @@ func (s *starter) described(r *kmsg.DescribeTransactionsResponse) {
 		s.phase = looking
 		return
 	}
+	if s.arrivedLate(ours, now, t.State) {
+		return
+	}
 	s.fence(fmt.Sprintf("another producer has used the transactional id since: the coordinator has %v as producer id and epoch, ours were %v (state %s); stop that producer, then spoold txn take-over takes the id back", now, ours, t.State), "")
+}
+
+// arrivedLate reports whether a request of this spool has raised the epoch, and begins anew then.
+func (s *starter) arrivedLate(ours, now protocol.ProducerIdentity, state string) bool {
+	if !s.late.explain(s.now.Age, ours, now, state) {
+		return false
+	}
+	s.audit("the epoch of transactional id %s was raised from %v to %v by a request of this spool that arrived late", s.known.ID, ours, now)
+	s.phase = looking
+	return true
 }
 
 // endVersion2 is the first version of EndTxn in which each transaction has an epoch of its own.
@@ -136,8 +152,8 @@ func (s decidedEnd) described(t *kmsg.DescribeTransactionsResponseTransactionSta
 }
 
 // timeOver reports whether the coordinator may have aborted the transaction of that moment because it was open for too long.
-func (s *starter) timeOver() bool {
-	return s.begun.openedAt > 0 && s.now.Age-s.begun.openedAt >= s.begun.lasts-1000
+func (b *beginning) timeOver(now int64) bool {
+	return b.openedAt > 0 && now-b.openedAt >= b.lasts-1000
 }
 
 // fence: another producer has the transactional id. It keeps it: two that take it from each other

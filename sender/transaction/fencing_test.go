@@ -1,6 +1,7 @@
 package transaction
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -176,6 +177,13 @@ func TestATakeOverIsSaidOnceHoweverManySpoolsUsedTheID(t *testing.T) {
 // othersProgress is the progress of other spools, each on a key of its own.
 func (w *world) othersProgress() *kmsg.OffsetFetchResponse {
 	out := kmsg.NewPtrOffsetFetchResponse()
+	if w.marks.forgot {
+		p := kmsg.NewOffsetFetchResponseTopicPartition()
+		p.Offset, p.ErrorCode = -1, int16(protocol.UnstableOffsetCommit)
+		rt := kmsg.NewOffsetFetchResponseTopic()
+		rt.Topic, rt.Partitions = w.topics[0], append(rt.Partitions, p)
+		out.Topics = append(out.Topics, rt)
+	}
 	for i, id := range w.others {
 		text := txn.Metadata(id, 1)
 		p := kmsg.NewOffsetFetchResponseTopicPartition()
@@ -185,4 +193,68 @@ func (w *world) othersProgress() *kmsg.OffsetFetchResponse {
 		out.Topics = append(out.Topics, rt)
 	}
 	return out
+}
+
+// An InitProducerId whose connection was lost reached the coordinator after the one that was sent instead, and raised the epoch: that
+// was taken for another producer, and nothing was sent until an operator said so.
+func TestALateInitProducerIdIsNotAnotherProducer(t *testing.T) {
+	for _, c := range []struct {
+		what  string
+		lost  int
+		ago   int64
+		id    int64
+		epoch int16
+		state string
+		ours  bool
+	}{
+		{"one was lost", 1, 0, 7, 4, "Empty", true},
+		{"one was lost, and it ended our transaction", 1, 0, 7, 4, "CompleteAbort", true},
+		{"two were lost", 2, 0, 7, 5, "Empty", true},
+		{"none was lost", 0, 0, 7, 4, "Empty", false},
+		{"raised twice", 1, 0, 7, 5, "Empty", false},
+		{"another producer id", 1, 0, 8, 4, "Empty", false},
+		{"somebody has committed", 1, 0, 7, 4, "CompleteCommit", false},
+		{"it was lost long ago", 1, lateMs + 1, 7, 4, "Empty", false},
+	} {
+		w := suspected(t, 1000)
+		for range c.lost {
+			w.s.starter.late.sent(w.now.Age)
+		}
+		w.now.Age += c.ago
+		w.seen(1, c.id, c.epoch, c.state, 5)
+		if p := w.s.starter.phase; (p == looking) != c.ours || !c.ours && p != fenced {
+			t.Errorf("%s: %s", c.what, phaseNames[p])
+			continue
+		}
+		if !c.ours {
+			continue
+		}
+		w.s.starter.phase = describing // each explains one raise
+		w.s.starter.begun.identity = protocol.ProducerIdentity{ID: 7, Epoch: protocol.ProducerEpoch(c.epoch)}
+		if w.seen(1, c.id, c.epoch+1, "Empty", 5); w.s.starter.phase != fenced {
+			t.Errorf("%s: then another one came: %s", c.what, phaseNames[w.s.starter.phase])
+		}
+	}
+}
+
+// An InitProducerId that may have been written, and was not answered, is one that may arrive late.
+func TestALostInitProducerIdMayArriveLate(t *testing.T) {
+	for _, written := range []bool{true, false} {
+		w := newWorld(t, 1, 2, "a")
+		for range 1000 {
+			i := slices.IndexFunc(w.requests, func(r sender.Request) bool { _, ok := r.Message.(*kmsg.InitProducerIDRequest); return ok })
+			if i >= 0 {
+				r := w.requests[i]
+				w.requests = slices.Delete(w.requests, i, i+1)
+				w.do(w.s.Handle(w.now, sender.Response{ID: r.ID, Err: errors.New("cut"), Written: written}))
+				break
+			}
+			if !w.step() {
+				w.pass(20)
+			}
+		}
+		if n := w.s.starter.late.n; n == 1 != written {
+			t.Errorf("written: %v; %d may arrive late", written, n)
+		}
+	}
 }

@@ -42,7 +42,7 @@ func (w *world) added(q *kmsg.AddPartitionsToTxnRequest) kmsg.Response {
 
 // former is a partition of topic a that its topic had before it was created anew with one.
 func former(id byte) spool.DecidedPartition {
-	return spool.DecidedPartition{Topic: "a", Partition: 1, TopicID: protocol.TopicID{'a', id}, First: 10, Records: 1}
+	return spool.DecidedPartition{Topic: "a", Partition: 1, TopicID: protocol.TopicID{'a', id}, First: 10, Last: 10, Records: 1}
 }
 
 // A committed transaction wrote to a partition that went with its topic: nobody can see a marker there, and the records leave.

@@ -112,14 +112,14 @@ func (s *markers) onGroup(q *request, resp sender.Response) {
 	}
 	if resp.Err != nil {
 		x.broker = sender.AnyBroker
-		s.failed(x)
+		s.failed(x, resp.Err.Error())
 		return
 	}
 	switch r := resp.Message.(type) {
 	case *kmsg.FindCoordinatorResponse:
 		code, node := coordinatorOf(r)
 		if code != protocol.None || node < 0 {
-			s.failed(x)
+			s.failed(x, code.String())
 			return
 		}
 		x.broker = node
@@ -130,14 +130,14 @@ func (s *markers) onGroup(q *request, resp sender.Response) {
 			s.see(x)
 		case code != protocol.None:
 			x.broker = sender.AnyBroker
-			s.failed(x)
+			s.failed(x, code.String())
 		case pending(list, x.offsets):
 			s.stillOpen(x, q.joined)
 		default:
 			s.closed(x)
 		}
 	default:
-		s.failed(x)
+		s.failed(x, "no answer")
 	}
 }
 

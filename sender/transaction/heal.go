@@ -55,6 +55,7 @@ func (s *markers) heal() bool {
 		s.announce(c)
 		return true
 	}
+	h.locate(s)
 	c.ordinal++
 	s.known.Decision = spool.Decision{Ordinal: c.ordinal, Identity: s.m.Identity(), EndVersion: s.m.EndVersion(), DecidedAt: s.now.Wall}
 	s.put()

@@ -34,11 +34,15 @@ type lane struct {
 	detail  string
 	retryAt int64 // Age: the topic is not tried before, because of detail
 	retries int
+	blocked string // what the cluster refused, or what a unit waits for, when the topic was tried last; "": nothing, or a record has left since
+	noKeyTo int64  // Age: progress is not committed on the topic before, because the cluster refused it there
 	early   early
 	held    spool.Index // nothing up to here is sent: a parked transaction has it; 0: none has
 	heldWhy string
 	parked  string             // why an operator has to decide on its next unit; "": nobody has
 	lost    int                // partitions where the marker of a transaction is missing
+	unsure  int                // partitions where it is not seen whether one has ended, see unsure.go
+	unread  bool               // this principal may not read the topic: where transactions end in it cannot be seen
 	inspect bool               // a former process may have left a transaction open in it
 	missing int32              // a record waits for this partition, which the topic does not have; -1: none
 	lacking spool.Index        // that record, or the first one here of its unit

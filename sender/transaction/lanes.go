@@ -187,7 +187,7 @@ func (s *reader) admit(l *lane, i spool.Index, e *spool.Entry) bool {
 			l.why, l.waitFor = noTopic, x
 			l.retryAt = max(l.retryAt, x.retryAt, early)
 			if early > 0 {
-				l.detail = x.early.why
+				l.detail, l.blocked = x.early.why, x.early.why
 			} else if x != l {
 				l.cannotWrite(x)
 			}
@@ -264,6 +264,9 @@ func (s *reader) look(l *lane) bool {
 		return false
 	case l.lost > 0:
 		l.detail = "the marker of a transaction is missing, and is being written"
+		return false
+	case l.unsure > 0:
+		l.detail = l.unsureWhy()
 		return false
 	}
 	if t.Code != protocol.None || t.Count == 0 || t.Recreated || t.Uncertain() || l.stuck() {

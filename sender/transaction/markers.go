@@ -33,7 +33,8 @@ type place struct {
 
 	sight  sight
 	of     *committed // whose marker was not seen yet; nil: an aborted transaction's, or that of one which is not known
-	first  int64      // offset of its first record
+	first  int64      // offset of its first record; -1: not known
+	last   int64      // of its last; -1: not known
 	doubt  bool       // the marker may be another one: the log is to tell whether it was committed
 	later  bool       // a transaction behind it is open there
 	listed bool       // in markers.open
@@ -42,6 +43,9 @@ type place struct {
 	shown  shown // where the marker stands at the latest, if its leader showed one
 	looks  int
 	askAt  int64
+	since  int64  // Age since which it is looked at
+	why    string // it was not seen when it was looked for last
+	unsure bool   // it was not seen for long: its topic waits, see unsure.go
 	heals  int
 	broker int32 // a group's coordinator; sender.AnyBroker: not known
 }
@@ -72,8 +76,9 @@ type markers struct {
 }
 
 const (
-	looksBetween = 8   // before a marker is missing while no other transaction shows that the coordinator is done
-	lookMaxMs    = 500 // between two looks
+	looksBetween = 8      // before a marker is missing while no other transaction shows that the coordinator is done
+	lookMaxMs    = 500    // between two looks, in the first seconds
+	lookIdleMs   = 10_000 // between two looks at the most: it may last for a day
 )
 
 // want has a place looked at.
@@ -84,6 +89,7 @@ func (s *markers) want(x *place) {
 		x.sight = seen
 	default:
 		x.listed, x.looks, x.askAt, x.open, x.shown, s.stir = true, 0, 0, false, shown{}, true
+		x.since, x.why = s.now.Age, ""
 		s.open = append(s.open, x)
 	}
 }
@@ -130,9 +136,11 @@ func (s *markers) look() {
 	for _, x := range s.open {
 		if x.sight != unseen {
 			x.listed = false
+			unsure{s.Sender}.over(x)
 			continue
 		}
 		kept = append(kept, x)
+		unsure{s.Sender}.look(x)
 		switch {
 		case x.asked:
 		case s.now.Age < x.askAt:
@@ -163,6 +171,14 @@ func (s *markers) look() {
 	}
 }
 
+// pause has x looked at again after a time that grows with how long it is looked at.
+func (s *markers) pause(x *place) {
+	x.askAt = s.now.Age + min(int64(1)<<min(x.looks, 20), max(lookMaxMs, x.long(s.now.Age)))
+}
+
+// long is a pause for what is looked at for long: a tenth of that time.
+func (x *place) long(now int64) int64 { return min((now-x.since)/10, lookIdleMs) }
+
 func (s *markers) later(at int64) {
 	if s.lookAt == 0 || at < s.lookAt {
 		s.lookAt = at
@@ -175,31 +191,25 @@ func (s *markers) joined() bool { return s.sending != nil && s.m.Joined() }
 func (s *markers) described(x *place, p *kmsg.DescribeProducersResponseTopicPartition, log shownLog, joined bool) {
 	switch code := protocol.ErrorCode(p.ErrorCode); {
 	case code.Class() == protocol.Authorization:
-		if l := x.part.lane; l.remote.ReportOnce(code) {
-			s.event(sender.TopicTrouble{Topic: l.topic, Code: code,
-				Message: "this principal may write but not read the topic: grant READ, so that spoold can see whether the broker has marked the end of each transaction"})
-		}
-		if x.open { // the right was taken away meanwhile: a marker more does no harm, a missing one does
-			s.stillOpen(x, joined)
-			return
-		}
-		s.see(x)
+		unread{s}.note(x.part.lane)
+		unread{s}.stable(x, log, joined)
 		return
 	case code != protocol.None:
-		s.failed(x)
+		s.failed(x, code.String())
 		return
 	}
+	x.part.lane.unread = false
 	id, later := s.starter.identity().ID, false
 	for i := range p.ActiveProducers {
 		if a := &p.ActiveProducers[i]; a.CurrentTxnStartOffset >= 0 && protocol.ProducerID(a.ProducerID) == id {
-			if x.of == nil || x.first < 0 || a.CurrentTxnStartOffset <= x.first {
+			if x.is(a) {
 				if x.shown.ok { // it was cut off
 					x.shown, x.looks = shown{}, 0
 				}
 				s.stillOpen(x, joined)
 				return
 			}
-			later = true // of a former process: it had seen the end of x.of there, and its own transaction was aborted
+			later = true // of a former process: it had seen the end of x.of there, and its own transaction is to be aborted
 		}
 	}
 	if s.replicated(x, log) {
@@ -208,21 +218,35 @@ func (s *markers) described(x *place, p *kmsg.DescribeProducersResponseTopicPart
 	}
 }
 
-func (s *markers) failed(x *place) {
+// is reports whether the transaction that a producer has open in x is the one whose marker is looked for. Its start is no measure
+// alone: a broker that starts again takes the first record that is left of a transaction for its beginning, where the log's start was
+// raised into it.
+func (x *place) is(a *kmsg.DescribeProducersResponseTopicPartitionActiveProducer) bool {
+	switch {
+	case x.of == nil:
+		return true
+	case x.last >= 0:
+		return a.CurrentTxnStartOffset <= x.last
+	}
+	return x.first < 0 || a.CurrentTxnStartOffset <= x.first || x.of.d.EndVersion >= endVersion2 && a.ProducerEpoch == int32(x.of.d.Identity.Epoch)
+}
+
+func (s *markers) failed(x *place, why string) {
+	x.why = why
 	s.view.Refresh()
 	x.looks++
-	x.askAt = s.now.Age + s.backoff.After(min(x.looks, 10))
+	x.askAt = s.now.Age + max(s.backoff.After(min(x.looks, 10)), x.long(s.now.Age))
 }
 
 // stillOpen: a transaction of ours is open in x. Its marker is on its way, or missing.
 func (s *markers) stillOpen(x *place, joined bool) {
 	x.looks++
-	x.open = true
+	x.open, x.why = true, "it is open there"
 	if joined || s.sending == nil && s.ending == nil && x.looks >= looksBetween {
 		s.lose(x)
 		return
 	}
-	x.askAt = s.now.Age + min(int64(2)<<min(x.looks, 10), lookMaxMs)
+	s.pause(x)
 }
 
 func (s *markers) lose(x *place) {
@@ -276,15 +300,18 @@ func (s *markers) onLog(q *request, resp sender.Response) {
 	}
 	r, ok := resp.Message.(*kmsg.FetchResponse)
 	if !ok || resp.Err != nil || len(r.Topics) != 1 || len(r.Topics[0].Partitions) != 1 {
-		s.failed(x)
+		s.failed(x, "Fetch: the response does not mention the partition")
 		return
 	}
 	rp := &r.Topics[0].Partitions[0]
 	switch code := protocol.ErrorCode(rp.ErrorCode); {
+	case code == protocol.OffsetOutOfRange && x.later && x.last < 0 && x.of.d.EndVersion < endVersion2:
+		x.later = false
+		s.stillOpen(x, true) // what is open there may be the rest of it, and be lost otherwise
 	case code == protocol.OffsetOutOfRange, code.Class() == protocol.Authorization:
 		s.see(x) // the log does not tell: what EndTxn was answered counts
 	case code != protocol.None:
-		s.failed(x)
+		s.failed(x, "Fetch: "+code.String())
 	default:
 		s.judge(x, rp)
 	}

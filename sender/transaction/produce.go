@@ -197,6 +197,9 @@ func (s *producer) answered(f *flight, a answer) {
 	if a.message != "" {
 		detail += ": " + a.message
 	}
+	if right := a.code.MissingRight(); right != "" {
+		detail += ": " + right
+	}
 	switch {
 	case a.lost:
 		if a.written {
@@ -259,8 +262,9 @@ func (s *producer) acknowledged(f *flight, a answer) {
 		c.parts[p] = w
 	}
 	w.records += f.batch.Count
-	if a.offset >= 0 {
-		p.offset = a.offset + int64(f.batch.Count) - 1
+	if w.last = a.offset; a.offset >= 0 {
+		w.last += int64(f.batch.Count) - 1
+		p.offset = w.last
 	}
 	c.acked = append(c.acked, acked{
 		lane: p.lane, partition: p.id, spans: f.batch.Spans, offset: a.offset, stamp: a.stamp, bytes: len(f.batch.Buf), records: f.batch.Count,
@@ -284,8 +288,8 @@ func (s *producer) recycle(f *flight) {
 // block has a topic wait: its units are not admitted before it is tried again.
 func (s *producer) block(l *lane, code protocol.ErrorCode, detail string) {
 	l.retries++
-	l.retryAt = s.now.Age + max(s.cfg.RetryBackoffMaxMs, 5000)
-	l.detail = detail
+	l.retryAt = s.now.Age + blockedMs(&s.cfg)
+	l.detail, l.blocked = detail, detail
 	s.wake(l.retryAt)
 	if l.remote.ReportOnce(code) {
 		s.event(sender.TopicTrouble{Topic: l.topic, Code: code, Message: detail})

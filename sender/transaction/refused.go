@@ -99,6 +99,6 @@ func (s *runner) leave(l *lane, sp spool.Span, o spool.Outcome) {
 func (l *lane) settle(sp spool.Span, age int64) {
 	low := l.settled.Low()
 	if l.settled.Add(sp); l.settled.Low() > low {
-		l.since = age
+		l.since, l.blocked = age, ""
 	}
 }

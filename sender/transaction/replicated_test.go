@@ -72,7 +72,7 @@ func TestAMarkerIsSeenOnceItIsReplicated(t *testing.T) {
 func TestWhatALeaderShowsCountsWhereItDoesNotSayWhereItsLogEnds(t *testing.T) {
 	for code, goesOn := range map[protocol.ErrorCode]bool{
 		protocol.InvalidRequest: true, protocol.ClusterAuthorizationFailed: true, protocol.UnsupportedVersion: true,
-		protocol.FencedLeaderEpoch: false, protocol.NotLeaderOrFollower: false, protocol.OffsetNotAvailable: false,
+		protocol.TopicAuthorizationFailed: false, protocol.FencedLeaderEpoch: false, protocol.NotLeaderOrFollower: false, protocol.OffsetNotAvailable: false,
 	} {
 		w := unreplicated(t, 2)
 		w.marks.debug = code

@@ -1,6 +1,7 @@
 package transaction
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/spoold/spoold/protocol"
@@ -93,10 +94,7 @@ func (s *runner) begin() {
 			return
 		}
 	}
-	key, known := s.keyTopic(c)
-	if key == "" && o != nil {
-		key = o.lanes[0].topic
-	}
+	key, known := s.keyTopic(c, o)
 	if key == "" {
 		return
 	}
@@ -126,22 +124,6 @@ func (s *runner) begin() {
 	s.open()
 }
 
-// keyTopic is the topic that progress is committed on, and whether it was committed there before.
-func (s *runner) keyTopic(c *cut) (string, bool) {
-	usable := func(l *lane) bool {
-		return l != nil && l.remote.Code == protocol.None && l.remote.Count > 0 && !l.remote.Recreated && s.now.Age >= l.retryAt
-	}
-	if usable(s.byTopic[s.known.KeyTopic]) {
-		return s.known.KeyTopic, true
-	}
-	for _, l := range c.lanes {
-		if usable(l) {
-			return l.topic, false
-		}
-	}
-	return "", false
-}
-
 // open looks after the open transaction: it closes it, and decides once all of it is acknowledged.
 func (s *runner) open() {
 	c := s.sending
@@ -149,8 +131,8 @@ func (s *runner) open() {
 		s.openHealing(c)
 		return
 	}
-	if !c.failed && (s.markers.reread || c.missesMarkers()) {
-		s.fail(c, protocol.None, "a marker that a transaction before it has left is missing")
+	if why := c.hindered(); !c.failed && (s.markers.reread || why != "") {
+		s.fail(c, protocol.None, cmp.Or(why, "what was committed before it is sent again"))
 	}
 	if c.failed {
 		s.giveUp()
@@ -202,7 +184,10 @@ func (s *runner) tooLate(c *cut) {
 	slow := true
 	for _, l := range c.lanes {
 		for _, p := range l.parts {
-			if len(p.queue) > 0 && p.queue[0].cut == c && p.detail != "" {
+			if p.waits(c) {
+				slow = false
+				unsure{s.Sender}.begin(&p.mark)
+			} else if len(p.queue) > 0 && p.queue[0].cut == c && p.detail != "" {
 				slow = false
 				s.producer.block(l, protocol.RequestTimedOut, p.tp().String()+": "+p.detail)
 			}
@@ -228,7 +213,7 @@ func (s *runner) decide(c *cut) {
 		for _, p := range l.parts {
 			if w := c.parts[p]; w != nil {
 				d.Partitions = append(d.Partitions, spool.DecidedPartition{
-					Topic: l.topic, Partition: p.id, TopicID: l.remote.Bound, First: protocol.Offset(w.first), Records: w.records,
+					Topic: l.topic, Partition: p.id, TopicID: l.remote.Bound, First: protocol.Offset(w.first), Last: protocol.Offset(w.last), Records: w.records,
 				})
 			}
 		}
@@ -279,6 +264,9 @@ func (s *runner) giveUp() {
 			if l := s.byTopic[topic]; l != nil {
 				s.producer.block(l, code, detail)
 			}
+		}
+		if l := s.byTopic[s.m.ProgressRefused()]; l != nil {
+			s.progressRefused(l, code, detail)
 		}
 	}
 	if c.unacked > 0 || len(c.dead) > 0 {

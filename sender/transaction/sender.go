@@ -85,6 +85,7 @@ type starter struct {
 	version       int16 // that the cluster has finalized calls for; 0: not known yet
 	finalized     int16 // what it has
 
+	late     lateInits
 	sawAbort uint64 // ordinal of the decided transaction that its coordinator has ended with abort; 0: none was seen
 }
 
@@ -175,6 +176,9 @@ func (s *Sender) Start(now spool.Time) *sender.Effects {
 		r.Partitions = len(s.known.Decision.Partitions)
 	}
 	s.event(r)
+	if s.incarnation > 1 {
+		s.starter.late.sent(now.Age)
+	}
 	if f := (formerID{&s.starter}); f.leaving() && (s.known.ID == "" || s.known.Fenced != "") { // nothing of ours is open
 		f.forget()
 	}

@@ -55,6 +55,8 @@ type beginning struct {
 	tries    int         // of DescribeTransactions
 	looks    int64       // see lookAgain
 	searched int         // partitions whose log was asked about the decided transaction
+	open     int         // of those, where it, or one before it, has not ended; -1: it has ended somewhere, or nobody can tell
+	hanging  int         // of those, where it is open
 	why      string      // its progress does not tell what became of it
 	// What we had when another producer was suspected.
 	identity protocol.ProducerIdentity
@@ -63,14 +65,6 @@ type beginning struct {
 	started  int64 // when the transaction that the coordinator has open instead was begun, by its clock; 0: not seen
 	ending   bool  // the coordinator is asked what became of the decided transaction
 }
-
-// trouble is why nothing goes on, for people.
-type trouble struct {
-	detail string
-	told   string
-}
-
-func (t *trouble) say(detail string) { t.detail = detail }
 
 // restart begins the start procedure.
 func (s *starter) restart() {
@@ -143,7 +137,7 @@ func (s *starter) starting() {
 			s.askProgress()
 		}
 	case searching:
-		s.askEvidence()
+		evidence{s}.ask()
 	case describing:
 		if s.begun.owner < 0 {
 			s.findCoordinator(s.known.ID, 1)
@@ -227,8 +221,7 @@ func (s *starter) broken() {
 	default:
 		s.failed(detail)
 	}
-	if s.trial.told != detail {
-		s.trial.told = detail
+	if s.trial.tell(detail) {
 		s.event(sender.TransactionTrouble{ID: s.cfg.ID, Message: detail})
 	}
 }
@@ -236,6 +229,10 @@ func (s *starter) broken() {
 // onStart takes an answer to what the start procedure asked.
 func (s *starter) onStart(q *request, resp sender.Response) {
 	s.begun.asked = false
+	if resp.Unsupported && s.phase == searching {
+		hanging{evidence{s}}.no()
+		return
+	}
 	if resp.Err != nil {
 		s.begun.nobody()
 		s.failed(cluster.ErrText(resp.Err))
@@ -259,7 +256,9 @@ func (s *starter) onStart(q *request, resp sender.Response) {
 	case *kmsg.DescribeTransactionsResponse:
 		s.described(r)
 	case *kmsg.FetchResponse:
-		s.onEvidence(r)
+		evidence{s}.answered(r)
+	case *kmsg.DescribeProducersResponse:
+		hanging{evidence{s}}.answered(r)
 	}
 }
 
@@ -277,8 +276,7 @@ func (s *starter) refusedAtStart(what string, code protocol.ErrorCode) {
 			return
 		}
 		s.after(max(s.cfg.RetryBackoffMaxMs, 5000), detail)
-		if s.trial.told != detail {
-			s.trial.told = detail
+		if s.trial.tell(detail) {
 			s.event(sender.TransactionTrouble{ID: s.cfg.ID, Message: detail})
 		}
 		return

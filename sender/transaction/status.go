@@ -20,7 +20,10 @@ func (s *Sender) Status(now spool.Time) sender.Status {
 	}
 	st.Producer = st.Transaction.Identity
 	for _, l := range s.lanes {
-		t := s.topic(l, link.Up, link.Err)
+		t := s.reader.topic(l, link.Up, link.Err)
+		if l.unread {
+			t.Detail = strings.TrimPrefix(t.Detail+"; "+mayNotRead, "; ")
+		}
 		t.Trouble = s.reader.trouble(l, t.Detail, now.Age)
 		st.Topics = append(st.Topics, t)
 	}
@@ -68,13 +71,13 @@ func (s *Sender) transaction(now spool.Time) *sender.TransactionStatus {
 	return t
 }
 
-func (s *Sender) topic(l *lane, up bool, why string) sender.TopicStatus {
+func (s *reader) topic(l *lane, up bool, why string) sender.TopicStatus {
 	t := sender.TopicStatus{Lane: l.id, Topic: l.topic, TopicID: l.remote.Bound, End: l.end, Settled: l.settled.Low(), State: "idle", PartitionCount: l.remote.Count}
 	for _, p := range l.parts {
 		leader, _ := l.remote.Leader(p.id)
 		ps := sender.PartitionStatus{
 			Partition: p.id, Leader: leader, State: "ready", InFlight: len(p.queue), LastOffset: protocol.Offset(p.offset),
-			Identity: p.identity, Detail: p.detail, MayAsk: true,
+			Identity: p.identity, Detail: p.detail, MayAsk: !l.unread,
 		}
 		t.Partitions = append(t.Partitions, ps)
 	}
@@ -91,8 +94,12 @@ func (s *Sender) topic(l *lane, up bool, why string) sender.TopicStatus {
 		t.State, t.Detail = "waiting", why
 	case s.starter.phase == fenced:
 		t.State, t.Detail = "waiting", s.known.Fenced
+	case s.standing() != "":
+		t.State, t.Detail = "waiting", s.standing()
 	case l.why == noTopic:
 		t.State = "waiting"
+	case l.blocked != "": // also while it is tried again
+		t.State, t.Detail = "waiting", l.blocked
 	default:
 		t.State, t.Detail = "delivering", s.starter.trial.detail
 	}
@@ -116,8 +123,12 @@ func (s *reader) trouble(l *lane, detail string, age int64) string {
 		return l.lacks() + sender.PartitionAdvice(l.topic, l.missing)
 	case age < l.retryAt && l.why == noTopic:
 		return l.detail
+	case l.blocked != "":
+		return l.blocked
 	case !link.Up:
 		return ""
+	case s.standing() != "":
+		return s.standing()
 	}
 	waits := age - max(l.since, link.Since)
 	if waits < stuckAfter {

@@ -61,6 +61,44 @@ func TestATopicWithoutReadDoesNotKeepOthersWaiting(t *testing.T) {
 	}
 }
 
+// Each unit has records of a topic without READ and of one with it. The transaction's number was committed for the first of them alone, so
+// none was ever delivered.
+func TestUnitsGoWithTheNumberOnWhicheverOfTheirTopicsHasRead(t *testing.T) {
+	for seed := range uint64(20) {
+		w := newWorld(t, seed, int16(1+seed%2), "a", "b")
+		w.longest, w.unreadable = 900_000, "a"
+		w.spooled(1, 0, 1)
+		w.spooled(1, 0, 1)
+		w.slowly(1, func() bool { return w.settled[0]+w.settled[1] == 4 })
+		if w.settled[0] != 2 || w.settled[1] != 2 {
+			t.Errorf("seed %d: %v records were delivered, want 2 of each topic", seed, w.settled)
+		}
+	}
+}
+
+// A topic that is tried again after a refusal was "delivering" until the answer came, and healthy for the status' exit code.
+func TestATopicIsInTroubleUntilARecordLeaves(t *testing.T) {
+	w := newWorld(t, 1, 2, "a")
+	w.longest, w.unreadable = 900_000, "a"
+	w.spooled(1, 0)
+	trouble := func() string { return w.s.Status(w.now).Topics[0].Trouble }
+	w.slowly(1, func() bool { return trouble() != "" })
+	for range 2000 {
+		if !w.step() {
+			w.now.Age += 20
+			w.do(w.s.Tick(w.now))
+		}
+		if st := w.s.Status(w.now).Topics[0]; st.State != "waiting" || !strings.Contains(st.Trouble, "grant READ on topic a") {
+			t.Fatalf("the topic is %s, trouble %q", st.State, st.Trouble)
+		}
+	}
+	w.unreadable = ""
+	w.run()
+	if got := trouble(); got != "" {
+		t.Errorf("trouble when all has left: %q", got)
+	}
+}
+
 // A unit cannot be sent while one of its topics cannot. It was read again as soon as it had been read, all that time.
 func TestAUnitIsReadAgainOnlyWhenItsOtherTopicCanBeWritten(t *testing.T) {
 	w := newWorld(t, 1, 2, "a", "b")

@@ -51,7 +51,7 @@ func TestALogWithoutALeaderIsLookedAtNowAndThen(t *testing.T) {
 	w := newWorld(t, 1, 2, "a")
 	w.spooled(1, 0)
 	w.run()
-	w.s.known.Decision = spool.Decision{Ordinal: 9, Partitions: []spool.DecidedPartition{{Topic: "a", Partition: 1, First: 10, Records: 1, TopicID: w.s.lanes[0].remote.Bound}}}
+	w.s.known.Decision = spool.Decision{Ordinal: 9, Partitions: []spool.DecidedPartition{{Topic: "a", Partition: 1, First: 10, Last: 10, Records: 1, TopicID: w.s.lanes[0].remote.Bound}}}
 	w.s.starter.restart()
 	w.s.enter(w.now)
 	w.s.starter.search("there is no progress")

@@ -309,6 +309,11 @@ func (w *world) answer(r *sender.Request) sender.Response {
 			resp.Message = out
 			break
 		}
+		if w.marks.forgot && w.s.starter.phase == finishing {
+			out.ErrorCode = int16(protocol.InvalidProducerEpoch)
+			resp.Message = out
+			break
+		}
 		w.ends++
 		w.marked(q.Commit)
 		if q.Commit {
@@ -321,6 +326,9 @@ func (w *world) answer(r *sender.Request) sender.Response {
 		out := kmsg.NewPtrDescribeTransactionsResponse()
 		st := kmsg.NewDescribeTransactionsResponseTransactionState()
 		st.TransactionalID, st.State, st.ProducerID, st.ProducerEpoch, st.StartTimestamp = "id", "Ongoing", 7, w.epoch, 5
+		if w.marks.forgot {
+			st.State, st.StartTimestamp = "Empty", -1
+		}
 		out.TransactionStates = append(out.TransactionStates, st)
 		resp.Message = out
 	case *kmsg.DescribeProducersRequest:

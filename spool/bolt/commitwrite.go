@@ -100,6 +100,7 @@ func (s *committer) stateBucket(tx *bbolt.Tx, t *transaction, head *spool.Head) 
 	}
 	state.FillPercent = 0.9
 	head.Pairs, head.PairSum = t.from.head.Pairs, t.from.head.PairSum
+	t.target.stateBytes = t.from.stateBytes
 	err = t.from.db.View(func(old *bbolt.Tx) error {
 		b := old.Bucket(nameState)
 		if b == nil {

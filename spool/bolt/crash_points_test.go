@@ -235,7 +235,10 @@ func (c *crashRig) sealSome(w *spool.Write, id spool.LaneID, l *modelLane) {
 }
 
 func (c *crashRig) reopen() {
+	c.l.quiet()
+	counted := accountsOf(c.l.s)
 	c.l.close()
+	sameAccounts(c.t, fmt.Sprintf("step %d", c.step), c.o.Path, counted)
 	l, r := openLoop(c.t, c.o)
 	c.l = l
 	c.copies = nil

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
 
@@ -93,12 +94,14 @@ func (s *Store) DeadEntry(lane spool.LaneID, at spool.Index) ([]byte, error) {
 }
 
 // heldEntries reads entries that are held, whether they have left or not, each section once. at ascends.
-func (s *deadLetters) heldEntries(lane spool.LaneID, at []spool.Index, yield func(spool.Index, []byte)) error {
+func (s *deadLetters) heldEntries(lane spool.LaneID, at []spool.Index, yield func(spool.Index, []byte)) (err error) {
 	r := reading{s: s.Store, lane: lane, max: 1, exact: true}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer r.fault(&err)
 	for len(at) > 0 {
 		r.at, r.buf, r.out, r.lens = at[0], r.buf[:0], nil, nil
 		if err := r.one(); err != nil {
-			return err
+			return damageIn(s.dir, err)
 		}
 		if len(r.out) == 0 {
 			at = at[1:] // it is gone

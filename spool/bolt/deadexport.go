@@ -51,6 +51,7 @@ func (in *Inspection) EachDead(f DeadFilter, yield func(DeadLetter, []byte) (boo
 }
 
 func eachDead(from deadReader, f DeadFilter, last uint64, yield func(DeadLetter, []byte) (bool, error)) error {
+	most := int64(exportBytes)
 	for {
 		list, err := from.DeadLetters(f, exportLetters)
 		if err != nil || len(list) == 0 {
@@ -58,11 +59,19 @@ func eachDead(from deadReader, f DeadFilter, last uint64, yield func(DeadLetter,
 		}
 		for len(list) > 0 {
 			n, size := 1, list[0].Bytes
-			for n < len(list) && size+list[n].Bytes <= exportBytes {
+			for n < len(list) && size+list[n].Bytes <= most {
 				size += list[n].Bytes
 				n++
 			}
-			if more, err := someDead(from, list[:n], last, yield); !more || err != nil {
+			entries, err := entriesOf(from, list[:n])
+			if err != nil && n > 1 {
+				most = 0 // one at a time: what stands before the damage is intact
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if more, err := someDead(from, list[:n], entries, last, yield); !more || err != nil {
 				return err
 			}
 			f.After, list = list[n-1].Serial, list[n:]
@@ -70,12 +79,14 @@ func eachDead(from deadReader, f DeadFilter, last uint64, yield func(DeadLetter,
 	}
 }
 
-// someDead is eachDead for a few.
-func someDead(from deadReader, list []DeadLetter, last uint64, yield func(DeadLetter, []byte) (bool, error)) (more bool, err error) {
+func entriesOf(from deadReader, list []DeadLetter) (map[deadRef][]byte, error) {
 	entries := make(map[deadRef][]byte, len(list))
-	if err := from.eachDeadEntry(slices.Clone(list), func(ref deadRef, raw []byte) { entries[ref] = slices.Clone(raw) }); err != nil {
-		return false, err
-	}
+	err := from.eachDeadEntry(slices.Clone(list), func(ref deadRef, raw []byte) { entries[ref] = slices.Clone(raw) })
+	return entries, err
+}
+
+// someDead is eachDead for a few.
+func someDead(from deadReader, list []DeadLetter, entries map[deadRef][]byte, last uint64, yield func(DeadLetter, []byte) (bool, error)) (more bool, err error) {
 	for _, d := range list {
 		raw := entries[d.ref()]
 		switch {

@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -87,5 +88,31 @@ func TestDeadLettersAreReadOneAfterTheOther(t *testing.T) {
 	}
 	if segments < 2 {
 		t.Errorf("%d older segments: the test wants several", segments)
+	}
+}
+
+// Dead letters are found in mapped pages: one that cannot be read, as after a disk has lost it, must not end the process.
+func TestAPageThatCannotBeReadIsAnErrorOfTheReaderOfDeadLetters(t *testing.T) {
+	r := newUnitRig(t)
+	r.unit(1, 30<<10, false, "a", "b")
+	list := r.l.s.DeadLetters(DeadFilter{}, -1)
+	if len(list) != 2 {
+		t.Fatalf("%d dead letters", len(list))
+	}
+	path := segmentFile(r.o.Path, r.l.s.active.number)
+	whole, err := os.ReadFile(path)
+	if err == nil {
+		err = os.Truncate(path, 2*pageSize)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, one := r.l.s.DeadEntry(list[0].Lane, list[0].Index)
+	all := EachDead(r.l.s, DeadFilter{}, func(DeadLetter, []byte) (bool, error) { return true, nil })
+	if err := os.WriteFile(path, whole, 0o600); err != nil { // for the end of the test
+		t.Fatal(err)
+	}
+	if one == nil || all == nil {
+		t.Errorf("DeadEntry = %v, EachDead = %v, want errors", one, all)
 	}
 }

@@ -21,12 +21,17 @@ func (s *Store) Pending(topic string, yield func(topic string, i spool.Index, ra
 		if topic != "" && topic != name {
 			continue
 		}
+		step := pendingStep
 		for at := spool.Index(0); at < end; {
-			sections, next, b, err := s.Read(id, at, pendingStep, buf)
-			if err != nil || len(sections) == 0 {
-				if err != nil {
-					return err
-				}
+			sections, next, b, err := s.Read(id, at, step, buf)
+			if err != nil && step > 1 {
+				step = 1 // a section at a time: what stands before the damage is intact
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if len(sections) == 0 {
 				break
 			}
 			buf = b

@@ -58,6 +58,7 @@ type QuotaUse struct {
 type quotas struct {
 	*Store
 	crowded chan struct{} // has a value when over is not empty
+	rest    []*quota      // of which a start has not measured all; the committer's
 
 	// Under mu.
 	over  map[spool.LaneID]struct{} // above the mark at which the oldest are dropped, and not reported yet

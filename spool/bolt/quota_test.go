@@ -167,6 +167,36 @@ func TestQuotasCountWhatAStartFinds(t *testing.T) {
 	}
 }
 
+// A start measures a bounded part of what waits. The rest counts as if nothing of it had left, until it is measured, too: without a commit.
+func TestWhatAStartDoesNotMeasureIsMeasuredLater(t *testing.T) {
+	o := Options{Path: t.TempDir(), MinFreeBytes: -1, Quota: func(string) Quota { return Quota{Bytes: 1 << 30} }}
+	l, _ := openLoop(t, o)
+	var left []spool.Span
+	value := make([]byte, 64<<10)
+	end, stays := spool.Index(0), int64(0)
+	for ; stays < measureAtStart+2*measureLater; end += 2 {
+		mustAppend(t, l.s, "q", string(value))
+		mustAppend(t, l.s, "q", "small")
+		left = append(left, spool.Span{First: end + 1, End: end + 2})
+		stays += int64(len(value))
+	}
+	if err := l.s.Sync(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	l.settle("q", left...)
+	l.quiet()
+	before := l.s.Quotas()["q"].Taken
+	l.close()
+	l, _ = openLoop(t, o)
+	defer l.close()
+	if at := l.s.Quotas()["q"].Taken; at < before {
+		t.Errorf("%d bytes are counted after a start, at least %d wait", at, before)
+	}
+	if !poll.Until(func() bool { return l.s.Quotas()["q"].Taken == before }) {
+		t.Fatalf("%d bytes are counted, %d before the start", l.s.Quotas()["q"].Taken, before)
+	}
+}
+
 // With drop-oldest the lane is reported from 15/16 of its quota on, and Excess names what brings it down to 7/8, but nothing below from.
 func TestExcessIsWhatIsToBeDropped(t *testing.T) {
 	l, _ := openLoop(t, quotaOptions(t.TempDir(), QuotaDropOldest))

@@ -33,10 +33,12 @@ const (
 	maxSizes = 1 << 20
 )
 
-// How many bytes of records are read after a commit, and at a start, to measure what is left of a lane.
+// How many bytes of records are read to measure what is left of lanes: of each after a commit, of all at a start, and, of what a start
+// has left over, at each look.
 const (
 	measureStep    = 64 << 20
-	measureAtStart = 256 << 20
+	measureAtStart = 32 << 20
+	measureLater   = 1 << 20
 )
 
 // add puts in entries that were committed: behind all others.
@@ -168,11 +170,11 @@ func (x *quotaRuns) measured(sp spool.Span, sizes []byte, held int64) {
 }
 
 // measure reads what the entries of a lane take that have not left, about most bytes of them: what is left over holds what it held
-// before until the next call. The committer, or a start.
-func (s *quotas) measure(q *quota, spans []spool.Span, most int64) {
+// before until the next call. It returns how many bytes it could have read besides. The committer, or a start.
+func (s *quotas) measure(q *quota, spans []spool.Span, most int64) (over int64) {
 	for _, sp := range spans {
 		if most <= 0 {
-			return
+			return 0
 		}
 		s.view.RLock()
 		settled := s.state.Settled(q.id)
@@ -199,6 +201,30 @@ func (s *quotas) measure(q *quota, spans []spool.Span, most int64) {
 		q.runs.measured(sp, sizes, held)
 		s.view.Unlock()
 	}
+	return max(most, 0)
+}
+
+// unmeasured are the runs that are to be measured.
+func (x *quotaRuns) unmeasured() (list []spool.Span) {
+	for i := range x.list {
+		if x.list[i].unknown {
+			list = append(list, x.list[i].Span)
+		}
+	}
+	return list
+}
+
+// left counts bytes that are not a topic's any more. Under mu.
+func (s *quotas) left(q *quota, bytes int64) {
+	q.taken -= bytes
+	if q.refused > 0 && q.taken+q.refused <= q.Bytes {
+		q.refused = 0
+		s.short--
+	}
+	if bytes > 0 {
+		q.turns.callFirst()
+	}
+	s.crowd(q)
 }
 
 // first is one above the last of so many entries from index from on that they take need bytes, or all; 0: there are none.
@@ -262,15 +288,7 @@ func (s *quotas) committed(t *transaction, g *group) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, q := range list {
-		q.taken -= freed[i]
-		if q.refused > 0 && q.taken+q.refused <= q.Bytes {
-			q.refused = 0
-			s.short--
-		}
-		if freed[i] > 0 {
-			q.turns.callFirst()
-		}
-		s.crowd(q)
+		s.left(q, freed[i])
 	}
 	for _, sect := range g.sections { // what was appended can be dropped from now on
 		if q := sect.lane.quota; q != nil {
@@ -291,85 +309,6 @@ func (s *quotas) addUnit(u *unitCommit) {
 	for i, r := range u.runs {
 		if q := u.quotas[i]; q != nil && r.Count > 1 {
 			q.runs.addUnmeasured(spool.Span{First: r.First + 1, End: r.Span().End}, u.bytes[i])
-		}
-	}
-}
-
-// countQuotas finds out what the pending entries of lanes with a quota take. It reads the structure of all segments that hold some.
-func (s *opening) countQuotas() error {
-	if s.opt.Quota == nil {
-		return nil
-	}
-	s.countIndex(s.active.index, func(spool.LaneID) []spool.Extent { return nil })
-	for _, x := range s.sealed {
-		if !slices.ContainsFunc(x.info.Extents, func(e spool.Extent) bool {
-			return s.laneByID[e.Lane].quota != nil && s.state.Settled(e.Lane).CountIn(e.Span) < e.Len()
-		}) {
-			continue
-		}
-		if err := s.countSealed(x); err != nil {
-			return err
-		}
-	}
-	for _, l := range s.laneByID {
-		if q := l.quota; q != nil {
-			slices.SortFunc(q.runs.list, func(a, b quotaRun) int { return cmp.Compare(a.First, b.First) })
-			s.quotas.measure(q, q.runs.settle(s.state.Settled(l.id)), measureAtStart)
-			for len(q.runs.list) > maxRuns {
-				q.runs.join()
-			}
-			q.taken = q.runs.bytes
-			s.quotas.crowd(q)
-		}
-	}
-	return nil
-}
-
-func (s *opening) countSealed(x *sealed) error {
-	if x.info.Damaged {
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		if err := x.load(); err != nil {
-			return err
-		}
-		s.countIndex(x.index, x.lane)
-		return nil
-	}
-	im, err := readFile(s.dir, x.info.Number, imageParts{})
-	if err != nil {
-		return err
-	}
-	s.countIndex(im.index(s.staging.units.runs), x.lane)
-	return nil
-}
-
-// countIndex adds the sections of a segment. listed are the entries of a lane that are to be looked for there: what was carried to a
-// newer one is not among them.
-func (s *opening) countIndex(x *index, listed func(spool.LaneID) []spool.Extent) {
-	for id, l := range x.lanes {
-		q := s.laneByID[id].quota
-		if q == nil {
-			continue
-		}
-		for i := range l.refs {
-			r := &l.refs[i]
-			if r.dead {
-				continue
-			}
-			here := r.span
-			for _, e := range listed(id) {
-				if e.First < r.span.End && r.span.First < e.End {
-					here = spool.Span{First: max(here.First, e.First), End: min(here.End, e.End)}
-				}
-			}
-			count := 0
-			for _, sp := range r.entriesOf() {
-				count += max(int(min(sp.End, here.End))-int(max(sp.First, here.First)), 0)
-			}
-			if count > 0 {
-				whole := here == r.span && count == here.Len()
-				q.runs.list = append(q.runs.list, quotaRun{Span: here, held: int64(r.len), left: count, unknown: !whole})
-			}
 		}
 	}
 }

@@ -21,13 +21,8 @@ import (
 // reader at a time; blocks on the disk.
 func (s *Store) Read(lane spool.LaneID, from spool.Index, max int, buf []byte) (sections []spool.Section, next spool.Index, buf2 []byte, err error) {
 	r := reading{s: s, lane: lane, at: from, max: max, buf: buf[:0]}
-	// bbolt finds blocks in mapped pages: one that cannot be read is a fault.
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("read lane %d from %d: %v", lane, from, p)
-		}
-	}()
+	defer r.fault(&err)
 	for again := 0; ; {
 		more, err := r.step()
 		if passing(err) {
@@ -54,6 +49,13 @@ func (s *Store) Read(lane spool.LaneID, from spool.Index, max int, buf []byte) (
 		off += n
 	}
 	return r.out, r.at, r.buf, nil
+}
+
+// fault makes an error of a page that cannot be read: bbolt finds blocks in mapped ones. The goroutine has to panic on faults.
+func (r *reading) fault(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("read lane %d from %d: %v", r.lane, r.at, p)
+	}
 }
 
 // shortagePause is how long a read that lacked a descriptor or memory waits before it is tried again.

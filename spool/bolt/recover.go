@@ -123,6 +123,7 @@ func (s *opening) start() (*spool.Recovered, error) {
 		found = &surveyed{number: 1, state: spool.NewState(), head: spool.Head{}}
 	}
 	s.state = found.state
+	s.state.SetHistoryMax(int(s.space.history))
 	s.staging.units.put(s.state.Units())
 	s.clock = newClock(&s.opt, found.head)
 	if !fresh && !s.opt.Adopt && s.foreign(machineID()) {
@@ -164,7 +165,9 @@ func (s *opening) start() (*spool.Recovered, error) {
 	if err := s.space.checkSpace(true); err != nil {
 		return nil, err
 	}
-	s.rewriter.lookAgain()
+	if s.rewriter.lookAgain(); s.opt.RewriteAfter >= 0 && len(s.quotas.rest) > 0 {
+		s.rewriter.lookAt = measurePause
+	}
 	for _, x := range s.sealed {
 		s.urgent = s.urgent || x.pending == 0 // all of it was staged by a former process: a commit takes it off the list
 	}

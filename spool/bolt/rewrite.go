@@ -50,9 +50,20 @@ type upkeep struct {
 	measuredAt int // -1: not measured
 }
 
-// maintain looks after each commit, and from time to time, whether there is room, and whether an old
-// segment is to be rewritten. The error is one of the disk.
+// measurePause is how soon the next part of what a start has not measured is read, if there is no commit.
+const measurePause = 5 * time.Millisecond
+
+// maintain is called after each commit, and from time to time. The error is one of the disk.
 func (s *rewriter) maintain(always bool) error {
+	err := s.lookForRoom(always)
+	if s.quotas.measureRest(measureLater) && (s.lookAt == 0 || s.lookAt > measurePause) {
+		s.lookAt = measurePause
+	}
+	return err
+}
+
+// lookForRoom finds out whether there is room, and whether an old segment is to be rewritten.
+func (s *rewriter) lookForRoom(always bool) error {
 	if err := s.space.checkSpace(always); err != nil {
 		return err
 	}

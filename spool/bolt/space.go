@@ -26,6 +26,9 @@ const (
 	minGroup     = 8 << 10
 	minKeys      = 1000     // idempotency keys are known on any disk
 	fileSlack    = 64 << 10 // of which a file's size says nothing
+
+	historyShare = 256 // of the limit, for audit entries and for gaps each: half of what the state may take
+	minHistory   = 4 << 10
 )
 
 // space counts what the files own and what they may own, and makes room ahead. The committer owns what is not under mu.
@@ -33,6 +36,7 @@ type space struct {
 	*Store
 	hardCap      int   // bytes in a group, at most, unless one batch is larger
 	largest      int   // bytes of a batch, at most
+	history      int64 // bytes that audit entries may take, and as many that gaps may
 	tooSmall     error // the disk is too small for a spool; Open only
 	spaceChecked time.Time
 	free         int64                  // bytes of the file system, when it was checked
@@ -122,6 +126,11 @@ func (s *space) scale() error {
 		most = minLimit
 	}
 	s.hardCap = maxGroupFactor * int(min(int64(s.opt.GroupBytes), max(most/256, minGroup)))
+	s.history = most / historyShare
+	if s.opt.StateBytes > 0 {
+		s.history = min(s.history, s.opt.StateBytes/4)
+	}
+	s.history = max(s.history, minHistory)
 	s.largest = max(s.hardCap, int(min(int64(s.opt.MaxBatch), most/4)))
 	return nil
 }

@@ -3,6 +3,7 @@ package bolt
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -315,4 +316,53 @@ func TestAStartShowsWhatTheDiskLeaves(t *testing.T) {
 		}
 		l.close()
 	}
+}
+
+// What the state takes is counted through rotations: the size of a segment, the room for the next one, and the limit for topics and
+// notes go by it. It was counted from nothing in each new segment.
+func TestTheSizeOfTheStateIsCountedThroughRotations(t *testing.T) {
+	o := tinyOptions(t.TempDir())
+	l, _ := openLoop(t, o)
+	for i := range 200 {
+		b := &BatchInput{Notes: []Note{{Name: fmt.Sprint("note ", i), Value: []byte(strings.Repeat("n", 50))}}}
+		if _, err := l.s.AppendBatch(context.Background(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustAppend(t, l.s, "a", "v")
+	l.quiet()
+	before, number := l.s.active.stateBytes, l.s.active.number
+	for range 3 {
+		l.s.rewriter.rotate()
+		mustAppend(t, l.s, "a", "v")
+		l.quiet()
+	}
+	after, now := l.s.active.stateBytes, l.s.active.number
+	l.close()
+	if now < number+3 {
+		t.Fatalf("segment %d after three rotations of segment %d", now, number)
+	}
+	l, _ = openLoop(t, o)
+	defer l.close()
+	if l.quiet(); before < 10_000 || after < before || after != l.s.active.stateBytes {
+		t.Errorf("the state takes %d bytes, %d after rotations, and %d after a start", before, after, l.s.active.stateBytes)
+	}
+}
+
+// Audit entries leave the state room for topics and notes, whatever it may take.
+func TestAuditLeavesRoomInASmallState(t *testing.T) {
+	o := tinyOptions(t.TempDir())
+	o.StateBytes = 32 << 10
+	l, _ := openLoop(t, o)
+	defer l.close()
+	w := &spool.Write{}
+	for i := range 900 {
+		w.Audit = append(w.Audit, spool.AuditEntry{At: int64(i), What: strings.Repeat("what was done ", 7)})
+	}
+	l.write(w)
+	l.quiet()
+	if got := l.s.active.stateBytes; got < 4<<10 || got > 16<<10 {
+		t.Errorf("the state takes %d bytes after 900 audit entries, of %d that it may", got, o.StateBytes)
+	}
+	mustAppend(t, l.s, "new", "v")
 }

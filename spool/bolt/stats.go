@@ -66,6 +66,13 @@ func (s *space) present(st *Stats) {
 	st.Keys, st.KeysAge = s.keys.Len(), time.Duration(now-s.keys.OldestAge(now))*time.Millisecond
 }
 
+// Free is what is free of a Store's file system now: Stats has it as of the last commit, and others fill a disk, too. ok: it is known. Any
+// goroutine may call it.
+func Free(s *Store) (bytes int64, ok bool) {
+	free, err := s.opt.Faults.freeBytes(s.dir)
+	return int64(min(free, 1<<62)), err == nil
+}
+
 // publishStats is called by the committer after a commit.
 func (s *committer) publishStats(t *transaction) {
 	st := &Stats{

@@ -118,7 +118,7 @@ func TestWhoGivesUpWaitingLetsTheNextOneIn(t *testing.T) {
 // expect waits for a topic's records and compares them, in order.
 func (l *testLoop) expect(topic string, want []string) {
 	l.t.Helper()
-	l.wait(func() bool { return len(l.entries[l.lanes[topic]]) >= len(want) })
+	l.wait(func() bool { id, ok := l.lanes[topic]; return ok && len(l.entries[id]) >= len(want) })
 	l.mu.Lock()
 	records := l.entries[l.lanes[topic]]
 	var got []string

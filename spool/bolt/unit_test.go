@@ -42,7 +42,7 @@ func (c *crashRig) decide(w *spool.Write) {
 		for i, topic := range c.m.order {
 			l := c.m.lanes[topic]
 			x.Decision.Cut = append(x.Decision.Cut, spool.CutLane{Lane: spool.LaneID(i), Span: spool.Span{End: spool.Index(len(l.values))}})
-			x.Decision.Partitions = append(x.Decision.Partitions, spool.DecidedPartition{Topic: topic, First: protocol.Offset(c.step), Records: 1})
+			x.Decision.Partitions = append(x.Decision.Partitions, spool.DecidedPartition{Topic: topic, First: protocol.Offset(c.step), Last: protocol.Offset(c.step), Records: 1})
 		}
 	}
 	c.m.txn, w.Transaction = x, &x

@@ -103,8 +103,6 @@ func (g *groupCoordinator) commit(n *node, m *kmsg.TxnOffsetCommitRequest, reply
 		code = protocol.GroupAuthorizationFailed
 	case code == protocol.None && n.c.chance(n.c.Weather.Unavailable):
 		code = protocol.CoordinatorNotAvailable
-	case code == protocol.None && m.GetVersion() >= hasMembers && m.Generation >= 0:
-		code = g.stranger(m.Group)
 	}
 	if code != protocol.None || len(note.list) == 0 {
 		answer(code)
@@ -115,6 +113,10 @@ func (g *groupCoordinator) commit(n *node, m *kmsg.TxnOffsetCommitRequest, reply
 	transactional{n}.check(w, []txnPart{part}, checkTries, func(v *verification) {
 		if code := v.ofOffsets(part, m.GetVersion()); code != protocol.None {
 			answer(code)
+			return
+		}
+		if m.GetVersion() >= hasMembers && m.Generation >= 0 { // the transaction has the partition by now
+			answer(g.stranger(m.Group))
 			return
 		}
 		n.groups.append(v, note, answer)

@@ -22,7 +22,7 @@ func (n *node) listOffsets(m *kmsg.ListOffsetsRequest) kmsg.Response {
 			if m.GetVersion() < 4 { // KIP-320
 				epoch = -1
 			}
-			p.ErrorCode = int16(n.offset(m.ReplicaID, rt.Topic, rp, epoch, &p))
+			p.ErrorCode = int16(n.offset(m, rt.Topic, rp, epoch, &p))
 			out.Partitions = append(out.Partitions, p)
 		}
 		resp.Topics = append(resp.Topics, out)
@@ -33,9 +33,10 @@ func (n *node) listOffsets(m *kmsg.ListOffsetsRequest) kmsg.Response {
 // debugger is the replica id of whoever may ask any replica, and is given where its log ends (ListOffsetsRequest.DEBUGGING_REPLICA_ID).
 const debugger = -2
 
-// offset is Partition.fetchOffsetForTimestamp for a client: the latest is the high watermark, and not known while
-// it lags behind the beginning of the leader's reign (KIP-207). A debugger is given the end of the log.
-func (n *node) offset(replica int32, name string, rp *kmsg.ListOffsetsRequestTopicPartition, epoch int32, out *kmsg.ListOffsetsResponseTopicPartition) protocol.ErrorCode {
+// offset is Partition.fetchOffsetForTimestamp for a client: the latest is the high watermark, and not known while it
+// lags behind the beginning of the leader's reign (KIP-207). A reader of what is committed is given the last stable offset, a
+// debugger the end of the log.
+func (n *node) offset(m *kmsg.ListOffsetsRequest, name string, rp *kmsg.ListOffsetsRequestTopicPartition, epoch int32, out *kmsg.ListOffsetsResponseTopicPartition) protocol.ErrorCode {
 	if !n.c.may(Describe, name) {
 		return protocol.TopicAuthorizationFailed
 	}
@@ -43,7 +44,7 @@ func (n *node) offset(replica int32, name string, rp *kmsg.ListOffsetsRequestTop
 	if v == nil {
 		return protocol.UnknownTopicOrPartition
 	}
-	r, code := n.local(v, rp.Partition, epoch, replica != debugger)
+	r, code := n.local(v, rp.Partition, epoch, m.ReplicaID != debugger)
 	switch {
 	case code != protocol.None:
 		return code
@@ -54,10 +55,12 @@ func (n *node) offset(replica int32, name string, rp *kmsg.ListOffsetsRequestTop
 		}
 	case rp.Timestamp != raw.Latest:
 		return protocol.UnsupportedVersion // nobody here asks by time
-	case replica == debugger:
+	case m.ReplicaID == debugger:
 		out.Offset, out.LeaderEpoch = r.end(), r.epoch
 	case r.epochStart > r.hw:
 		return protocol.OffsetNotAvailable
+	case m.IsolationLevel == readCommitted && m.GetVersion() >= 2: // KIP-98
+		out.Offset, out.LeaderEpoch = transactions{r}.stable(), r.epoch
 	default:
 		out.Offset, out.LeaderEpoch = r.hw, r.epoch
 	}

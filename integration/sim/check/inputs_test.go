@@ -21,6 +21,9 @@ var inputs = []chapter{
 	{"committed with its offset", func(s *story) { s.both(s.input(1, OK), in(5)) }, nil},
 	{"committed with its offset, and nobody was told", func(s *story) { s.both(s.input(1, Unknown), in(5)) }, nil},
 	{"aborted, and so is its offset", func(s *story) { s.both(s.input(0, Refused), aborted) }, nil},
+	{"to be aborted, with a marker that was lost", func(s *story) { s.both(s.input(0, Unknown), endless(false)) }, nil},
+	{"to be committed, with a marker that was lost", func(s *story) { s.both(s.input(0, Unknown), endless(true)) }, []string{"P4: record 8 (host 1, topic b): its transaction has not ended",
+		"P4: record 8 (host 1, topic b) is visible, and offset 1 of its input is not committed, but 0", "P4: record 9 (host 1, topic b) is visible, and offset 1 of its input is not committed, but 0"}},
 	{"an offset without its records", func(s *story) { s.input(1, OK) }, []string{
 		"P1: record 8 (host 1, topic b) is in no log, and offset 1 of its input is committed", "P1: record 9 (host 1, topic b) is in no log, and offset 1 of its input is committed"}},
 	{"records without their offset", func(s *story) { s.both(s.input(0, Unknown), in(5)) }, []string{

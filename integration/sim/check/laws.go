@@ -105,8 +105,8 @@ func gather(h *History) *facts {
 	return f
 }
 
-// look gathers where the logs have each record. What was deleted before its transaction had ended nobody has seen: it counts where
-// no other copy is there.
+// look gathers where the logs have each record. What was deleted before its transaction had ended nobody has seen: it counts, if that
+// was committed, where no other copy stands.
 func (f *facts) look() {
 	unread := map[int]sight{}
 	for i := range f.h.Logs {
@@ -115,17 +115,17 @@ func (f *facts) look() {
 			e := &l.Entries[k]
 			switch at := (sight{l, e.Offset, e.Of}); {
 			case e.Record < 0 || e.Record >= len(f.seen):
-			case e.Unread && (e.visible() || e.Of.Commit): // whatever ends it in the log then
+			case l.hid(e) && e.committed():
 				unread[e.Record] = at
-			case e.visible():
-				f.seen[e.Record] = append(f.seen[e.Record], at)
-			default:
+			case l.hid(e) || !e.visible():
 				f.hidden[e.Record] = at
+			default:
+				f.seen[e.Record] = append(f.seen[e.Record], at)
 			}
 		}
 	}
 	for r, at := range unread {
-		if len(f.seen[r]) == 0 {
+		if len(standing(f.seen[r])) == 0 {
 			f.seen[r] = append(f.seen[r], at)
 		}
 	}
@@ -169,7 +169,7 @@ func (f *facts) noLoss() (out []Violation) {
 
 func (f *facts) noDuplicate() (out []Violation) {
 	for r, all := range f.seen {
-		if f.twice[r] {
+		if f.twice[r] || f.torn(r) {
 			continue
 		}
 		list := standing(all)
@@ -206,7 +206,7 @@ func (f *facts) order() (out []Violation) {
 		}
 		for k := range l.Entries {
 			r := l.Entries[k].Record
-			if !l.Entries[k].visible() || l.Entries[k].Unread || r < 0 || r >= len(f.durable) || !f.durable[r].ever || f.twice[r] {
+			if !l.Entries[k].visible() || l.Entries[k].Unread || r < 0 || r >= len(f.durable) || !f.durable[r].ever || f.twice[r] || f.torn(r) {
 				continue
 			}
 			host := f.h.Ops[f.h.Records[r].Op].Host

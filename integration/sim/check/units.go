@@ -5,8 +5,33 @@ import (
 	"slices"
 )
 
-// visible reports whether a reader of committed records sees an entry, now or when its transaction has ended.
-func (e *Entry) visible() bool { return e.Of == nil || !e.Of.Aborted }
+// visible reports whether a reader of committed records sees an entry, now or when its transaction has ended. One that was decided
+// to be aborted, and whose marker the cluster has lost, stays open where its host has stopped for good.
+func (e *Entry) visible() bool { return e.Of == nil || !e.Of.Aborted && !e.Of.dropped() }
+
+// dropped reports whether a transaction was decided to be aborted, and its end is not in the log.
+func (t *Transaction) dropped() bool { return t.Open && t.Decided >= 0 && !t.Commit && !t.Torn }
+
+// forgotten reports whether a transaction has ended in a partition that its coordinator did not know of any more: one that begins to
+// lead loads its log to the end (TransactionStateManager.loadTransactionMetadata), answers from what is not replicated, and the next
+// one may not have that. Whoever wrote the marker that was missing decided.
+func (t *Transaction) forgotten() bool { return !t.Open && t.Decided == -1 }
+
+// torn reports whether a record was in a transaction that the cluster itself has committed in some partitions and aborted in others:
+// whoever sends all of it again doubles what was committed, and whoever does not loses the rest.
+func (f *facts) torn(r int) bool {
+	is := func(s sight) bool { return s.of != nil && s.of.Torn }
+	return is(f.hidden[r]) || slices.ContainsFunc(f.seen[r], is)
+}
+
+// hid reports whether a reader of committed records has never seen an entry, and never will: it was deleted before its transaction
+// had ended, alone or with its topic.
+func (l *Log) hid(e *Entry) bool { return e.Unread || l.Deleted && e.Of != nil && e.Of.Open }
+
+// committed reports whether the transaction of an entry was committed: as its log has it, or, if that has no end of it, as was decided.
+func (e *Entry) committed() bool {
+	return e.Of == nil || e.Of.Commit || e.Of.Torn || !e.Of.Open && !e.Of.Aborted
+}
 
 // whole: of a unit all records are visible, or none; they are so through one transaction; nothing of it is told or settled as
 // delivered before that was decided on; and at the end none is open.
@@ -47,6 +72,8 @@ func (f *facts) divided(op int) (out []Violation) {
 			return out
 		case of.Open:
 			return append(out, broken("P4", "%s: its transaction has not ended", f.name(r)))
+		case of.forgotten():
+			continue
 		case number != 0 && of.Number != number:
 			return append(out, broken("P4", "request %d was divided: %s is in transaction %d, what came before in %d", op, f.name(r), of.Number, number))
 		}
@@ -69,7 +96,7 @@ func (f *facts) early() (out []Violation) {
 			continue
 		}
 		of := f.seen[e.Record][0].of
-		if of != nil && !of.Open && !of.Torn && !slices.ContainsFunc(f.seen[e.Record], func(s sight) bool {
+		if of != nil && !of.Open && !of.Torn && !of.forgotten() && !slices.ContainsFunc(f.seen[e.Record], func(s sight) bool {
 			return s.of == nil || s.of.Commit && s.of.Decided <= e.At
 		}) {
 			what := "was settled"

@@ -26,6 +26,11 @@ func unread(e *Entry) { e.Of, e.Unread = &Transaction{Number: 5, Commit: true, D
 // torn was decided on twice, in both ways.
 func torn(e *Entry) { e.Of = &Transaction{Number: 5, Commit: true, Decided: 900, Torn: true} }
 
+// endless is a transaction whose log was deleted with its topic before the end of it was marked there.
+func endless(commit bool) func(*Entry) {
+	return func(e *Entry) { e.Of = &Transaction{Number: 4, Open: true, Commit: commit, Decided: 900} }
+}
+
 func aborted(e *Entry) { e.Of = &Transaction{Number: 5, Aborted: true, Decided: 900} }
 
 var units = []chapter{
@@ -51,6 +56,39 @@ var units = []chapter{
 	{"deleted before its transaction had ended, and sent once", func(s *story) {
 		s.delivered(s.unit(1), 0, unread)
 	}, nil},
+	{"aborted behind its topic's end, sent again, and deleted before that transaction had ended", func(s *story) {
+		r := s.unit(1)
+		s.appended(r, 0, endless(false))
+		s.log("b", 0).Deleted = true
+		s.delivered(r, 0, unread)
+	}, nil},
+	{"delivered to a topic that was deleted, sent again, and deleted before that transaction had ended", func(s *story) {
+		r := s.unit(1)
+		s.appended(r, 0, in(4))
+		s.log("b", 0).Deleted = true
+		s.delivered(r, 0, unread)
+	}, nil},
+	{"committed behind its topic's end", func(s *story) {
+		s.delivered(s.unit(1), 0, endless(true))
+		s.log("b", 0).Deleted = true
+	}, nil},
+	{"settled, and aborted behind its topic's end", func(s *story) {
+		r := s.unit(1)
+		s.appended(r, 0, endless(false))
+		s.log("b", 0).Deleted = true
+		s.settled(r, OutcomeAcked)
+	}, []string{"P1: record 8 (host 1, topic b) was settled as acked and is in no log but in b-0 at 1, in transaction 4, which was aborted"}},
+	{"settled, deleted before its transaction had ended, and aborted", func(s *story) {
+		r := s.unit(1)
+		s.appended(r, 0, unread, func(e *Entry) { e.Of.Open, e.Of.Commit = true, false })
+		s.settled(r, OutcomeAcked)
+	}, []string{"P1: record 8 (host 1, topic b) was settled as acked and is in no log but in b-0 at 1, in transaction 5, which was aborted"}},
+	{"told to be where it was aborted behind its topic's end", func(s *story) {
+		r := s.unit(1)
+		s.acked(r, 0, s.appended(r, 0, endless(false)))
+		s.log("b", 0).Deleted = true
+		s.delivered(r, 0, in(6))
+	}, []string{"P6: record 8 (host 1, topic b) was told to be acked on partition 0 at 1, and is not there"}},
 	{"aborted and dead-lettered", func(s *story) {
 		r := s.unit(2)
 		s.appended(r, 0, aborted)
@@ -78,6 +116,25 @@ var units = []chapter{
 		s.appended(r+1, 0, torn, func(e *Entry) { e.Of.Aborted = true })
 		s.pending(r + 1)
 		s.h.Hosted[1].Stopped = true // no choice is right
+	}, nil},
+	{"one record where the coordinator had forgotten the transaction", func(s *story) {
+		r := s.unit(2)
+		s.delivered(r, 0, in(5))
+		s.delivered(r+1, 0, func(e *Entry) { e.Of = &Transaction{Number: 4, Decided: -1} })
+	}, nil},
+	{"aborted where the coordinator had forgotten the transaction", func(s *story) {
+		r := s.unit(2)
+		s.delivered(r, 0, in(5))
+		s.appended(r+1, 0, func(e *Entry) { e.Of = &Transaction{Number: 4, Decided: -1, Aborted: true} })
+		s.pending(r + 1)
+		s.h.Hosted[1].Stopped = true
+	}, []string{"P4: request 8 was divided: record 8 (host 1, topic b) is visible, record 9 (host 1, topic b) is not"}},
+	{"divided by the cluster, and sent again", func(s *story) {
+		r := s.unit(2)
+		s.appended(r, 0, torn)
+		s.appended(r+1, 0, torn, func(e *Entry) { e.Of.Aborted = true })
+		s.delivered(r, 0, in(6))
+		s.delivered(r+1, 0, in(6))
 	}, nil},
 	{"outside of any transaction", func(s *story) {
 		s.delivered(s.unit(1), 0)

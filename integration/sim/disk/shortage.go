@@ -38,7 +38,7 @@ const (
 	restCommits   = 30 // until all is at rest
 )
 
-// Roomless says what is wrong with the room that the spool has taken, once all is delivered; or "".
+// Roomless says what is wrong with the room that the spool has taken, once all is delivered, or that it has no rest; or "".
 func (a *Alone) Roomless() (what string) {
 	defer unfit()
 	l := a.real.life
@@ -52,6 +52,8 @@ func (a *Alone) Roomless() (what string) {
 			what = "nothing is taken: " + st.Full
 		case st.DiskBytes > most:
 			what = fmt.Sprintf("its files own %d bytes, and may own %d with %d held", st.DiskBytes, most, st.Bytes)
+		case l.made != "":
+			what = "with nothing to do it goes from one segment to the next: " + l.made
 		default:
 			return ""
 		}

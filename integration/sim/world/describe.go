@@ -40,6 +40,9 @@ func describeMessage(m kmsg.Request) (out string) {
 		}
 	case *kmsg.ListOffsetsRequest:
 		out = "list offsets"
+		if r.IsolationLevel > 0 {
+			out = "list stable offsets"
+		}
 		for i := range r.Topics {
 			for _, p := range r.Topics[i].Partitions {
 				out += fmt.Sprintf(" %s-%d at %d", r.Topics[i].Topic, p.Partition, p.Timestamp)
@@ -83,6 +86,9 @@ func outcome(m kmsg.Response) (out string) {
 				out += fmt.Sprintf(" %s-%d %v", r.Topics[i].Topic, p.Partition, protocol.ErrorCode(p.ErrorCode))
 				for _, a := range p.ActiveProducers {
 					out += fmt.Sprintf(" %d/%d last %d", a.ProducerID, a.ProducerEpoch, a.LastSequence)
+					if a.CurrentTxnStartOffset >= 0 {
+						out += fmt.Sprintf(" open from %d", a.CurrentTxnStartOffset)
+					}
 				}
 			}
 		}

@@ -83,7 +83,7 @@ func jaasWords(text string) ([]jaasWord, error) {
 }
 
 func jaasValue(text string) (value, rest string, err error) {
-	if !strings.HasPrefix(text, `"`) {
+	if !strings.HasPrefix(text, `"`) && !strings.HasPrefix(text, "'") { // Java takes both
 		end := strings.IndexAny(text, " \t\r\n;")
 		if end < 0 {
 			end = len(text)
@@ -96,7 +96,7 @@ func jaasValue(text string) (value, rest string, err error) {
 		case text[i] == '\\' && i+1 < len(text):
 			i++
 			out.WriteByte(text[i])
-		case text[i] == '"':
+		case text[i] == text[0]:
 			return out.String(), text[i+1:], nil
 		default:
 			out.WriteByte(text[i])

@@ -16,6 +16,7 @@ func TestAJAASLineGivesWhatItsModuleKnows(t *testing.T) {
 		{"PLAIN", modules + `plain.PlainLoginModule required username="alice" password="a \"b\" \\c;=";`, `alice|a "b" \c;=`},
 		{"PLAIN", modules + "plain.PlainLoginModule  required\n\tusername = alice\n\tpassword = \"secret\" ;", "alice|secret"},
 		{"PLAIN", modules + `plain.PlainLoginModule required username=alice password=${env:SPOOLD_TEST};`, "alice|${env:SPOOLD_TEST}"},
+		{"PLAIN", modules + `plain.PlainLoginModule required username='alice' password='it\'s "so"; 1';`, `alice|it's "so"; 1`},
 		{"SCRAM-SHA-512", modules + `scram.ScramLoginModule REQUIRED username="u" password="p" tokenauth="true";`, "u|p|tokenauth"},
 		{"OAUTHBEARER", modules + `oauthbearer.OAuthBearerLoginModule required clientId="i" clientSecret="s" scope="a b" extension_x="y";`, "i|s|a b|x=y"},
 		{"OAUTHBEARER", modules + `oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="alice" unsecuredLoginLifetimeSeconds="60";`, "sub=alice|1m0s"},

@@ -3,6 +3,7 @@ package secure
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -133,7 +134,7 @@ func (m *mechanism) fetch(ctx context.Context, address string, o *OAuth) (*oauth
 	if err != nil {
 		return nil, at("sasl.oauthbearer.client.credentials.client.secret", err)
 	}
-	roots, err := poolOf(m.files, &o.Authority, "https.ca.location", o.Certificates, "https.ca.pem")
+	roots, err := poolOf(o.trusted(m.files))
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +182,11 @@ func (e *tokenError) Error() string {
 		if asked := (*url.Error)(nil); errors.As(reason, &asked) {
 			reason = asked.Err // without the address, whose query may hold a secret
 		}
-		return fmt.Sprintf("the token endpoint %s gives no token: %v", e.address, reason)
+		text := fmt.Sprintf("the token endpoint %s gives no token: %v", e.address, reason)
+		if unknown := (x509.UnknownAuthorityError{}); errors.As(reason, &unknown) {
+			text += ": give the certificate of the authority that has issued the endpoint's with https.ca.location"
+		}
+		return text
 	}
 	text := fmt.Sprintf("the token endpoint %s answers", e.address)
 	if answer.Response != nil {
@@ -221,4 +226,9 @@ func unsigned(claims map[string]string, lifetime time.Duration) (string, error) 
 	}
 	enc := base64.RawURLEncoding
 	return enc.EncodeToString([]byte(`{"alg":"none"}`)) + "." + enc.EncodeToString(text) + ".", nil
+}
+
+// trusted are the authorities of the token endpoint; none for the system's.
+func (o *OAuth) trusted(f *files) ([]*x509.Certificate, string, error) {
+	return trustedIn(f, &o.Authority, "https.ca.location", o.Certificates, "https.ca.pem")
 }

@@ -33,7 +33,7 @@ func TestATokenEndpointIsTrustedByItsAuthority(t *testing.T) {
 		{"as text", OAuth{Certificates: text}, ""},
 		{"as text from a file", OAuth{Certificates: "${file:" + file + "}"}, ""},
 		{"a file", OAuth{Authority: Store{Location: file}}, ""},
-		{"the system's", OAuth{}, "certificate"},
+		{"the system's", OAuth{}, "give the certificate of the authority that has issued the endpoint's with https.ca.location"},
 		{"no certificate", OAuth{Certificates: "none"}, "https.ca.pem"},
 		{"no file", OAuth{Authority: Store{Location: file + "x"}}, "https.ca.location"},
 	} {

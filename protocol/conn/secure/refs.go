@@ -1,10 +1,14 @@
 package secure
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -20,13 +24,12 @@ type files struct {
 	seen []string
 }
 
-// read returns a file's content.
+// byteOrderMark is what editors of Windows put in front of a text. No certificate store begins so.
+var byteOrderMark = []byte("\uFEFF")
+
+// read returns a file's content, without a byte order mark.
 func (f *files) read(path string) ([]byte, error) {
-	f.mu.Lock()
-	if !slices.Contains(f.seen, path) {
-		f.seen = append(f.seen, path)
-	}
-	f.mu.Unlock()
+	f.note(path)
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -36,7 +39,16 @@ func (f *files) read(path string) ([]byte, error) {
 	if err == nil && len(text) > maxFile {
 		err = fmt.Errorf("%s has more than %d MiB", path, maxFile>>20)
 	}
-	return text, err
+	return bytes.TrimPrefix(text, byteOrderMark), err
+}
+
+// note has a file, or a folder, be one of those that stamp looks at.
+func (f *files) note(path string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !slices.Contains(f.seen, path) {
+		f.seen = append(f.seen, path)
+	}
 }
 
 // stamp is a number that changes when one of the files changes that were read so far.
@@ -73,7 +85,7 @@ func (f *files) expand(text string) (string, error) {
 		}
 		reference, after, closed := strings.Cut(rest, "}")
 		if !closed {
-			return "", fmt.Errorf("a reference that begins with ${ has no }")
+			return "", fmt.Errorf("a reference that begins with ${ has no }; a value that holds ${ itself stands in a file: ${file:PATH}")
 		}
 		value, err := f.follow(reference)
 		if err != nil {
@@ -95,10 +107,17 @@ func (f *files) follow(reference string) (string, error) {
 		return value, nil
 	case kind == "file" && name != "":
 		text, err := f.read(name)
+		if _, key, ofKafka := strings.Cut(name, ":"); ofKafka && errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("%w; Kafka's ${file:PATH:KEY} is not read: have the value of %s alone in a file, and give ${file:PATH}", err, key)
+		}
 		if err != nil {
 			return "", err
 		}
 		return strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r"), nil
 	}
-	return "", fmt.Errorf("${…} refers to nothing that is known: write ${env:NAME} or ${file:PATH}")
+	if kind == "directory" && name != "" {
+		dir, key, _ := strings.Cut(name, ":")
+		return "", fmt.Errorf("${directory:PATH:KEY} of Kafka is not read: give ${file:%s}", filepath.Join(dir, key))
+	}
+	return "", fmt.Errorf("${…} refers to nothing that is known: write ${env:NAME} or ${file:PATH}; a value that holds ${ itself stands in such a file")
 }

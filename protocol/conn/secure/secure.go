@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"sync"
+	"time"
 
 	"github.com/spoold/spoold/protocol/conn"
 )
@@ -22,8 +23,14 @@ type Keeper struct {
 	set   Settings
 	sasl  conn.Mechanism
 	tls   *tls.Config
-	stamp uint64 // of the files, when tls was made of them
-	era   uint64 // how often Use was called
+	trust conn.Trust // of tls
+	stamp uint64     // of the files, when tls was made of them
+	era   uint64     // how often Use was called
+
+	certificates []Certificate // of lookedEra, when files had lookedStamp
+	lookedEra    uint64
+	lookedStamp  uint64
+	looked       time.Time
 }
 
 // New reads all files once. The error is a *KeyError.
@@ -36,9 +43,10 @@ func New(s Settings) (*Keeper, error) {
 func (k *Keeper) Use(s Settings) error {
 	f := &files{}
 	var c *tls.Config
+	var trust conn.Trust
 	if s.TLS != nil {
 		var err error
-		if c, err = s.TLS.settings(f); err != nil {
+		if c, trust, err = s.TLS.settings(f); err != nil {
 			return err
 		}
 		c.ClientSessionCache = nil // a session would outlive the certificates that were looked at
@@ -53,7 +61,7 @@ func (k *Keeper) Use(s Settings) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.files, k.set, k.sasl, k.tls, k.stamp = f, s, m, c, f.stamp()
+	k.files, k.set, k.sasl, k.tls, k.trust, k.stamp = f, s, m, c, trust, f.stamp()
 	k.era++
 	return nil
 }
@@ -66,13 +74,13 @@ func (k *Keeper) Security(context.Context) (conn.Security, error) {
 		return conn.Security{SASL: k.sasl}, nil
 	}
 	if now := k.files.stamp(); now != k.stamp {
-		c, err := k.set.TLS.settings(k.files)
+		c, trust, err := k.set.TLS.settings(k.files)
 		if err != nil {
 			return conn.Security{}, err
 		}
-		k.tls, k.stamp = c, now
+		k.tls, k.trust, k.stamp = c, trust, now
 	}
-	return conn.Security{TLS: k.tls, SASL: k.sasl}, nil
+	return conn.Security{TLS: k.tls, Trust: k.trust, SASL: k.sasl}, nil
 }
 
 // Stamp is a number that changes when anything changes that connections are protected with: who waits after a refusal

@@ -84,6 +84,7 @@ func (s *Store) trusted(f *files) ([]*x509.Certificate, error) {
 }
 
 func trustedFolder(f *files, dir string) ([]*x509.Certificate, error) {
+	f.note(dir) // a file that is added to it changes it
 	var certs []*x509.Certificate
 	for _, pattern := range []string{"*.pem", "*.crt", "*.cer"} {
 		names, err := filepath.Glob(filepath.Join(dir, pattern))
@@ -219,6 +220,7 @@ func jksPair(content []byte, password, keyPassword string) ([]*x509.Certificate,
 
 // pemCertificates are all certificates of a PEM text, in their order.
 func pemCertificates(text []byte) ([]*x509.Certificate, error) {
+	text = pemLines(text)
 	var blocks []*pem.Block
 	for {
 		var block *pem.Block
@@ -250,6 +252,7 @@ func blockCertificates(blocks []*pem.Block) ([]*x509.Certificate, error) {
 
 // pemKey is the first private key of a PEM text.
 func pemKey(text []byte, password string) (crypto.PrivateKey, error) {
+	text = pemLines(text)
 	for {
 		var block *pem.Block
 		if block, text = pem.Decode(text); block == nil {

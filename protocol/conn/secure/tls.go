@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/spoold/spoold/protocol/conn"
 )
 
 // Store is one store of certificates or keys: a file, or PEM text.
@@ -77,21 +79,28 @@ func Suites(names []string) ([]uint16, error) {
 }
 
 // settings reads everything and makes crypto/tls settings of it.
-func (t *TLS) settings(f *files) (*tls.Config, error) {
+func (t *TLS) settings(f *files) (*tls.Config, conn.Trust, error) {
+	var trust conn.Trust
 	c := &tls.Config{DynamicRecordSizingDisabled: true} // batches are large: full records from the first byte
 	var err error
 	if c.MinVersion, c.MaxVersion, err = VersionRange(t.Versions); err != nil {
-		return nil, at("ssl.enabled.protocols", err)
+		return nil, trust, at("ssl.enabled.protocols", err)
 	}
 	if c.CipherSuites, err = Suites(t.CipherSuites); err != nil {
-		return nil, at("ssl.cipher.suites", err)
+		return nil, trust, at("ssl.cipher.suites", err)
 	}
-	if c.RootCAs, err = t.roots(f); err != nil {
-		return nil, err
+	if trust.Certificates, trust.Key, err = t.trusted(f); err == nil {
+		c.RootCAs, err = poolOf(trust.Certificates, trust.Key, nil)
 	}
-	own, err := t.own(f)
 	if err != nil {
-		return nil, err
+		return nil, trust, err
+	}
+	if trust.Key == "ssl.truststore.location" {
+		trust.Key += "=" + t.Truststore.Location
+	}
+	own, _, err := t.own(f)
+	if err != nil {
+		return nil, trust, err
 	}
 	if own != nil {
 		// Also where the broker's list of authorities does not name its issuer: the broker says so, then, in words.
@@ -107,7 +116,7 @@ func (t *TLS) settings(f *files) (*tls.Config, error) {
 		c.InsecureSkipVerify = true // replaced by all of it but the name:
 		c.VerifyConnection = func(s tls.ConnectionState) error { return verifyChain(s.PeerCertificates, roots) }
 	}
-	return c, nil
+	return c, trust, nil
 }
 
 // verifyChain is crypto/tls's own check without the host name.
@@ -119,32 +128,35 @@ func verifyChain(chain []*x509.Certificate, roots *x509.CertPool) error {
 	for _, cert := range chain[1:] {
 		between.AddCert(cert)
 	}
-	_, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between})
-	return err
+	if _, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between}); err != nil {
+		return &tls.CertificateVerificationError{UnverifiedCertificates: chain, Err: err} // as crypto/tls does
+	}
+	return nil
 }
 
-// roots is nil for the system's.
-func (t *TLS) roots(f *files) (*x509.CertPool, error) {
-	return poolOf(f, &t.Truststore, "ssl.truststore.location", t.Certificates, "ssl.truststore.certificates")
+// trusted are none for the system's, and the key that names them.
+func (t *TLS) trusted(f *files) ([]*x509.Certificate, string, error) {
+	return trustedIn(f, &t.Truststore, "ssl.truststore.location", t.Certificates, "ssl.truststore.certificates")
 }
 
-// poolOf is the certificates in a PEM text, or in a store, by the keys that they are given by; nil for the system's.
-func poolOf(f *files, store *Store, storeKey, text, textKey string) (*x509.CertPool, error) {
-	var certs []*x509.Certificate
-	var err error
+// trustedIn is the certificates in a PEM text, or in a store, and the key that they are given by; none for the system's.
+func trustedIn(f *files, store *Store, storeKey, text, textKey string) (certs []*x509.Certificate, key string, err error) {
 	switch {
 	case text != "":
 		if text, err = f.expand(text); err == nil {
 			certs, err = pemCertificates([]byte(text))
 		}
-		err = at(textKey, err)
+		return certs, textKey, at(textKey, err)
 	case store.Location != "":
 		certs, err = store.trusted(f)
-		err = at(storeKey, err)
-	default:
-		return nil, nil
+		return certs, storeKey, at(storeKey, err)
 	}
-	if err != nil {
+	return nil, "", nil
+}
+
+// poolOf is nil for the system's certificates.
+func poolOf(certs []*x509.Certificate, _ string, err error) (*x509.CertPool, error) {
+	if err != nil || len(certs) == 0 {
 		return nil, err
 	}
 	pool := x509.NewCertPool()
@@ -154,50 +166,50 @@ func poolOf(f *files, store *Store, storeKey, text, textKey string) (*x509.CertP
 	return pool, nil
 }
 
-// own is this client's certificate and key, or nil.
-func (t *TLS) own(f *files) (*tls.Certificate, error) {
+// own is this client's certificate and key, or nil, and the key that names the certificate.
+func (t *TLS) own(f *files) (*tls.Certificate, string, error) {
 	keyPassword, err := f.expand(t.KeyPassword)
 	if err != nil {
-		return nil, at("ssl.key.password", err)
+		return nil, "", at("ssl.key.password", err)
 	}
-	pair := func(chain, key []byte, chainKey, keyKey string) (*tls.Certificate, error) {
+	pair := func(chain, key []byte, chainKey, keyKey string) (*tls.Certificate, string, error) {
 		certs, err := pemCertificates(chain)
 		if err != nil {
-			return nil, at(chainKey, err)
+			return nil, "", at(chainKey, err)
 		}
 		private, err := pemKey(key, keyPassword)
 		if err != nil {
-			return nil, at(keyKey, err)
+			return nil, "", at(keyKey, err)
 		}
 		cert, err := assemble(certs, private)
-		return cert, at(keyKey, err)
+		return cert, chainKey, at(keyKey, err)
 	}
 	switch {
 	case t.Chain != "" || t.Key != "":
 		chain, err := f.expand(t.Chain)
 		if err != nil {
-			return nil, at("ssl.keystore.certificate.chain", err)
+			return nil, "", at("ssl.keystore.certificate.chain", err)
 		}
 		key, err := f.expand(t.Key)
 		if err != nil {
-			return nil, at("ssl.keystore.key", err)
+			return nil, "", at("ssl.keystore.key", err)
 		}
 		return pair([]byte(chain), []byte(key), "ssl.keystore.certificate.chain", "ssl.keystore.key")
 	case t.CertLoc != "" || t.KeyLocation != "":
 		chain, err := f.read(t.CertLoc)
 		if err != nil {
-			return nil, at("ssl.certificate.location", err)
+			return nil, "", at("ssl.certificate.location", err)
 		}
 		key, err := f.read(t.KeyLocation)
 		if err != nil {
-			return nil, at("ssl.key.location", err)
+			return nil, "", at("ssl.key.location", err)
 		}
 		return pair(chain, key, "ssl.certificate.location", "ssl.key.location")
 	case t.Keystore.Location != "":
 		cert, err := t.Keystore.pair(f, keyPassword)
-		return cert, at("ssl.keystore.location", err)
+		return cert, "ssl.keystore.location", at("ssl.keystore.location", err)
 	}
-	return nil, nil
+	return nil, "", nil
 }
 
 // KeyError says which configuration key leads to what cannot be used.

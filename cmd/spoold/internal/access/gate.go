@@ -6,7 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,7 +33,7 @@ type Gate struct {
 	o     Options
 	log   *slog.Logger
 	users *cached[users] // nil: no file
-	certs *cached[tls.Config]
+	certs *cached[served]
 	clock func() time.Time
 
 	guesses  guesses
@@ -84,13 +84,16 @@ func (o Options) CheckUsers() error {
 	return err
 }
 
-// CheckCertificates is CheckUsers for certificates and authorities.
-func (o Options) CheckCertificates() error {
+// CheckCertificates is CheckUsers for certificates and authorities. It gives those that a listener would serve with.
+func (o Options) CheckCertificates() (own, clients []*x509.Certificate, err error) {
 	if o.Certificate == "" {
-		return nil
+		return nil, nil, nil
 	}
-	_, err := openTLS(o, func(error) {})
-	return err
+	c, err := openTLS(o, func(error) {})
+	if err != nil {
+		return nil, nil, err
+	}
+	return c.get().own, c.get().clients, nil
 }
 
 func openUsers(path string, told func(error)) (*cached[users], error) {
@@ -261,15 +264,15 @@ func (g *Gate) wrong(r *http.Request, by guesser) *Denied {
 		return tooMany(wait)
 	}
 	if first := g.guesses.wrong(by, now); first || g.guesses.wait(by, now) > 0 {
-		args := []any{"event", "access.denied", "address", r.RemoteAddr}
+		log := g.log
 		switch by.user {
 		case "":
 		case ofTokens:
-			args = append(args, "what", "token")
+			log = log.With("what", "token")
 		default:
-			args = append(args, "user", by.user)
+			log = log.With("user", by.user)
 		}
-		g.log.Warn("wrong credentials were refused", args...)
+		log.Warn("wrong credentials were refused", "event", "access.denied", "address", r.RemoteAddr)
 	}
 	return &Denied{Status: 401, Message: "Wrong credentials: no user has this name and password, or this token"}
 }

@@ -214,6 +214,7 @@ func TestEachFaultOfAUsersFileIsSaidWithoutItsSecrets(t *testing.T) {
 		{"alice: {password: " + hash + ", topics: x, bytes.per.second: many}", "bytes.per.second"},
 		{"alice: {password: " + hash + ", topics: x, records.per.second: -1}", "records.per.second"},
 		{"alice: {certificates: CN=x, topics: x}\nbob: {certificates: CN=x, topics: x}", `user "bob"`},
+		{"alice: {certificates: CN=x, topics: x}\n---\nbob: {certificates: CN=y, topics: x}", "line 3: a second YAML document"},
 		{"alice: &a {certificates: CN=x, topics: x}\nbob: *a", "there twice"},
 	} {
 		_, err := parseUsers([]byte(tt.text), nil)
@@ -224,7 +225,7 @@ func TestEachFaultOfAUsersFileIsSaidWithoutItsSecrets(t *testing.T) {
 }
 
 func TestAUserWhoSentTooMuchWaitsUntilItIsPaidOff(t *testing.T) {
-	us, err := parseUsers([]byte("a: {certificates: x, topics: x, records.per.second: 10, bytes.per.second: 1KiB}"), nil)
+	us, err := parseUsers([]byte("\uFEFFa: {certificates: x, topics: x, records.per.second: 10, bytes.per.second: 1k}"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

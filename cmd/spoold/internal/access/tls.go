@@ -3,12 +3,20 @@ package access
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"net"
 )
 
+// served is what a listener serves with, and the certificates in it.
+type served struct {
+	tls     *tls.Config
+	own     []*x509.Certificate // the chain
+	clients []*x509.Certificate // authorities of clients
+}
+
 // openTLS reads certificates, and the authorities of clients.
-func openTLS(o Options, told func(error)) (*cached[tls.Config], error) {
+func openTLS(o Options, told func(error)) (*cached[served], error) {
 	paths := []string{o.Certificate}
 	if o.Key != "" && o.Key != o.Certificate {
 		paths = append(paths, o.Key)
@@ -16,7 +24,7 @@ func openTLS(o Options, told func(error)) (*cached[tls.Config], error) {
 	if o.ClientCA != "" {
 		paths = append(paths, o.ClientCA)
 	}
-	return open(paths, told, func(texts [][]byte, _ *tls.Config) (*tls.Config, error) {
+	return open(paths, told, func(texts [][]byte, _ *served) (*served, error) {
 		key := texts[0]
 		if o.Key != "" && o.Key != o.Certificate {
 			key = texts[1]
@@ -25,18 +33,45 @@ func openTLS(o Options, told func(error)) (*cached[tls.Config], error) {
 		if err != nil {
 			return nil, err // crypto/tls quotes nothing of a key
 		}
-		c := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1"}}
-		if o.ClientCA == "" {
-			return c, nil
+		s := &served{tls: &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1"}}}
+		for _, der := range pair.Certificate {
+			cert, err := x509.ParseCertificate(der)
+			if err != nil {
+				return nil, err
+			}
+			s.own = append(s.own, cert)
 		}
-		c.ClientCAs = x509.NewCertPool()
-		if !c.ClientCAs.AppendCertsFromPEM(texts[len(texts)-1]) {
+		if o.ClientCA == "" {
+			return s, nil
+		}
+		// Those that cannot be read are left out, as x509.CertPool does.
+		if s.clients = Certificates(texts[len(texts)-1]); len(s.clients) == 0 {
 			return nil, errors.New(o.ClientCA + " holds no certificate in PEM")
 		}
+		s.tls.ClientCAs = x509.NewCertPool()
+		for _, cert := range s.clients {
+			s.tls.ClientCAs.AddCert(cert)
+		}
 		// Whoever has none is answered 401, which says more than a broken handshake.
-		c.ClientAuth = tls.VerifyClientCertIfGiven
-		return c, nil
+		s.tls.ClientAuth = tls.VerifyClientCertIfGiven
+		return s, nil
 	})
+}
+
+// Certificates are those in a PEM text that can be read.
+func Certificates(text []byte) (certs []*x509.Certificate) {
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			return certs
+		}
+		if block.Type != "CERTIFICATE" || len(block.Headers) > 0 {
+			continue
+		}
+		if cert, err := x509.ParseCertificate(block.Bytes); err == nil {
+			certs = append(certs, cert)
+		}
+	}
 }
 
 // TLS is what a listener serves with; nil: no TLS. Each connection gets the files as they are then.
@@ -44,9 +79,18 @@ func (g *Gate) TLS() *tls.Config {
 	if g.certs == nil {
 		return nil
 	}
-	c := g.certs.get().Clone()
-	c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return g.certs.get(), nil }
+	c := g.certs.get().tls.Clone()
+	c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return g.certs.get().tls, nil }
 	return c
+}
+
+// Certificates are those that the listener serves with now, and those of the authorities of its clients.
+func (g *Gate) Certificates() (own, clients []*x509.Certificate) {
+	if g.certs == nil {
+		return nil, nil
+	}
+	s := g.certs.get()
+	return s.own, s.clients
 }
 
 // Check says whether a listener on addr may be opened, and what an operator should be warned of. name begins the

@@ -8,9 +8,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/dustin/go-humanize"
 	"go.yaml.in/yaml/v3"
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/spoold/spoold/internal/keytable"
 )
 
 // Admin is what a user may do on the admin listener.
@@ -91,6 +92,12 @@ func parseUsers(text []byte, former *users) (*users, error) {
 	in := yaml.NewDecoder(bytes.NewReader(text))
 	in.KnownFields(true)
 	if err := in.Decode(&entries); err != nil && !errors.Is(err, io.EOF) {
+		return nil, errors.New(hideSecrets(err))
+	}
+	var more yaml.Node
+	if err := in.Decode(&more); err == nil && len(more.Content) > 0 && more.Content[0].Tag != "!!null" {
+		return nil, fmt.Errorf("line %d: a second YAML document begins here, after a line ---: one file is one document", more.Content[0].Line)
+	} else if err != nil && !errors.Is(err, io.EOF) {
 		return nil, errors.New(hideSecrets(err))
 	}
 	switch {
@@ -182,15 +189,18 @@ func (us *users) add(name string, e *entry) error {
 
 // perSecond reads the limits of a user; nil: there is none.
 func perSecond(e *entry) (*limit, error) {
-	var size uint64
+	var size int64
 	if e.Bytes != "" {
 		var err error
-		if size, err = humanize.ParseBytes(e.Bytes); err != nil || size == 0 || size > 1<<40 {
-			return nil, errors.New("bytes.per.second must be a size above 0, such as 1MiB")
+		if size, err = keytable.ParseSize(e.Bytes); err != nil {
+			return nil, fmt.Errorf("bytes.per.second %w", err)
+		}
+		if size <= 0 || size > 1<<40 {
+			return nil, errors.New("bytes.per.second must be a size above 0 and up to 1TiB, such as 1MiB")
 		}
 	}
 	if e.Records < 0 || e.Records > 1e9 {
 		return nil, errors.New("records.per.second must be between 0 (no limit) and 1000000000")
 	}
-	return newLimit(e.Records, int64(size)), nil
+	return newLimit(e.Records, size), nil
 }

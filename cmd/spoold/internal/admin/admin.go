@@ -60,7 +60,12 @@ func Private(d Daemon, metrics http.Handler) http.Handler {
 	mux.HandleFunc("POST /api/resolve", func(w http.ResponseWriter, r *http.Request) { resolve(d, w, r) })
 	handleDeadLetters(mux, d)
 	handlePending(mux, d)
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost { // a change of many records may take longer than an answer otherwise may
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // an error means that there is none, as in tests
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // stuckAfter is how many seconds a commit may take before the disk counts as one that hangs.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -16,10 +17,16 @@ import (
 // Client asks the daemon that has a spool, over its socket, or the Remote of the context.
 type Client struct{ http http.Client }
 
+// A question is answered in askTime or not at all. A change of many records takes longer.
+const (
+	askTime    = 30 * time.Second
+	changeTime = time.Hour
+)
+
 // NewClient is a client of the daemon on dir, if one runs.
 func NewClient(dir string) *Client {
 	return &Client{http.Client{
-		Timeout: 30 * time.Second,
+		Timeout: askTime,
 		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return DialUnix(ctx, dir)
 		}},
@@ -72,7 +79,14 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, into 
 	if err != nil {
 		return 0, err
 	}
-	res, err := send(req, &c.http)
+	client := c.http
+	if changes(req) {
+		if err := c.awake(ctx); errors.Is(err, ErrSilent) {
+			return 0, err // and nothing was asked for; another error will come again
+		}
+		client.Timeout = changeTime
+	}
+	res, err := send(req, &client)
 	if err != nil {
 		return 0, err
 	}
@@ -82,4 +96,18 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, into 
 		return pid, failure(res)
 	}
 	return pid, decoded(res, json.NewDecoder(res.Body).Decode(into))
+}
+
+// awake finds out whether the daemon answers at all: one that hangs must not be waited for as long as a change may take.
+func (c *Client) awake(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://spoold/healthz", nil)
+	if err != nil {
+		return err
+	}
+	res, err := send(req, &c.http)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, io.LimitReader(res.Body, maxFailure))
+	return errors.Join(err, res.Body.Close())
 }

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
+	"time"
 
 	"github.com/spoold/spoold"
 )
@@ -18,8 +20,11 @@ type PendingDaemon interface {
 	Pending(topic string, yield func(*spoold.PendingRecord) bool) error
 }
 
-// errorTrailer carries what ended a stream of records early.
-const errorTrailer = "Spoold-Error"
+// These trailers carry what ended a stream of records early, and the exit code that it means.
+const (
+	errorTrailer = "Spoold-Error"
+	exitTrailer  = "Spoold-Exit"
+)
 
 func handlePending(mux *http.ServeMux, d PendingDaemon) {
 	mux.HandleFunc("GET /api/pending", func(w http.ResponseWriter, r *http.Request) {
@@ -29,14 +34,18 @@ func handlePending(mux *http.ServeMux, d PendingDaemon) {
 	})
 }
 
-// stream answers with one JSON object a line.
+// stream answers with one JSON object a line. It may take hours: a spool holds gigabytes, and a reader may be a pager.
 func stream[T any](w http.ResponseWriter, r *http.Request, each func(yield func(*T) bool) error) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	w.Header().Set("Trailer", errorTrailer)
+	w.Header().Set("Trailer", errorTrailer+", "+exitTrailer)
+	rc := http.NewResponseController(w)
+	_ = rc.SetWriteDeadline(time.Time{}) // an error means that there is none, as in tests
+	_ = rc.Flush()                       // the first record may take longer than a client waits for an answer to begin
 	out := json.NewEncoder(w)
 	err := each(func(v *T) bool { return r.Context().Err() == nil && out.Encode(v) == nil })
 	if err != nil {
 		w.Header().Set(errorTrailer, err.Error())
+		w.Header().Set(exitTrailer, strconv.Itoa(spoold.ExitCode(err)))
 	}
 }
 
@@ -69,7 +78,11 @@ func streamed[T any](ctx context.Context, dir, method, path string, body []byte,
 		err := in.Decode(&v)
 		if errors.Is(err, io.EOF) {
 			if text := res.Trailer.Get(errorTrailer); text != "" {
-				return errors.New(text)
+				exit, err := strconv.Atoi(res.Trailer.Get(exitTrailer))
+				if err != nil {
+					exit = spoold.ExitIO // a daemon that does not say
+				}
+				return &Failure{text, exit}
 			}
 			return nil
 		}

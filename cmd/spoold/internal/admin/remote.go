@@ -8,11 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/spoold/spoold"
 )
@@ -27,7 +27,7 @@ type Remote struct {
 // NewRemote is the daemon whose admin address is at url. c is nil for the system's authorities and no certificate of one's own.
 func NewRemote(url, authorization string, c *tls.Config) *Remote {
 	return &Remote{url, authorization, &http.Client{
-		Transport:     &http.Transport{TLSClientConfig: c, ResponseHeaderTimeout: 30 * time.Second, Proxy: http.ProxyFromEnvironment},
+		Transport:     &http.Transport{TLSClientConfig: c, ResponseHeaderTimeout: changeTime, Proxy: http.ProxyFromEnvironment},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // credentials go to nobody else
 	}}
 }
@@ -54,7 +54,9 @@ func send(req *http.Request, local *http.Client) (*http.Response, error) {
 	if r.authorization != "" {
 		req.Header.Set("Authorization", r.authorization)
 	}
-	res, err := r.client.Do(req)
+	client := *r.client
+	client.Timeout = local.Timeout
+	res, err := client.Do(req)
 	if err != nil {
 		return nil, notReached(to, inner(err))
 	}
@@ -64,15 +66,32 @@ func send(req *http.Request, local *http.Client) (*http.Response, error) {
 // ErrEnded: the daemon was asked, and ended, or was killed, before it answered.
 var ErrEnded = errors.New("the daemon ended before it answered")
 
-// ended says of a connection that broke what that means.
+// ErrSilent: the daemon was asked, and did not answer in time.
+var ErrSilent = errors.New("the daemon has not answered: it is stopped, or its disk hangs; SIGUSR1 has it write its state to its log")
+
+// ended says of a connection that broke, or has no answer, what that means.
 func ended(req *http.Request, err error) error {
+	var late net.Error
+	if errors.As(err, &late) && late.Timeout() && req.Context().Err() == nil {
+		return fmt.Errorf("%w (%s)", ErrSilent, unknown(req))
+	}
 	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
 		return err
 	}
-	if req.Method == http.MethodGet || strings.HasSuffix(req.URL.Path, "/ls") || strings.HasSuffix(req.URL.Path, "/export") {
-		return fmt.Errorf("%w: run the command again", ErrEnded)
+	return fmt.Errorf("%w: %s", ErrEnded, unknown(req))
+}
+
+// changes reports whether a request may change something.
+func changes(req *http.Request) bool {
+	return req.Method != http.MethodGet && !strings.HasSuffix(req.URL.Path, "/ls") && !strings.HasSuffix(req.URL.Path, "/export")
+}
+
+// unknown is what to do where a request has no answer.
+func unknown(req *http.Request) string {
+	if !changes(req) {
+		return "run the command again"
 	}
-	return fmt.Errorf("%w: whether it did what was asked is not known; look, and run the command again where it did not", ErrEnded)
+	return "whether it did what was asked is not known; look, and run the command again where it did not"
 }
 
 // notReached says of an error what to do about it, and which exit code it means.

@@ -92,3 +92,22 @@ func TestADaemonThatEndsInTheMiddleIsSaidToHaveEnded(t *testing.T) {
 		t.Errorf("an order: %v", err)
 	}
 }
+
+// A daemon that is stopped, or stands in a system call, takes connections and answers nothing.
+func TestADaemonThatDoesNotAnswerIsSaidToBeSilent(t *testing.T) {
+	dir := t.TempDir()
+	ln, err := ListenUnix(t.Context(), dir, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	client := NewClient(dir)
+	defer client.Close()
+	client.http.Timeout = 10 * time.Millisecond
+	if _, _, err := client.Status(t.Context()); !errors.Is(err, ErrSilent) || !strings.Contains(err.Error(), "SIGUSR1") || !strings.Contains(err.Error(), "run the command again") {
+		t.Errorf("a question: %v", err)
+	}
+	if _, err := client.Resolve(t.Context(), ResolveRequest{Topic: "t"}); !errors.Is(err, ErrSilent) || !strings.Contains(err.Error(), "run the command again") {
+		t.Errorf("an order, which was not given: %v", err)
+	}
+}

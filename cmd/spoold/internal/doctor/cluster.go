@@ -17,6 +17,7 @@ type Cluster struct {
 	BatchSize      int64  // batch.size
 	MaxRequestSize int64  // max.request.size
 	CreateTopics   bool   // topics.create
+	Transactions   bool   // there is a transactional.id
 }
 
 // lossyMetadataVersion is metadata.version 4.3-IV0: brokers of Kafka 4.3 lose transaction markers of a
@@ -44,6 +45,7 @@ func (c *Cluster) Look(r *Report, f *spoold.ClusterFacts, err error) {
 	for _, a := range f.Brokers {
 		address(r, fmt.Sprintf("broker %d at %s", a.Broker, a.Addr), a)
 	}
+	transactional(r, &f.Transactional)
 	for i := range f.Topics {
 		c.topic(r, &f.Topics[i])
 	}
@@ -57,12 +59,27 @@ func (c *Cluster) Look(r *Report, f *spoold.ClusterFacts, err error) {
 	}
 }
 
+// transactional says which rights are missing under a transactional.id.
+func transactional(r *Report, t *spoold.TransactionalFacts) {
+	check := "transactional id " + t.ID
+	switch {
+	case !t.Known:
+	case !t.MayUse:
+		r.fault(check, "this user may not use it", "grant WRITE on transactional id "+t.ID+" (that includes DESCRIBE), and READ on group "+t.Group+"; records wait until then")
+	case !t.MayCommit:
+		r.fault(check, "this user may not commit its progress", "grant READ on group "+t.Group+"; records wait until then")
+	default:
+		r.ok(check, "this user may use it, and commit its progress on group "+t.Group)
+	}
+}
+
 func address(r *Report, check string, a spoold.AddressFacts) {
 	if a.Err != nil {
 		r.fault(check, a.Err.Error(), reach(&a))
 		return
 	}
 	r.ok(check, "answers after "+a.Took.Round(time.Millisecond).String())
+	shown(r, check, a.Certificates, time.Now())
 }
 
 // reach says what to do about an address that cannot be used.
@@ -107,6 +124,9 @@ func (c *Cluster) rights(r *Report, check string, t *spoold.TopicFacts) {
 	case !t.Rights:
 	case !t.MayWrite:
 		r.fault(check, "this user may not write it", "grant WRITE on the topic; records for it wait until then")
+	case !t.MayRead && c.Transactions:
+		r.warn(check, "this user may not read it: progress is committed on a topic that may be read, and records wait if there is none; they wait for other producers' open transactions, too",
+			"grant READ on the topic")
 	case !t.MayRead:
 		r.warn(check, "this user may not read it: after a lost answer the log cannot be looked at, so one batch a partition is in flight",
 			"grant READ on the topic")

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -99,6 +100,21 @@ func TestTopicsThatBreakThePromiseAreNamed(t *testing.T) {
 	}
 }
 
+func TestRightsThatATransactionNeedsAreNamed(t *testing.T) {
+	for want, f := range map[string]spoold.TransactionalFacts{
+		"ok transactional id x: ":                                         {ID: "x", Group: "spoold.x", Known: true, MayUse: true, MayCommit: true},
+		"fault transactional id x: this user may not use it":              {ID: "x", Group: "spoold.x", Known: true},
+		"fault transactional id x: this user may not commit its progress": {ID: "x", Group: "spoold.x", Known: true, MayUse: true},
+		"": {ID: "x"},
+	} {
+		var r Report
+		transactional(&r, &f)
+		if got := lines(&r); !strings.HasPrefix(got, want) || (want == "") != (got == "") {
+			t.Errorf("%+v: the report is %q, want %q", f, got, want)
+		}
+	}
+}
+
 func TestAnotherClusterIsAFault(t *testing.T) {
 	var r Report
 	c := Cluster{KnownID: "ours"}
@@ -139,6 +155,14 @@ func TestNoServerIsAFaultWithTheReasonOfEach(t *testing.T) {
 	for _, want := range []string{"fault bootstrap server a:1: refused", "fault bootstrap server b:1: no such host", "fault cluster: no bootstrap server can be used"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the report is\n%swant %q in it", got, want)
+		}
+	}
+}
+
+func TestAFullDiskIsNotToBeReplaced(t *testing.T) {
+	for err, want := range map[error]string{syscall.ENOSPC: "free space", syscall.EDQUOT: "quota", syscall.EIO: "replace the disk"} {
+		if got := unwritten(&os.PathError{Op: "write", Err: err}); !strings.Contains(got, want) {
+			t.Errorf("%v: %q, want %q in it", err, got, want)
 		}
 	}
 }

@@ -25,6 +25,7 @@ type Host struct {
 	Refused   error  // why a daemon does not start on the spool; nil: it does
 	Remedy    string // of it
 	Suspect   string // what is wrong with the spool, though a daemon starts; "": nothing
+	Silent    string // why the daemon that runs is not known to be well: it does not answer; "": it does
 	SpoolFull string // why the daemon that runs takes no record; "": it does
 }
 
@@ -101,6 +102,9 @@ func (h *Host) spool(r *Report, seen string) {
 		r.warn(check, h.Suspect, h.Remedy)
 	default:
 		r.ok(check, seen)
+	}
+	if h.Silent != "" {
+		r.fault("daemon", h.Silent, "see its log, and errors of the disk (dmesg); ending it by kill -9 loses nothing that was answered")
 	}
 	if h.SpoolFull != "" {
 		r.fault("spool", "it takes no record: "+h.SpoolFull, "see docs/operating.md on a full spool")
@@ -186,7 +190,7 @@ func syncs(ctx context.Context, r *Report, dir string) {
 			err = unix.Fdatasync(int(f.Fd()))
 		}
 		if err != nil {
-			r.fault(check, "writing and syncing 4 KiB: "+err.Error(), "replace the disk, or find out why it refuses")
+			r.fault(check, "writing and syncing 4 KiB: "+err.Error(), unwritten(err))
 			return
 		}
 		took = append(took, time.Since(from))
@@ -206,6 +210,14 @@ func syncs(ctx context.Context, r *Report, dir string) {
 	default:
 		r.ok(check, seen)
 	}
+}
+
+// unwritten says what to do where the disk takes nothing.
+func unwritten(err error) string {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return "free space, or raise this user's quota"
+	}
+	return "replace the disk, or find out why it refuses"
 }
 
 func round(d time.Duration) string { return d.Round(10 * time.Microsecond).String() }

@@ -204,6 +204,8 @@ func TestWhatTheSenderDidWrongIsSaidAndNothingIsSpooled(t *testing.T) {
 		{"field twice", "/topics/t", typeJSON, `{"records":[{"value":1,"value":2}]}`, 400, 40002, "twice"},
 		{"partition in path and body", "/topics/t/partitions/1", typeJSON, `{"records":[{"value":1,"partition":2}]}`, 422, 422, "the path says 1"},
 		{"negative partition", "/topics/t", typeJSON, `{"records":[{"value":1,"partition":-1}]}`, 422, 422, "records[0].partition is -1"},
+		{"a partition that no topic can have", "/topics/t", typeJSON, `{"records":[{"value":1,"partition":131072}]}`, 422, 422, "records[0].partition is 131072: it must be a number from 0 to 131071"},
+		{"such a partition in the path", "/topics/t/partitions/131072", typeJSON, `{"records":[{"value":1}]}`, 404, 40402, "from 0 to 131071"},
 		{"partition in quotes", "/topics/t", typeJSON, `{"records":[{"value":1,"partition":"1"}]}`, 422, 422, "partition"},
 		{"timestamp in seconds with fraction", "/topics/t", typeJSON, `{"records":[{"value":1,"timestamp":1.5}]}`, 422, 422, "milliseconds"},
 		{"header without key", "/topics/t", typeJSON, `{"records":[{"value":1,"headers":[{"value":"YQ=="}]}]}`, 422, 422, "has no key"},

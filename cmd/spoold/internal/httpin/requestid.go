@@ -46,19 +46,23 @@ func plain(id string) bool {
 
 // log writes a line about a request. It holds no header but the request's id, no query and no record.
 func (h *Handler) log(r *http.Request, p *parse, f *fault, id string) {
-	level, message, event := slog.LevelDebug, "a request was answered", "http.request"
-	if f != nil && f.status >= http.StatusInternalServerError && f.code != 50301 {
-		level, message, event = slog.LevelWarn, "a request could not be answered as asked", "http.fault"
-	}
-	if !h.cfg.Log.Enabled(r.Context(), level) {
+	fault := f != nil && f.status >= http.StatusInternalServerError && f.code != 50301
+	if !fault && !h.cfg.Log.Enabled(r.Context(), slog.LevelDebug) {
 		return
 	}
-	args := []any{"event", event, "request_id", id, "method", r.Method, "path", clip(r.URL.Path), "address", r.RemoteAddr, "records", len(p.records)}
+	log := h.cfg.Log
 	if p.who != nil {
-		args = append(args, "user", p.who.Name())
+		log = log.With("user", p.who.Name())
+	}
+	if fault {
+		log.Warn("a request could not be answered as asked", "event", "http.fault",
+			"request_id", id, "method", r.Method, "path", clip(r.URL.Path), "address", r.RemoteAddr, "records", len(p.records),
+			"status", f.status, "code", f.code, "err", f.message)
+		return
 	}
 	if f != nil {
-		args = append(args, "status", f.status, "code", f.code, "err", f.message)
+		log = log.With("status", f.status, "code", f.code, "err", f.message)
 	}
-	h.cfg.Log.Log(r.Context(), level, message, args...)
+	log.Debug("a request was answered", "event", "http.request",
+		"request_id", id, "method", r.Method, "path", clip(r.URL.Path), "address", r.RemoteAddr, "records", len(p.records))
 }

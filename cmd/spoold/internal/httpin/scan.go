@@ -3,8 +3,9 @@ package httpin
 import (
 	"encoding/json"
 	"errors"
-	"math"
 	"strconv"
+
+	"github.com/spoold/spoold"
 )
 
 // cursor walks JSON that json.Valid has accepted: so it needs no error for
@@ -157,7 +158,7 @@ func number(raw []byte, limit int64) (int64, error) {
 }
 
 const (
-	maxPartition = math.MaxInt32
+	maxPartition = spoold.MaxPartition
 	// maxTimestamp is the last ms of the year 9999: what is above is a unit
 	// mistaken, and such a record would never be deleted by retention.
 	maxTimestamp = 253402300799999

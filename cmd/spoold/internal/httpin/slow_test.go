@@ -69,7 +69,7 @@ func slowRecord(raw []byte, t target, f format) (r spoold.Record, err error) {
 			r.Value, err = slowBytes(value, f)
 		case `"partition"`:
 			var n int64
-			if n, err = slowNumber(value, 1<<31-1); err == nil && !null {
+			if n, err = slowNumber(value, slowPartitions); err == nil && !null {
 				r.Partition = spoold.ToPartition(int32(n))
 				if t.partition != (spoold.Partition{}) && r.Partition != t.partition {
 					err = errSlow
@@ -199,6 +199,9 @@ func slowElements(raw []byte) ([][]byte, error) {
 	return out, nil
 }
 
+// slowPartitions is the highest partition that may be asked for.
+const slowPartitions = 131071
+
 var slowPath = regexp.MustCompile(`^/topics/([a-zA-Z0-9._-]{1,249})(?:/partitions/(0|[1-9][0-9]{0,9}))?$`)
 
 // slowTarget is what a path names, or false.
@@ -210,7 +213,7 @@ func slowTarget(path string) (target, bool) {
 	t := target{topic: m[1], path: path}
 	if m[2] != "" {
 		n, err := strconv.ParseInt(m[2], 10, 32)
-		if err != nil {
+		if err != nil || n > slowPartitions {
 			return target{}, false
 		}
 		t.partition = spoold.ToPartition(int32(n))

@@ -97,11 +97,17 @@ func (p *Probe) sick(last time.Time) error {
 }
 
 // Listener is the socket that systemd passed under name (FileDescriptorName=), or nil.
-// More than one of a name is an error: the unit file has to be mended.
+// More than one of a name is an error: the unit file has to be mended. So is one with another name: it would be listened on by
+// nobody, and its clients would wait without end.
 func Listener(name string) (net.Listener, error) {
 	all, err := listeners()
 	if err != nil {
 		return nil, fmt.Errorf("socket activation: %w", err)
+	}
+	for other := range all {
+		if other != name {
+			return nil, fmt.Errorf("socket activation: systemd passed a socket named %q, and there is use for one named %q alone: set FileDescriptorName=%s in the socket's unit", other, name, name)
+		}
 	}
 	switch found := all[name]; len(found) {
 	case 0:

@@ -91,6 +91,9 @@ func TestOutsideSystemdNothingIsSentOrWatched(t *testing.T) {
 // its own process id.
 func TestASocketThatSystemdPassedIsListenedOn(t *testing.T) {
 	if os.Getenv("SERVICE_TEST_CHILD") != "" {
+		if ln, err := Listener("other"); ln != nil || err == nil || !strings.Contains(err.Error(), "FileDescriptorName=other") {
+			t.Fatalf("a socket with another name: Listener = %v, %v, want what to set", ln, err)
+		}
 		ln, err := Listener("http")
 		if err != nil || ln == nil {
 			t.Fatalf("Listener = %v, %v", ln, err)

@@ -41,7 +41,7 @@ function showStatus(s) {
   const from = recent[Math.max(0, recent.length - 6)], seconds = (at - from.at) / 1000;
 
   el('link').className = 'pill ' + (s.link === 'up' ? 'up' : 'down');
-  text('link', s.link === 'up' ? 'link up' : 'link down: ' + (s.link_error || 'no cluster reached yet'));
+  text('link', s.link !== 'up' ? 'link down: ' + (s.link_error || 'no cluster reached yet') : s.brokers === 0 ? 'link up (idle: no connection is open)' : 'link up');
   text('version', s.version);
   text('where', s.spool_path + (s.cluster_id ? ' → cluster ' + s.cluster_id : ''));
   text('pending', number(s.pending));

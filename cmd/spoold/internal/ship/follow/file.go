@@ -22,8 +22,9 @@ type file struct {
 	name ship.Name
 	id   ship.FileID
 
-	h  *os.File     // nil: closed
-	gz *gzip.Reader // nil: not compressed, or closed
+	h      *os.File     // nil: closed
+	gz     *gzip.Reader // nil: not compressed, or closed
+	broken error        // what gz has met behind buf
 
 	buf   []byte // bytes behind read
 	split ship.Splitter
@@ -141,7 +142,7 @@ func (f *file) close() {
 	if f.h != nil {
 		_ = f.h.Close()
 	}
-	f.h, f.gz = nil, nil
+	f.h, f.gz, f.broken = nil, nil, nil
 	if f.read.Gzip && !f.done {
 		f.rewind()
 	}
@@ -176,9 +177,9 @@ func (f *file) intact() bool {
 	return f.size >= f.read.Offset+int64(len(f.buf)) && n == len(before) && (err == nil || err == io.EOF) && bytes.Equal(before, f.read.Marker)
 }
 
-// fill reads up to max bytes behind buf, and says how many there were. It compares again what was read
+// fill reads up to max bytes behind buf, and says how many there were, and whether the file ends there. It compares again what was read
 // before, and what is in front of that: errReplaced if it differs.
-func (f *file) fill(scratch []byte, max int) (int, error) {
+func (f *file) fill(scratch []byte, max int) (n int, end bool, err error) {
 	if f.gz != nil {
 		return f.fillGzip(max)
 	}
@@ -187,30 +188,41 @@ func (f *file) fill(scratch []byte, max int) (int, error) {
 		scratch = make([]byte, known+max)
 	}
 	scratch = scratch[:known+max]
-	n, err := f.h.ReadAt(scratch, f.read.Offset-int64(len(f.read.Marker)))
+	n, err = f.h.ReadAt(scratch, f.read.Offset-int64(len(f.read.Marker)))
 	if err != nil && err != io.EOF {
-		return 0, err
+		return 0, false, err
 	}
 	if f.read.Offset == 0 && !bytes.HasPrefix(scratch[:n], f.first) {
-		return 0, errReplaced
+		return 0, false, errReplaced
 	}
 	if n < known || !bytes.Equal(scratch[:len(f.read.Marker)], f.read.Marker) || !bytes.Equal(scratch[len(f.read.Marker):known], f.buf) {
-		return 0, errReplaced
+		return 0, false, errReplaced
 	}
 	f.checked = f.modified
 	f.buf = append(f.buf, scratch[known:n]...)
-	return n - known, nil
+	return n - known, n-known < max, nil
 }
 
-func (f *file) fillGzip(max int) (int, error) {
+// fillGzip reports damage when all in front of it was taken: what comes then is no end of a line.
+func (f *file) fillGzip(max int) (n int, end bool, err error) {
+	if f.broken != nil {
+		return 0, false, f.broken
+	}
 	at := len(f.buf)
 	f.buf = append(f.buf, make([]byte, max)...)
-	n, err := io.ReadFull(f.gz, f.buf[at:])
-	f.buf = f.buf[:at+n]
-	if errors.Is(err, io.EOF) || n > 0 && errors.Is(err, io.ErrUnexpectedEOF) {
-		err = nil // if the file is cut off, the next call says so
+	for n < max && err == nil {
+		var k int
+		k, err = f.gz.Read(f.buf[at+n:])
+		n += k
 	}
-	return n, err
+	f.buf = f.buf[:at+n]
+	switch {
+	case errors.Is(err, io.EOF):
+		return n, true, nil
+	case err != nil && n > 0:
+		f.broken, err = err, nil
+	}
+	return n, false, err
 }
 
 // open opens the candidate's file. fs.ErrNotExist: it was renamed after it was listed.

@@ -3,6 +3,7 @@ package follow
 import (
 	"cmp"
 	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spoold/spoold/cmd/spoold/internal/ship"
+	"github.com/spoold/spoold/internal/shortage"
 )
 
 // candidate is a file that may be one to follow.
@@ -31,8 +33,10 @@ type finder struct {
 	links    bool                 // a path is a symbolic link: changes of its file are not notified
 	between  func()               // called between looks at two files; tests change them there
 	searched map[string]time.Time // directories whose files were all compared with missing ones, and their time of change
-	short    *FileError           // the last search met a shortage: what it found is worthless
-	before   *FileError           // the search before that did
+	readDir  func(string) ([]fs.DirEntry, error)
+	short    *FileError            // the last search met a shortage: what it found is worthless
+	denied   map[string]*FileError // by path: what the last search could not look at
+	reported map[string]bool       // paths of short and denied that were reported as problems
 }
 
 // restless is how long a directory must not have changed to be listed as it is: a file that is renamed meanwhile may be
@@ -46,7 +50,7 @@ const listings = 6
 // positions: those that have another name now are looked for in their directories. unsure are the logs of which a file
 // may be missing in the list: files of them were renamed or removed between the last two listings.
 func (w *finder) find(ctx context.Context, known map[ship.FileID]string) (list []candidate, dirs []string, unsure map[string]bool) {
-	w.before, w.short = w.short, nil
+	w.short = nil
 	for try := 1; ; try++ {
 		begin, before := time.Now(), list
 		list, dirs = w.list(known)
@@ -92,10 +96,18 @@ func moved(before, after []candidate) map[string]bool {
 
 func (w *finder) list(known map[ship.FileID]string) (list []candidate, dirs []string) {
 	seen := make(map[ship.FileID]bool)
+	w.denied = nil
 	add := func(path string, explicit bool) {
 		w.between()
 		info, err := os.Stat(path)
-		if err != nil || !info.Mode().IsRegular() {
+		switch {
+		case explicit && errors.Is(err, fs.ErrPermission):
+			w.cannot(filepath.Dir(path), err) // so none of its files can be looked at
+			return
+		case explicit && err != nil:
+			w.cannot(path, err)
+			return
+		case err != nil || !info.Mode().IsRegular():
 			return
 		}
 		id, _ := idOf(info)
@@ -136,7 +148,10 @@ func (w *finder) list(known map[ship.FileID]string) (list []candidate, dirs []st
 	}
 	for dir := range bases {
 		watch = append(watch, dir)
-		entries := w.entries(dir)
+		entries, err := w.readDir(dir)
+		if shortage.Is(err) {
+			w.cannot(dir, err)
+		}
 		for _, e := range entries {
 			path := filepath.Join(dir, e.Name())
 			if name := w.o.nameOf(path); name.Rotated() && (slices.Contains(bases[dir], name.Base) || w.wants(name.Base)) {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,7 +14,6 @@ import (
 
 	"github.com/spoold/spoold"
 	"github.com/spoold/spoold/cmd/spoold/internal/ship"
-	"github.com/spoold/spoold/internal/shortage"
 )
 
 // Follower reads files. Run's goroutine owns it; Stats may be called from any.
@@ -23,6 +23,7 @@ type Follower struct {
 	outbox
 	lookedFor
 	cuts
+	problems
 
 	positions map[uint64]*ship.Position // by ID; as they were given to the spool
 	nextID    uint64
@@ -37,17 +38,19 @@ type Follower struct {
 	held      map[uint64]*file            // likewise: the files of positions
 	notes     []spoold.Note               // likewise: what it has to write down
 
-	watch    *watcher
-	scratch  []byte
-	problems map[string]error // by path: why a file could not be read
-	short    bool             // the last pass met a shortage: the next one begins with a scan, after a wait
-	before   uint64           // with Restart: positions below this ID are from before this run, and not used
+	watch   *watcher
+	scratch []byte
+	before  uint64 // with Restart: positions below this ID are from before this run, and not used
 
 	now   func() time.Time
 	stats counters
 }
 
-type counters struct{ files, records, bytes, tooLong, gaps, gapBytes, splits atomic.Int64 }
+type counters struct {
+	files, records, bytes, tooLong, gaps, gapBytes, splits, unreadable atomic.Int64
+
+	problem atomic.Pointer[FileError]
+}
 
 // New is a Follower. The error is of the patterns.
 func New(o Options, sink Sink) (*Follower, error) {
@@ -55,18 +58,26 @@ func New(o Options, sink Sink) (*Follower, error) {
 	if o.Patterns, err = absolute(o.Patterns); err != nil {
 		return nil, err
 	}
-	w := &Follower{o: o.withDefaults(), now: time.Now, problems: make(map[string]error)}
+	w := &Follower{o: o.withDefaults(), now: time.Now}
 	w.outbox = outbox{options: &w.o, sink: sink, stats: &w.stats}
 	w.lookedFor = lookedFor{options: &w.o, seen: make(map[string]bool)}
+	w.problems = problems{options: &w.o, stats: &w.stats, unread: make(map[string]*FileError)}
 	w.cuts = cuts{options: &w.o, stats: &w.stats, now: func() time.Time { return w.now() }}
-	w.find = &finder{o: &w.o, wait: true, between: func() {}, searched: make(map[string]time.Time)}
+	w.find = &finder{o: &w.o, wait: true, between: func() {}, readDir: os.ReadDir, searched: make(map[string]time.Time)}
 	return w, nil
 }
 
 // Stats may be called at any time.
 func (w *Follower) Stats() Stats {
 	c := &w.stats
-	return Stats{c.files.Load(), c.records.Load(), c.bytes.Load(), c.tooLong.Load(), c.gaps.Load(), c.gapBytes.Load(), c.splits.Load()}
+	s := Stats{
+		Files: c.files.Load(), Records: c.records.Load(), Bytes: c.bytes.Load(), TooLong: c.tooLong.Load(), Gaps: c.gaps.Load(),
+		GapBytes: c.gapBytes.Load(), Splits: c.splits.Load(), Unreadable: c.unreadable.Load(),
+	}
+	if e := c.problem.Load(); e != nil {
+		s.Problem = e.Error()
+	}
+	return s
 }
 
 // Run follows files until ctx ends, or with Once to their ends. What it gave to the spool is spooled when it comes back. The
@@ -92,7 +103,7 @@ func (w *Follower) Run(ctx context.Context) error {
 		if err = w.commit(last, w.reportGaps(w.now().Add(time.Hour))); errors.Is(err, spoold.ErrFull) {
 			err = nil // the next run reports them again
 		}
-		for _, problem := range w.problems {
+		for _, problem := range w.unread {
 			err = errors.Join(err, problem)
 		}
 	}
@@ -259,13 +270,4 @@ func (w *Follower) resync(ctx context.Context, cause error) error {
 	}
 	w.o.Report(Event{Kind: Waiting, Detail: "files are read again from their positions on disk: " + cause.Error()})
 	return w.load()
-}
-
-// fail reports a file that cannot be read, once until it can be.
-func (w *Follower) fail(path string, err error) {
-	if w.problems[path] == nil {
-		w.o.Report(Event{Kind: Failed, Path: path, Detail: err.Error()})
-	}
-	w.problems[path] = &FileError{path, err}
-	w.short = w.short || shortage.Is(err)
 }

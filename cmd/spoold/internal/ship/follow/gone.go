@@ -36,7 +36,7 @@ func (w *Follower) forget() (notes []spoold.Note) {
 	var gone []uint64
 	for id, p := range w.positions {
 		switch {
-		case held[id] || w.there(p):
+		case held[id] || w.there(p) || w.find.hides(p.Path):
 		case p.Offset == 0 && !p.Ignored && w.cut[id] != (cut{}):
 			// Bytes that were seen are gone: it is reported.
 		case p.Offset == 0 && !p.Ignored:

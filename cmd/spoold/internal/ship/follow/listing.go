@@ -1,20 +1,56 @@
 package follow
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/spoold/spoold/internal/shortage"
 )
 
-// entries are those of a directory. One that cannot be listed for a shortage makes the whole list worthless: its files would be
-// taken for removed ones.
+// cannot takes note of what the search could not look at: nothing is known then of that, and of what is below it. A shortage makes the
+// whole search worthless.
+func (w *finder) cannot(path string, err error) {
+	switch {
+	case shortage.Is(err):
+		if w.short == nil {
+			w.short = &FileError{path, err}
+		}
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+	case w.denied[path] == nil:
+		if w.denied == nil {
+			w.denied = make(map[string]*FileError)
+		}
+		w.denied[path] = &FileError{path, err}
+	}
+}
+
+// hides reports whether the last search could not look at a path or at a directory above it: what is there is not gone.
+func (w *finder) hides(path string) bool {
+	for len(w.denied) > 0 {
+		if w.denied[path] != nil {
+			return true
+		}
+		up := filepath.Dir(path)
+		if up == path {
+			break
+		}
+		path = up
+	}
+	return false
+}
+
+// entries are those of a directory that a pattern needs. Its files would be taken for removed ones if it cannot be listed.
 func (w *finder) entries(dir string) []fs.DirEntry {
-	entries, err := os.ReadDir(dir)
-	if shortage.Is(err) && w.short == nil {
-		w.short = &FileError{dir, err}
+	entries, err := w.readDir(dir)
+	if err != nil {
+		if info, no := os.Stat(dir); no == nil && !info.IsDir() {
+			return nil // a file among the directories that a glob means
+		}
+		w.cannot(dir, err)
 	}
 	return entries
 }
@@ -24,6 +60,8 @@ func (w *finder) glob(pattern string) (paths []string) {
 	if !strings.ContainsAny(pattern, `*?[\`) {
 		if _, err := os.Lstat(pattern); err == nil {
 			paths = append(paths, pattern)
+		} else {
+			w.cannot(pattern, err)
 		}
 		return paths
 	}

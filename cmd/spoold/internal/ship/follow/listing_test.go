@@ -1,10 +1,13 @@
 package follow
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -56,8 +59,113 @@ func TestAShortageOfDescriptorsRemovesNoFile(t *testing.T) {
 	if got := slices.Sorted(slices.Values(r.store.values)); !reflect.DeepEqual(got, want) {
 		t.Errorf("records %q, want %q", got, want)
 	}
-	if len(r.w.problems) != 0 {
-		t.Errorf("problems are left: %v", r.w.problems)
+	if len(r.w.unread) != 0 {
+		t.Errorf("problems are left: %v", r.w.unread)
+	}
+}
+
+// deny has directories refuse to be listed.
+func (r *rig) deny(dirs ...string) {
+	r.w.find.readDir = func(dir string) ([]fs.DirEntry, error) {
+		if slices.Contains(dirs, dir) {
+			return nil, &fs.PathError{Op: "open", Path: dir, Err: syscall.EACCES}
+		}
+		return os.ReadDir(dir)
+	}
+}
+
+// look scans a few times, a second apart.
+func (r *rig) look() {
+	for range 5 {
+		r.clock = r.clock.Add(10 * time.Second)
+		r.w.watch.scan = true
+		r.pass()
+	}
+}
+
+// A directory that may not be listed was taken for an empty one. Nothing was said, and those of its files that were not open had a gap
+// reported; where there were more than are remembered, positions were forgotten, and files were read twice.
+func TestADirectoryWithoutRightsIsReportedAndItsFilesStay(t *testing.T) {
+	r := newRig(t, 1, "d/*.log", "*/x/*.log")
+	r.options.MaxOpen, r.options.Remember = 1, 1
+	r.do(os.MkdirAll(r.path("d"), 0o700))
+	r.do(os.MkdirAll(r.path("e/x"), 0o700))
+	want := []string{"e one"}
+	for _, name := range []string{"a", "b", "c"} {
+		r.write("d/"+name+".log", name+" one\n"+name+" tw") // the end is seen, and not read yet
+		want = append(want, name+" one", name+" two")
+	}
+	r.start()
+	r.look()
+	r.events = nil
+	r.deny(r.path("d"))
+	r.look()
+	if s := r.w.Stats(); len(r.events) != 1 || r.events[0].Kind != Failed || r.events[0].Path != r.path("d") || s.Unreadable != 1 || !strings.Contains(s.Problem, "permission denied") {
+		t.Errorf("reported %+v, and %+v; want one fault of %s", r.events, s, r.path("d"))
+	}
+	r.write("e/x/1.log", "e one\n") // others are followed meanwhile
+	r.look()
+	for _, name := range []string{"a", "b", "c"} {
+		r.write("d/"+name+".log", "o\n")
+	}
+	r.deny()
+	r.look()
+	for _, e := range r.events {
+		if e.Kind == Gap {
+			t.Errorf("a gap: %+v", e)
+		}
+	}
+	slices.Sort(want)
+	if got := slices.Sorted(slices.Values(r.store.values)); !slices.Equal(got, want) {
+		t.Errorf("records %q, want %q", got, want)
+	}
+	if s := r.w.Stats(); s.Unreadable != 0 || s.Problem != "" {
+		t.Errorf("all can be read again, and the status says %+v", s)
+	}
+}
+
+// A single run said that all was delivered, and had seen nothing.
+func TestASingleRunFailsForADirectoryWithoutRights(t *testing.T) {
+	for _, pattern := range []string{"d/*.log", "d", "*/*.log"} {
+		r := newRig(t, 1, pattern)
+		r.options.Once = true
+		r.do(os.MkdirAll(r.path("d"), 0o700))
+		r.write("d/a.log", "one\n")
+		r.start()
+		r.deny(r.path("d"))
+		var file *FileError
+		if err := r.w.Run(t.Context()); !errors.As(err, &file) || file.Path != r.path("d") || !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("%s: Run = %v, want a fault of %s", pattern, err, r.path("d"))
+		}
+	}
+}
+
+// A log whose directory could not be listed is followed for the first time when it can be: old rotated files are not read then.
+func TestALogIsNotLookedForWhileItsDirectoryCannotBe(t *testing.T) {
+	r := newRig(t, 1, "d/*.log")
+	r.do(os.MkdirAll(r.path("d"), 0o700))
+	r.write("d/a.log", "new\n")
+	r.write("d/a.log.1", "old\n")
+	r.start()
+	r.deny(r.path("d"))
+	r.look()
+	r.deny()
+	r.look()
+	if want := []string{"new"}; !slices.Equal(r.store.values, want) {
+		t.Errorf("records %q, want %q", r.store.values, want)
+	}
+}
+
+// A file that cannot be read is no trouble any more once it is gone.
+func TestAnUnreadableFileThatIsGoneIsForgotten(t *testing.T) {
+	r := newRig(t, 1, "*.log")
+	r.write("a.log", "one\n")
+	r.start()
+	r.w.fail(r.path("a.log"), syscall.EACCES)
+	r.do(os.Remove(r.path("a.log")))
+	r.look()
+	if s := r.w.Stats(); s.Unreadable != 0 {
+		t.Errorf("%+v", s)
 	}
 }
 

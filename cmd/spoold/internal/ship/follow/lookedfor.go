@@ -16,13 +16,13 @@ type lookedFor struct {
 	seenNotes map[string]bool // those that were sent
 }
 
-// see makes a note of every pattern that was looked for: rotated files that turn up from now on are new.
-func (l *lookedFor) see() (notes []spoold.Note) {
+// see makes a note of every pattern that was looked for: rotated files that turn up from now on are new. hidden: it could not be.
+func (l *lookedFor) see(hidden func(string) bool) (notes []spoold.Note) {
 	if l.options.Single {
 		return nil
 	}
 	for _, pattern := range l.options.Patterns {
-		if name := l.seenName(pattern); !l.seenNotes[name] {
+		if name := l.seenName(pattern); !l.seenNotes[name] && !hidden(pattern) {
 			l.seen[name], l.seenNotes[name] = true, true
 			notes = append(notes, spoold.Note{Name: name, Value: []byte(pattern[:min(len(pattern), 1024)])})
 		}

@@ -2,7 +2,9 @@ package follow
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/spoold/spoold"
@@ -133,6 +135,9 @@ type Event struct {
 // Stats count what a run did. Records count when they are spooled.
 type Stats struct {
 	Files, Records, Bytes, TooLong, Gaps, GapBytes, Splits int64
+
+	Unreadable int64  // files and directories that cannot be read now
+	Problem    string // of the first of them
 }
 
 // TooLongError is the end of a run with the policy Fail.
@@ -153,7 +158,13 @@ type FileError struct {
 	Err  error
 }
 
-func (e *FileError) Error() string { return fmt.Sprintf("%s: %v", e.Path, e.Err) }
+func (e *FileError) Error() string {
+	var named *fs.PathError
+	if errors.As(e.Err, &named) && named.Path == e.Path {
+		return fmt.Sprintf("%s: %v", e.Path, named.Err) // the path once
+	}
+	return fmt.Sprintf("%s: %v", e.Path, e.Err)
+}
 
 func (e *FileError) Unwrap() error { return e.Err }
 

@@ -9,6 +9,9 @@ import (
 	"io/fs"
 	"math"
 
+	"github.com/klauspost/compress/flate"
+	"github.com/klauspost/compress/gzip"
+
 	"github.com/spoold/spoold"
 	"github.com/spoold/spoold/cmd/spoold/internal/ship"
 	"github.com/spoold/spoold/internal/shortage"
@@ -58,7 +61,7 @@ func (w *Follower) readFile(ctx context.Context, f *file, later bool) (more, wai
 	case err != nil:
 		return false, w.unreadable(f, err), nil
 	}
-	delete(w.problems, f.name.Path)
+	w.mended(f.name.Path)
 	if n > 0 {
 		f.changed = w.now()
 	}
@@ -92,8 +95,7 @@ func (w *Follower) fill(f *file) (n int, eof bool, err error) {
 	if need := ship.MarkerSize + len(f.buf) + batchBytes; cap(w.scratch) < need {
 		w.scratch = make([]byte, need)
 	}
-	n, err = f.fill(w.scratch, batchBytes)
-	return n, n < batchBytes && err == nil, err
+	return f.fill(w.scratch, batchBytes)
 }
 
 // ending decides what of the end of a file is whole.
@@ -274,18 +276,25 @@ func (w *Follower) unreadable(f *file, err error) (wait bool) {
 		w.watch.scan = true
 		return true
 	}
-	if f.read.Gzip && (errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)) {
-		err = fmt.Errorf("the compressed file is cut off: what is whole of it was read (%w)", err)
+	damaged := f.read.Gzip && isDamage(err)
+	if damaged {
+		err = fmt.Errorf("the compressed file is cut off or damaged: the lines in front of that were read (%w)", err)
 	}
 	f.close()
 	w.fail(f.name.Path, err)
 	if shortage.Is(err) {
 		return true
 	}
-	if w.o.Once {
-		f.done = true
+	if w.o.Once || damaged {
+		f.done, f.doneSize = true, f.size // until it has changed
 	}
 	return false
+}
+
+// isDamage reports whether an error is of what a compressed file holds.
+func isDamage(err error) bool {
+	var corrupt flate.CorruptInputError
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, gzip.ErrHeader) || errors.As(err, &corrupt)
 }
 
 // makeRoom closes a file that has nothing to be read when too many are open.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -21,18 +22,25 @@ type group struct {
 	dirty bool // something may be there to be read
 }
 
-// unlisted reports whether a directory could not be listed for lack of descriptors or memory, and says so: all files stay as they
-// are then until it can be.
-func unlisted(w *Follower) bool {
-	short, before := w.find.short, w.find.before
-	if before != nil && (short == nil || short.Path != before.Path) {
-		delete(w.problems, before.Path)
+// searched reports what could not be looked at. false: for lack of descriptors or memory, and all files stay as they are until
+// directories can be listed.
+func (w *Follower) searched() bool {
+	denied := w.find.denied
+	if short := w.find.short; short != nil {
+		denied = map[string]*FileError{short.Path: short}
 	}
-	if short == nil {
-		return false
+	for path := range w.unread {
+		_, err := os.Lstat(path)
+		if w.find.reported[path] && denied[path] == nil || errors.Is(err, fs.ErrNotExist) {
+			w.mended(path)
+		}
 	}
-	w.fail(short.Path, short.Err)
-	return true
+	w.find.reported = make(map[string]bool, len(denied))
+	for path, e := range denied {
+		w.find.reported[path] = true
+		w.fail(path, e.Err)
+	}
+	return w.find.short == nil
 }
 
 // scan looks which files are there, which of them were read before, and where they go on.
@@ -41,13 +49,13 @@ func (w *Follower) scan(ctx context.Context) error {
 		return err
 	}
 	list, dirs, unsure := w.find.find(ctx, w.known())
-	if unlisted(w) {
+	if !w.searched() {
 		return nil
 	}
 	w.watch.dirs(dirs)
 	w.watch.links = w.find.links
 	for _, f := range w.files {
-		f.missing = true
+		f.missing = !w.find.hides(f.name.Path)
 	}
 	w.index(list)
 	w.hold(unsure)
@@ -81,7 +89,7 @@ func (w *Follower) scan(ctx context.Context) error {
 	for base := range fresh {
 		w.blocked[base], w.watch.scan = true, true
 	}
-	notes := append(append(w.notes, w.forget()...), w.see()...)
+	notes := append(append(w.notes, w.forget()...), w.see(w.find.hides)...)
 	notes = append(notes, w.reportGaps(w.now())...)
 	w.order()
 	return w.commit(ctx, notes)
@@ -243,7 +251,9 @@ func (w *Follower) follow(c *candidate, p *ship.Position) {
 		f.first = c.first
 	}
 	if !p.Gzip && len(w.files) < w.o.MaxOpen {
-		_ = f.open() // so that it can be read to its end if it is removed; whoever reads it reports an error
+		if f.open() == nil { // so that it can be read to its end if it is removed; whoever reads it reports an error
+			w.mended(c.name.Path)
+		}
 	}
 	w.files[c.id] = f
 	w.stats.files.Store(int64(len(w.files)))
