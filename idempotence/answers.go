@@ -96,7 +96,7 @@ func (m *Machine) settle(e *Env, offset protocol.Offset, how string) {
 		Topic: m.Lane.Topic, Partition: m.ID, Records: int(b.Seal.Count), Bytes: bytes,
 		Offset: offset, Recovered: b.found, How: how,
 	})
-	e.recycle(b)
+	m.letGo(e, b)
 	m.attempts, m.retryAt, m.healing, m.deadRoom, m.Progress = 0, 0, 0, false, e.Now.Age
 	if wentBack {
 		park := lower(offset, last)

@@ -105,17 +105,43 @@ func TestBytesAreGivenBackAfterHalfTheLongestBackOff(t *testing.T) {
 	}
 }
 
+// twoEntries are those that bench.one(2) spools, as they are read back.
+func twoEntries() []spool.Section {
+	var bytes []byte
+	for range 2 {
+		value := make([]byte, 10)
+		bytes = spool.AppendEntry(bytes, 1000*hourMs, 0, nil, value, nil, spool.BodySize(nil, value, nil))
+	}
+	return []spool.Section{{Spans: []spool.Span{{First: 1, End: 3}}, Bytes: bytes}}
+}
+
+// What is read back for a batch that has left the window meanwhile takes no memory: nobody would give it back.
+func TestBytesOfABatchThatHasLeftAreNotTaken(t *testing.T) {
+	for how, leaves := range map[string]func(b *bench){
+		"sealed again": func(b *bench) { b.reseal(&b.e, b.window, "a test") },
+		"settled":      func(b *bench) { b.settle(&b.e, 5, "tail") },
+	} {
+		b := newBench(t).known()
+		s := b.one(2)
+		b.Answered(&b.e, s, NoAnswer("cut"))
+		b.e.recycle(s)
+		b.advance(1)
+		b.advance(2000)
+		b.Described(&b.e, recovery.Named{Present: true, LastSequence: 0}, false, 1)
+		if w := b.advance(1); w.Do != ReadBack {
+			t.Fatalf("%s: wants %+v, want the entries back", how, w)
+		}
+		leaves(b)
+		b.TakeEntries(&b.e, twoEntries(), 3)
+		if n := b.e.Accumulator.Used(); n != 0 || s.Batch != nil || b.e.Damage != nil {
+			t.Errorf("%s: %d bytes are taken, batch %v, damage %v", how, n, s.Batch, b.e.Damage)
+		}
+	}
+}
+
 func TestABatchIsReadBackAndSentAgainAfterAStart(t *testing.T) {
 	b := newBench(t).known()
 	s := b.one(2)
-	entries := func() []spool.Section {
-		var bytes []byte
-		for range 2 {
-			value := make([]byte, 10)
-			bytes = spool.AppendEntry(bytes, 1000*hourMs, 0, nil, value, nil, spool.BodySize(nil, value, nil))
-		}
-		return []spool.Section{{Spans: []spool.Span{{First: 1, End: 3}}, Bytes: bytes}}
-	}
 	b.Answered(&b.e, s, NoAnswer("cut"))
 	b.e.recycle(s)
 	b.advance(1)
@@ -124,14 +150,14 @@ func TestABatchIsReadBackAndSentAgainAfterAStart(t *testing.T) {
 	if w := b.advance(1); w.Do != ReadBack || w.Index != 1 {
 		t.Fatalf("wants %+v, want entry 1 back", w)
 	}
-	b.TakeEntries(&b.e, entries(), 3)
+	b.TakeEntries(&b.e, twoEntries(), 3)
 	if b.e.Damage != nil || s.Batch == nil || b.readAt != b.e.Now.Age {
 		t.Fatalf("damage %v, batch %v", b.e.Damage, s.Batch)
 	}
 	if b.advance(1); len(b.send()) != 1 {
 		t.Error("not sent again")
 	}
-	b.TakeEntries(&b.e, entries(), 3) // nothing was asked for
+	b.TakeEntries(&b.e, twoEntries(), 3) // nothing was asked for
 	if b.OnWire() != 1 {
 		t.Error("entries that nobody asked for change something")
 	}

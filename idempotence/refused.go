@@ -111,7 +111,7 @@ func (m *Machine) cut(e *Env, places []int32, final bool) *Sealed {
 		return nil
 	}
 	e.Splits++
-	e.recycle(b)
+	m.letGo(e, b)
 	var list []*Sealed
 	for _, batch := range batches {
 		e.Accumulator.Adopt(batch)
@@ -156,7 +156,7 @@ func (m *Machine) reseal(e *Env, list []*Sealed, why string) {
 		e.Damage = err
 	}
 	for _, b := range list {
-		e.recycle(b)
+		m.letGo(e, b)
 	}
 	m.window = m.window[:0]
 	m.resend = nil
@@ -180,7 +180,7 @@ func (m *Machine) keepRefused(e *Env) {
 	}
 	above := slices.Clone(m.window[1:])
 	b.Seal.Refused = b.code
-	e.recycle(b)
+	m.letGo(e, b)
 	m.refusedMaybe = append(m.refusedMaybe, b)
 	e.Write.Seals = append(e.Write.Seals, b.Seal)
 	m.reseal(e, above, "a batch was refused, and another copy of it may still turn up: "+b.code.String())

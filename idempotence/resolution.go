@@ -58,6 +58,14 @@ func (r *resolution) readBack(lane *accumulator.Lane, b *Sealed) Want {
 	return Want{Do: ReadBack, Batch: b, Index: r.build.builder.Next()}
 }
 
+// letGo forgets the bytes of a batch that leaves the window, also those that are on their way back from the spool.
+func (m *Machine) letGo(e *Env, b *Sealed) {
+	if m.build != nil && m.build.batch == b {
+		m.build = nil
+	}
+	e.recycle(b)
+}
+
 // TakeEntries takes what ReadBack asked for: all entries of the lane that have not left, up to next.
 func (r *resolution) TakeEntries(e *Env, sections []spool.Section, next spool.Index) {
 	if r.build == nil {
