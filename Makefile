@@ -43,6 +43,7 @@ sim-ci:
 	go run ./integration/sim/simulate -kind files -seeds 50 -fresh $$(git rev-parse HEAD)
 	go run ./integration/sim/simulate -kind transactions -seeds 1500
 	go run ./integration/sim/simulate -kind transactions -seeds 300 -fresh $$(git rev-parse HEAD)
+	go run ./integration/sim/simulate -kind staged -seeds 100 -fresh $$(git rev-parse HEAD)
 	go run ./integration/sim/plant -sample 8 -of $$(git rev-parse HEAD)
 	go test -count=1 ./integration/sim -run 'Same|Asking' -sim.seeds 500
 	go test -count=1 ./integration/sim/disk -disk.programs 120

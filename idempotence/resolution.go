@@ -59,9 +59,9 @@ func (r *resolution) readBack(lane *accumulator.Lane, b *Sealed) Want {
 }
 
 // letGo forgets the bytes of a batch that leaves the window, also those that are on their way back from the spool.
-func (m *Machine) letGo(e *Env, b *Sealed) {
-	if m.build != nil && m.build.batch == b {
-		m.build = nil
+func (r *resolution) letGo(e *Env, b *Sealed) {
+	if r.build != nil && r.build.batch == b {
+		r.build = nil
 	}
 	e.recycle(b)
 }

@@ -44,11 +44,21 @@ func BeginUnit(s *Store) *StagedUnit {
 // must not change before Commit. ErrTooLarge: they are more than MaxBatch; ErrStagedFull; ErrFull comes only when ctx ends.
 // Any other error ends the unit.
 func (u *StagedUnit) Stage(ctx context.Context, records []RecordInput) error {
+	wait, err := u.Put(ctx, records)
+	if err != nil || wait == nil {
+		return err
+	}
+	return wait()
+}
+
+// Put is Stage that does not wait for the disk: wait does, and must be called before anything else is done with the unit. It is
+// nil if nothing goes to the disk before Commit.
+func (u *StagedUnit) Put(ctx context.Context, records []RecordInput) (wait func() error, err error) {
 	if u.over {
-		return ErrUnitOver
+		return nil, ErrUnitOver
 	}
 	if _, err := u.s.checkBatch(&BatchInput{Records: records}); err != nil {
-		return err
+		return nil, err
 	}
 	before := len(u.topics)
 	counts := slices.Clone(u.counts)
@@ -61,28 +71,30 @@ func (u *StagedUnit) Stage(ctx context.Context, records []RecordInput) error {
 		chunk.add(&records[i], u.s.clock.now().Wall)
 	}
 	if n := len(u.topics); n > spool.MaxUnitRuns {
-		return back(fmt.Errorf("%w: a transaction for %d topics, allowed are %d: use more than one", ErrInvalid, n, spool.MaxUnitRuns))
+		return nil, back(fmt.Errorf("%w: a transaction for %d topics, allowed are %d: use more than one", ErrInvalid, n, spool.MaxUnitRuns))
 	}
 	if size := u.firstSize(); size > u.s.space.largest {
-		return back(fmt.Errorf("%w: the first records of a transaction for its %d topics have %d bytes together, the spool takes %d at once",
+		return nil, back(fmt.Errorf("%w: the first records of a transaction for its %d topics have %d bytes together, the spool takes %d at once",
 			ErrTooLarge, len(u.topics), size, u.s.space.largest))
 	}
 	if chunk.bytes == 0 {
-		return nil
+		return nil, nil
 	}
 	receipt, err := u.s.staging.append(ctx, chunk)
 	if err != nil {
-		return back(err)
+		return nil, back(err)
 	}
-	<-receipt.done // a commit ends, or the store does
-	if receipt.err != nil {
-		u.over = true
-		return receipt.err
-	}
-	for i := range chunk.sections {
-		u.staged[chunk.sections[i].topic] += int64(len(chunk.sections[i].buf))
-	}
-	return nil
+	return func() error {
+		<-receipt.done // a commit ends, or the store does
+		if receipt.err != nil {
+			u.over = true
+			return receipt.err
+		}
+		for i := range chunk.sections {
+			u.staged[chunk.sections[i].topic] += int64(len(chunk.sections[i].buf))
+		}
+		return nil
+	}, nil
 }
 
 // firstSize is at most what the first records take in a commit.

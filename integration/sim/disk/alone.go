@@ -3,6 +3,7 @@ package disk
 import (
 	"errors"
 	"maps"
+	"slices"
 
 	"github.com/spoold/spoold/spool"
 	"github.com/spoold/spoold/spool/bolt"
@@ -20,6 +21,7 @@ type Alone struct {
 	taken  *stage
 	groups map[spool.KeyDigest]uint64 // of keyed batches of this life
 	wait   []promise
+	pieces []piece // of units that are not committed, which callers wait for
 	dead   map[Spot]bool
 	keyed  map[Spot]request // what of the records that are durable came with a key
 	stats  bolt.Stats
@@ -56,7 +58,7 @@ func (a *Alone) Open(c Clock) (*spool.Recovered, error) {
 	a.real.dir.lay()
 	found := a.real.enter(c)
 	a.group, a.groups, a.ends = 1, map[spool.KeyDigest]uint64{}, map[string]*end{}
-	a.open, a.taken, a.wait = nil, nil, nil
+	a.open, a.taken, a.wait, a.pieces = nil, nil, nil, nil
 	for i := range found.Lanes {
 		l := &found.Lanes[i]
 		a.ends[l.Topic] = &end{l.ID, l.End}
@@ -113,15 +115,7 @@ func (a *Alone) whose(b *bolt.BatchInput) uint64 {
 // place notes where the records of a batch are.
 func (a *Alone) place(b *bolt.BatchInput, now spool.Time) {
 	it := item{batch: b}
-	lane := func(topic string) *end {
-		e := a.ends[topic]
-		if e == nil {
-			e = &end{id: spool.LaneID(len(a.ends))}
-			a.ends[topic] = e
-			it.lanes = append(it.lanes, spool.NewLane{ID: e.id, Topic: topic})
-		}
-		return e
-	}
+	lane := func(topic string) *end { return a.lane(&it, topic) }
 	unit := unitOf(b, lane)
 	for i := range b.Records {
 		r := &b.Records[i]
@@ -138,10 +132,21 @@ func (a *Alone) place(b *bolt.BatchInput, now spool.Time) {
 	a.real.life.filling = true
 }
 
+// lane is the end of a topic's lane, which is made if need be.
+func (a *Alone) lane(it *item, topic string) *end {
+	e := a.ends[topic]
+	if e == nil {
+		e = &end{id: spool.LaneID(len(a.ends))}
+		a.ends[topic] = e
+		it.lanes = append(it.lanes, spool.NewLane{ID: e.id, Topic: topic})
+	}
+	return e
+}
+
 // Begin implements Disk.
 func (a *Alone) Begin(writes []*spool.Write, _ spool.Time) {
 	defer unfit()
-	if len(a.open) == 0 && len(writes) == 0 {
+	if len(a.open) == 0 && len(writes) == 0 && !a.real.life.filling { // a piece of a unit fills it, too
 		return
 	}
 	s := &stage{group: a.group, items: a.open, writes: writes}
@@ -149,8 +154,11 @@ func (a *Alone) Begin(writes []*spool.Write, _ spool.Time) {
 		it := &s.items[i]
 		s.events.Lanes = append(s.events.Lanes, it.lanes...)
 		for k, spot := range it.spots {
-			s.section(spot, it.entries[k], s.items[i:])
+			if it.staged == nil || !it.staged[k] {
+				s.section(spot, it.entries[k], s.items[i:])
+			}
 		}
+		s.stagedSections(it)
 	}
 	for _, w := range writes {
 		s.events.Writes = w.ID
@@ -168,6 +176,7 @@ func (a *Alone) Finish() []Commit {
 		return nil
 	}
 	a.real.finish()
+	a.settlePieces(s.group, false)
 	s.events.DeadFull = a.real.life.deadFull
 	a.stats = a.real.life.store.Stats()
 	a.durable()
@@ -213,6 +222,11 @@ func (a *Alone) Answered() (out []uint64) {
 		}
 	}
 	a.wait = left
+	for _, g := range a.throughPieces() {
+		if !slices.Contains(out, g) {
+			out = append(out, g)
+		}
+	}
 	return out
 }
 
@@ -220,6 +234,8 @@ func (a *Alone) Answered() (out []uint64) {
 func (a *Alone) Fail(durable, full bool) error {
 	defer unfit()
 	a.real.fail(durable, full)
+	a.settlePieces(a.group, true)
+	a.pieces = nil
 	if durable {
 		a.durable()
 		a.untold = true
@@ -246,7 +262,7 @@ func (a *Alone) Crash(power bool, pick func(n int) int) {
 		a.durable()
 		a.untold = true
 	}
-	a.taken, a.wait = nil, nil
+	a.taken, a.wait, a.pieces = nil, nil, nil
 }
 
 // Now implements Disk.

@@ -74,6 +74,7 @@ type item struct {
 	lanes    []spool.NewLane
 	key      *spool.KeyRecord
 	keyBlock *spool.KeyBlock
+	staged   []bool // by record: it was written before; nil: none was. See Alone.CommitUnit
 }
 
 // stage is one commit, ready to be durable.

@@ -17,7 +17,7 @@ func main() {
 	flag.IntVar(&o.seeds, "seeds", 10_000, "how many histories")
 	flag.Uint64Var(&o.from, "from", 1, "the first seed")
 	fresh := flag.String("fresh", "", "derive the first seed from this `text`")
-	flag.StringVar(&o.kind, "kind", "all", "of histories: all, transactions (hosts have a transactional id), lasting (a topic has trouble that outlasts all faults), plain (neither), or files (hosts have small spools in files)")
+	flag.StringVar(&o.kind, "kind", "all", "of histories: all, transactions (hosts have a transactional id), lasting (a topic has trouble that outlasts all faults), plain (neither), files (hosts have small spools in files), or staged (transactions that go to the disk in pieces)")
 	flag.IntVar(&o.workers, "workers", runtime.NumCPU(), "how many at a time")
 	flag.IntVar(&o.shrink, "shrink", 2000, "how many plans to try for a smaller one when a law is broken")
 	seed := flag.Uint64("seed", 0, "run this seed alone")
@@ -30,7 +30,7 @@ func main() {
 	case flag.NArg() > 0:
 		err = fmt.Errorf("simulate: want no arguments, got %q", flag.Args())
 	case kinds[o.kind] == nil:
-		err = fmt.Errorf("simulate: -kind is %q, want all, plain, lasting, files or transactions", o.kind)
+		err = fmt.Errorf("simulate: -kind is %q, want all, plain, lasting, files, staged or transactions", o.kind)
 	case *file != "":
 		err = one(*file, *trace)
 	case *seed != 0: // whichever kind it is

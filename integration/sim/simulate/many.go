@@ -26,9 +26,10 @@ type options struct {
 var kinds = map[string]func(*world.Plan) bool{
 	"all":          func(*world.Plan) bool { return true },
 	"plain":        func(p *world.Plan) bool { return p.Cluster.Transactions == 0 && len(p.Lasting) == 0 && !small(p) },
-	"files":        small,
+	"files":        func(p *world.Plan) bool { return small(p) && p.Cluster.Transactions == 0 },
 	"lasting":      func(p *world.Plan) bool { return len(p.Lasting) > 0 && !small(p) },
 	"transactions": func(p *world.Plan) bool { return p.Cluster.Transactions > 0 },
+	"staged":       func(p *world.Plan) bool { return p.Hosts[0].Piece > 0 },
 }
 
 // small reports whether the hosts have small spools in files.

@@ -13,7 +13,7 @@
 //
 // Files: plan.go (what a run is), draw.go (a seed's swarm of faults), real.go (which seeds have spool/bolt itself), world.go
 // and trace.go (time, what is reported), host.go and spooling.go (a process and its disk), link.go, describe.go and stale.go
-// (connections, requests in words, answers that are out of date), client.go (who sends), processor.go (who commits offsets with it), transactions.go (hosts with a transactional id), faults.go,
+// (connections, requests in words, answers that are out of date), client.go (who sends), processor.go (who commits offsets with it), transactions.go (hosts with a transactional id), staged.go (units that go to the disk in pieces), faults.go,
 // operator.go and outcomes.go (of parked transactions), lasting.go (trouble that outlasts the faults), end.go (what is true at the end), shrink.go.
 //
 // A Stage (stage.go) is one host and one cluster of the same kind for a scenario that is written down, step by step: package sender's

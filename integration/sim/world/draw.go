@@ -34,6 +34,7 @@ func Draw(seed uint64) *Plan {
 	d.transactional()
 	d.foreignCluster()
 	d.small()
+	d.staged()
 	for _, r := range []string{spool.ParkTopicRecreated, spool.ParkLogWentBack, spool.ParkStateForgotten, spool.ParkTailUnreadable,
 		spool.ParkOutsideMargin, spool.ParkOvertaken, spool.ParkRefused, spool.ParkUnexpectedState, spool.ParkOutcomeUnknown} {
 		if d.allowed[r] {

@@ -64,6 +64,9 @@ type Host struct {
 	TransactionalID string `json:",omitempty"`
 	TimeoutMs       int64  `json:",omitempty"`
 	MaxUnit         int    `json:",omitempty"`
+	// Piece is how many records of a unit go to the disk at once, at most, before it is committed; 0: all units are written as they are
+	// committed. Of Alone.
+	Piece int `json:",omitempty"`
 }
 
 // Client sends to one host.

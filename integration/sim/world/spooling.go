@@ -20,6 +20,10 @@ func (h *host) take(op int, b *bolt.BatchInput, tell func(check.Result)) (disk.R
 		tell(check.Refused)
 		return disk.Receipt{}, false
 	}
+	if s := (stager{h}); s.inPieces(b) {
+		s.takePieces(op, b, tell)
+		return disk.Receipt{}, true
+	}
 	h.byBatch[b] = op
 	r, err := h.disk.Append(b, h.now())
 	switch {
