@@ -50,6 +50,11 @@ func (f *facts) whole() (out []Violation) {
 // divided looks whether a reader sees one part of a unit without another.
 func (f *facts) divided(op int) (out []Violation) {
 	o := &f.h.Ops[op]
+	for r := o.First; r < o.First+o.Count; r++ {
+		if f.torn(r) {
+			return nil
+		}
+	}
 	seen, unseen := -1, -1
 	var number int64
 	for r := o.First; r < o.First+o.Count; r++ {
@@ -57,8 +62,6 @@ func (f *facts) divided(op int) (out []Violation) {
 		switch {
 		case f.twice[r], f.undone[r], len(f.seen[r]) != len(list):
 			return nil // a disk was put back, or a topic deleted
-		case f.hidden[r].of != nil && f.hidden[r].of.Torn:
-			return nil
 		case len(list) == 0:
 			unseen = r
 			continue

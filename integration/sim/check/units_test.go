@@ -136,6 +136,14 @@ var units = []chapter{
 		s.delivered(r, 0, in(6))
 		s.delivered(r+1, 0, in(6))
 	}, nil},
+	{"divided by the cluster behind a record that was not in it, and sent again", func(s *story) {
+		r := s.unit(3)
+		s.appended(r, 0, torn)
+		s.delivered(r, 0, in(6))
+		s.delivered(r+1, 0, in(6))
+		s.appended(r+2, 0, torn, func(e *Entry) { e.Of.Aborted = true })
+		s.delivered(r+2, 0, in(6))
+	}, nil},
 	{"outside of any transaction", func(s *story) {
 		s.delivered(s.unit(1), 0)
 	}, []string{"P4: record 8 (host 1, topic b) is in a unit, and in no transaction"}},
