@@ -50,10 +50,13 @@ func (s *markers) take(d spool.Decision, c *cut, o *online, doubt bool) *committ
 			at.topicID = p.TopicID
 			s.await(x, at, int64(p.First), int64(p.Last), doubt)
 		}
-		if o != nil {
+		switch {
+		case o != nil:
 			for i := range o.unit.Groups {
-				s.await(x, s.groupPlace(&o.unit.Groups[i]), -1, -1, false)
+				s.await(x, inGroups{s}.offsets(&o.unit.Groups[i]), -1, -1, false)
 			}
+		case c == nil && len(d.Cut) == 0:
+			inGroups{s}.wait(x)
 		}
 	}
 	if x.left == 0 {
@@ -85,7 +88,7 @@ func (s *markers) aborted(c *cut) {
 	}
 	if c.online != nil {
 		for i := range c.online.unit.Groups {
-			x := s.groupPlace(&c.online.unit.Groups[i])
+			x := inGroups{s}.offsets(&c.online.unit.Groups[i])
 			x.sight = unseen
 			s.want(x)
 		}
@@ -107,6 +110,10 @@ func (s *markers) confirm(x *committed) {
 	s.forget(x)
 	t := s.known
 	s.w.Transaction = &t
+	if len(x.d.Cut) == 0 && len(s.inOrder) > 0 {
+		s.confirming++
+		s.then = append(s.then, func() { s.confirming-- })
+	}
 	s.urgent = s.urgent || s.flushing || s.closing
 }
 
@@ -128,6 +135,9 @@ func (s *markers) noted() {
 
 // recover takes up what a former process has not seen the markers of.
 func (s *markers) recover() {
+	for _, g := range s.known.Groups {
+		inGroups{s}.place(g)
+	}
 	list := s.known.Unconfirmed
 	for i := range list {
 		s.take(list[i], nil, nil, true) // a later one confirms those before it in whose places it was: the list on disk is one of those taken up until then
@@ -138,9 +148,6 @@ func (s *markers) recover() {
 	}
 	for _, topic := range s.known.Topics {
 		s.follow(topic).inspect = true
-	}
-	for _, g := range s.known.Groups {
-		s.groups[g] = &place{group: g, broker: sender.AnyBroker, first: -1}
 	}
 }
 

@@ -104,7 +104,7 @@ func (s *Sender) Handle(now spool.Time, resp sender.Response) *sender.Effects {
 	case reqMarkerLog:
 		s.markers.onLog(q, resp)
 	case reqGroup:
-		s.markers.onGroup(q, resp)
+		inGroups{&s.markers}.answered(q, resp)
 	case reqBrokerView:
 		s.says.answered(resp)
 	case reqFind, reqProgress, reqDescribe, reqEvidence:

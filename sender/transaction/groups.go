@@ -26,18 +26,56 @@ func (s *markers) follow(topic string) *lane {
 	return l
 }
 
-// groupPlace is where the end of a transaction is marked that commits offsets of a group.
-func (s *markers) groupPlace(g *txn.GroupOffsets) *place {
-	x := s.groups[g.ID]
-	if x == nil {
-		x = &place{group: g.ID, broker: sender.AnyBroker, first: -1}
-		s.groups[g.ID] = x
-	}
+// inGroups looks for markers in the offsets of groups.
+type inGroups struct{ *markers }
+
+// offsets is where the end of a transaction is marked that commits offsets of a group.
+func (s inGroups) offsets(g *txn.GroupOffsets) *place {
+	x := s.place(g.ID)
 	x.offsets = x.offsets[:0]
 	for i := range g.Offsets {
 		x.offsets = append(x.offsets, g.Offsets[i].TopicPartition)
 	}
 	return x
+}
+
+// place is that of a group, which is made if need be.
+func (s inGroups) place(id string) *place {
+	x := s.groups[id]
+	if x == nil {
+		x = &place{group: id, broker: sender.AnyBroker, first: -1}
+		s.groups[id] = x
+		s.inOrder = append(s.inOrder, x)
+	}
+	return x
+}
+
+// wait has c, of a former process, wait for its marker in the offsets of groups. Which of them it committed offsets of is not
+// known, but no other transaction can have left some pending there: none is begun before the end of the last one is seen in all of
+// them, see unsure, nor one with offsets before it is on disk that they were seen.
+func (s inGroups) wait(c *committed) {
+	for _, x := range s.inOrder {
+		s.await(c, x, -1, -1, false)
+	}
+}
+
+// unsure reports whether it is to be seen whether the last transaction has ended in the offsets of groups. Our own progress may be
+// in the same partition of __consumer_offsets, where the marker of the next transaction ends whatever this producer id has pending,
+// of all groups (GroupCoordinator.onTransactionCompleted). A group whose coordinator cannot be asked for long is in another one: our own can.
+func (s inGroups) unsure() bool {
+	for _, x := range s.inOrder {
+		switch {
+		case x.sight == lost:
+			return true
+		case x.sight == unseen && (x.open || s.now.Age-x.since < unsureAfter || !x.listed):
+			s.want(x)
+			if x.sight == unseen {
+				s.wake(x.since + unsureAfter)
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // note writes down, before the transaction begins, which topics and groups a unit has that is not spooled. It reports whether they are on disk.
@@ -49,6 +87,10 @@ func (s *markers) note(o *online) bool {
 	more := false
 	for _, l := range o.lanes {
 		topics, more = noted(topics, l.topic, more)
+	}
+	if s.confirming > 0 && len(o.unit.Groups) > 0 {
+		s.urgent = true
+		return false
 	}
 	for i := range o.unit.Groups {
 		groups, more = noted(groups, o.unit.Groups[i].ID, more)
@@ -76,8 +118,8 @@ func noted(list []string, name string, more bool) ([]string, bool) {
 	return list, true
 }
 
-// lookAtGroup asks the group's coordinator whether offsets are pending.
-func (s *markers) lookAtGroup(x *place) {
+// look asks the group's coordinator whether offsets are pending.
+func (s inGroups) look(x *place) {
 	if x.heals >= groupHeals || x.of == nil && x.offsets == nil && x.heals > 0 {
 		s.stir = true
 		s.see(x)
@@ -104,7 +146,7 @@ func (s *markers) lookAtGroup(x *place) {
 		&request{kind: reqGroup, places: []*place{x}, joined: s.joined()})
 }
 
-func (s *markers) onGroup(q *request, resp sender.Response) {
+func (s inGroups) answered(q *request, resp sender.Response) {
 	x := q.places[0]
 	x.asked, s.stir = false, true
 	if x.sight != unseen {

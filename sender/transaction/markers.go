@@ -72,6 +72,9 @@ type markers struct {
 	reread  bool // records go again that were taken for committed
 	noting  bool // topics and groups are being written down
 
+	inOrder    []*place // those of groups
+	confirming int      // transactions of which it is not on disk yet that all of their markers were seen, with offsets of groups perhaps
+
 	unsupported bool // the brokers do not know DescribeProducers: what EndTxn was answered counts
 }
 
@@ -113,7 +116,7 @@ func (s *markers) start() {
 			s.wantTopic(l)
 		}
 	}
-	for _, x := range s.groups {
+	for _, x := range s.inOrder {
 		s.want(x)
 	}
 }
@@ -146,7 +149,7 @@ func (s *markers) look() {
 		case s.now.Age < x.askAt:
 			s.later(x.askAt)
 		case x.part == nil:
-			s.lookAtGroup(x)
+			inGroups{s}.look(x)
 		case s.gone(x):
 			gone = append(gone, x)
 		default:

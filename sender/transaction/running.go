@@ -79,6 +79,9 @@ func (s *runner) begin() {
 		s.wake(s.shape.pauseUntil)
 		return
 	}
+	if (inGroups{&s.markers}).unsure() {
+		return
+	}
 	var o *online
 	if len(s.queue) > 0 && c.records == 0 {
 		if o = s.queue[0]; !s.turnOf(o) || !s.markers.note(o) {
