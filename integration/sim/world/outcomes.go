@@ -26,8 +26,9 @@ func (h operator) takeOver() {
 // outcomes says what became of the transactions that are parked, the oldest first: the operator knows what is true.
 func (h operator) outcomes() {
 	for _, d := range h.parked() {
-		end := h.w.cluster.End(h.carried(&d))
-		if end.Torn {
+		serial := h.carried(&d)
+		end := h.w.cluster.End(serial)
+		if end.Torn || h.w.halved()[serial] {
 			h.w.tell("host %d: transaction %d stays parked: the cluster has committed a part of it and aborted the rest", h.id, d.Ordinal)
 			h.stuck = true
 			return

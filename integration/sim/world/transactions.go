@@ -2,6 +2,7 @@ package world
 
 import (
 	"math/rand/v2"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -119,6 +120,27 @@ func (s *written) acts() bool {
 	return false
 }
 
+// halved are the transactions that their coordinator has committed and that are aborted in a log: a marker was lost, and a disk of an
+// earlier day, which does not know of that, had the coordinator abort the transaction that was to write it. Only the later disk could
+// know which records were there (see Decision.Spans): they wait for an operator.
+func (w *World) halved() map[int64]bool {
+	out := map[int64]bool{}
+	if !slices.ContainsFunc(w.hosts, func(h *host) bool { return h.day > 0 && h.plan.TransactionalID != "" }) {
+		return out
+	}
+	for _, t := range w.cluster.Topics() {
+		for p := range t.Partitions {
+			list, _ := w.cluster.Log(t.ID, p)
+			for i := range list {
+				if b := &list[i]; b.Aborted && b.Serial != 0 && w.cluster.End(b.Serial).Committed {
+					out[b.Serial] = true
+				}
+			}
+		}
+	}
+	return out
+}
+
 // transaction says what became of the transaction that a batch belongs to.
 func (w *World) transaction(b *broker.Logged) *check.Transaction {
 	if b.Serial == 0 {
@@ -126,7 +148,7 @@ func (w *World) transaction(b *broker.Logged) *check.Transaction {
 	}
 	t := &check.Transaction{Number: b.Serial, Aborted: b.Aborted, Open: b.Open, Decided: -1}
 	if end := w.cluster.End(b.Serial); end.At > 0 {
-		t.Decided, t.Commit, t.Torn = end.At-epoch, end.Committed, end.Torn
+		t.Decided, t.Commit, t.Torn = end.At-epoch, end.Committed, end.Torn || w.halves[b.Serial]
 	}
 	return t
 }

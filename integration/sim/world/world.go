@@ -42,7 +42,8 @@ type World struct {
 	spooled  int   // records
 	steps    int
 	resolved int
-	stage    *Stage // nil: it is drawn what happens
+	halves   map[int64]bool // see halved
+	stage    *Stage         // nil: it is drawn what happens
 }
 
 // Result is what came of a run.
