@@ -68,7 +68,7 @@ func TestWhatIsPendingInAGroupIsOfTheCommittedOne(t *testing.T) {
 		s := New(Config{Config: sender.Config{BatchSize: 1 << 10, BufferMemory: 1 << 20, MaxRequestSize: 1 << 20, MaxInFlight: 5}, ID: "id", TimeoutMs: 60_000, MaxBytes: 1 << 20, MaxRecords: 10}, rec)
 		got := uint64(0)
 		if of := (inGroups{&s.markers}).place("inputs").of; of != nil {
-			got = uint64(of.d.Ordinal)
+			got = of.d.Ordinal
 		}
 		if got != tt.want {
 			t.Errorf("%s: pending offsets are of transaction %d, want %d", name, got, tt.want)

@@ -176,7 +176,7 @@ func unreleased(w *World) (out []check.Violation) {
 // judge gathers what is true at the end, and has it checked.
 func (w *World) judge() []check.Violation {
 	out := append(roomless(w), unreleased(w)...)
-	w.hist.Open, w.halves = openTransactions(w), w.halved()
+	w.hist.Open, w.halves = openTransactions(w), halved(w)
 	if !inputs(w) {
 		out = append(out, check.Violation{Law: "simulator", Text: "no coordinator of groups at the end"})
 	}

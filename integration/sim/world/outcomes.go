@@ -28,7 +28,7 @@ func (h operator) outcomes() {
 	for _, d := range h.parked() {
 		serial := h.carried(&d)
 		end := h.w.cluster.End(serial)
-		if end.Torn || h.w.halved()[serial] {
+		if end.Torn || halved(h.w)[serial] {
 			h.w.tell("host %d: transaction %d stays parked: the cluster has committed a part of it and aborted the rest", h.id, d.Ordinal)
 			h.stuck = true
 			return

@@ -123,7 +123,7 @@ func (s *written) acts() bool {
 // halved are the transactions that their coordinator has committed and that are aborted in a log: a marker was lost, and a disk of an
 // earlier day, which does not know of that, had the coordinator abort the transaction that was to write it. Only the later disk could
 // know which records were there (see Decision.Spans): they wait for an operator.
-func (w *World) halved() map[int64]bool {
+func halved(w *World) map[int64]bool {
 	out := map[int64]bool{}
 	if !slices.ContainsFunc(w.hosts, func(h *host) bool { return h.day > 0 && h.plan.TransactionalID != "" }) {
 		return out
