@@ -99,7 +99,23 @@ func (s *starter) described(r *kmsg.DescribeTransactionsResponse) {
 	if s.arrivedLate(ours, now, t.State) {
 		return
 	}
-	s.fence(fmt.Sprintf("another producer has used the transactional id since: the coordinator has %v as producer id and epoch, ours were %v (state %s); stop that producer, then spoold txn take-over takes the id back", now, ours, t.State), "")
+	why := fmt.Sprintf("another producer has used the transactional id since: the coordinator has %v as producer id and epoch, ours were %v (state %s); stop that producer, then spoold txn take-over takes the id back", now, ours, t.State)
+	if d := &s.known.Decision; t.State == "CompleteCommit" && now.ID == ours.ID && now.Epoch == ours.Epoch+1 && d.Open() && d.Identity == ours && d.EndVersion >= endVersion2 {
+		// With version 2 an end raises the epoch. A broker that is apart from the others, and takes itself for the coordinator still, does not
+		// know that the coordinator has ended it as was decided, and refuses the epoch when the time is over. The progress tells.
+		s.begun.committed, s.begun.tries, s.phase = why, 0, looking
+		return
+	}
+	s.fence(why, "")
+}
+
+// committedBySomebody: the coordinator has committed a transaction one epoch on, and our progress does not say that it was the decided one.
+func (s *starter) committedBySomebody() {
+	if s.begun.tries++; s.begun.tries < describeTries {
+		s.lookAgain("the coordinator has committed a transaction, and its progress is not seen yet")
+		return
+	}
+	s.fence(s.begun.committed, "")
 }
 
 // arrivedLate reports whether a request of this spool has raised the epoch, and begins anew then.

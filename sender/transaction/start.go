@@ -64,6 +64,8 @@ type beginning struct {
 	lasts    int64 // its time-out, ms
 	started  int64 // when the transaction that the coordinator has open instead was begun, by its clock; 0: not seen
 	ending   bool  // the coordinator is asked what became of the decided transaction
+	// committed is why another producer is suspected, where the decided transaction may be what the coordinator has committed; "": it is not.
+	committed string
 }
 
 // restart begins the start procedure.
@@ -309,6 +311,8 @@ func (s *starter) onProgress(r *kmsg.OffsetFetchResponse) {
 		case v == txn.WasCommitted:
 			s.begun.outcome = txn.Committed
 			s.concluded()
+		case s.begun.committed != "":
+			s.committedBySomebody()
 		case d.Open():
 			s.phase = finishing
 			s.starting()
