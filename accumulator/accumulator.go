@@ -40,7 +40,7 @@ type Accumulator struct {
 	now            int64
 	drains         map[int32]*drain // by broker
 	queues, upTo   []int            // of Pick
-	// Hurry makes every batch ready at once (flush, close).
+	// Hurry makes every batch ready at once (flush, close, no room for more).
 	Hurry bool
 }
 

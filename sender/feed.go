@@ -22,6 +22,8 @@ type feeds struct {
 	// nothingBefore is the Age before which no partition may give back the bytes of sealed batches; giveBackAt, if it is
 	// not 0, that at which one may.
 	nothingBefore, giveBackAt int64
+	exhausted                 bool  // see exhaust
+	exhaustedAt               int64 // Age since which it is, or was
 }
 
 // wantFeed puts l on the list of lanes that are behind, if it is not there.
@@ -54,7 +56,8 @@ func (fs *feeds) feed() {
 		l.stalled = 0
 		fs.wantFeed(l)
 	})
-	chunk := min(max(fs.cfg.BufferMemory/8, 256), 1<<20)
+	chunk, short := min(max(fs.cfg.BufferMemory/8, 256), 1<<20), false
+	defer func() { fs.exhaust(short) }()
 	for fs.nextBehind() {
 		l := fs.behind[0]
 		switch {
@@ -63,6 +66,7 @@ func (fs *feeds) feed() {
 		case l.stalled != 0 && l.stalled == fs.acc.Wakes():
 			fs.stalled = append(fs.stalled, l)
 		case !fs.acc.Room(fs.feeding+chunk) && fs.acc.Used()+fs.feeding > 0:
+			short = true
 			fs.makeRoom()
 			return
 		default:
@@ -76,7 +80,26 @@ func (fs *feeds) feed() {
 		fs.behind = fs.behind[1:]
 	}
 	if len(fs.stalled) > 0 { // there may be room for what is read, and none for the batch that it is to go into
+		short = !fs.acc.Room(fs.feeding + fs.cfg.BatchSize)
 		fs.makeRoom()
+	}
+}
+
+// exhaustedEvery is how often at most all partitions are looked at because there is no room, in ms.
+const exhaustedEvery = 10
+
+// exhaust has batches that wait for company (linger.ms) go while there is no room for what would join them, as Kafka's producer does while
+// somebody waits for its BufferPool.
+func (fs *feeds) exhaust(short bool) {
+	switch at := fs.exhaustedAt + exhaustedEvery; {
+	case !short:
+		fs.exhausted = false
+	case fs.exhausted || fs.cfg.LingerMs == 0:
+	case fs.now.Age < at:
+		fs.wake(at)
+	default:
+		fs.exhausted, fs.exhaustedAt, fs.all = true, fs.now.Age, true
+		fs.wake(fs.now.Age + 1)
 	}
 }
 

@@ -1,6 +1,7 @@
 package sender_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -85,5 +86,37 @@ func TestABatchThatGaveUpItsBytesWhileItWaitedIsReadBack(t *testing.T) {
 	}
 	if n := d.s.Pending(); n != 0 {
 		t.Errorf("%d records wait still", n)
+	}
+}
+
+// Batches that wait for company (linger.ms) go when there is no room for what would join them; with room, they wait.
+func TestWhatLingersGoesWhenThereIsNoRoom(t *testing.T) {
+	for _, tt := range []struct {
+		memory int
+		goes   bool
+	}{{8000, true}, {1 << 20, false}} {
+		d := newDrive(t, sender.Config{BatchSize: 1000, BufferMemory: tt.memory, LingerMs: 60_000, Seed: 1}, 20)
+		for range 5 {
+			for n := range int32(20) {
+				d.produce("a", n, 100)
+			}
+		}
+		d.settle()
+		d.pass(1000)
+		left := int64(0)
+		for n := range 20 {
+			left += d.offsets[fmt.Sprint("a", n)]
+		}
+		if left < 50 && tt.goes || left > 0 && !tt.goes {
+			t.Errorf("with buffer.memory=%d, %d of 100 records have left within a second", tt.memory, left)
+		}
+		d.pass(60_000)
+		left = 0
+		for n := range 20 {
+			left += d.offsets[fmt.Sprint("a", n)]
+		}
+		if left != 100 {
+			t.Errorf("with buffer.memory=%d, %d of 100 records have left after linger.ms", tt.memory, left)
+		}
 	}
 }

@@ -184,7 +184,7 @@ func (s *Sender) end() *Effects {
 
 // progress is the Sender's runOnce: whatever can be done now is done.
 func (s *Sender) progress() {
-	s.acc.Hurry = s.flushing > 0
+	s.acc.Hurry = s.flushing > 0 || s.feeds.exhausted
 	s.touchAll()
 	s.feeds.touchStarved()
 	for k := 0; k < len(s.touched); k++ { // a look at one may touch others

@@ -91,7 +91,7 @@ func (s *reader) feed() {
 			continue
 		}
 		if !s.acc.Room(s.feeding+chunk) && s.acc.Used()+s.feeding > 0 {
-			l.why = noMemory
+			s.waitForMemory(l)
 			continue
 		}
 		s.feedID++
@@ -121,8 +121,18 @@ func (s *Sender) Fed(now spool.Time, f *sender.Fed) *sender.Effects {
 	return s.end()
 }
 
+// waitForMemory has l wait for it. What waits for company (linger.ms) goes meanwhile: there is no room for it.
+func (s *reader) waitForMemory(l *lane) {
+	l.why = noMemory
+	if !s.short {
+		s.short = true
+		s.wake(s.now.Age + 1)
+	}
+}
+
 // release has lanes that wait for a reason look again.
 func (s *reader) release(why stall) {
+	s.short = s.short && why != noMemory
 	for _, l := range s.lanes {
 		if l.why == why {
 			l.why, l.waitFor = free, nil
@@ -308,14 +318,14 @@ func (s *reader) place(l *lane, i spool.Index, e *spool.Entry) bool {
 	if p.open == nil {
 		b := s.acc.NewBatch(accumulator.Target{Lane: l.id, Topic: l.topic, TopicID: l.remote.Bound, Partition: n, Hint: p.hint, Sizing: &l.sizing}, s.now.Age, i, e)
 		if b == nil {
-			l.why = noMemory
+			s.waitForMemory(l)
 			return false
 		}
 		p.open = &flight{batch: b, part: p, cut: l.in}
 		p.queue = append(p.queue, p.open)
 		l.in.unacked++
 	} else if !s.acc.Join(p.open.batch, i, e) {
-		l.why = noMemory
+		s.waitForMemory(l)
 		return false
 	}
 	if l.in.bytes += len(e.Body); l.in.bytes >= s.runner.limitBytes() {

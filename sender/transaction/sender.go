@@ -95,6 +95,7 @@ type reader struct {
 	feedID  uint64
 	feeding int              // bytes asked for and not here yet
 	alone   [1]spool.UnitRun // see single
+	short   bool             // a lane waits for memory
 }
 
 // runner begins, decides and ends transactions.
@@ -347,5 +348,5 @@ func (s *Sender) flushed() {
 			}
 		}
 	}
-	s.acc.Hurry = s.flushing || s.closing
+	s.acc.Hurry = s.flushing || s.closing || s.reader.short
 }
