@@ -25,8 +25,11 @@ func (f *facts) torn(r int) bool {
 }
 
 // hid reports whether a reader of committed records has never seen an entry, and never will: it was deleted before its transaction
-// had ended, alone or with its topic.
-func (l *Log) hid(e *Entry) bool { return e.Unread || l.Deleted && e.Of != nil && e.Of.Open }
+// had ended, alone or with its topic. So it is where something else had ended a committed one with abort, because its marker was lost,
+// and the topic went before that could be seen.
+func (l *Log) hid(e *Entry) bool {
+	return e.Unread || l.Deleted && e.Of != nil && (e.Of.Open || e.Of.Commit && e.Of.Aborted)
+}
 
 // committed reports whether the transaction of an entry was committed: as its log has it, or, if that has no end of it, as was decided.
 func (e *Entry) committed() bool {

@@ -72,6 +72,17 @@ var units = []chapter{
 		s.delivered(s.unit(1), 0, endless(true))
 		s.log("b", 0).Deleted = true
 	}, nil},
+	{"committed, ended with abort by another one, and gone with its topic", func(s *story) {
+		r := s.unit(1)
+		s.appended(r, 0, aborted, func(e *Entry) { e.Of.Commit = true })
+		s.log("b", 0).Deleted = true
+		s.settled(r, OutcomeAcked)
+	}, nil},
+	{"committed, and ended with abort by another one, in a topic that is there", func(s *story) {
+		r := s.unit(1)
+		s.appended(r, 0, aborted, func(e *Entry) { e.Of.Commit = true })
+		s.settled(r, OutcomeAcked)
+	}, []string{"P1: record 8 (host 1, topic b) was settled as acked and is in no log but in b-0 at 1, in transaction 5, which was aborted"}},
 	{"settled, and aborted behind its topic's end", func(s *story) {
 		r := s.unit(1)
 		s.appended(r, 0, endless(false))
