@@ -70,7 +70,9 @@ func (s inGroups) unsure() bool {
 		case x.sight == unseen && (x.open || s.now.Age-x.since < unsureAfter || !x.listed):
 			s.want(x)
 			if x.sight == unseen {
-				s.wake(x.since + unsureAfter)
+				if at := x.since + unsureAfter; at > s.now.Age { // else it is open, and looked at
+					s.wake(at)
+				}
 				return true
 			}
 		}

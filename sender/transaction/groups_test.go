@@ -42,9 +42,12 @@ func TestAGroupThatCannotBeAskedHoldsUpFor5Seconds(t *testing.T) {
 		{0, unseen, false, true}, {unsureAfter - 1, unseen, false, true}, {unsureAfter, unseen, false, false}, {unsureAfter, unseen, true, true},
 		{unsureAfter, lost, true, true}, {0, seen, false, false},
 	} {
-		w.s.now.Age, x.sight, x.open = x.since+tt.after, tt.sight, tt.open
+		w.s.now.Age, x.sight, x.open, w.s.eff.WakeAt = x.since+tt.after, tt.sight, tt.open, 0
 		if got := (inGroups{&w.s.markers}).unsure(); got != tt.want {
 			t.Errorf("%+v: unsure is %v", tt, got)
+		}
+		if at := w.s.eff.WakeAt; at > 0 && at != x.since+unsureAfter { // in an outage of hours it would look each millisecond
+			t.Errorf("%+v: the next look is %d ms from now", tt, at-w.s.now.Age)
 		}
 	}
 }
