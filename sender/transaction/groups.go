@@ -177,6 +177,9 @@ func (s inGroups) answered(q *request, resp sender.Response) {
 			s.failed(x, code.String())
 		case pending(list, x.offsets):
 			s.stillOpen(x, q.joined)
+		case x.offsets == nil && x.heals == 0: // of a former process: what the group has committed never before is not shown, and may be pending
+			x.unshown = true
+			s.lose(x)
 		default:
 			s.closed(x)
 		}

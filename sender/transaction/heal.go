@@ -76,11 +76,15 @@ func (s *markers) sayLost(h *healing) {
 	if h.commit {
 		what = fmt.Sprintf("of transaction %d, which was committed,", h.places[0].of.d.Ordinal)
 	}
+	missing := slices.DeleteFunc(slices.Clone(h.places), func(x *place) bool { return x.unshown })
+	if len(missing) == 0 {
+		return
+	}
 	where := make([]string, 0, 4)
-	for _, x := range h.places[:min(len(h.places), 3)] {
+	for _, x := range missing[:min(len(missing), 3)] {
 		where = append(where, x.String())
 	}
-	if more := len(h.places) - len(where); more > 0 {
+	if more := len(missing) - len(where); more > 0 {
 		where = append(where, fmt.Sprintf("%d more", more))
 	}
 	why := fmt.Sprintf("the broker has lost the markers %s in %s: a transaction that carries nothing writes them", what, strings.Join(where, ", "))

@@ -46,8 +46,10 @@ type place struct {
 	since  int64  // Age since which it is looked at
 	why    string // it was not seen when it was looked for last
 	unsure bool   // it was not seen for long: its topic waits, see unsure.go
-	heals  int
-	broker int32 // a group's coordinator; sender.AnyBroker: not known
+
+	unshown bool // a group's: a marker is written whatever its coordinator shows
+	heals   int
+	broker  int32 // a group's coordinator; sender.AnyBroker: not known
 }
 
 func (x *place) String() string {
@@ -271,10 +273,10 @@ func (s *markers) closed(x *place) {
 
 // see: the marker was seen, or nobody can see it.
 func (s *markers) see(x *place) {
-	if x.heals > 0 {
+	if x.heals > 0 && !x.unshown {
 		s.healed++
 	}
-	x.sight, x.doubt, x.heals = seen, false, 0
+	x.sight, x.doubt, x.heals, x.unshown = seen, false, 0, false
 	if x.later {
 		x.sight, x.later, x.looks, s.stir = unseen, false, 0, true
 		defer s.want(x)

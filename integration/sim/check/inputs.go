@@ -17,7 +17,7 @@ func (f *facts) processed() (out []Violation) {
 			}
 			for r := o.First; r < o.First+o.Count; r++ {
 				seen := len(f.seen[r]) > 0
-				if at, hidden := f.hidden[r]; hidden && at.of != nil && at.of.Torn {
+				if f.torn(r) {
 					continue
 				}
 				switch {
