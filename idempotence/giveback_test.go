@@ -115,6 +115,21 @@ func twoEntries() []spool.Section {
 	return []spool.Section{{Spans: []spool.Span{{First: 1, End: 3}}, Bytes: bytes}}
 }
 
+// readingBack is a batch of two records whose answer was lost and whose bytes were given up, when it is to be sent again.
+func (b *bench) readingBack() *Sealed {
+	b.t.Helper()
+	s := b.one(2)
+	b.Answered(&b.e, s, NoAnswer("cut"))
+	b.e.recycle(s)
+	b.advance(1)
+	b.advance(2000)
+	b.Described(&b.e, recovery.Named{Present: true, LastSequence: 0}, false, 1)
+	if w := b.advance(1); w.Do != ReadBack || w.Index != 1 {
+		b.t.Fatalf("wants %+v, want entry 1 back", w)
+	}
+	return s
+}
+
 // What is read back for a batch that has left the window meanwhile takes no memory: nobody would give it back.
 func TestBytesOfABatchThatHasLeftAreNotTaken(t *testing.T) {
 	for how, leaves := range map[string]func(b *bench){
@@ -122,15 +137,7 @@ func TestBytesOfABatchThatHasLeftAreNotTaken(t *testing.T) {
 		"settled":      func(b *bench) { b.settle(&b.e, 5, "tail") },
 	} {
 		b := newBench(t).known()
-		s := b.one(2)
-		b.Answered(&b.e, s, NoAnswer("cut"))
-		b.e.recycle(s)
-		b.advance(1)
-		b.advance(2000)
-		b.Described(&b.e, recovery.Named{Present: true, LastSequence: 0}, false, 1)
-		if w := b.advance(1); w.Do != ReadBack {
-			t.Fatalf("%s: wants %+v, want the entries back", how, w)
-		}
+		s := b.readingBack()
 		leaves(b)
 		b.TakeEntries(&b.e, twoEntries(), 3)
 		if n := b.e.Accumulator.Used(); n != 0 || s.Batch != nil || b.e.Damage != nil {
@@ -141,15 +148,7 @@ func TestBytesOfABatchThatHasLeftAreNotTaken(t *testing.T) {
 
 func TestABatchIsReadBackAndSentAgainAfterAStart(t *testing.T) {
 	b := newBench(t).known()
-	s := b.one(2)
-	b.Answered(&b.e, s, NoAnswer("cut"))
-	b.e.recycle(s)
-	b.advance(1)
-	b.advance(2000)
-	b.Described(&b.e, recovery.Named{Present: true, LastSequence: 0}, false, 1)
-	if w := b.advance(1); w.Do != ReadBack || w.Index != 1 {
-		t.Fatalf("wants %+v, want entry 1 back", w)
-	}
+	s := b.readingBack()
 	b.TakeEntries(&b.e, twoEntries(), 3)
 	if b.e.Damage != nil || s.Batch == nil || b.readAt != b.e.Now.Age {
 		t.Fatalf("damage %v, batch %v", b.e.Damage, s.Batch)

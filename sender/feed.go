@@ -94,7 +94,7 @@ func (fs *feeds) exhaust(short bool) {
 	switch at := fs.exhaustedAt + exhaustedEvery; {
 	case !short:
 		fs.exhausted = false
-	case fs.exhausted || fs.cfg.LingerMs == 0:
+	case fs.exhausted || fs.cfg.LingerMs <= exhaustedEvery: // they go as soon by themselves
 	case fs.now.Age < at:
 		fs.wake(at)
 	default:

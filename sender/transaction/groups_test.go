@@ -1,8 +1,12 @@
 package transaction
 
 import (
+	"slices"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/sender"
 	"github.com/spoold/spoold/spool"
 	"github.com/spoold/spoold/txn"
@@ -108,5 +112,37 @@ func TestOffsetsWaitUntilTheLastEndIsOnDisk(t *testing.T) {
 	}
 	if !m.note(o) {
 		t.Error("it may not begin when that is on disk")
+	}
+}
+
+// A group that may be looked at and not written to holds nothing up for long: its marker is tried once.
+func TestAGroupThatMayNotBeWrittenToIsTriedOnce(t *testing.T) {
+	for _, version := range []int16{1, 2} {
+		w := newWorld(t, 1, version, "a")
+		w.spooled(1, 0)
+		w.run()
+		inGroups{&w.s.markers}.place("inputs")
+		began, refused := w.now.Age, 0
+		w.spooled(1, 0)
+		for n := 0; n < 10_000 && w.settled[0] < 2; n++ {
+			k := slices.IndexFunc(w.requests, func(r sender.Request) bool {
+				q, ok := r.Message.(*kmsg.AddOffsetsToTxnRequest)
+				return ok && q.Group == "inputs"
+			})
+			if k >= 0 {
+				r := kmsg.NewPtrAddOffsetsToTxnResponse()
+				r.ErrorCode = int16(protocol.GroupAuthorizationFailed)
+				id := w.requests[k].ID
+				w.requests = slices.Delete(w.requests, k, k+1)
+				refused++
+				w.do(w.s.Handle(w.now, sender.Response{ID: id, Message: r}))
+			} else if !w.step() {
+				w.now.Age += 20
+				w.do(w.s.Tick(w.now))
+			}
+		}
+		if took := w.now.Age - began; refused != 1 || w.settled[0] != 2 || took > 20_000 {
+			t.Errorf("version %d: refused %d times, %d of 2 records delivered after %d ms", version, refused, w.settled[0], took)
+		}
 	}
 }
