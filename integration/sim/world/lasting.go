@@ -9,6 +9,7 @@ import (
 	"github.com/spoold/spoold/integration/sim/broker"
 	"github.com/spoold/spoold/integration/sim/check"
 	"github.com/spoold/spoold/integration/sim/disk"
+	"github.com/spoold/spoold/protocol"
 	"github.com/spoold/spoold/spool"
 	"github.com/spoold/spoold/spool/bolt"
 )
@@ -262,9 +263,10 @@ type looking struct {
 	last map[string]stand
 }
 
-// stand is how far a topic has come, and since when.
+// stand is how far a topic has come, and since when. One that was created anew begins to be delivered to when that is seen.
 type stand struct {
 	settled, since int64
+	id             protocol.TopicID
 }
 
 // lookMs is how far two looks are apart.
@@ -285,8 +287,8 @@ func (l *looking) once() {
 	for i := range st.Topics {
 		t := &st.Topics[i]
 		was, known := l.last[t.Topic]
-		if !known || was.settled != int64(t.Settled) || !st.LinkUp || t.Settled >= t.End {
-			l.last[t.Topic] = stand{int64(t.Settled), now}
+		if !known || was.settled != int64(t.Settled) || was.id != t.TopicID || !st.LinkUp || t.Settled >= t.End {
+			l.last[t.Topic] = stand{int64(t.Settled), now, t.TopicID}
 			continue
 		}
 		shown := t.Trouble != "" || t.State == "parked"
@@ -294,7 +296,7 @@ func (l *looking) once() {
 			l.w.hist.Waits = append(l.w.hist.Waits, check.Wait{At: l.w.ms(), Host: l.id, Topic: t.Topic, Ms: ms, Shown: shown})
 		}
 		if shown { // once an operator has resolved it, it has a minute again
-			l.last[t.Topic] = stand{int64(t.Settled), now}
+			l.last[t.Topic] = stand{int64(t.Settled), now, t.TopicID}
 		}
 	}
 	l.again()
